@@ -1,0 +1,162 @@
+//! Which URL an issuer's keys come from: pinned by configuration, or by a discovery document whose `issuer` is the expected
+//! one (`OpenID Connect Discovery 1.0` section 4.3, RFC 8414 section 3.3).
+
+use alloc::string::String;
+
+use serde_json::Value;
+
+use crate::{
+    error::{PolicyError, VerifyError, quoted},
+    json,
+    jwk_set::MAX_JWKS_LEN,
+};
+
+/// Octets of a discovery document, the same limit as for a JWK Set.
+pub const MAX_DISCOVERY_LEN: usize = MAX_JWKS_LEN;
+
+/// What Edgeseal reads of a discovery document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// `issuer`.
+    pub issuer: String,
+    /// `jwks_uri`.
+    pub jwks_uri: String,
+}
+
+impl Discovery {
+    /// Where `OpenID Connect Discovery 1.0` section 4 puts the document of an issuer.
+    pub fn url(issuer: &str) -> String {
+        alloc::format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+    }
+
+    /// Reads the document of `expected_issuer`.
+    ///
+    /// # Errors
+    /// `jwks_unavailable` when the document is not one, is another issuer's, or names a URL that may not be fetched.
+    pub fn from_json(text: &str, expected_issuer: &str) -> Result<Self, VerifyError> {
+        let refuse = |detail: String| Err(VerifyError::jwks_unavailable(detail));
+        if text.len() > MAX_DISCOVERY_LEN {
+            return refuse(alloc::format!("discovery document: {} bytes, at most {MAX_DISCOVERY_LEN} are allowed", text.len()));
+        }
+        let members = match json::parse_object(text.as_bytes()) {
+            Ok((_, members)) => members,
+            Err(error) => return refuse(alloc::format!("discovery document: {error}")),
+        };
+        let (Some(issuer), Some(jwks_uri)) =
+            (members.get("issuer").and_then(Value::as_str), members.get("jwks_uri").and_then(Value::as_str))
+        else {
+            return refuse("discovery document: issuer or jwks_uri is missing or not a string".into());
+        };
+        if issuer != expected_issuer {
+            return refuse(alloc::format!("discovery document: issuer is {}, expected {expected_issuer:?}", quoted(issuer)));
+        }
+        if let Err(error) = check_fetch_url(jwks_uri) {
+            return refuse(alloc::format!("discovery document: jwks_uri {} {error}", quoted(jwks_uri)));
+        }
+        Ok(Self { issuer: issuer.into(), jwks_uri: jwks_uri.into() })
+    }
+}
+
+/// Why a URL may not be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UrlProblem(&'static str);
+
+impl core::fmt::Display for UrlProblem {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+impl core::error::Error for UrlProblem {}
+
+/// Whether keys may be fetched from `url`: `https`, or `http` to a loopback host, with a host, without user information,
+/// fragment, whitespace or control characters.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_fetch_url(url: &str) -> Result<(), UrlProblem> {
+    if url.chars().any(|character| character.is_whitespace() || character.is_control() || character == '\\') {
+        return Err(UrlProblem("holds whitespace, a control character or a backslash"));
+    }
+    if url.contains('#') {
+        return Err(UrlProblem("has a fragment"));
+    }
+    let (secure, rest) = if let Some(rest) = url.strip_prefix("https://") {
+        (true, rest)
+    } else if let Some(rest) = url.strip_prefix("http://") {
+        (false, rest)
+    } else {
+        return Err(UrlProblem("is not an https URL"));
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err(UrlProblem("has user information"));
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').map_or("", |(host, _)| host),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if host.is_empty() {
+        return Err(UrlProblem("has no host"));
+    }
+    if secure || is_loopback(host) { Ok(()) } else { Err(UrlProblem("is http, which is allowed to a loopback host only")) }
+}
+
+/// As [`check_fetch_url`], for a setting.
+pub(crate) fn check_setting(setting: &'static str, url: &str) -> Result<(), PolicyError> {
+    check_fetch_url(url).map_err(|problem| PolicyError::new(setting, alloc::format!("{} {problem}", quoted(url))))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let is_v4_loopback = || host.parse::<core::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+    host.eq_ignore_ascii_case("localhost") || host == "::1" || is_v4_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for url in [
+            "https://a.example/jwks",
+            "https://a.example:8443/jwks?x=1",
+            "http://localhost:1/jwks",
+            "http://127.0.0.1/jwks",
+            "http://[::1]:80/jwks",
+            "https://[2001:db8::1]/jwks",
+        ] {
+            assert_eq!(check_fetch_url(url), Ok(()), "{url}");
+        }
+        for url in [
+            "",
+            "https://",
+            "https:///jwks",
+            "https://:8443/",
+            "http://a.example/jwks",
+            "http://localhost.example/jwks",
+            "http://127.0.0.1.example/",
+            "http://localhost@a.example/",
+            "https://user@a.example/",
+            "file:///etc/passwd",
+            "data:application/json,{}",
+            "HTTPS://a.example/",
+            "https://a.example/#x",
+            "https://a.example/ x",
+            "https://a.example\\@b.example/",
+            "ftp://a.example/",
+        ] {
+            assert!(check_fetch_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn issuer_must_be_the_expected_one() {
+        let document = r#"{"issuer":"https://a.example/","jwks_uri":"https://a.example/jwks"}"#;
+        assert!(Discovery::from_json(document, "https://a.example/").is_ok());
+        assert!(Discovery::from_json(document, "https://a.example").is_err());
+        let evil = r#"{"issuer":"https://a.example","jwks_uri":"http://a.example/jwks"}"#;
+        assert!(Discovery::from_json(evil, "https://a.example").is_err());
+        assert_eq!(Discovery::url("https://a.example/x/"), "https://a.example/x/.well-known/openid-configuration");
+    }
+}

@@ -1,0 +1,183 @@
+//! JSON through one visitor that refuses duplicate members at any depth and bounds the nesting.
+//!
+//! `serde_json` refuses trailing bytes, a byte order mark, invalid UTF-8, lone surrogates and numbers beyond a double.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// The deepest nesting, the outermost value counted as 1: far beyond any real token, and shallow enough for any stack.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// What is wrong with a text that should be a JSON object.
+pub(crate) enum JsonError {
+    NotUtf8,
+    /// Not JSON, or refused by the rules above; with `serde_json`'s reason.
+    Syntax(serde_json::Error),
+    NotAnObject,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 => formatter.write_str("not UTF-8"),
+            Self::Syntax(error) => error.fmt(formatter),
+            Self::NotAnObject => formatter.write_str("not a JSON object"),
+        }
+    }
+}
+
+/// Parses exactly one JSON object and gives its text as UTF-8 back with it.
+pub(crate) fn parse_object(bytes: &[u8]) -> Result<(&str, Map<String, Value>), JsonError> {
+    let text = core::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    // The visitor below counts the depth itself, so that the bound is ours and is exact.
+    deserializer.disable_recursion_limit();
+    let value = Strict { depth: 1 }.deserialize(&mut deserializer).map_err(JsonError::Syntax)?;
+    deserializer.end().map_err(JsonError::Syntax)?;
+    match value {
+        Value::Object(members) => Ok((text, members)),
+        _ => Err(JsonError::NotAnObject),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
+        // Called by a container at `depth`.
+        if self.depth > MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number is not finite"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(inside)? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut members = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let value = entries.next_value_seed(inside)?;
+            if let Some(_earlier) = members.insert(name, value) {
+                return Err(A::Error::custom("a member name occurs twice"));
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    fn refusal(text: &[u8]) -> String {
+        match parse_object(text) {
+            Ok(_) => std::panic!("accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn duplicates_are_refused_at_any_depth() {
+        assert!(refusal(br#"{"a":1,"a":1}"#).contains("twice"));
+        assert!(refusal(br#"{"a":[{"b":{"c":1,"d":2,"\u0063":3}}]}"#).contains("twice"));
+        assert!(parse_object(br#"{"a":{"a":{"a":1}}}"#).is_ok());
+    }
+
+    #[test]
+    fn depth_is_bounded_exactly() {
+        let nested = |depth: usize| std::format!("{}{}", "{\"a\":".repeat(depth - 1), "{}".to_string() + &"}".repeat(depth - 1));
+        assert!(parse_object(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(refusal(nested(MAX_DEPTH + 1).as_bytes()).contains("deeper"));
+        let arrays = |depth: usize| std::format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(parse_object(arrays(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(refusal(arrays(MAX_DEPTH + 1).as_bytes()).contains("deeper"));
+        assert!(refusal(arrays(110_000).as_bytes()).contains("deeper"));
+        // Never closed: the bound strikes before the end is missed.
+        assert!(refusal("{\"a\":".repeat(100_000).as_bytes()).contains("deeper"));
+    }
+
+    #[test]
+    fn text_rules() {
+        for text in [
+            &b"\xef\xbb\xbf{}"[..],
+            b"{}x",
+            b"{} {}",
+            b"{\"a\":\"\xff\"}",
+            br#"{"a":"\ud800"}"#,
+            br#"{"\udc00":1}"#,
+            br#"{"a":1e400}"#,
+            br#"{"a":NaN}"#,
+            br#"{"a":01}"#,
+            br#"{"a":1,}"#,
+            b"{'a':1}",
+            b"",
+            b"[]",
+            b"null",
+            b"\"{}\"",
+            b"{\"a\":\"\n\"}",
+        ] {
+            let _ = refusal(text);
+        }
+        assert!(parse_object(b" {\"a\" :\r\n1e3}\t").is_ok());
+        assert!(parse_object(br#"{"a":"\ud83d\ude00"}"#).is_ok());
+    }
+}

@@ -1,0 +1,608 @@
+//! When to fetch an issuer's keys, as a state machine without I/O: time and randomness are arguments, a fetch is a [`Ticket`]
+//! that the host carries out and answers with [`JwksCache::on_response`] or [`JwksCache::on_failure`].
+//!
+//! - A set is fresh for its `max-age`, within bounds; in the last fifth of that time one caller refreshes it off the request
+//!   path while all go on using it.
+//! - When fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
+//!   never a refusal of the token.
+//! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch
+//!   has already shown to be absent.
+//! - Failures are followed by a growing pause, also when there never was a set.
+//! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
+
+use alloc::{collections::VecDeque, string::String, sync::Arc};
+use core::hash::{BuildHasher, BuildHasherDefault, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{PolicyError, VerifyError},
+    jwk::KeyRules,
+    jwk_set::{JwkSet, KeyRequest},
+    time::Timestamp,
+};
+
+/// Milliseconds until a fetch whose host never answered counts as failed: the host's own limit is 3 s.
+const LEASE_MILLIS: u64 = 5_000;
+/// Unknown kids that are remembered; the oldest goes first. A kid that was forgotten costs at most a forced fetch per cooldown.
+const MAX_UNKNOWN_KIDS: usize = 256;
+
+/// The numbers of the cache, all in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheSettings {
+    /// How long a set is fresh when the response names no `max-age`.
+    pub fresh_default: u64,
+    /// The least time that a set is fresh, whatever the response says.
+    pub fresh_min: u64,
+    /// The longest time that a set is fresh: the bound within which a removed key is refused while the endpoint is up.
+    pub fresh_max: u64,
+    /// How long past its freshness a set may serve while fetching fails.
+    pub stale_if_error: u64,
+    /// The least time between two fetches forced by unknown kids.
+    pub unknown_kid_cooldown: u64,
+    /// The pause after a first failure; doubled by each further one.
+    pub backoff_min: u64,
+    /// The longest pause after a failure.
+    pub backoff_max: u64,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            fresh_default: 600,
+            fresh_min: 300,
+            fresh_max: 3_600,
+            stale_if_error: 3_600,
+            unknown_kid_cooldown: 30,
+            backoff_min: 1,
+            backoff_max: 60,
+        }
+    }
+}
+
+impl CacheSettings {
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// The first setting that cannot be meant.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        const DAY: u64 = 86_400;
+        let Self { fresh_default, fresh_min, fresh_max, stale_if_error, unknown_kid_cooldown, backoff_min, backoff_max } = *self;
+        let between = |setting: &'static str, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(PolicyError::new(setting, alloc::format!("is {value} s, must be {least} s to {most} s")))
+        };
+        between("fresh_max", fresh_max, 1, DAY)?;
+        between("fresh_min", fresh_min, 1, fresh_max)?;
+        between("fresh_default", fresh_default, fresh_min, fresh_max)?;
+        between("stale_if_error", stale_if_error, 0, DAY)?;
+        between("unknown_kid_cooldown", unknown_kid_cooldown, 1, DAY)?;
+        between("backoff_max", backoff_max, 1, DAY)?;
+        between("backoff_min", backoff_min, 1, backoff_max)
+    }
+}
+
+/// What a caller that needs a key shall do.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// Use this set.
+    Use(Arc<JwkSet>),
+    /// Use this set, and carry out the fetch off the request path.
+    UseAndRefresh(Arc<JwkSet>, Ticket),
+    /// Fetch, answer, and look up again.
+    Fetch(Ticket),
+    /// Somebody else is fetching: look up again soon, and no later than at this moment.
+    Wait {
+        /// When the other's lease ends.
+        until: Timestamp,
+    },
+    /// The issuer has no such key, as far as may be asked: judge the token by this set, which will refuse it.
+    UnknownKid(Arc<JwkSet>),
+    /// There are no keys to judge by, and no fetch before this moment.
+    Unavailable {
+        /// When the next fetch may be made.
+        retry_at: Timestamp,
+    },
+}
+
+/// The right to make one fetch. Answer it once; unanswered it lapses after five seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    sequence: u64,
+    etag: Option<String>,
+}
+
+impl Ticket {
+    /// The entity tag to send as `If-None-Match`.
+    pub fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+}
+
+/// What the endpoint answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchResponse<'a> {
+    /// The HTTP status. Only 200, and 304 to a ticket with an entity tag, are successes.
+    pub status: u16,
+    /// The body.
+    pub body: &'a str,
+    /// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1), in seconds.
+    pub max_age: Option<u64>,
+    /// `ETag`.
+    pub etag: Option<String>,
+}
+
+/// Counters for a host's metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CacheStats {
+    /// Tickets given out.
+    pub fetches: u64,
+    /// Fetches that failed or lapsed.
+    pub failures: u64,
+    /// Answers from a set past its freshness.
+    pub stale_served: u64,
+    /// Fetches that a cooldown, a pause or the table of unknown kids prevented.
+    pub suppressed: u64,
+}
+
+/// The keys of one issuer and the state of fetching them.
+#[derive(Clone, Debug)]
+pub struct JwksCache {
+    settings: CacheSettings,
+    rules: KeyRules,
+    current: Option<Current>,
+    lease: Option<Lease>,
+    next_sequence: u64,
+    /// Failures since the last success.
+    failures: u32,
+    /// No fetch before this moment.
+    not_before: Timestamp,
+    last_forced: Option<Timestamp>,
+    /// The kid that the last forced fetch was made for, until a success shows whether it exists.
+    forced_for: Option<u64>,
+    unknown_kids: VecDeque<u64>,
+    random: u64,
+    stats: CacheStats,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    set: Arc<JwkSet>,
+    etag: Option<String>,
+    sequence: u64,
+    fetched_at: Timestamp,
+    refresh_at: Timestamp,
+    fresh_until: Timestamp,
+    stale_until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    sequence: u64,
+    until: Timestamp,
+}
+
+impl JwksCache {
+    /// An empty cache. `seed` decides the jitter: give each process another one, and a test always the same.
+    ///
+    /// # Errors
+    /// Those of [`CacheSettings::check`].
+    pub fn new(settings: CacheSettings, rules: KeyRules, seed: u64) -> Result<Self, PolicyError> {
+        settings.check()?;
+        Ok(Self {
+            settings,
+            rules,
+            current: None,
+            lease: None,
+            next_sequence: 1,
+            failures: 0,
+            not_before: Timestamp::default(),
+            last_forced: None,
+            forced_for: None,
+            unknown_kids: VecDeque::new(),
+            random: seed,
+            stats: CacheStats::default(),
+        })
+    }
+
+    /// What to do for a token that asks for this key. Call it only for tokens that [`crate::Verifier::admit`] let through.
+    pub fn lookup(&mut self, request: KeyRequest<'_>, now: Timestamp) -> Lookup {
+        self.lapse(now);
+        let Some(current) = self.current.as_ref().filter(|current| now < current.stale_until) else {
+            return self.fetch_or_wait(now);
+        };
+        let set = Arc::clone(&current.set);
+        if set.is_unknown(request) {
+            return self.lookup_unknown(request, set, now);
+        }
+        let (refresh_at, fresh_until) = (current.refresh_at, current.fresh_until);
+        if now < refresh_at {
+            return Lookup::Use(set);
+        }
+        if now >= fresh_until {
+            if self.failures == 0 {
+                return self.fetch_or_wait(now);
+            }
+            self.stats.stale_served += 1;
+        }
+        if self.lease.is_some() || now < self.not_before {
+            return Lookup::Use(set);
+        }
+        Lookup::UseAndRefresh(set, self.ticket(now))
+    }
+
+    /// The endpoint answered.
+    ///
+    /// # Errors
+    /// Why the answer is not a JWK Set; it then counts as a failure and the old set stays.
+    pub fn on_response(&mut self, ticket: &Ticket, response: FetchResponse<'_>, now: Timestamp) -> Result<(), VerifyError> {
+        let FetchResponse { status, body, max_age, etag } = response;
+        let refusal = match status {
+            200 => match JwkSet::from_json_with(body, self.rules) {
+                Ok(set) => {
+                    self.succeed(ticket, Some((Arc::new(set), etag)), max_age, now);
+                    return Ok(());
+                }
+                Err(error) => error,
+            },
+            304 if ticket.etag.is_some() && self.current.as_ref().is_some_and(|current| current.etag == ticket.etag) => {
+                self.succeed(ticket, None, max_age, now);
+                return Ok(());
+            }
+            _ => VerifyError::jwks_unavailable(alloc::format!("the JWKS endpoint answered with status {status}")),
+        };
+        self.on_failure(ticket, now);
+        Err(refusal)
+    }
+
+    /// The fetch failed: no connection, time-out, redirect, a body that was too long.
+    pub fn on_failure(&mut self, ticket: &Ticket, now: Timestamp) {
+        if self.lease.is_some_and(|lease| lease.sequence == ticket.sequence) {
+            self.lease = None;
+            self.fail(now);
+        }
+    }
+
+    /// The set as it stands, whatever its age.
+    pub fn current(&self) -> Option<&Arc<JwkSet>> {
+        self.current.as_ref().map(|current| &current.set)
+    }
+
+    /// When the set as it stands was fetched.
+    pub fn fetched_at(&self) -> Option<Timestamp> {
+        self.current.as_ref().map(|current| current.fetched_at)
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> CacheStats {
+        self.stats
+    }
+
+    fn lookup_unknown(&mut self, request: KeyRequest<'_>, set: Arc<JwkSet>, now: Timestamp) -> Lookup {
+        let digest = digest(request);
+        if self.unknown_kids.contains(&digest) {
+            self.stats.suppressed += 1;
+            return Lookup::UnknownKid(set);
+        }
+        if let Some(lease) = self.lease {
+            return Lookup::Wait { until: lease.until };
+        }
+        if self.failures > 0 {
+            // The endpoint is down: whether the key exists cannot be known, so the token must not be blamed.
+            if now < self.not_before {
+                self.stats.suppressed += 1;
+                return Lookup::Unavailable { retry_at: self.not_before };
+            }
+            return Lookup::Fetch(self.ticket(now));
+        }
+        let cooldown_until = self.last_forced.map(|forced| forced.plus_secs(self.settings.unknown_kid_cooldown));
+        if cooldown_until.is_some_and(|until| now < until) {
+            self.stats.suppressed += 1;
+            return Lookup::UnknownKid(set);
+        }
+        self.last_forced = Some(now);
+        self.forced_for = Some(digest);
+        Lookup::Fetch(self.ticket(now))
+    }
+
+    fn remember_unknown(&mut self, digest: u64) {
+        if self.unknown_kids.len() == MAX_UNKNOWN_KIDS {
+            self.unknown_kids.pop_front();
+        }
+        self.unknown_kids.push_back(digest);
+    }
+
+    fn fetch_or_wait(&mut self, now: Timestamp) -> Lookup {
+        if let Some(lease) = self.lease {
+            return Lookup::Wait { until: lease.until };
+        }
+        if now < self.not_before {
+            self.stats.suppressed += 1;
+            return Lookup::Unavailable { retry_at: self.not_before };
+        }
+        Lookup::Fetch(self.ticket(now))
+    }
+
+    fn ticket(&mut self, now: Timestamp) -> Ticket {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.lease = Some(Lease { sequence, until: now.plus_millis(LEASE_MILLIS) });
+        self.stats.fetches += 1;
+        Ticket { sequence, etag: self.current.as_ref().and_then(|current| current.etag.clone()) }
+    }
+
+    fn succeed(&mut self, ticket: &Ticket, changed: Option<(Arc<JwkSet>, Option<String>)>, max_age: Option<u64>, now: Timestamp) {
+        if self.current.as_ref().is_some_and(|current| current.sequence > ticket.sequence) {
+            // A later fetch has already answered: the late answer loses.
+            return;
+        }
+        if self.lease.is_some_and(|lease| lease.sequence <= ticket.sequence) {
+            self.lease = None;
+        }
+        let CacheSettings { fresh_default, fresh_min, fresh_max, stale_if_error, .. } = self.settings;
+        let fresh = max_age.unwrap_or(fresh_default).clamp(fresh_min, fresh_max) * 1_000;
+        let fresh_until = now.plus_millis(fresh);
+        let jitter = self.random_below(fresh / 5);
+        let previous = self.current.take();
+        let (set, etag) = match (changed, &previous) {
+            (Some((set, etag)), _) => (set, etag),
+            (None, Some(previous)) => (Arc::clone(&previous.set), previous.etag.clone()),
+            // `on_response` lets a 304 through only where there is a set.
+            (None, None) => return,
+        };
+        if previous.is_none_or(|previous| previous.set != set) {
+            self.unknown_kids.clear();
+        }
+        if let Some(digest) = self.forced_for.take() {
+            // Should the new set have the kid after all, the table is not asked.
+            self.remember_unknown(digest);
+        }
+        self.current = Some(Current {
+            set,
+            etag,
+            sequence: ticket.sequence,
+            fetched_at: now,
+            // At 80 % of the freshness, 10 % earlier or later.
+            refresh_at: now.plus_millis(fresh * 7 / 10 + jitter),
+            fresh_until,
+            stale_until: fresh_until.plus_secs(stale_if_error),
+        });
+        self.failures = 0;
+        self.not_before = Timestamp::default();
+    }
+
+    /// Counts the lease of a caller that never answered as a failure.
+    fn lapse(&mut self, now: Timestamp) {
+        if self.lease.is_some_and(|lease| now >= lease.until) {
+            self.lease = None;
+            self.fail(now);
+        }
+    }
+
+    fn fail(&mut self, now: Timestamp) {
+        self.stats.failures += 1;
+        self.failures = self.failures.saturating_add(1);
+        let CacheSettings { backoff_min, backoff_max, .. } = self.settings;
+        let doubled = 1_u64.checked_shl(self.failures - 1).map_or(u64::MAX, |factor| backoff_min.saturating_mul(factor));
+        let pause = doubled.min(backoff_max) * 1_000;
+        self.not_before = now.plus_millis(pause + self.random_below(pause / 4));
+    }
+
+    /// `SplitMix64` (Steele et al. 2014): spreads callers in time, protects nothing.
+    fn random_below(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        if bound == 0 { 0 } else { mixed % bound }
+    }
+}
+
+/// Unknown kids are attacker's choice; they are remembered by a digest of fixed size. FNV-1a is enough: a collision refuses a
+/// token whose key is unknown until the set next changes, and an attacker who sends it must know a kid of the future.
+fn digest(request: KeyRequest<'_>) -> u64 {
+    struct Fnv(u64);
+    impl Default for Fnv {
+        fn default() -> Self {
+            Self(0xcbf2_9ce4_8422_2325)
+        }
+    }
+    impl Hasher for Fnv {
+        fn write(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
+    BuildHasherDefault::<Fnv>::default().hash_one(request.kid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Algorithm;
+
+    const T0: Timestamp = Timestamp::from_secs(1_750_000_000);
+    const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"#;
+
+    fn at(seconds: u64) -> Timestamp {
+        T0.plus_secs(seconds)
+    }
+
+    fn set(kids: &[&str]) -> String {
+        let keys: alloc::vec::Vec<String> = kids.iter().map(|kid| std::format!("{KEY}\"{kid}\"}}")).collect();
+        std::format!("{{\"keys\":[{}]}}", keys.join(","))
+    }
+
+    fn request(kid: &str) -> KeyRequest<'_> {
+        KeyRequest { kid: Some(kid), algorithm: Algorithm::EdDsa }
+    }
+
+    fn cache() -> JwksCache {
+        JwksCache::new(CacheSettings::default(), KeyRules::default(), 7).unwrap()
+    }
+
+    fn ok(body: &str) -> FetchResponse<'_> {
+        FetchResponse { status: 200, body, max_age: None, etag: None }
+    }
+
+    #[track_caller]
+    fn fetch(cache: &mut JwksCache, kid: &str, now: Timestamp) -> Ticket {
+        match cache.lookup(request(kid), now) {
+            Lookup::Fetch(ticket) => ticket,
+            other => std::panic!("{other:?}"),
+        }
+    }
+
+    fn filled() -> JwksCache {
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", T0);
+        cache.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
+        cache
+    }
+
+    #[test]
+    fn one_caller_fetches_and_the_others_wait() {
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", T0);
+        assert!(matches!(cache.lookup(request("a"), T0), Lookup::Wait { .. }));
+        cache.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(1)), Lookup::Use(_)));
+        assert_eq!(cache.stats().fetches, 1);
+    }
+
+    #[test]
+    fn a_lease_lapses() {
+        let mut cache = cache();
+        let lost = fetch(&mut cache, "a", T0);
+        assert!(matches!(cache.lookup(request("a"), at(4)), Lookup::Wait { .. }));
+        assert!(matches!(cache.lookup(request("a"), at(5)), Lookup::Unavailable { .. }));
+        let ticket = fetch(&mut cache, "a", at(7));
+        cache.on_response(&ticket, ok(&set(&["b"])), at(7)).unwrap();
+        // The late answer of the first fetch loses.
+        cache.on_response(&lost, ok(&set(&["a"])), at(8)).unwrap();
+        assert_eq!(cache.current().unwrap().keys()[0].kid(), Some("b"));
+    }
+
+    #[test]
+    fn refresh_ahead_is_off_the_request_path() {
+        let mut cache = filled();
+        assert!(matches!(cache.lookup(request("a"), at(419)), Lookup::Use(_)));
+        let Lookup::UseAndRefresh(_, ticket) = cache.lookup(request("a"), at(541)) else { std::panic!() };
+        assert!(matches!(cache.lookup(request("a"), at(541)), Lookup::Use(_)));
+        cache.on_response(&ticket, ok(&set(&["a"])), at(542)).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(900)), Lookup::Use(_)));
+    }
+
+    #[test]
+    fn a_removed_key_is_refused_once_the_set_is_no_longer_fresh() {
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "a", at(600));
+        cache.on_response(&ticket, ok(r#"{"keys":[]}"#), at(600)).unwrap();
+        // A valid empty set is a revocation: the kid is unknown, one forced fetch is made, and that is all.
+        let ticket = fetch(&mut cache, "a", at(601));
+        cache.on_response(&ticket, ok(r#"{"keys":[]}"#), at(601)).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(602)), Lookup::UnknownKid(_)));
+        assert!(matches!(cache.lookup(request("a"), at(690)), Lookup::UnknownKid(_)));
+    }
+
+    #[test]
+    fn an_outage_is_bridged_and_then_named() {
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "a", at(600));
+        cache.on_failure(&ticket, at(600));
+        assert!(matches!(cache.lookup(request("a"), at(600)), Lookup::Use(_)));
+        let Lookup::UseAndRefresh(_, ticket) = cache.lookup(request("a"), at(602)) else { std::panic!() };
+        cache
+            .on_response(&ticket, FetchResponse { status: 200, body: "<html>", max_age: None, etag: None }, at(602))
+            .unwrap_err();
+        assert!(matches!(cache.lookup(request("a"), at(602)), Lookup::Use(_)));
+        assert!(matches!(cache.lookup(request("a"), at(4_199)), Lookup::UseAndRefresh(..)));
+        // 600 s fresh + 3600 s stale: the lease of the last refresh is still out, then nothing is left.
+        let Lookup::Wait { until } = cache.lookup(request("a"), at(4_200)) else { std::panic!() };
+        assert!(matches!(cache.lookup(request("a"), until), Lookup::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_cold_outage_costs_a_handful_of_fetches() {
+        let mut cache = cache();
+        for millis in 0..10_000 {
+            let now = T0.plus_millis(millis);
+            match cache.lookup(request("a"), now) {
+                Lookup::Fetch(ticket) => cache.on_failure(&ticket, now),
+                Lookup::Unavailable { retry_at } => assert!(retry_at > now),
+                other => std::panic!("{other:?}"),
+            }
+        }
+        assert!(cache.stats().fetches <= 4, "{:?}", cache.stats());
+    }
+
+    #[test]
+    fn unknown_kids_share_one_forced_fetch_per_cooldown() {
+        let mut cache = filled();
+        for second in 0..300 {
+            for attempt in 0..10 {
+                let kid = std::format!("random-{second}-{attempt}");
+                match cache.lookup(request(&kid), at(second)) {
+                    Lookup::Fetch(ticket) => cache.on_response(&ticket, ok(&set(&["a"])), at(second)).unwrap(),
+                    Lookup::UnknownKid(_) => {}
+                    other => std::panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(cache.stats().fetches, 1 + 10);
+    }
+
+    #[test]
+    fn a_kid_shown_to_be_absent_is_not_asked_for_again() {
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "x", at(1));
+        cache.on_response(&ticket, ok(&set(&["a"])), at(1)).unwrap();
+        for second in 1..400 {
+            assert!(matches!(cache.lookup(request("x"), at(second)), Lookup::UnknownKid(_)));
+        }
+        // Once the set changes, it may be asked for again.
+        let ticket = fetch(&mut cache, "y", at(400));
+        cache.on_response(&ticket, ok(&set(&["a", "y"])), at(400)).unwrap();
+        assert!(matches!(cache.lookup(request("y"), at(400)), Lookup::Use(_)));
+        fetch(&mut cache, "x", at(431));
+    }
+
+    #[test]
+    fn an_unknown_kid_during_an_outage_is_not_blamed_on_the_token() {
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "new", at(10));
+        cache.on_failure(&ticket, at(10));
+        assert!(matches!(cache.lookup(request("new"), at(10)), Lookup::Unavailable { .. }));
+        assert!(matches!(cache.lookup(request("a"), at(10)), Lookup::Use(_)));
+        let ticket = fetch(&mut cache, "new", at(12));
+        cache.on_response(&ticket, ok(&set(&["a", "new"])), at(12)).unwrap();
+        assert!(matches!(cache.lookup(request("new"), at(12)), Lookup::Use(_)));
+    }
+
+    #[test]
+    fn max_age_is_clamped_and_304_renews() {
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", T0);
+        let response = FetchResponse { status: 200, body: &set(&["a"]), max_age: Some(0), etag: Some("\"1\"".into()) };
+        cache.on_response(&ticket, response, T0).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(200)), Lookup::Use(_)));
+        let ticket = fetch(&mut cache, "a", at(300));
+        assert_eq!(ticket.etag(), Some("\"1\""));
+        let unchanged = FetchResponse { status: 304, body: "", max_age: Some(1_000_000), etag: None };
+        cache.on_response(&ticket, unchanged.clone(), at(300)).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(300 + 2_500)), Lookup::Use(_)));
+        fetch(&mut cache, "a", at(300 + 3_600));
+        // A 304 that nobody asked for is a failure.
+        let mut cold = super::tests::cache();
+        let ticket = fetch(&mut cold, "a", T0);
+        cold.on_response(&ticket, unchanged, T0).unwrap_err();
+    }
+}

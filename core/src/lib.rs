@@ -1,0 +1,76 @@
+//! Edgeseal's core: parses, checks and verifies JWTs (RFC 7519) and JWK Sets (RFC 7517), and decides when to fetch keys.
+//!
+//! It has no clock, no randomness, no I/O and no async: time and randomness are arguments, a fetch is a value that the
+//! host carries out. The same decisions are therefore taken on every host: natively, in workerd, in a browser, in Node.
+//!
+//! # The paved path
+//!
+//! ```
+//! use edgeseal_core::{Algorithm, JwkSet, Policy, Timestamp, Verifier};
+//! # fn main() -> Result<(), edgeseal_core::VerifyError> {
+//! let policy = Policy::builder()
+//!     .issuer("https://login.example.com")
+//!     .audience("https://api.example.com")
+//!     .algorithms([Algorithm::Es256])
+//!     .build();
+//! let keys = JwkSet::from_json(r#"{"keys":[]}"#)?;
+//! let refused = Verifier::new(policy).verify("a.b.c", &keys, Timestamp::from_secs(1_750_000_000));
+//! assert_eq!(refused.unwrap_err().code().as_str(), "token_malformed");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tour
+//!
+//! | room | what it decides |
+//! |---|---|
+//! | [`token`], [`header`] | compact serialization and JOSE header of a token that nobody has verified |
+//! | [`algorithm`], [`signature`] | which key types, curves and lengths belong to which `alg` |
+//! | [`jwk`], [`jwk_set`] | which keys may verify at all, and which one key belongs to a token |
+//! | [`policy`], [`claims`] | what the verifier demands, and what the claims set says |
+//! | [`verify`] | the order of all decisions, in two phases around the signature |
+//! | [`backend`] | who does the arithmetic |
+//! | [`jwks_cache`], [`discovery`], [`issuers`] | whose keys to use, and when to fetch them |
+//! | [`issue`] | the other direction: header and claims to signing input to token |
+//! | [`gateway`] | the configuration of the edge gateway |
+//!
+//! [`manual`] says why the defaults are what they are.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod algorithm;
+pub mod backend;
+pub mod claims;
+pub mod discovery;
+pub mod error;
+pub mod gateway;
+pub mod header;
+pub mod issue;
+pub mod issuers;
+mod json;
+pub mod jwk;
+pub mod jwk_set;
+pub mod jwks_cache;
+pub mod manual;
+pub mod policy;
+pub mod signature;
+pub mod time;
+pub mod token;
+pub mod verify;
+
+pub use algorithm::Algorithm;
+pub use backend::{SignatureBackend, SignatureInvalid, SignatureValid};
+pub use claims::Claims;
+pub use error::{Check, ErrorCode, PolicyError, VerifyError};
+pub use issue::UnsignedToken;
+pub use issuers::Issuers;
+pub use jwk::{Jwk, PublicKey};
+pub use jwk_set::JwkSet;
+pub use jwks_cache::JwksCache;
+pub use policy::{IssuerSettings, Policy};
+pub use time::Timestamp;
+pub use token::UnverifiedToken;
+pub use verify::{PendingSignature, VerifiedToken, Verifier};

@@ -1,0 +1,186 @@
+//! A compact JWS (RFC 7515 section 7.1) that nobody has verified.
+
+use alloc::{string::String, vec::Vec};
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+
+use crate::{
+    error::{Check, ErrorCode, VerifyError},
+    header::Header,
+    json,
+};
+
+/// Octets of a whole token: what the common servers allow for all header fields of a request together.
+pub const MAX_TOKEN_LEN: usize = 16 * 1024;
+/// Octets of a decoded JOSE header: real ones have under 200.
+pub const MAX_HEADER_LEN: usize = 4 * 1024;
+/// Octets of a `kid`, in tokens and keys alike: the longest seen in use is a URI of about 100.
+pub const MAX_KID_LEN: usize = 256;
+
+/// The parts of a compact JWS: canonical base64url, a JOSE header with members of the right types, a payload and a signature
+/// of which nothing is known yet.
+///
+/// Claims cannot be read from it: only [`crate::VerifiedToken`] has them.
+///
+/// ```compile_fail,E0599
+/// let token = edgeseal_core::UnverifiedToken::parse("a.b.c").unwrap();
+/// token.claims();
+/// ```
+#[derive(Clone, Debug)]
+pub struct UnverifiedToken {
+    pub(crate) header: Header,
+    pub(crate) header_json: String,
+    /// `BASE64URL(header) || '.' || BASE64URL(payload)`.
+    pub(crate) signing_input: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl UnverifiedToken {
+    /// Splits and decodes a compact JWS.
+    ///
+    /// # Errors
+    /// `token_too_large` above [`MAX_TOKEN_LEN`], [`MAX_HEADER_LEN`] or [`MAX_KID_LEN`]; `token_malformed` for all else.
+    pub fn parse(compact: &str) -> Result<Self, VerifyError> {
+        too_large("the token", compact.len(), MAX_TOKEN_LEN)?;
+        let mut parts = compact.split('.');
+        let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(VerifyError::malformed(match compact.split('.').count() {
+                5 => "five parts: an encrypted token (JWE), not a signed one".into(),
+                count => alloc::format!("{count} part(s) between dots, a compact JWS has three"),
+            }));
+        };
+        let signing_input = compact.as_bytes()[..header.len() + 1 + payload.len()].to_vec();
+        let header_bytes = decode("header", header)?;
+        too_large("the header", header_bytes.len(), MAX_HEADER_LEN)?;
+        let payload = decode("payload", payload)?;
+        let signature = decode("signature", signature)?;
+        let (header_json, members) =
+            json::parse_object(&header_bytes).map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
+        let header = Header::from_members(&members)?;
+        Ok(Self { header, header_json: header_json.into(), signing_input, payload, signature })
+    }
+
+    /// The JOSE header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The header's JSON text.
+    pub fn header_json(&self) -> &str {
+        &self.header_json
+    }
+
+    /// `iss` as the token states it, to find the issuer whose keys and policy apply and for nothing else: the signature is
+    /// still to be verified, and `iss` is compared again after it.
+    ///
+    /// # Errors
+    /// `token_malformed` when the payload is not a JSON object, `claim_missing` or `claim_invalid` when `iss` is not a string.
+    pub fn unverified_issuer(&self) -> Result<String, VerifyError> {
+        let (_, mut members) = json::parse_object(&self.payload).map_err(|error| {
+            VerifyError::new(ErrorCode::TokenMalformed, Check::Routing, alloc::format!("claims set: {error}"))
+        })?;
+        match members.remove("iss") {
+            Some(Value::String(issuer)) => Ok(issuer),
+            Some(_) => Err(VerifyError::new(ErrorCode::ClaimInvalid, Check::Routing, "claim iss is not a string")),
+            None => Err(VerifyError::new(ErrorCode::ClaimMissing, Check::Routing, "claim iss is missing")),
+        }
+    }
+
+    /// The payload as text, for a person to look at: nothing in it has been verified. `None` when it is not UTF-8.
+    pub fn unverified_payload(&self) -> Option<&str> {
+        core::str::from_utf8(&self.payload).ok()
+    }
+}
+
+/// Decodes canonical base64url without padding (RFC 7515 section 2): no `=`, no `+` or `/`, no whitespace, no non-zero
+/// trailing bits.
+pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+    Base64UrlUnpadded::decode_vec(text).ok()
+}
+
+/// Encodes base64url without padding.
+pub(crate) fn encode_base64url(bytes: &[u8]) -> String {
+    Base64UrlUnpadded::encode_string(bytes)
+}
+
+fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
+    decode_base64url(text).ok_or_else(|| VerifyError::malformed(alloc::format!("the {part} is not canonical base64url")))
+}
+
+fn too_large(what: &str, len: usize, max: usize) -> Result<(), VerifyError> {
+    if len <= max {
+        return Ok(());
+    }
+    Err(VerifyError::new(
+        ErrorCode::TokenTooLarge,
+        Check::Structure,
+        alloc::format!("{what} has {len} bytes, at most {max} are allowed"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    fn code(token: &str) -> &'static str {
+        UnverifiedToken::parse(token).unwrap_err().code().as_str()
+    }
+
+    fn with_header(json: &str) -> String {
+        std::format!("{}.e30.AA", encode_base64url(json.as_bytes()))
+    }
+
+    #[test]
+    fn base64url_is_canonical() {
+        assert_eq!(decode_base64url("Zm9v").unwrap(), b"foo");
+        assert_eq!(decode_base64url("_-8").unwrap(), [0xff, 0xef]);
+        assert_eq!(decode_base64url("").unwrap(), b"");
+        for text in
+            ["Zm9v=", "Zg==", "Zm9vZh", "Zm9vZm9", "+/8", "/-8", "Zm9 v", "Zm9v\n", "\nZm9v", "Zm9!", "A", "AAAAA", "Zm9vé"]
+        {
+            assert_eq!(decode_base64url(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn structure() {
+        for token in ["", ".", "..", "...", "a.b", "e30", "e30.e30", "e30.e30.AA.AA", "e30.e30.AA.AA.AA", &".".repeat(16_384)] {
+            assert_eq!(code(token), "token_malformed", "{token:.20}");
+        }
+        assert_eq!(code(&".".repeat(1_000_000)), "token_too_large");
+        assert_eq!(code(&"a".repeat(MAX_TOKEN_LEN)), "token_malformed");
+        assert_eq!(code(&"a".repeat(MAX_TOKEN_LEN + 1)), "token_too_large");
+        assert!(UnverifiedToken::parse(&with_header(r#"{"alg":"ES256"}"#)).is_ok());
+        assert_eq!(code(&(" ".to_string() + &with_header(r#"{"alg":"ES256"}"#))), "token_malformed");
+        assert_eq!(code(&(with_header(r#"{"alg":"ES256"}"#) + "\n")), "token_malformed");
+    }
+
+    #[test]
+    fn header_rules() {
+        for json in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"alg":null}"#,
+            r#"{"alg":["ES256"]}"#,
+            r#"{"alg":"ES256","kid":1}"#,
+            r#"{"alg":"ES256","typ":[]}"#,
+            r#"{"alg":"ES256","cty":{}}"#,
+            r#"{"alg":"ES256","alg":"ES256"}"#,
+            r#"{"alg":"ES256","zip":"DEF"}"#,
+            r#"{"alg":"ES256","enc":"A128GCM"}"#,
+        ] {
+            assert_eq!(code(&with_header(json)), "token_malformed", "{json}");
+        }
+        let kid = |len: usize| with_header(&std::format!(r#"{{"alg":"ES256","kid":"{}"}}"#, "k".repeat(len)));
+        assert!(UnverifiedToken::parse(&kid(MAX_KID_LEN)).is_ok());
+        assert_eq!(code(&kid(MAX_KID_LEN + 1)), "token_too_large");
+        let padded = |len: usize| with_header(&std::format!("{{\"alg\":\"ES256\"{}}}", " ".repeat(len - 15)));
+        assert!(UnverifiedToken::parse(&padded(MAX_HEADER_LEN)).is_ok());
+        assert_eq!(code(&padded(MAX_HEADER_LEN + 1)), "token_too_large");
+    }
+}

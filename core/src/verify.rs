@@ -1,0 +1,311 @@
+//! The heart: the order of all decisions about a token.
+//!
+//! [`Verifier::begin`] decides everything that the header and the key can decide and returns a [`PendingSignature`]; a
+//! [backend](crate::backend) does the arithmetic; [`Verifier::finish`] reads the claims and judges them. Nobody can read a
+//! claim before that:
+//!
+//! ```compile_fail,E0599
+//! # use edgeseal_core::{JwkSet, PendingSignature, UnverifiedToken, Verifier};
+//! # fn peek(verifier: Verifier, token: UnverifiedToken, keys: &JwkSet) {
+//! let pending = verifier.begin(token, keys).unwrap();
+//! pending.claims(); // no such method: claims belong to a `VerifiedToken`
+//! # }
+//! ```
+//!
+//! and nobody but a backend can say that a signature is valid:
+//!
+//! ```compile_fail,E0423
+//! let forged = edgeseal_core::SignatureValid(());
+//! ```
+
+use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
+
+use crate::{
+    algorithm::Algorithm,
+    backend::{SignatureInput, SignatureInvalid, SignatureValid},
+    claims::{self, Claims},
+    error::{Check, ErrorCode, VerifyError, quoted},
+    header::Header,
+    jwk::Jwk,
+    jwk_set::{JwkSet, KeyRequest},
+    policy::Policy,
+    time::Timestamp,
+    token::UnverifiedToken,
+};
+
+/// Decides about tokens under one [`Policy`].
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    policy: Policy,
+}
+
+/// A token that passed every check before its signature; it owns all that the rest needs, so it may cross an `await`.
+#[derive(Debug)]
+pub struct PendingSignature {
+    input: SignatureInput,
+    header: Header,
+    header_json: String,
+    payload: Vec<u8>,
+}
+
+/// A token that passed every check of its verifier: the only type that has claims.
+#[derive(Clone, Debug)]
+pub struct VerifiedToken {
+    header: Header,
+    header_json: String,
+    claims: Claims,
+    claims_json: String,
+    key: Arc<Jwk>,
+}
+
+impl Verifier {
+    /// A verifier under this policy.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Verifies a token with the pure-Rust backend.
+    ///
+    /// # Errors
+    /// The first check that fails, in the order of [`Check`].
+    #[cfg(feature = "rustcrypto")]
+    pub fn verify(&self, compact: &str, keys: &JwkSet, now: Timestamp) -> Result<VerifiedToken, VerifyError> {
+        use crate::backend::{SignatureBackend as _, rustcrypto::RustCrypto};
+
+        let pending = self.begin(UnverifiedToken::parse(compact)?, keys)?;
+        let answer = RustCrypto.verify(pending.input());
+        self.finish(pending, answer, now)
+    }
+
+    /// Judges the header and says which key the token asks for. A host does so before it looks for keys: a token that the
+    /// policy refuses never causes a fetch.
+    ///
+    /// # Errors
+    /// `critical_header_unsupported`, `algorithm_not_allowed`, `type_mismatch`.
+    pub fn admit<'token>(&self, token: &'token UnverifiedToken) -> Result<KeyRequest<'token>, VerifyError> {
+        let header = token.header();
+        if let Some(why) = header.critical() {
+            return Err(VerifyError::new(ErrorCode::CriticalHeaderUnsupported, Check::Critical, why));
+        }
+        let algorithm = self.admit_algorithm(header.algorithm())?;
+        self.admit_type(header.typ())?;
+        Ok(KeyRequest { kid: header.kid(), algorithm })
+    }
+
+    /// Makes every decision before the signature.
+    ///
+    /// # Errors
+    /// Those of [`Verifier::admit`] and [`JwkSet::select`]; `signature_invalid` for a signature whose length or range is wrong.
+    pub fn begin(&self, token: UnverifiedToken, keys: &JwkSet) -> Result<PendingSignature, VerifyError> {
+        let request = self.admit(&token)?;
+        let key = Arc::clone(keys.select(request)?);
+        let algorithm = request.algorithm;
+        let UnverifiedToken { header, header_json, signing_input, payload, signature } = token;
+        let input = SignatureInput::new(algorithm, key, signing_input, signature)?;
+        Ok(PendingSignature { input, header, header_json, payload })
+    }
+
+    /// Takes the backend's answer and judges the claims.
+    ///
+    /// # Errors
+    /// `signature_invalid`, then the first check of the claims that fails.
+    pub fn finish(
+        &self,
+        pending: PendingSignature,
+        answer: Result<SignatureValid, SignatureInvalid>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, VerifyError> {
+        let SignatureValid { .. } = answer.map_err(|SignatureInvalid| VerifyError::signature_invalid())?;
+        let PendingSignature { input, header, header_json, payload } = pending;
+        let (text, claims) = Claims::parse(&payload)?;
+        self.judge(&claims, now)?;
+        let claims_json = text.into();
+        Ok(VerifiedToken { header, header_json, claims, claims_json, key: input.into_key() })
+    }
+
+    fn admit_algorithm(&self, name: &str) -> Result<Algorithm, VerifyError> {
+        Algorithm::from_name(name).filter(|algorithm| self.policy.algorithms.contains(algorithm)).ok_or_else(|| {
+            let allowed: Vec<&str> = self.policy.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+            let detail = alloc::format!("the token says alg {}, the policy allows {}", quoted(name), allowed.join(", "));
+            VerifyError::new(ErrorCode::AlgorithmNotAllowed, Check::Algorithm, detail)
+        })
+    }
+
+    fn admit_type(&self, typ: Option<&str>) -> Result<(), VerifyError> {
+        let mismatch = |detail: String| Err(VerifyError::new(ErrorCode::TypeMismatch, Check::Type, detail));
+        match (&self.policy.typ, typ) {
+            (Some(expected), Some(typ)) if is_same_media_type(expected, typ) => Ok(()),
+            (Some(expected), Some(typ)) => {
+                mismatch(alloc::format!("the token says typ {}, the policy asks for {expected:?}", quoted(typ)))
+            }
+            (Some(expected), None) => mismatch(alloc::format!("the token has no typ, the policy asks for {expected:?}")),
+            (None, Some(typ)) if is_reserved_type(typ) => mismatch(alloc::format!(
+                "typ {} is another kind of token and only accepted where the policy names it",
+                quoted(typ)
+            )),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn judge(&self, claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
+        for name in &self.policy.required_claims {
+            if claims.get(name).is_none() {
+                return Err(missing(Check::Claims, name));
+            }
+        }
+        if claims.get("cnf").is_some() {
+            let detail = "the token is bound to a key (cnf), and no proof of possession came with it";
+            return Err(VerifyError::new(ErrorCode::ProofRequired, Check::Proof, detail));
+        }
+        self.judge_issuer(claims)?;
+        self.judge_audience(claims)?;
+        self.judge_time(claims, now)
+    }
+
+    fn judge_issuer(&self, claims: &Claims) -> Result<(), VerifyError> {
+        let Some(expected) = &self.policy.issuer else { return Ok(()) };
+        let issuer = claims.issuer().ok_or_else(|| missing(Check::Issuer, "iss"))?;
+        if issuer == expected {
+            return Ok(());
+        }
+        let detail =
+            alloc::format!("the token says {}, the policy says {expected:?}{}", quoted(issuer), slash_hint(issuer, expected));
+        Err(VerifyError::new(ErrorCode::IssuerMismatch, Check::Issuer, detail))
+    }
+
+    fn judge_audience(&self, claims: &Claims) -> Result<(), VerifyError> {
+        let Some(expected) = &self.policy.audience else { return Ok(()) };
+        let name = &*self.policy.audience_claim;
+        let audience = if name == "aud" {
+            Cow::Borrowed(claims.audience())
+        } else {
+            match claims.get(name) {
+                None => Cow::Borrowed(&[][..]),
+                Some(value) => Cow::Owned(claims::strings(value).ok_or_else(|| {
+                    let detail = alloc::format!("claim {name} is neither a string nor a non-empty array of strings");
+                    VerifyError::new(ErrorCode::ClaimInvalid, Check::Audience, detail)
+                })?),
+            }
+        };
+        let Some(first) = audience.first() else { return Err(missing(Check::Audience, name)) };
+        if audience.iter().any(|one| expected.contains(one)) {
+            return Ok(());
+        }
+        let hint = expected.first().map_or("", |expected| slash_hint(first, expected));
+        let told: Vec<String> = audience.iter().take(4).map(|one| quoted(one)).collect();
+        let detail = alloc::format!("the token says {}, the policy says {expected:?}{hint}", told.join(", "));
+        Err(VerifyError::new(ErrorCode::AudienceMismatch, Check::Audience, detail))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "configured seconds; a u64 beyond 2^53 is beyond any NumericDate too")]
+    fn judge_time(&self, claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
+        let refuse = |code, check, detail: String| Err(VerifyError::new(code, check, detail));
+        let Policy { require_exp, leeway, max_lifetime, max_age, .. } = &self.policy;
+        let (now, leeway_secs) = (now.as_secs_f64(), *leeway as f64);
+        let seconds = |date: Option<claims::NumericDate>| date.map(claims::NumericDate::seconds);
+        let (exp, nbf, iat) = (seconds(claims.expires_at()), seconds(claims.not_before()), seconds(claims.issued_at()));
+
+        match exp {
+            None if *require_exp => return Err(missing(Check::Expiry, "exp")),
+            Some(exp) if now >= exp + leeway_secs => {
+                let detail = alloc::format!("exp {exp} and {leeway} s leeway have passed, it is {now}");
+                return refuse(ErrorCode::TokenExpired, Check::Expiry, detail);
+            }
+            _ => {}
+        }
+        for (name, date) in [("nbf", nbf), ("iat", iat)] {
+            if let Some(date) = date
+                && date > now + leeway_secs
+            {
+                let detail = alloc::format!("{name} {date} lies beyond now {now} and {leeway} s leeway");
+                return refuse(ErrorCode::TokenNotYetValid, Check::NotBefore, detail);
+            }
+        }
+        if let Some(longest) = max_lifetime {
+            let iat = iat.ok_or_else(|| missing(Check::Lifetime, "iat"))?;
+            let exp = exp.ok_or_else(|| missing(Check::Lifetime, "exp"))?;
+            if exp - iat > *longest as f64 {
+                let detail = alloc::format!("exp - iat is {} s, the policy allows {longest} s", exp - iat);
+                return refuse(ErrorCode::LifetimeExceeded, Check::Lifetime, detail);
+            }
+        }
+        if let Some(oldest) = max_age {
+            let iat = iat.ok_or_else(|| missing(Check::Lifetime, "iat"))?;
+            if now - iat > *oldest as f64 + leeway_secs {
+                let detail = alloc::format!("issued {} s ago, the policy allows {oldest} s and {leeway} s leeway", now - iat);
+                return refuse(ErrorCode::TokenTooOld, Check::Lifetime, detail);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PendingSignature {
+    /// What a backend has to verify.
+    pub fn input(&self) -> &SignatureInput {
+        &self.input
+    }
+}
+
+impl VerifiedToken {
+    /// The JOSE header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The claims.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The header's JSON text, as signed.
+    pub fn header_json(&self) -> &str {
+        &self.header_json
+    }
+
+    /// The claims' JSON text, as signed: valid under the strict rules, so that any parser reads the same from it.
+    pub fn claims_json(&self) -> &str {
+        &self.claims_json
+    }
+
+    /// The key that verified it.
+    pub fn key(&self) -> &Arc<Jwk> {
+        &self.key
+    }
+}
+
+/// Kinds of tokens that are never an access token by accident (RFC 8725 section 3.11): accepted only where the policy names
+/// them.
+fn is_reserved_type(typ: &str) -> bool {
+    const RESERVED: [&str; 5] = ["dpop+jwt", "kb+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"];
+    const OURS: &str = "edgeseal-";
+    let subtype = without_application(typ);
+    RESERVED.iter().any(|reserved| subtype.eq_ignore_ascii_case(reserved))
+        || subtype.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+}
+
+fn is_same_media_type(a: &str, b: &str) -> bool {
+    without_application(a).eq_ignore_ascii_case(without_application(b))
+}
+
+/// RFC 7515 section 4.1.9: `application/` may be omitted when nothing else in the value has a slash.
+fn without_application(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.get(..PREFIX.len()) {
+        Some(start) if start.eq_ignore_ascii_case(PREFIX) && !typ[PREFIX.len()..].contains('/') => &typ[PREFIX.len()..],
+        _ => typ,
+    }
+}
+
+fn slash_hint(a: &str, b: &str) -> &'static str {
+    if a != b && a.trim_end_matches('/') == b.trim_end_matches('/') { " (they differ only by a trailing slash)" } else { "" }
+}
+
+fn missing(check: Check, name: &str) -> VerifyError {
+    VerifyError::new(ErrorCode::ClaimMissing, check, alloc::format!("claim {name} is missing"))
+}
