@@ -10,8 +10,7 @@ use crate::{discovery, error::PolicyError, issuers::Issuers, jwks_cache::CacheSe
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
-    /// The URL of the API behind the gateway, without path. Absent, verified requests are answered by the gateway itself with
-    /// their claims where `echo` is set, and the configuration is refused where it is not.
+    /// The API behind the gateway: a URL, or `service:NAME` for a service binding. Exactly one of this and `echo` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// Answers verified requests with their claims instead of forwarding them: for trying the gateway out.
@@ -25,6 +24,15 @@ pub struct GatewaySettings {
     /// The key cache.
     #[serde(default)]
     pub cache: CacheSettings,
+}
+
+/// Where verified requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A URL.
+    Url(String),
+    /// A service binding of the Worker, by its name.
+    Service(String),
 }
 
 fn default_claims_header() -> String {
@@ -43,6 +51,22 @@ impl GatewaySettings {
         Ok(settings)
     }
 
+    /// Where verified requests go; `None` where the gateway answers itself (`echo`).
+    ///
+    /// # Errors
+    /// A URL that is neither https nor loopback, or a service without a name.
+    pub fn origin(&self) -> Result<Option<Origin>, PolicyError> {
+        let Some(origin) = &self.origin else { return Ok(None) };
+        match origin.strip_prefix("service:") {
+            Some("") => Err(PolicyError::new("origin", "names no service binding: write service:NAME")),
+            Some(name) => Ok(Some(Origin::Service(name.into()))),
+            None => {
+                discovery::check_setting("origin", origin)?;
+                Ok(Some(Origin::Url(origin.clone())))
+            }
+        }
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors
@@ -53,9 +77,9 @@ impl GatewaySettings {
                 return Err(PolicyError::new("origin", "is missing: name the URL of the API behind the gateway"));
             }
             (Some(_), true) => return Err(PolicyError::new("echo", "answers instead of the origin: set one of the two")),
-            (Some(origin), false) => discovery::check_setting("origin", origin)?,
-            (None, true) => {}
+            (Some(_), false) | (None, true) => {}
         }
+        self.origin()?;
         let name = &self.claims_header;
         let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !name.starts_with("edgeseal-") || !name.bytes().all(is_token) {

@@ -9,15 +9,20 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting, the outermost value counted as 1: far beyond any real token, and shallow enough for any stack.
-pub(crate) const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 128;
 
 /// What is wrong with a text that should be a JSON object.
-pub(crate) enum JsonError {
+#[derive(Debug)]
+pub enum JsonError {
+    /// Not UTF-8.
     NotUtf8,
     /// Not JSON, or refused by the rules above; with `serde_json`'s reason.
     Syntax(serde_json::Error),
+    /// A JSON value, but not an object.
     NotAnObject,
 }
+
+impl core::error::Error for JsonError {}
 
 impl fmt::Display for JsonError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +35,10 @@ impl fmt::Display for JsonError {
 }
 
 /// Parses exactly one JSON object and gives its text as UTF-8 back with it.
-pub(crate) fn parse_object(bytes: &[u8]) -> Result<(&str, Map<String, Value>), JsonError> {
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_object(bytes: &[u8]) -> Result<(&str, Map<String, Value>), JsonError> {
     let text = core::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     // The visitor below counts the depth itself, so that the bound is ours and is exact.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     algorithm::{Algorithm, Curve, Scheme},
+    error::{Check, ErrorCode, VerifyError},
     json,
     signature::{is_canonical_point, is_small_order_point},
     token::{MAX_KID_LEN, decode_base64url, encode_base64url},
@@ -148,6 +149,13 @@ impl fmt::Display for KeyProblem {
 }
 
 impl core::error::Error for KeyProblem {}
+
+impl From<KeyProblem> for VerifyError {
+    /// A key that may not verify is no key: `key_not_found`, as when a set skips it.
+    fn from(problem: KeyProblem) -> Self {
+        Self::new(ErrorCode::KeyNotFound, Check::Key, alloc::format!("the key is not usable: {problem}"))
+    }
+}
 
 /// Which keys are acceptable beyond the fixed rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

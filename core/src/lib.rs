@@ -31,6 +31,7 @@
 //! | [`verify`] | the order of all decisions, in two phases around the signature |
 //! | [`backend`] | who does the arithmetic |
 //! | [`jwks_cache`], [`discovery`], [`issuers`] | whose keys to use, and when to fetch them |
+//! | [`json`], [`time`] | strict JSON; time as an argument |
 //! | [`issue`] | the other direction: header and claims to signing input to token |
 //! | [`gateway`] | the configuration of the edge gateway |
 //!
@@ -50,7 +51,7 @@ pub mod gateway;
 pub mod header;
 pub mod issue;
 pub mod issuers;
-mod json;
+pub mod json;
 pub mod jwk;
 pub mod jwk_set;
 pub mod jwks_cache;
