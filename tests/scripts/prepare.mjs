@@ -1,0 +1,186 @@
+// What each make target needs, built side by side: `node tests/scripts/prepare.mjs demo`.
+// Runs on any Node >= 18 without packages, because it is what installs them. A step that has nothing to do says nothing.
+// Every step's output is in target/logs/<step>.log; the end of it is printed when the step fails.
+
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+process.chdir(root);
+// What a build writes, and what no build reads: not part of any digest.
+const generated = new Set(["edge-wasm/build", "edge-wasm/npm/dist", "edge-wasm/npm/wasm", "edge-wasm/npm/test", "www/dist", "www/test", "www/site/screens"]);
+const skipped = new Set(["node_modules", "target", ".wrangler", "README.md"]);
+const logs = join(root, "target/logs");
+const stamps = join(root, "target/stamps");
+mkdirSync(logs, { recursive: true });
+mkdirSync(stamps, { recursive: true });
+
+process.env.npm_config_loglevel ??= "error";
+process.env.PATH = [join(root, "tests/node_modules/node/bin"), join(root, "target/tools/bin"), process.env.PATH].join(delimiter);
+
+class StepFailed extends Error {}
+const children = new Set();
+
+/** @type {Record<string, {what: string, after?: string[], done?: () => boolean, stamp?: () => string, run?: string[][]}>} */
+const steps = {
+  system: { what: "system packages", run: [["sh", "tests/scripts/system.sh", ...systemNeeds()]] },
+  rust: { what: "Rust toolchain and wasm32 target", run: rustCommands() },
+  tools: { what: "wasm-pack, worker-build, wasm-bindgen", after: ["rust"], run: [["sh", "tests/scripts/tools.sh"]], stamp: toolsKey },
+  "npm-tests": npmStep("tests"),
+  "npm-edge": npmStep("edge-wasm/npm"),
+  "npm-www": npmStep("www"),
+  // --workspace: the same features of every dependency as the tests have, so that nothing is compiled twice.
+  signer: { what: "signer", after: ["rust"], run: [["cargo", "build", "--locked", "--workspace", "--bin", "edgeseal"]] },
+  // The integration tests need the binaries, so this puts target/debug/edgeseal in its place as well.
+  rehearsal: { what: "all test binaries", after: ["rust"], run: [["cargo", "test", "--locked", "--workspace", "--no-run"]] },
+  edge: {
+    what: "npm package and Worker (WebAssembly)",
+    after: ["rust", "tools", "npm-tests", "npm-edge"],
+    run: [["node", "edge-wasm/build.mjs"]],
+    stamp: () => digest(["core", "edge-wasm", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "wrangler.toml"]),
+    done: () => built("edge-wasm/npm/dist") && built("edge-wasm/build"),
+  },
+  www: {
+    what: "playground",
+    after: ["edge", "npm-www"],
+    run: [["npm", "--prefix", "www", "run", "build"]],
+    stamp: () => digest(["core", "edge-wasm", "www", "Cargo.lock"]),
+    done: () => built("www/dist"),
+  },
+};
+
+const targets = {
+  demo: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "signer", "edge", "www"],
+  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "rehearsal", "edge", "www"],
+  conformance: ["system", "rust", "npm-tests", "npm-edge", "tools", "rehearsal", "edge"],
+};
+
+async function prepare(names) {
+  const wanted = new Set();
+  const want = (name) => {
+    if (!steps[name]) fail(`no step named ${name}: ${Object.keys({ ...steps, ...targets }).join(", ")}`);
+    if (wanted.has(name)) return;
+    (steps[name].after ?? []).forEach(want);
+    wanted.add(name);
+  };
+  names.flatMap((name) => targets[name] ?? [name]).forEach(want);
+
+  const running = new Map();
+  const start = (name) => {
+    if (!running.has(name)) running.set(name, Promise.all((steps[name].after ?? []).map(start)).then(() => perform(name)));
+    return running.get(name);
+  };
+  try {
+    await Promise.all([...wanted].map(start));
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    for (const child of children) child.kill("SIGTERM");
+    fail(error.message);
+  }
+}
+
+async function perform(name) {
+  const step = steps[name];
+  const stampFile = join(stamps, name);
+  const stamp = step.stamp?.();
+  const stamped = stamp !== undefined && existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp;
+  if (step.stamp ? stamped && (step.done?.() ?? true) : step.done?.()) return;
+  rmSync(stampFile, { force: true });
+  const began = Date.now();
+  const log = join(logs, `${name}.log`);
+  writeFileSync(log, "");
+  for (const command of step.run) await runStep(name, command, log);
+  if (stamp !== undefined) writeFileSync(stampFile, step.stamp());
+  const seconds = (Date.now() - began) / 1000;
+  if (seconds >= 1) console.log(`  ✓ ${"Ready".padEnd(14)}  ${step.what.padEnd(42)} ${seconds.toFixed(1).padStart(6)} s`);
+}
+
+function runStep(name, [command, ...args], log) {
+  return new Promise((resolve, reject) => {
+    const out = openSync(log, "a");
+    const child = spawn(command, args, { stdio: ["ignore", out, out], env: process.env });
+    children.add(child);
+    const done = (reason) => {
+      children.delete(child);
+      try { closeSync(out); } catch { /* closed already */ }
+      if (!reason) return resolve();
+      const tail = readFileSync(log, "utf8").trimEnd().split("\n").slice(-30).join("\n");
+      reject(new StepFailed(`${steps[name].what}: ${[command, ...args].join(" ")} ${reason}; the log is target/logs/${name}.log and ends:\n${tail}`));
+    };
+    child.on("error", (error) => done(error.code === "ENOENT" ? `cannot run: ${command} is not installed` : error.message));
+    child.on("exit", (code, signal) => done(code === 0 ? null : `failed (${signal ?? `exit ${code}`})`));
+  });
+}
+
+function npmStep(directory) {
+  return {
+    what: `npm packages of ${directory}`,
+    run: [["npm", "--prefix", directory, "ci"]],
+    stamp: () => digest([`${directory}/package.json`, `${directory}/package-lock.json`]),
+    done: () => existsSync(`${directory}/node_modules/.package-lock.json`),
+  };
+}
+
+function systemNeeds() {
+  const always = ["cc", "make", "git", "node", "npm", "softhsm", "chromium", "openssl"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "python-venv"];
+}
+
+function rustCommands() {
+  const commands = [];
+  const text = readFileSync("rust-toolchain.toml", "utf8");
+  const channel = /channel = "(.+)"/.exec(text)?.[1];
+  const has = (command, args) => spawnSync(command, args, { encoding: "utf8", env: { ...process.env, RUSTUP_AUTO_INSTALL: "0" } });
+  const rustup = has("rustup", ["--version"]).status === 0;
+  if (rustup) {
+    const installed = has("rustup", ["toolchain", "list"]).stdout ?? "";
+    if (!installed.split("\n").some((line) => line.startsWith(`${channel}-`))) {
+      commands.push(["rustup", "toolchain", "install", channel, "--profile", "minimal", "-c", "clippy", "-c", "rustfmt", "-t", "wasm32-unknown-unknown"]);
+      return commands;
+    }
+    const targets = has("rustup", ["target", "list", "--installed", "--toolchain", channel]).stdout ?? "";
+    if (!targets.includes("wasm32-unknown-unknown")) commands.push(["rustup", "target", "add", "--toolchain", channel, "wasm32-unknown-unknown"]);
+    const components = has("rustup", ["component", "list", "--installed", "--toolchain", channel]).stdout ?? "";
+    const missing = ["clippy", "rustfmt"].filter((name) => !components.includes(name));
+    if (missing.length) commands.push(["rustup", "component", "add", "--toolchain", channel, ...missing]);
+    return commands;
+  }
+  const sysroot = has("rustc", ["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]);
+  if (sysroot.status !== 0 || !existsSync(sysroot.stdout.trim())) {
+    fail(`Rust ${channel} with the wasm32-unknown-unknown target is missing: install rustup from https://rustup.rs, then run make again`);
+  }
+  return commands;
+}
+
+function toolsKey() {
+  return digest(["tests/scripts/tools.sh"]) + (/name = "wasm-bindgen"\nversion = "(.+)"/.exec(readFileSync("Cargo.lock", "utf8"))?.[1] ?? "");
+}
+
+/** One hash over every file below the paths, so that a changed source rebuilds and a touched one does not. */
+function digest(paths) {
+  const hash = createHash("sha256");
+  const visit = (path) => {
+    if (!existsSync(path)) return;
+    if (statSync(path).isDirectory()) {
+      for (const name of readdirSync(path).sort()) if (!skipped.has(name) && !generated.has(join(path, name))) visit(join(path, name));
+    } else {
+      hash.update(`${path}\0`).update(readFileSync(path)).update("\0");
+    }
+  };
+  paths.forEach(visit);
+  return hash.digest("hex");
+}
+
+function built(directory) {
+  return existsSync(directory) && readdirSync(directory).length > 0;
+}
+
+function fail(message) {
+  console.error(`  ✗ ${message}`);
+  process.exit(1);
+}
+
+await prepare(process.argv.slice(2));

@@ -1,0 +1,75 @@
+// `make test`: every suite in order, the counts taken from what the suites themselves report, a table at the end.
+// A suite that cannot run is a failure. The last line is exactly `N passed, N failed`.
+// ONLY=rust,npm,www,conformance,e2e runs some of them.
+
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { tally } from "./tally.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+process.chdir(root);
+mkdirSync("target", { recursive: true });
+
+const env = {
+  ...process.env,
+  PATH: [join(root, "tests/node_modules/node/bin"), join(root, "target/tools/bin"), process.env.PATH].join(delimiter),
+  CARGO_TERM_COLOR: "never",
+  NO_COLOR: "1",
+};
+delete env.FORCE_COLOR;
+if (env.EDGESEAL_VECTORS) env.EDGESEAL_VECTORS = resolve(root, env.EDGESEAL_VECTORS);
+
+const node = join(root, "tests/node_modules/node/bin/node");
+const suites = [
+  { name: "rust", what: "Rust: unit, integration, documentation", kind: "cargo", run: ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"] },
+  { name: "npm", what: "npm package", kind: "node", run: ["npm", "--prefix", "edge-wasm/npm", "test"] },
+  { name: "www", what: "playground", kind: "node", run: ["npm", "--prefix", "www", "test"] },
+  { name: "conformance", what: "conformance: native, node, workerd, chromium", kind: "summary", run: [node, "tests/conformance/run.mjs", "--host", "all", "--out", "target/conformance/verdicts.jsonl"] },
+  { name: "e2e", what: "end to end: HSM, workerd, Chromium, clients", kind: "node", run: [node, "--test", "--test-concurrency=1", "--test-reporter=spec", "tests/e2e/*.test.mjs", "tests/scripts/*.test.mjs"] },
+];
+const only = process.env.ONLY?.split(",");
+const chosen = only ? suites.filter(({ name }) => only.includes(name)) : suites;
+
+const rows = [];
+for (const suite of chosen) {
+  console.log(`\n── ${suite.what}: ${suite.run.join(" ")}`);
+  const began = Date.now();
+  const { code, text, error } = await stream(suite.run);
+  const counts = tally(suite.kind, text);
+  // A suite that ended badly without naming a failed test (it crashed, or does not compile) is itself one failure;
+  // so is one that ran nothing.
+  if (counts.failed === 0 && (code !== 0 || error)) counts.failed = 1;
+  if (counts.failed === 0 && counts.passed === 0) counts.failed = 1;
+  rows.push({ ...suite, ...counts, seconds: (Date.now() - began) / 1000, trouble: error ?? (code === 0 ? "" : `exit ${code}`) });
+}
+
+console.log(`\n  ${"suite".padEnd(46)} ${"passed".padStart(8)} ${"failed".padStart(8)} ${"time".padStart(9)}`);
+for (const row of rows) {
+  console.log(`${row.failed ? "✗" : "✓"} ${row.what.padEnd(46)} ${String(row.passed).padStart(8)} ${String(row.failed).padStart(8)} ${`${row.seconds.toFixed(1)} s`.padStart(9)} ${row.trouble}`);
+}
+for (const row of rows) for (const name of row.names) console.log(`  failed: ${row.name}: ${name}`);
+for (const row of rows) for (const note of row.notes) console.log(`  not run: ${row.name}: ${note}`);
+if (!env.EDGESEAL_VECTORS) console.log("  not run: the shared vectors (EDGESEAL_VECTORS is unset)");
+
+const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
+console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
+process.exitCode = sum("failed") ? 1 : 0;
+
+/** Runs one suite with its output shown as it comes, and kept. */
+function stream([command, ...args]) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+    let text = "";
+    for (const pipe of [child.stdout, child.stderr]) {
+      pipe.setEncoding("utf8");
+      pipe.on("data", (chunk) => {
+        text += chunk;
+        process.stdout.write(chunk);
+      });
+    }
+    child.on("error", (error) => done({ code: 1, text, error: error.code === "ENOENT" ? `${command} is not installed` : error.message }));
+    child.on("close", (code, signal) => done({ code: code ?? 1, text, error: signal ? `ended by ${signal}` : undefined }));
+  });
+}
