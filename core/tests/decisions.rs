@@ -1,0 +1,267 @@
+//! Every decision about a token, one at a time, on tokens signed here.
+
+use std::sync::LazyLock;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use ed25519_dalek::Signer as _;
+use edgeseal_core::{
+    Algorithm, ErrorCode, IssuerSettings, Issuers, Jwk, JwkSet, Policy, PublicKey, Timestamp, UnsignedToken, UnverifiedToken,
+    VerifiedToken, Verifier, VerifyError,
+};
+use p256::ecdsa::SigningKey;
+
+const NOW: u64 = 1_750_000_000;
+const CLAIMS: &str = r#"{"iss":"https://i.example","sub":"alice","aud":"https://a.example","iat":1749999900,"exp":1750000100}"#;
+
+static ES256: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_slice(&[7; 32]).unwrap());
+static ED25519: LazyLock<ed25519_dalek::SigningKey> = LazyLock::new(|| ed25519_dalek::SigningKey::from_bytes(&[9; 32]));
+
+fn es256_key() -> PublicKey {
+    let point = ES256.verifying_key().to_encoded_point(false);
+    PublicKey::ec_from_sec1(edgeseal_core::algorithm::Curve::P256, point.as_bytes()).unwrap()
+}
+
+fn keys() -> JwkSet {
+    JwkSet::from_keys([
+        Jwk::new(es256_key(), Some(Algorithm::Es256), Some("es".into())).unwrap(),
+        Jwk::new(PublicKey::ed25519(&ED25519.verifying_key().to_bytes()).unwrap(), None, Some("ed".into())).unwrap(),
+    ])
+}
+
+fn sign(header: &str, claims: &str) -> String {
+    let input = [header, claims].map(|part| Base64UrlUnpadded::encode_string(part.as_bytes())).join(".");
+    let signature: Vec<u8> = if header.contains("ES256") {
+        let signature: p256::ecdsa::Signature = ES256.sign(input.as_bytes());
+        signature.to_bytes().to_vec()
+    } else {
+        ED25519.sign(input.as_bytes()).to_bytes().to_vec()
+    };
+    format!("{input}.{}", Base64UrlUnpadded::encode_string(&signature))
+}
+
+const HEADER: &str = r#"{"alg":"ES256","kid":"es"}"#;
+
+fn settings(more: &str) -> IssuerSettings {
+    let text = format!(
+        r#"{{"issuer":"https://i.example","audience":"https://a.example","algorithms":["ES256","EdDSA"],"jwks":{{"keys":[]}}{more}}}"#
+    );
+    IssuerSettings::from_json(&text).unwrap()
+}
+
+fn verify(header: &str, claims: &str, more: &str) -> Result<VerifiedToken, VerifyError> {
+    let verifier = Verifier::new(settings(more).policy().unwrap());
+    verifier.verify(&sign(header, claims), &keys(), Timestamp::from_secs(NOW))
+}
+
+#[track_caller]
+fn refused(header: &str, claims: &str, more: &str) -> &'static str {
+    verify(header, claims, more).unwrap_err().code().as_str()
+}
+
+/// The good claims with one member replaced, added or (with an empty value) removed.
+fn with(name: &str, value: &str) -> String {
+    let mut claims: serde_json::Map<String, serde_json::Value> = serde_json::from_str(CLAIMS).unwrap();
+    claims.remove(name);
+    if value.is_empty() {
+        return serde_json::Value::Object(claims).to_string();
+    }
+    let rest = serde_json::Value::Object(claims).to_string();
+    format!("{{\"{name}\":{value},{}", &rest[1..])
+}
+
+#[test]
+fn accepts_and_gives_the_claims() {
+    let token = verify(HEADER, CLAIMS, "").unwrap();
+    assert_eq!(token.claims().subject(), Some("alice"));
+    assert_eq!(token.claims().audience(), ["https://a.example"]);
+    assert_eq!(token.claims_json(), CLAIMS);
+    assert_eq!(token.header_json(), HEADER);
+    assert_eq!(token.key().kid(), Some("es"));
+    #[derive(serde::Deserialize)]
+    struct Mine {
+        sub: String,
+    }
+    assert_eq!(token.claims().decode::<Mine>().unwrap().sub, "alice");
+    assert_eq!(token.claims().decode::<Vec<u8>>().unwrap_err().code(), ErrorCode::ClaimInvalid);
+    verify(r#"{"alg":"EdDSA","kid":"ed"}"#, CLAIMS, "").unwrap();
+    verify(r#"{"alg":"EdDSA"}"#, CLAIMS, "").unwrap();
+}
+
+#[test]
+fn the_header_decides_first() {
+    assert_eq!(refused(r#"{"alg":"none"}"#, CLAIMS, ""), "algorithm_not_allowed");
+    assert_eq!(refused(r#"{"alg":"HS256","kid":"es"}"#, CLAIMS, ""), "algorithm_not_allowed");
+    assert_eq!(refused(r#"{"alg":"Ed25519","kid":"ed"}"#, CLAIMS, ""), "algorithm_not_allowed");
+    assert_eq!(refused(r#"{"alg":"ES256","kid":"es","crit":["exp"]}"#, CLAIMS, ""), "critical_header_unsupported");
+    assert_eq!(refused(r#"{"alg":"ES256","kid":"es","crit":[]}"#, CLAIMS, ""), "critical_header_unsupported");
+    assert_eq!(refused(r#"{"alg":"ES256","kid":"es","b64":false}"#, CLAIMS, ""), "critical_header_unsupported");
+    assert!(verify(r#"{"alg":"ES256","kid":"es","b64":true}"#, CLAIMS, "").is_ok());
+    for typ in ["dpop+jwt", "application/DPoP+JWT", "kb+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt", "edgeseal-x"] {
+        assert_eq!(refused(&format!(r#"{{"alg":"ES256","kid":"es","typ":"{typ}"}}"#), CLAIMS, ""), "type_mismatch", "{typ}");
+    }
+    assert!(verify(r#"{"alg":"ES256","kid":"es","typ":"JWT"}"#, CLAIMS, "").is_ok());
+    assert!(verify(r#"{"alg":"ES256","kid":"es","typ":"dpop+jwt"}"#, CLAIMS, r#","typ":"dpop+jwt""#).is_ok());
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
+        assert!(verify(&format!(r#"{{"alg":"ES256","kid":"es","typ":"{typ}"}}"#), CLAIMS, r#","typ":"at+jwt""#).is_ok(), "{typ}");
+    }
+    assert_eq!(refused(HEADER, CLAIMS, r#","typ":"at+jwt""#), "type_mismatch");
+    assert_eq!(
+        refused(r#"{"alg":"ES256","kid":"es","typ":"application/x/at+jwt"}"#, CLAIMS, r#","typ":"at+jwt""#),
+        "type_mismatch"
+    );
+}
+
+#[test]
+fn exactly_one_key() {
+    assert_eq!(refused(r#"{"alg":"ES256","kid":"other"}"#, CLAIMS, ""), "key_not_found");
+    assert_eq!(refused(r#"{"alg":"ES256","kid":""}"#, CLAIMS, ""), "key_not_found");
+    assert_eq!(refused(r#"{"alg":"ES256","kid":"ed"}"#, CLAIMS, ""), "key_mismatch");
+    assert_eq!(refused(r#"{"alg":"EdDSA","kid":"es"}"#, CLAIMS, ""), "key_mismatch");
+    let twice = JwkSet::from_keys(["a", "b"].map(|kid| Jwk::new(es256_key(), None, Some(kid.into())).unwrap()));
+    let verifier = Verifier::new(settings("").policy().unwrap());
+    let now = Timestamp::from_secs(NOW);
+    let code = |header: &str, keys: &JwkSet| verifier.verify(&sign(header, CLAIMS), keys, now).map_err(|error| error.code());
+    assert_eq!(code(r#"{"alg":"ES256"}"#, &twice).unwrap_err(), ErrorCode::KeyAmbiguous);
+    assert!(code(r#"{"alg":"ES256","kid":"a"}"#, &twice).is_ok());
+    let same = JwkSet::from_keys([1, 2].map(|_| Jwk::new(es256_key(), None, Some("es".into())).unwrap()));
+    assert_eq!(code(HEADER, &same).unwrap_err(), ErrorCode::KeyAmbiguous);
+    assert_eq!(code(HEADER, &JwkSet::default()).unwrap_err(), ErrorCode::KeyNotFound);
+    assert_eq!(code(r#"{"alg":"ES256"}"#, &JwkSet::default()).unwrap_err(), ErrorCode::KeyNotFound);
+}
+
+#[test]
+fn every_bit_of_the_signature_counts() {
+    let token = sign(HEADER, CLAIMS);
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let signature = Base64UrlUnpadded::decode_vec(signature).unwrap();
+    let verifier = Verifier::new(settings("").policy().unwrap());
+    let code = |signature: &[u8]| {
+        let token = format!("{input}.{}", Base64UrlUnpadded::encode_string(signature));
+        verifier.verify(&token, &keys(), Timestamp::from_secs(NOW)).unwrap_err().code()
+    };
+    for bit in (0..512).step_by(37) {
+        let mut flipped = signature.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(code(&flipped), ErrorCode::SignatureInvalid);
+    }
+    for wrong in [&signature[..63], &[signature.as_slice(), &[0]].concat(), &[0; 64], &[0xff; 64], &[]] {
+        assert_eq!(code(wrong), ErrorCode::SignatureInvalid);
+    }
+}
+
+#[test]
+fn registered_claims_have_types() {
+    for (name, value) in [
+        ("iss", "1"),
+        ("iss", r#"["https://i.example"]"#),
+        ("sub", "null"),
+        ("jti", "{}"),
+        ("aud", "[]"),
+        ("aud", "1"),
+        ("aud", r#"["https://a.example",1]"#),
+        ("exp", r#""1750000100""#),
+        ("exp", "null"),
+        ("exp", "-1"),
+        ("exp", "1e300"),
+        ("exp", "18446744073709551615"),
+        ("exp", "253402300800"),
+        ("nbf", "true"),
+        ("iat", "[]"),
+        ("cnf", "1"),
+    ] {
+        assert_eq!(refused(HEADER, &with(name, value), ""), "claim_invalid", "{name} {value}");
+    }
+    for claims in ["[]", "null", "\"x\"", "", "{", "{\"exp\":1e400}", "{\"a\":1,\"a\":1}", "\u{feff}{}"] {
+        assert_eq!(refused(HEADER, claims, ""), "token_malformed", "{claims}");
+    }
+    assert!(verify(HEADER, &with("exp", "253402300799"), "").is_ok());
+    assert!(verify(HEADER, &with("exp", "1750000100.5"), "").is_ok());
+}
+
+#[test]
+fn issuer_and_audience() {
+    assert_eq!(refused(HEADER, &with("iss", ""), ""), "claim_missing");
+    assert_eq!(refused(HEADER, &with("iss", r#""https://i.example/""#), ""), "issuer_mismatch");
+    assert!(verify(HEADER, &with("iss", r#""https://i.example/""#), "").unwrap_err().detail().contains("trailing slash"));
+    assert_eq!(refused(HEADER, &with("iss", r#""https://i.exampl""#), ""), "issuer_mismatch");
+    assert_eq!(refused(HEADER, &with("aud", ""), ""), "claim_missing");
+    assert_eq!(refused(HEADER, &with("aud", r#""https://b.example""#), ""), "audience_mismatch");
+    assert_eq!(refused(HEADER, &with("aud", r#"["x","y"]"#), ""), "audience_mismatch");
+    assert!(verify(HEADER, &with("aud", r#"["x","https://a.example"]"#), "").is_ok());
+    let by_client = r#","audience_claim":"client_id""#;
+    assert_eq!(refused(HEADER, CLAIMS, by_client), "claim_missing");
+    assert_eq!(refused(HEADER, &with("client_id", "1"), by_client), "claim_invalid");
+    assert!(verify(HEADER, &with("client_id", r#""https://a.example""#), by_client).is_ok());
+    assert_eq!(refused(HEADER, &with("cnf", "{}"), ""), "proof_required");
+    assert_eq!(refused(HEADER, CLAIMS, r#","required_claims":["scope"]"#), "claim_missing");
+    assert!(verify(HEADER, &with("scope", "null"), r#","required_claims":["scope"]"#).is_ok());
+}
+
+#[test]
+fn time() {
+    let exact = r#","leeway":0"#;
+    assert_eq!(refused(HEADER, &with("exp", ""), ""), "claim_missing");
+    assert_eq!(refused(HEADER, &with("exp", "1750000000"), exact), "token_expired");
+    assert!(verify(HEADER, &with("exp", "1750000000.001"), exact).is_ok());
+    assert!(verify(HEADER, &with("exp", "1750000001"), exact).is_ok());
+    assert_eq!(refused(HEADER, &with("exp", "1749999940"), ""), "token_expired");
+    assert!(verify(HEADER, &with("exp", "1749999941"), "").is_ok());
+    for name in ["nbf", "iat"] {
+        assert!(verify(HEADER, &with(name, "1750000000"), exact).is_ok());
+        assert_eq!(refused(HEADER, &with(name, "1750000000.5"), exact), "token_not_yet_valid");
+        assert!(verify(HEADER, &with(name, "1750000060"), "").is_ok());
+        assert_eq!(refused(HEADER, &with(name, "1750000061"), ""), "token_not_yet_valid");
+    }
+    assert!(verify(HEADER, CLAIMS, r#","max_lifetime":200"#).is_ok());
+    assert_eq!(refused(HEADER, CLAIMS, r#","max_lifetime":199"#), "lifetime_exceeded");
+    assert_eq!(refused(HEADER, &with("iat", ""), r#","max_lifetime":200"#), "claim_missing");
+    assert!(verify(HEADER, CLAIMS, r#","max_age":100,"leeway":0"#).is_ok());
+    assert!(verify(HEADER, CLAIMS, r#","max_age":40"#).is_ok());
+    assert_eq!(refused(HEADER, CLAIMS, r#","max_age":39"#), "token_too_old");
+    assert_eq!(refused(HEADER, &with("iat", ""), r#","max_age":39"#), "claim_missing");
+}
+
+#[test]
+fn opt_outs_do_what_they_say_and_no_more() {
+    let policy = Policy::builder().dangerous().skip_issuer().dangerous().skip_audience().algorithms([Algorithm::Es256]);
+    let verify =
+        |policy: Policy, claims: &str| Verifier::new(policy).verify(&sign(HEADER, claims), &keys(), Timestamp::from_secs(NOW));
+    assert!(verify(policy.clone().build(), r#"{"exp":1750000100}"#).is_ok());
+    assert_eq!(verify(policy.clone().build(), "{}").unwrap_err().code(), ErrorCode::ClaimMissing);
+    assert_eq!(verify(policy.clone().build(), r#"{"exp":1750000100,"iss":1}"#).unwrap_err().code(), ErrorCode::ClaimInvalid);
+    assert!(verify(policy.clone().dangerous().allow_missing_exp().build(), "{}").is_ok());
+    assert_eq!(
+        verify(policy.dangerous().allow_missing_exp().build(), r#"{"exp":1}"#).unwrap_err().code(),
+        ErrorCode::TokenExpired
+    );
+}
+
+#[test]
+fn issuers_are_a_closed_list() {
+    let issuers = Issuers::new(vec![(Some("https://i.example".into()), 1), (Some("https://j.example".into()), 2)]).unwrap();
+    let route =
+        |claims: &str| issuers.route(&UnverifiedToken::parse(&sign(HEADER, claims)).unwrap()).map_err(|error| error.code());
+    assert_eq!(route(CLAIMS), Ok(&1));
+    assert_eq!(route(&with("iss", r#""https://j.example""#)), Ok(&2));
+    assert_eq!(route(&with("iss", r#""https://k.example""#)), Err(ErrorCode::IssuerMismatch));
+    assert_eq!(route(&with("iss", "")), Err(ErrorCode::ClaimMissing));
+    assert_eq!(route(&with("iss", "[]")), Err(ErrorCode::ClaimInvalid));
+    assert_eq!(route("[]"), Err(ErrorCode::TokenMalformed));
+    assert!(Issuers::<u8>::new(vec![]).is_err());
+    assert!(Issuers::new(vec![(Some("a".into()), 1), (Some("a".into()), 2)]).is_err());
+    assert!(Issuers::new(vec![(Some("a".into()), 1), (None, 2)]).is_err());
+}
+
+#[test]
+fn what_is_issued_is_what_is_accepted() {
+    let unsigned = UnsignedToken::new(Algorithm::Es256, "es", Some("at+jwt"), CLAIMS).unwrap();
+    let signature: p256::ecdsa::Signature = ES256.sign(unsigned.signing_input());
+    let token = unsigned.attach(&signature.to_bytes().to_vec());
+    let verifier = Verifier::new(settings(r#","typ":"at+jwt""#).policy().unwrap());
+    verifier.verify(&token, &keys(), Timestamp::from_secs(NOW)).unwrap();
+    for claims in ["[]", r#"{"exp":"1"}"#, r#"{"a":1,"a":2}"#] {
+        assert!(UnsignedToken::new(Algorithm::Es256, "es", None, claims).is_err(), "{claims}");
+    }
+    let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(12_000));
+    assert_eq!(UnsignedToken::new(Algorithm::Es256, "es", None, &long).unwrap_err().code(), ErrorCode::TokenTooLarge);
+}
