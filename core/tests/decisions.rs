@@ -1,5 +1,7 @@
 //! Every decision about a token, one at a time, on tokens signed here.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+
 use std::sync::LazyLock;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -69,6 +71,11 @@ fn with(name: &str, value: &str) -> String {
     format!("{{\"{name}\":{value},{}", &rest[1..])
 }
 
+#[derive(serde::Deserialize)]
+struct Mine {
+    sub: String,
+}
+
 #[test]
 fn accepts_and_gives_the_claims() {
     let token = verify(HEADER, CLAIMS, "").unwrap();
@@ -77,10 +84,6 @@ fn accepts_and_gives_the_claims() {
     assert_eq!(token.claims_json(), CLAIMS);
     assert_eq!(token.header_json(), HEADER);
     assert_eq!(token.key().kid(), Some("es"));
-    #[derive(serde::Deserialize)]
-    struct Mine {
-        sub: String,
-    }
     assert_eq!(token.claims().decode::<Mine>().unwrap().sub, "alice");
     assert_eq!(token.claims().decode::<Vec<u8>>().unwrap_err().code(), ErrorCode::ClaimInvalid);
     verify(r#"{"alg":"EdDSA","kid":"ed"}"#, CLAIMS, "").unwrap();
@@ -256,7 +259,7 @@ fn issuers_are_a_closed_list() {
 fn what_is_issued_is_what_is_accepted() {
     let unsigned = UnsignedToken::new(Algorithm::Es256, "es", Some("at+jwt"), CLAIMS).unwrap();
     let signature: p256::ecdsa::Signature = ES256.sign(unsigned.signing_input());
-    let token = unsigned.attach(&signature.to_bytes().to_vec());
+    let token = unsigned.attach(&signature.to_bytes());
     let verifier = Verifier::new(settings(r#","typ":"at+jwt""#).policy().unwrap());
     verifier.verify(&token, &keys(), Timestamp::from_secs(NOW)).unwrap();
     for claims in ["[]", r#"{"exp":"1"}"#, r#"{"a":1,"a":2}"#] {

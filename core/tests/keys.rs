@@ -6,7 +6,7 @@ const P256: &str = r#""kty":"EC","crv":"P-256","x":"ytH8MlvqTx3X-eL0pdx4ULKUb2YO
 const RSA_N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
 fn reason(members: &str) -> &'static str {
-    Jwk::from_json(&format!("{{{members}}}")).map_or_else(|problem| problem.as_str(), |_| "usable")
+    Jwk::from_json(&format!("{{{members}}}")).map_or_else(edgeseal_core::jwk::KeyProblem::as_str, |_| "usable")
 }
 
 #[test]
