@@ -1,1 +1,2 @@
-//! Placeholder.
+//! hsm only for now
+pub mod hsm;
