@@ -1,0 +1,187 @@
+// `make demo`: a token whose key lives in an HSM, judged natively, in workerd and in Chromium, good and broken.
+// On a terminal it stays up until Ctrl-C; without one it ends after the round trip; KEEP=1 leaves everything running.
+
+import { randomUUID } from "node:crypto";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { openBrowser, openPlayground } from "../support/browser.mjs";
+import { edgeseal, root } from "../support/paths.mjs";
+import { busy } from "../support/ports.mjs";
+import { issue, jwks, startSigner, verifyNatively } from "../support/signer.mjs";
+import { algorithmNone, claims, flipSignatureBit, foreignKey, header } from "../support/tamper.mjs";
+import { until } from "../support/wait.mjs";
+import { startWorker } from "../support/worker.mjs";
+import { directory, endEarlier, envFile, record } from "./ledger.mjs";
+
+const AUDIENCE = "https://api.example.com";
+const [publicPort, agentsPort, workerPort] = (process.env.EDGESEAL_DEMO_PORTS ?? "8443,8444,8787").split(",").map(Number);
+const keep = Boolean(process.env.KEEP);
+const interactive = !keep && Boolean(process.stdin.isTTY && process.stdout.isTTY);
+const mark = `demo-${randomUUID()}`;
+const started = [];
+let browser;
+let ending = false;
+let doing = "start";
+
+process.on("SIGINT", () => end(interactive ? 0 : 130));
+process.on("SIGTERM", () => end(143));
+
+try {
+  await demo();
+} catch (error) {
+  console.error(`  ✗ ${doing}: ${error.message}`);
+  console.error(`    logs: ${["signer.log", "worker.log"].map((name) => relative(root, join(directory, name))).join(", ")}`);
+  await end(1);
+}
+
+async function demo() {
+  const whole = Date.now();
+  mkdirSync(directory, { recursive: true });
+  const { ended } = await endEarlier();
+  if (ended) console.log(`  · an earlier demo was still there: ended ${ended} processes`);
+  for (const [port, what] of [[publicPort, "signer"], [agentsPort, "agents' listener"], [workerPort, "edge Worker"]]) {
+    doing = "Ports";
+    if (await busy(port)) throw new Error(`port ${port} (${what}) is taken by another process: end it, or name three free ports in EDGESEAL_DEMO_PORTS=8443,8444,8787`);
+  }
+  for (const name of ["state", "wrangler-state", "token", "jwks.json", "signer.log", "worker.log"]) rmSync(join(directory, name), { recursive: true, force: true });
+
+  const signer = await step("Signer", async () => {
+    const signer = await startSigner({ directory, publicPort, agentsPort, mark, onStart: remember });
+    return [signer, `${signer.ready.issuer}   JWK Set, discovery · agents ${signer.ready.agent}`];
+  });
+  const { ready } = signer;
+  const profiles = ready.profiles;
+  const algorithms = profiles.map(({ algorithm }) => algorithm);
+  const set = await step("HSM keys", async () => {
+    const text = (await jwks(ready)).text;
+    writeFileSync(join(directory, "jwks.json"), text);
+    const { keys } = JSON.parse(text);
+    return [text, `${keys.map(({ alg, kid }) => `${alg} ${kid.slice(0, 4)}…`).join(" · ")}   generated inside, not extractable`];
+  });
+
+  const settings = { echo: true, issuers: [{ issuer: ready.issuer, audience: AUDIENCE, algorithms, leeway: 0 }] };
+  const worker = await step("Edge worker", async () => {
+    const worker = await startWorker({ directory, port: workerPort, settings, ca: ready.ca, mark, onStart: remember });
+    return [worker, `${worker.url}    workerd, trusts ${ready.issuer}`];
+  });
+  const playground = await step("Browser", async () => {
+    browser = await openBrowser();
+    return [await openPlayground(browser, worker.url), `Chromium ${browser.version()}   ${worker.url}/.edgeseal/playground/`];
+  });
+
+  const tokens = {};
+  await step("Tokens issued", async () => {
+    for (const { name, algorithm } of profiles) {
+      tokens[algorithm] = await issue(ready, { profile: name, audience: AUDIENCE, ttl: "1h", claims: { sub: "alice", scope: "read" } });
+    }
+    return [null, `${Object.keys(tokens).join(" · ")}   signed in the HSM, asked for by agent ${ready.agent_name} over mutual TLS`];
+  });
+  const token = tokens.ES256;
+  writeFileSync(join(directory, "token"), token, { mode: 0o600 });
+
+  const policy = { issuer: ready.issuer, audience: AUDIENCE, algorithms, leeway: 0 };
+  /** The three hosts' verdicts on one token: all must be the same. */
+  const judge = async (candidate) => {
+    const verdicts = {
+      native: await verifyNatively({ token: candidate, jwksUri: ready.jwks_uri, ca: ready.ca, ...policy }),
+      workerd: await verdictOfWorker(worker, candidate),
+      Chromium: await playground.verdict({ token: candidate, jwks: set, ...policy }),
+    };
+    const [first, ...others] = Object.values(verdicts);
+    if (!others.every((other) => other.code === first.code && isDeepStrictEqual(other.claims, first.claims))) {
+      throw new Error(`the hosts disagree: ${Object.entries(verdicts).map(([host, { code }]) => `${host} ${code ?? "accepted"}`).join(", ")}`);
+    }
+    return first;
+  };
+
+  await step("Accepted", async () => {
+    for (const [algorithm, candidate] of Object.entries(tokens)) {
+      const { code, claims: seen } = await judge(candidate);
+      if (code) throw new Error(`a good ${algorithm} token was refused: ${code}`);
+      if (!isDeepStrictEqual(seen, claims(candidate))) throw new Error(`the claims of the ${algorithm} token changed on the way`);
+    }
+    return [null, `native, workerd, Chromium: all ${Object.keys(tokens).length} tokens, sub ${claims(token).sub}, same claims`];
+  });
+
+  const ask = (more) => issue(ready, { profile: profileOf(profiles, "ES256"), audience: AUDIENCE, ttl: "1h", claims: { sub: "alice" }, ...more });
+  const broken = [
+    ["Tampered", "one signature bit flipped", "signature_invalid", () => flipSignatureBit(token)],
+    ["Other audience", "issued for https://other.example.com", "audience_mismatch", () => ask({ audience: "https://other.example.com" })],
+    ["Expired", "issued for one second, which has passed", "token_expired", async () => {
+      const short = await ask({ ttl: "1s" });
+      await until("the token expires", () => Date.now() / 1000 >= claims(short).exp, { seconds: 10 });
+      return short;
+    }],
+    ["Unsigned", "alg changed to none", "algorithm_not_allowed", () => algorithmNone(token)],
+    ["Unknown key", "signed by a key that is not in the JWK Set", "key_not_found", () => foreignKey(token)],
+  ];
+  for (const [name, what, expected, make] of broken) {
+    await step(name, async () => {
+      const { code } = await judge(await make());
+      if (code !== expected) throw new Error(`expected ${expected}, got ${code ?? "acceptance"}`);
+      return [null, `native, workerd, Chromium: ${code}   ${what}: as it should be`];
+    }, "✗");
+  }
+
+  const pids = Object.fromEntries(started.map(({ name, pid }) => [name === "edgeseal dev" ? "signer" : "worker", pid]));
+  writeFileSync(envFile, `${JSON.stringify({
+    issuer: ready.issuer, jwks_uri: ready.jwks_uri, ca: ready.ca, audience: AUDIENCE, tokens, worker: worker.url, agent: ready.agent,
+    agent_cert: ready.agent_cert, agent_key: ready.agent_key, console: null, pids,
+  }, null, 2)}\n`, { mode: 0o600 });
+  await browser.close();
+  browser = undefined;
+
+  const shown = relative(process.cwd(), directory) || ".";
+  console.log(`\n  Try it:  curl -H "authorization: Bearer $(cat ${shown}/token)" ${worker.url}/hello`);
+  console.log(`           ${worker.url}/.edgeseal/playground/   (key ${header(token).kid.slice(0, 4)}…, JWK Set in ${shown}/jwks.json)`);
+  console.log(`           ${relative(process.cwd(), edgeseal)} keys list --dir ${shown}/state`);
+  console.log(`\n  The whole round trip took ${seconds(whole)}.`);
+  if (keep) {
+    console.log(`  Left running; ${shown}/env.json says what is where. End it:  make demo-stop`);
+    process.exit(0);
+  }
+  if (!interactive) return end(0);
+  console.log("  Running until Ctrl-C.");
+  doing = "Running";
+  await until("Ctrl-C", () => ending, { seconds: Infinity, every: 500, giveUp: () => (ending ? null : started.map(({ trouble }) => trouble).find(Boolean)) });
+}
+
+async function step(name, work, sign = "✓") {
+  doing = name;
+  const began = Date.now();
+  const [result, text] = await work();
+  console.log(`  ${sign} ${name.padEnd(15)} ${text}   ${seconds(began)}`);
+  return result;
+}
+
+function seconds(since) {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+}
+
+function remember(process_) {
+  started.push(process_);
+  record(mark, started);
+}
+
+function profileOf(profiles, algorithm) {
+  return profiles.find((profile) => profile.algorithm === algorithm).name;
+}
+
+/** What a client of the Worker sees: 200 with the claims, or a problem document with the code. */
+async function verdictOfWorker(worker, token) {
+  const answer = await worker.ask(token);
+  if (answer.status === 200) return { code: null, claims: answer.json.claims };
+  if (answer.status !== 401 && answer.status !== 403) throw new Error(`the Worker answered ${answer.status} ${answer.text.slice(0, 200)}`);
+  return { code: answer.json.code, claims: null };
+}
+
+async function end(code) {
+  if (ending) return;
+  ending = true;
+  if (interactive) console.log("");
+  await browser?.close().catch(() => {});
+  await Promise.all(started.map((one) => one.stop().catch((error) => console.error(`  ✗ ${error.message}`))));
+  await endEarlier();
+  process.exit(code);
+}
