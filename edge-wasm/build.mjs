@@ -1,0 +1,100 @@
+// Builds the npm package and the Worker: `node edge-wasm/build.mjs [npm|worker]`, both without an argument.
+//
+// Tools: wasm-pack, worker-build and wasm-bindgen on PATH or in target/tools/bin (`make tools`); wasm-opt, esbuild and tsc
+// from edge-wasm/npm/node_modules (`npm --prefix edge-wasm/npm ci`). Nothing is downloaded here.
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { delimiter, dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = dirname(here);
+const npm = join(here, "npm");
+const modules = join(npm, "node_modules");
+
+// What a browser or a Worker downloads, gzip -9, in units of 1000 bytes.
+const LIMIT_KB = { npm: 260, worker: 350 };
+
+const doors = { npm: buildNpm, worker: buildWorker };
+const asked = process.argv.slice(2);
+for (const door of asked.length > 0 ? asked : Object.keys(doors)) {
+  if (!(door in doors)) fail(`there is no "${door}" to build: ${Object.keys(doors).join(" or ")}`);
+  doors[door]();
+}
+
+function buildNpm() {
+  const out = join(npm, "wasm");
+  const packed = join(targetDir(), "edge-npm");
+  run("wasm-pack", [
+    "build", here, "--mode", "no-install", "--target", "web", "--profile", "edge", "--no-pack",
+    "--out-dir", packed, "--out-name", "edgeseal", "--", "--features", "npm",
+  ]);
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  for (const name of ["edgeseal.js", "edgeseal.d.ts", "edgeseal_bg.wasm"]) copyFileSync(join(packed, name), join(out, name));
+  copyFileSync(join(root, "LICENSE"), join(npm, "LICENSE"));
+  rmSync(join(npm, "dist"), { recursive: true, force: true });
+  run(process.execPath, [join(modules, "typescript", "bin", "tsc"), "--project", npm]);
+  weigh("npm package, WASM", LIMIT_KB.npm, [join(out, "edgeseal_bg.wasm")]);
+  weigh("npm package, JavaScript", 12, [join(out, "edgeseal.js"), ...scripts(join(npm, "dist"))]);
+}
+
+function buildWorker() {
+  const out = join(here, "build");
+  run("worker-build", ["--profile", "edge", "--out-dir", "build", "--features", "worker"], here);
+  // wrangler wants the assets directory of wrangler.toml to exist, whether or not the site has been built into it.
+  mkdirSync(join(root, "www", "dist"), { recursive: true });
+  weigh("Worker bundle", LIMIT_KB.worker, [join(out, "index.js"), join(out, "index_bg.wasm")]);
+}
+
+function run(tool, args, cwd = root) {
+  const { status, error } = spawnSync(tool, args, { cwd, stdio: "inherit", env: environment() });
+  if (error?.code === "ENOENT") {
+    fail(`${tool} is not installed: run \`make tools\`, which puts it into target/tools/bin`);
+  }
+  if (error) fail(`${tool}: ${error.message}`);
+  if (status !== 0) fail(`${tool} failed (exit code ${status})`);
+}
+
+function environment() {
+  const tools = join(root, "target", "tools", "bin");
+  const bin = join(modules, ".bin");
+  if (!existsSync(bin)) fail("edge-wasm/npm/node_modules is missing: run `npm --prefix edge-wasm/npm ci`");
+  const path = [tools, bin, process.env.PATH ?? ""].join(delimiter);
+  return {
+    ...process.env,
+    PATH: path,
+    WASM_BINDGEN_BIN: process.env.WASM_BINDGEN_BIN ?? find("wasm-bindgen", path),
+    WASM_OPT_BIN: process.env.WASM_OPT_BIN ?? join(bin, "wasm-opt"),
+    ESBUILD_BIN: process.env.ESBUILD_BIN ?? join(bin, "esbuild"),
+  };
+}
+
+// worker-build would download a tool that it does not find: so it is never asked without one.
+function find(tool, path) {
+  const found = path.split(delimiter).map((folder) => join(folder, tool)).find((file) => existsSync(file));
+  return found ?? fail(`${tool} is not installed: run \`make tools\`, which puts it into target/tools/bin`);
+}
+
+function targetDir() {
+  return process.env.CARGO_TARGET_DIR ?? join(root, "target");
+}
+
+function scripts(folder) {
+  return readdirSync(folder).filter((name) => name.endsWith(".js")).map((name) => join(folder, name));
+}
+
+function weigh(what, limitKb, files) {
+  const sum = (size) => files.map(size).reduce((all, one) => all + one, 0) / 1_000;
+  const plain = sum((file) => statSync(file).size);
+  const gzipped = sum((file) => gzipSync(readFileSync(file), { level: 9 }).length);
+  const line = `${what}: ${gzipped.toFixed(1)} kB gzipped of at most ${limitKb} (${plain.toFixed(1)} kB plain)`;
+  if (gzipped > limitKb) fail(`${line}\n${files.map((file) => relative(root, file)).join("\n")}`);
+  console.log(line);
+}
+
+function fail(message) {
+  console.error(`edge build: ${message}`);
+  process.exit(1);
+}

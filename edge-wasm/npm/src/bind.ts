@@ -1,0 +1,52 @@
+import { parseReply, type Host, type Wasm } from "./core.js";
+import type { JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
+import { EdgeVerifier, refusal } from "./verifier.js";
+
+/** The package's functions on one host. */
+export function bind(host: Host) {
+  async function inspect(text: string, what: (wasm: Wasm, text: string) => string): Promise<unknown> {
+    if (typeof text !== "string") throw new TypeError("a string is needed");
+    const answer = what(await host.load(), text.length > INSPECTED_CUT ? text.slice(0, INSPECTED_CUT) : text);
+    const reply = parseReply(answer);
+    if (reply[0] === "inspected") return reply[1];
+    throw refusal(answer);
+  }
+
+  return {
+    createVerifier(options: VerifierOptions): Verifier {
+      return new EdgeVerifier(host, options);
+    },
+
+    async verifySignature({ algorithm, jwk, message, signature }: SignatureOptions): Promise<void> {
+      const wasm = await host.load();
+      const text = typeof jwk === "string" ? jwk : JSON.stringify(jwk);
+      const answer = wasm.verifySignature(algorithm, text, message, signature);
+      if (parseReply(answer)[0] !== "verified") throw refusal(answer);
+    },
+
+    async inspectJwks(text: string): Promise<JwksInspection> {
+      return (await inspect(text, (wasm, cut) => wasm.inspectJwks(cut))) as JwksInspection;
+    },
+
+    async inspectToken(token: string): Promise<TokenInspection> {
+      const { header, claims } = (await inspect(token, (wasm, cut) => wasm.inspectToken(cut))) as {
+        header: object;
+        claims: string | null;
+      };
+      return { header, claims: claimsObject(claims) };
+    },
+  };
+}
+
+/** Characters that go to the WebAssembly at most: more than it accepts, so that it is it who refuses. */
+const INSPECTED_CUT = 64 * 1024 + 1;
+
+function claimsObject(text: string | null): object {
+  try {
+    const claims: unknown = JSON.parse(text ?? "");
+    if (typeof claims === "object" && claims !== null && !Array.isArray(claims)) return claims;
+  } catch {
+    // Told below.
+  }
+  throw new SyntaxError("the payload is not a JSON object");
+}

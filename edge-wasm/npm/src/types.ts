@@ -1,0 +1,174 @@
+import type { Algorithm } from "./names.js";
+
+/** One issuer whose tokens are accepted. Issuer, audience and algorithms must be named. */
+export interface IssuerOptions {
+  /** The exact `iss` of its tokens. Absent only with `dangerous.skipIssuer`. */
+  issuer?: string | null;
+  /** The `aud` that means this service, or several. Absent only with `dangerous.skipAudience`. */
+  audience?: string | readonly string[] | null;
+  /** The algorithms its tokens may be signed with. Never `none`, never HMAC. */
+  algorithms: readonly Algorithm[];
+  /** Where its JWK Set is: `https`, or `http` to a loopback host. Found by discovery when neither this nor `jwks` is given. */
+  jwksUri?: string;
+  /** Its JWK Set, as an object or as JSON text. */
+  jwks?: string | JwkSet;
+  /** The `typ` its tokens must have, such as `at+jwt`. */
+  typ?: string | null;
+  /** Seconds of clock difference to forgive: 60 unless given, at most 300. */
+  leeway?: number;
+  /** Seconds from `iat` to `exp` at most. */
+  maxLifetime?: number;
+  /** Seconds since `iat` at most. */
+  maxAge?: number;
+  /** The claim that names the audience: `aud` unless given; `client_id` for issuers whose access tokens have no `aud`. */
+  audienceClaim?: string;
+  /** Claims that must be there, whatever they say. */
+  requiredClaims?: readonly string[];
+  /** What makes a verifier accept what it should not. */
+  dangerous?: DangerousOptions;
+}
+
+/** Opt-outs, each for callers who check the same thing elsewhere. */
+export interface DangerousOptions {
+  /** Accepts any issuer, or none. */
+  skipIssuer?: boolean;
+  /** Accepts tokens that were made for somebody else. */
+  skipAudience?: boolean;
+  /** Accepts tokens that never expire. */
+  allowMissingExp?: boolean;
+  /** Accepts RSA keys with the public exponent 3. */
+  allowRsaExponent3?: boolean;
+}
+
+/** The numbers of the key cache, in seconds. */
+export interface CacheOptions {
+  /** How long keys are fresh when the server names no `max-age`: 600. */
+  freshDefault?: number;
+  /** The least time they are fresh: 300. */
+  freshMin?: number;
+  /** The longest time they are fresh: 3600. */
+  freshMax?: number;
+  /** How long they serve past that while fetching fails: 3600. */
+  staleIfError?: number;
+  /** The least time between two fetches forced by unknown `kid`s: 30. */
+  unknownKidCooldown?: number;
+  /** The pause after a first failure, doubled by each further one: 1. */
+  backoffMin?: number;
+  /** The longest pause after a failure: 60. */
+  backoffMax?: number;
+}
+
+/** What the host lends to a verifier. */
+export interface HostOptions {
+  /** Fetches discovery documents and JWK Sets; the global `fetch` unless given. */
+  fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** The time in seconds since 1970, for tokens and caches alike; the host's clock unless given. */
+  clock?: () => number;
+  /** The key caches. */
+  cache?: CacheOptions;
+}
+
+/** The options of {@link createVerifier}: one issuer, or several under `issuers`. */
+export type VerifierOptions = (IssuerOptions & HostOptions) | ({ issuers: readonly IssuerOptions[] } & HostOptions);
+
+/** A JWK Set (RFC 7517 section 5). */
+export interface JwkSet {
+  keys: readonly object[];
+}
+
+/** The claims of a verified token (RFC 7519 section 4): the registered ones have these types, or the token is refused. */
+export interface Claims {
+  iss?: string;
+  sub?: string;
+  aud?: string | string[];
+  exp?: number;
+  nbf?: number;
+  iat?: number;
+  jti?: string;
+  [name: string]: unknown;
+}
+
+/** The JOSE header of a verified token (RFC 7515 section 4). */
+export interface Header {
+  alg: Algorithm;
+  kid?: string;
+  typ?: string;
+  [name: string]: unknown;
+}
+
+/** A token that passed every check. */
+export interface Verified<C extends object = Claims> {
+  claims: C;
+  header: Header;
+}
+
+/** A request as the Fetch API and the server frameworks built on it have it. */
+export interface RequestLike {
+  readonly headers: { get(name: string): string | null };
+}
+
+/** Verifies tokens of the issuers it was created with, and keeps their keys. Create it once, not for every request. */
+export interface Verifier {
+  /**
+   * Verifies a compact token, or the one in a request's `Authorization: Bearer`.
+   *
+   * `C` only names the type of the claims: nothing beyond the registered ones is checked for it.
+   *
+   * @throws {VerifyError} for a token that is refused, and when the issuer's keys cannot be had (`jwks_unavailable`).
+   * @throws {ConfigurationError} for options that cannot be meant, where the host could not say so earlier.
+   */
+  verify<C extends object = Claims>(token: string | RequestLike | null | undefined): Promise<Verified<C>>;
+  /** Which backend verifies signatures, and the state of the key caches. */
+  stats(): VerifierStats;
+}
+
+/** See {@link Verifier.stats}. */
+export interface VerifierStats {
+  /** Who does the arithmetic. */
+  backend: "rustcrypto";
+  /** In the order of the options; empty until the WebAssembly is loaded. */
+  issuers: IssuerStats[];
+}
+
+/** The keys of one issuer. */
+export interface IssuerStats {
+  issuer: string | null;
+  /** Usable keys at hand. */
+  keys: number;
+  /** When they were fetched, in seconds since 1970; `null` for inline keys and before the first fetch. */
+  fetchedAt: number | null;
+  /** Fetches begun. */
+  fetches: number;
+  /** Fetches that failed. */
+  failures: number;
+  /** Tokens verified with keys past their freshness, because fetching failed. */
+  staleServed: number;
+  /** Fetches that a cooldown or a pause prevented. */
+  suppressed: number;
+}
+
+/** What {@link verifySignature} takes. */
+export interface SignatureOptions {
+  algorithm: Algorithm | (string & {});
+  /** A public key, as an object or as JSON text. */
+  jwk: string | object;
+  message: Uint8Array;
+  /** As JWA writes it: `r || s` for ECDSA. */
+  signature: Uint8Array;
+}
+
+/** See {@link inspectJwks}. */
+export interface JwksInspection {
+  /** Entries of the set. */
+  keys: number;
+  /** Entries that may verify tokens. */
+  usable: number;
+  /** The others. */
+  skipped: { index: number; reason: string }[];
+}
+
+/** See {@link inspectToken}. */
+export interface TokenInspection {
+  header: object;
+  claims: object;
+}

@@ -1,0 +1,140 @@
+//! Why a request was refused, and what its sender may know of it: RFC 6750 section 3 outside, the whole reason inside.
+
+use edgeseal_core::{Check, ErrorCode, Timestamp, VerifyError};
+
+/// A refused request or token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    kind: Kind,
+    check: Option<Check>,
+    detail: String,
+    retry_after: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Verify(ErrorCode),
+    TokenMissing,
+    AuthorizationMalformed,
+}
+
+impl Refusal {
+    /// A refusal under one of core's codes.
+    pub fn new(code: ErrorCode, check: Check, detail: impl Into<String>) -> Self {
+        Self { kind: Kind::Verify(code), check: Some(check), detail: detail.into(), retry_after: None }
+    }
+
+    /// No token came with the request: the sender may not know that one is needed, so the answer carries no error code.
+    pub fn token_missing(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::TokenMissing, check: None, detail: detail.into(), retry_after: None }
+    }
+
+    /// The `Authorization` field is not one bearer token.
+    pub fn authorization_malformed(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::AuthorizationMalformed, check: None, detail: detail.into(), retry_after: None }
+    }
+
+    /// The issuer's keys cannot be had before `retry_at`.
+    pub fn keys_unavailable(detail: impl Into<String>, retry_at: Timestamp, now: Timestamp) -> Self {
+        let mut refusal = Self::from(VerifyError::jwks_unavailable(detail.into()));
+        refusal.retry_after = Some(retry_at.millis_since(now).div_ceil(1_000).max(1));
+        refusal
+    }
+
+    /// The stable code: one of [`ErrorCode`], `token_missing` or `authorization_malformed`.
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            Kind::Verify(code) => code.as_str(),
+            Kind::TokenMissing => "token_missing",
+            Kind::AuthorizationMalformed => "authorization_malformed",
+        }
+    }
+
+    /// The check that refused, where the token was looked at.
+    pub fn check(&self) -> Option<Check> {
+        self.check
+    }
+
+    /// The sentence for the host's own log.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Seconds after which a retry can succeed.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
+    /// The HTTP status (RFC 6750 section 3.1): 503 when the keys cannot be had, for that is no fault of the token.
+    pub fn status(&self) -> u16 {
+        match self.kind {
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) => 503,
+            Kind::Verify(_) | Kind::TokenMissing => 401,
+            Kind::AuthorizationMalformed => 400,
+        }
+    }
+
+    /// The value of `WWW-Authenticate` (RFC 6750 section 3); none beside a 503.
+    pub fn challenge(&self) -> Option<String> {
+        match self.kind {
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) => None,
+            Kind::Verify(code) => Some(format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
+            Kind::TokenMissing => Some("Bearer".into()),
+            Kind::AuthorizationMalformed => {
+                Some(format!("Bearer error=\"invalid_request\", error_description=\"{}\"", self.code()))
+            }
+        }
+    }
+
+    /// The body of the answer: a problem document (RFC 9457), `application/problem+json`. It holds no more than the code.
+    pub fn problem(&self) -> String {
+        let title = match self.status() {
+            400 => "The request does not carry exactly one token",
+            503 => "The keys to verify the token with are not available",
+            _ if self.kind == Kind::TokenMissing => "A bearer token is required",
+            _ => "The token is not accepted",
+        };
+        problem(title, self.status(), self.code())
+    }
+}
+
+/// A problem document (RFC 9457) with a code of ours. `title` and `code` must not need escaping in JSON.
+pub fn problem(title: &'static str, status: u16, code: &'static str) -> String {
+    format!(r#"{{"type":"urn:edgeseal:problem:{code}","title":"{title}","status":{status},"code":"{code}"}}"#)
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        Self::new(error.code(), error.check(), error.detail())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_never_a_401() {
+        let now = Timestamp::from_millis(1_000);
+        let refusal = Refusal::keys_unavailable("down", Timestamp::from_millis(2_500), now);
+        assert_eq!((refusal.status(), refusal.challenge(), refusal.retry_after()), (503, None, Some(2)));
+        assert_eq!(Refusal::keys_unavailable("down", now, now).retry_after(), Some(1));
+    }
+
+    #[test]
+    fn a_missing_token_gets_no_error_code() {
+        let refusal = Refusal::token_missing("none");
+        assert_eq!((refusal.status(), refusal.challenge().as_deref()), (401, Some("Bearer")));
+    }
+
+    #[test]
+    fn the_sender_learns_the_code_and_no_more() {
+        let refusal = Refusal::authorization_malformed("secret detail");
+        let problem = refusal.problem();
+        assert!(!problem.contains("secret"));
+        let parsed: serde_json::Value = serde_json::from_str(&problem).unwrap();
+        assert_eq!(parsed["status"], 400);
+        assert_eq!(parsed["code"], "authorization_malformed");
+        assert_eq!(parsed["type"], "urn:edgeseal:problem:authorization_malformed");
+    }
+}

@@ -1,0 +1,25 @@
+//! The settings of `createVerifier`, as the TypeScript face hands them over.
+
+use edgeseal_core::{IssuerSettings, jwks_cache::CacheSettings};
+use serde::Deserialize;
+
+/// Issuers and the numbers of their key caches; the names are those of `[vars.EDGESEAL]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifierSettings {
+    /// The issuers whose tokens are accepted.
+    pub issuers: Vec<IssuerSettings>,
+    /// The key caches.
+    #[serde(default)]
+    pub cache: CacheSettings,
+}
+
+impl VerifierSettings {
+    /// The settings from JSON text.
+    ///
+    /// # Errors
+    /// A sentence about the first setting that is unknown, missing or of the wrong type.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,334 @@
+//! What to do next for a token: [`TokenVerifier::begin`] routes it to its issuer, judges its header, asks the key cache, and
+//! says whether to verify a signature, to fetch a document, or to wait. It does no I/O and awaits nothing, so the Worker and
+//! the npm package share it and each fetches in its own way:
+//!
+//! ```text
+//! loop {
+//!     match verifier.begin(token, now) {
+//!         Step::Verify(pending) => backend, then pending.finish(..)
+//!         Step::Fetch(fetch)    => GET fetch.url(), verifier.on_response(..) or on_failure(..), again
+//!         Step::Wait            => somebody else is fetching: sleep a little, again
+//!         Step::Refused(why)    => answer
+//!     }
+//! }
+//! ```
+
+use std::{cell::RefCell, rc::Rc};
+
+use edgeseal_core::{
+    Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp, UnverifiedToken,
+    VerifiedToken, Verifier, VerifyError,
+    backend::SignatureInput,
+    discovery::Discovery,
+    jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Ticket},
+    policy::{IssuerSettings, KeySource},
+};
+
+use crate::{http_cache, refusal::Refusal};
+
+/// Milliseconds that one document may take to arrive, body included.
+pub const FETCH_TIMEOUT_MILLIS: u64 = 3_000;
+/// Milliseconds that discovery and JWK Set may take together: the cache's lease on them ends after 5 s.
+pub const FETCH_BUDGET_MILLIS: u64 = 4_500;
+/// Octets of a fetched document, counted while it streams in, after decompression.
+pub const MAX_DOCUMENT_LEN: usize = edgeseal_core::jwk_set::MAX_JWKS_LEN;
+/// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
+const DISCOVERY_LIFETIME_SECS: u64 = 86_400;
+
+/// Verifies tokens of a closed list of issuers; keeps their keys.
+#[derive(Debug)]
+pub struct TokenVerifier {
+    issuers: Issuers<Rc<Issuer>>,
+}
+
+#[derive(Debug)]
+struct Issuer {
+    name: Option<String>,
+    verifier: Verifier,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Inline(JwkSet),
+    Remote(Box<RefCell<Remote>>),
+}
+
+#[derive(Debug)]
+struct Remote {
+    cache: JwksCache,
+    location: Location,
+}
+
+#[derive(Debug)]
+enum Location {
+    Pinned(String),
+    Discovered { issuer: String, url: String, jwks_uri: Option<(String, Timestamp)> },
+}
+
+/// What to do next for a token.
+#[derive(Debug)]
+pub enum Step {
+    /// Verify this signature.
+    Verify(Box<Pending>),
+    /// Fetch this document, report it, and begin again.
+    Fetch(Fetch),
+    /// Another caller is fetching: begin again in some milliseconds.
+    Wait,
+    /// The token is refused, or the keys cannot be had.
+    Refused(Refusal),
+}
+
+/// A token whose signature is to be verified.
+#[derive(Debug)]
+pub struct Pending {
+    issuer: Rc<Issuer>,
+    signature: PendingSignature,
+    /// A fetch to carry out off the request path.
+    refresh: Option<Fetch>,
+}
+
+/// A document to fetch with GET: `https`, or `http` to a loopback host; no redirect, no credentials.
+#[derive(Debug)]
+pub struct Fetch {
+    issuer: Rc<Issuer>,
+    ticket: Ticket,
+    document: Document,
+    url: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Document {
+    Discovery,
+    JwkSet,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub struct Answer<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, at most [`MAX_DOCUMENT_LEN`] octets.
+    pub body: &'a [u8],
+    /// The `Cache-Control` field.
+    pub cache_control: Option<&'a str>,
+    /// The `ETag` field.
+    pub etag: Option<String>,
+}
+
+/// What became of an answer.
+#[derive(Debug)]
+pub enum Fetched {
+    /// There are keys now: begin again.
+    Keys,
+    /// Discovery said where the keys are: fetch this too.
+    Next(Fetch),
+    /// The answer was of no use, for this reason; the cache knows.
+    Failed(String),
+}
+
+/// One issuer's keys, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuerStats<'a> {
+    /// The issuer, where the policy names one.
+    pub issuer: Option<&'a str>,
+    /// Usable keys at hand.
+    pub keys: usize,
+    /// When they were fetched; `None` for inline keys and before the first fetch.
+    pub fetched_at: Option<Timestamp>,
+    /// The cache's counters; all 0 for inline keys.
+    pub cache: CacheStats,
+}
+
+impl TokenVerifier {
+    /// A verifier with empty caches. `seed` decides the jitter of their refreshes.
+    ///
+    /// # Errors
+    /// The first setting that cannot be meant, and the position of its issuer.
+    pub fn new(issuers: &[IssuerSettings], cache: CacheSettings, seed: u64) -> Result<Self, (Option<usize>, PolicyError)> {
+        cache.check().map_err(|error| (None, error))?;
+        let mut entries = Vec::with_capacity(issuers.len());
+        for (index, settings) in issuers.iter().enumerate() {
+            let issuer = Issuer::new(settings, cache, seed.wrapping_add(index as u64)).map_err(|error| (Some(index), error))?;
+            entries.push((settings.issuer.clone(), Rc::new(issuer)));
+        }
+        Issuers::new(entries).map(|issuers| Self { issuers }).map_err(|error| (None, error))
+    }
+
+    /// What to do next for this token.
+    pub fn begin(&self, compact: &str, now: Timestamp) -> Step {
+        self.try_begin(compact, now).unwrap_or_else(|error| Step::Refused(error.into()))
+    }
+
+    fn try_begin(&self, compact: &str, now: Timestamp) -> Result<Step, VerifyError> {
+        let token = UnverifiedToken::parse(compact)?;
+        let issuer = self.issuers.route(&token)?;
+        let request = issuer.verifier.admit(&token)?;
+        let remote = match &issuer.keys {
+            Keys::Inline(keys) => return issuer.pending(token, keys, None),
+            Keys::Remote(remote) => remote,
+        };
+        // The cell is free again before anything is parsed or verified.
+        let lookup = remote.borrow_mut().cache.lookup(request, now);
+        match lookup {
+            Lookup::Use(keys) | Lookup::UnknownKid(keys) => issuer.pending(token, &keys, None),
+            Lookup::UseAndRefresh(keys, ticket) => issuer.pending(token, &keys, Some(Fetch::new(issuer, ticket, now))),
+            Lookup::Fetch(ticket) => Ok(Step::Fetch(Fetch::new(issuer, ticket, now))),
+            Lookup::Wait { .. } => Ok(Step::Wait),
+            Lookup::Unavailable { retry_at } => {
+                let name = issuer.name.as_deref().unwrap_or("the issuer");
+                Ok(Step::Refused(Refusal::keys_unavailable(format!("the keys of {name} cannot be had"), retry_at, now)))
+            }
+        }
+    }
+
+    /// A server answered.
+    pub fn on_response(fetch: Fetch, answer: Answer<'_>, now: Timestamp) -> Fetched {
+        let Keys::Remote(remote) = &fetch.issuer.keys else {
+            return Fetched::Failed("inline keys are never fetched".into());
+        };
+        let Ok(body) = std::str::from_utf8(answer.body) else {
+            return Self::on_failure(&fetch, "the body is not UTF-8", now);
+        };
+        let outcome = match fetch.document {
+            Document::Discovery => remote.borrow_mut().discovered(answer.status, body, now).map(Some),
+            Document::JwkSet => {
+                let Answer { status, cache_control, etag, .. } = answer;
+                let response = FetchResponse { status, body, max_age: cache_control.and_then(http_cache::max_age), etag };
+                remote.borrow_mut().cache.on_response(&fetch.ticket, response, now).map(|()| None)
+            }
+        };
+        match outcome {
+            Ok(Some(url)) => Fetched::Next(Fetch { document: Document::JwkSet, url, ..fetch }),
+            Ok(None) => Fetched::Keys,
+            Err(error) => Self::on_failure(&fetch, error.detail(), now),
+        }
+    }
+
+    /// A document did not come: no connection, a redirect, too slow, too long.
+    pub fn on_failure(fetch: &Fetch, reason: &str, now: Timestamp) -> Fetched {
+        if let Keys::Remote(remote) = &fetch.issuer.keys {
+            let mut remote = remote.borrow_mut();
+            remote.cache.on_failure(&fetch.ticket, now);
+            remote.location.forget();
+        }
+        Fetched::Failed(format!("{}: {reason}", fetch.url))
+    }
+
+    /// Every issuer's keys, in the order of the settings.
+    pub fn stats(&self, mut visit: impl FnMut(IssuerStats<'_>)) {
+        for issuer in self.issuers.iter() {
+            let name = issuer.name.as_deref();
+            visit(match &issuer.keys {
+                Keys::Inline(keys) => {
+                    IssuerStats { issuer: name, keys: keys.keys().len(), fetched_at: None, cache: CacheStats::default() }
+                }
+                Keys::Remote(remote) => {
+                    let Remote { cache, .. } = &*remote.borrow();
+                    IssuerStats {
+                        issuer: name,
+                        keys: cache.current().map_or(0, |keys| keys.keys().len()),
+                        fetched_at: cache.fetched_at(),
+                        cache: cache.stats(),
+                    }
+                }
+            });
+        }
+    }
+}
+
+impl Issuer {
+    fn new(settings: &IssuerSettings, cache: CacheSettings, seed: u64) -> Result<Self, PolicyError> {
+        let verifier = Verifier::new(settings.policy()?);
+        let location = match settings.key_source()? {
+            KeySource::Inline(keys) => {
+                return Ok(Self { name: settings.issuer.clone(), verifier, keys: Keys::Inline(keys) });
+            }
+            KeySource::JwksUri(url) => Location::Pinned(url),
+            KeySource::Discovery(url) => {
+                Location::Discovered { issuer: settings.issuer.clone().unwrap_or_default(), url, jwks_uri: None }
+            }
+        };
+        let cache = JwksCache::new(cache, settings.key_rules(), seed)?;
+        let keys = Keys::Remote(Box::new(RefCell::new(Remote { cache, location })));
+        Ok(Self { name: settings.issuer.clone(), verifier, keys })
+    }
+
+    fn pending(self: &Rc<Self>, token: UnverifiedToken, keys: &JwkSet, refresh: Option<Fetch>) -> Result<Step, VerifyError> {
+        let signature = self.verifier.begin(token, keys)?;
+        Ok(Step::Verify(Box::new(Pending { issuer: Rc::clone(self), signature, refresh })))
+    }
+}
+
+impl Pending {
+    /// What a backend has to verify.
+    pub fn input(&self) -> &SignatureInput {
+        self.signature.input()
+    }
+
+    /// A fetch to carry out off the request path; whoever takes it reports it.
+    pub fn take_refresh(&mut self) -> Option<Fetch> {
+        self.refresh.take()
+    }
+
+    /// Takes the backend's answer and judges the claims.
+    ///
+    /// # Errors
+    /// `signature_invalid`, or the first check of the claims that fails.
+    pub fn finish(self, answer: Result<SignatureValid, SignatureInvalid>, now: Timestamp) -> Result<VerifiedToken, Refusal> {
+        self.issuer.verifier.finish(self.signature, answer, now).map_err(Refusal::from)
+    }
+}
+
+impl Fetch {
+    fn new(issuer: &Rc<Issuer>, ticket: Ticket, now: Timestamp) -> Self {
+        let (document, url) = match &issuer.keys {
+            Keys::Remote(remote) => remote.borrow().location.next(now),
+            Keys::Inline(_) => (Document::JwkSet, String::new()),
+        };
+        Self { issuer: Rc::clone(issuer), ticket, document, url }
+    }
+
+    /// Where from.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The value of `If-None-Match` to send.
+    pub fn if_none_match(&self) -> Option<&str> {
+        match self.document {
+            Document::JwkSet => self.ticket.etag(),
+            Document::Discovery => None,
+        }
+    }
+}
+
+impl Remote {
+    fn discovered(&mut self, status: u16, body: &str, now: Timestamp) -> Result<String, VerifyError> {
+        let Location::Discovered { issuer, jwks_uri, .. } = &mut self.location else {
+            return Err(VerifyError::jwks_unavailable("the location of the keys is pinned"));
+        };
+        if status != 200 {
+            return Err(VerifyError::jwks_unavailable(format!("the discovery endpoint answered with status {status}")));
+        }
+        let document = Discovery::from_json(body, issuer)?;
+        *jwks_uri = Some((document.jwks_uri.clone(), now.plus_secs(DISCOVERY_LIFETIME_SECS)));
+        Ok(document.jwks_uri)
+    }
+}
+
+impl Location {
+    fn next(&self, now: Timestamp) -> (Document, String) {
+        match self {
+            Self::Pinned(url) => (Document::JwkSet, url.clone()),
+            Self::Discovered { jwks_uri: Some((url, until)), .. } if now < *until => (Document::JwkSet, url.clone()),
+            Self::Discovered { url, .. } => (Document::Discovery, url.clone()),
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Self::Discovered { jwks_uri, .. } = self {
+            *jwks_uri = None;
+        }
+    }
+}
