@@ -32,6 +32,13 @@ const steps = {
   "npm-tests": npmStep("tests"),
   "npm-edge": npmStep("edge-wasm/npm"),
   "npm-www": npmStep("www"),
+  python: {
+    what: "Python client (PyJWT)",
+    after: ["system"],
+    run: [["python3", "-m", "venv", "--clear", "target/python"], ["target/python/bin/pip", "install", "--quiet", "-r", "tests/e2e/requirements.txt"]],
+    stamp: () => digest(["tests/e2e/requirements.txt"]),
+    done: () => existsSync("target/python/bin/python"),
+  },
   // --workspace: the same features of every dependency as the tests have, so that nothing is compiled twice.
   signer: { what: "signer", after: ["rust"], run: [["cargo", "build", "--locked", "--workspace", "--bin", "edgeseal"]] },
   // The integration tests need the binaries, so this puts target/debug/edgeseal in its place as well.
@@ -54,7 +61,7 @@ const steps = {
 
 const targets = {
   demo: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "signer", "edge", "www"],
-  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "rehearsal", "edge", "www"],
+  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "python", "tools", "rehearsal", "edge", "www"],
   conformance: ["system", "rust", "npm-tests", "npm-edge", "tools", "rehearsal", "edge"],
 };
 

@@ -88,3 +88,17 @@ export async function verifyNatively({ token, jwksUri, ca, issuer, audience, alg
   if ((code === 0) !== (verdict.verdict === "accept")) throw new Error(`edgeseal verify says ${verdict.verdict} and exits with ${code}`);
   return { code: verdict.code ?? null, claims: verdict.claims ?? null };
 }
+
+/** Runs a command whose answer is JSON; refuses a non-zero exit. */
+async function jsonOf(args) {
+  const { code, out, err } = await cli(args);
+  if (code !== 0) throw new Error(`edgeseal ${args.join(" ")}: exit ${code}: ${(err || out).trim()}`);
+  return out.trim() ? JSON.parse(out) : null;
+}
+
+/** `edgeseal keys list` of a running `dev`. */
+export const keysList = (signer) => jsonOf(["keys", "list", "--dir", signer.state, "--json"]);
+/** A second key of the profile, published: its kid. */
+export const keysGenerate = async (signer, profile) => (await jsonOf(["keys", "generate", "--profile", profile, "--dir", signer.state, "--json"])).kid;
+/** The published key becomes the one that signs. */
+export const keysActivate = (signer, kid) => jsonOf(["keys", "activate", kid, "--dir", signer.state, "--json"]);
