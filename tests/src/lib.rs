@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The oracle side of Edgeseal's tests: keys, signatures and corpus lines that are made without Edgeseal's core, so that
+//! core cannot agree with itself by mistake.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`corpus`] | the lines that every host judges, and how they are written |
+//! | [`keys`] | test keys from seeds, good and bad, and how each of them signs |
+//! | [`vectors`] | Edgeseal's own vectors, one failure each |
+//! | [`shared`] | where the documents of others are, and their conversion into corpus lines |
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a tool for tests: an impossible vector must stop the generator"
+)]
+
+pub mod corpus;
+pub mod keys;
+pub mod shared;
+pub mod vectors;

@@ -1,0 +1,54 @@
+//! Writes Edgeseal's own vectors.
+//!
+//! - `generate-vectors DIR`: the files of `tests/vectors/` (DIR defaults to that folder)
+//! - `generate-vectors --large FILE`: the lines that are too large to be kept
+//! - `generate-vectors --primes`: the primes of the RSA keys, to standard output
+
+use std::{env, fs, io, path::PathBuf, process::ExitCode};
+
+use edgeseal_tests::{
+    corpus::to_jsonl,
+    keys::{PRIME_NAMES, find_prime},
+    vectors,
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let written = match arguments.as_slice() {
+        ["--primes"] => {
+            for name in PRIME_NAMES {
+                println!("{name} {:x}", find_prime(name));
+            }
+            Ok(())
+        }
+        ["--large", file] => write(file.into(), vectors::LARGE),
+        [] => all(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors").into()),
+        [directory] if !directory.starts_with('-') => all(directory.into()),
+        _ => {
+            eprintln!("usage: generate-vectors [DIR] | --large FILE | --primes");
+            return ExitCode::from(2);
+        }
+    };
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("generate-vectors: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(directory: PathBuf) -> io::Result<()> {
+    fs::create_dir_all(&directory)?;
+    for file in vectors::FILES {
+        write(directory.join(format!("{}.jsonl", file.0)), file)?;
+    }
+    Ok(())
+}
+
+fn write(path: PathBuf, file: vectors::File) -> io::Result<()> {
+    let lines = vectors::lines(file);
+    eprintln!("{}: {} vectors", path.display(), lines.len());
+    fs::write(path, to_jsonl(&lines))
+}
