@@ -1,0 +1,53 @@
+// Takes the playground's screenshots at three widths in both themes into target/screens, and the README's one into
+// www/site/screens/playground.png. Needs a built www/dist.
+import { mkdir, stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { launchChromium, openPlayground, serveDist, verdict } from "../test/support.mjs";
+
+const FOLDER = process.env.EDGESEAL_SCREENS ?? fileURLToPath(new URL("../../target/screens/", import.meta.url));
+const README_SCREEN = fileURLToPath(new URL("../site/screens/playground.png", import.meta.url));
+const README_LIMIT = 200 * 1024;
+
+const SCENES = {
+  empty: async () => {},
+  accepted: (page) => load(page, "example"),
+  rejected: (page) => load(page, "tamper-audience"),
+};
+
+await mkdir(FOLDER, { recursive: true });
+const server = await serveDist();
+const browser = await launchChromium();
+try {
+  for (const theme of ["light", "dark"]) {
+    for (const width of [360, 768, 1440]) {
+      for (const [scene, prepare] of Object.entries(SCENES)) {
+        const page = await open(theme, width, 900);
+        await prepare(page);
+        await page.screenshot({ path: `${FOLDER}/playground-${scene}-${width}-${theme}.png`, fullPage: true });
+        await page.close();
+      }
+    }
+  }
+  if (process.argv.includes("--readme")) {
+    const page = await open("light", 1280, 1000);
+    await load(page, "tamper-audience");
+    await page.screenshot({ path: README_SCREEN });
+    const { size } = await stat(README_SCREEN);
+    if (size > README_LIMIT) throw new Error(`playground.png has ${size} bytes, more than ${README_LIMIT}`);
+  }
+} finally {
+  await browser.close();
+  await server.stop();
+}
+
+async function open(colorScheme, width, height) {
+  const page = await browser.newPage({ colorScheme, viewport: { width, height }, reducedMotion: "reduce" });
+  await openPlayground(page, server.origin);
+  return page;
+}
+
+async function load(page, button) {
+  await page.getByTestId(button).click();
+  await verdict(page);
+  await page.mouse.move(0, 0);
+}

@@ -1,0 +1,268 @@
+import { ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectToken, type Algorithm } from "edgeseal";
+import { makeExample, type ExampleKind } from "./example";
+import { ALGORITHMS, FieldProblem, instant, issuerOptions, snippet, type PolicyForm } from "./policy";
+import { fromFragment, toFragment } from "./share";
+import { byId, listChecks, setText, showContents, showKeys, showOutcome, showRunning, showTiming, type Contents, type Outcome } from "./view";
+
+const TYPING_PAUSE_MS = 160;
+const REFRESH_MS = 5000;
+const TIMING_BUDGET_MS = 15;
+
+const token = byId<HTMLTextAreaElement>("token");
+const jwks = byId<HTMLTextAreaElement>("jwks");
+const texts = {
+  issuer: byId<HTMLInputElement>("issuer"),
+  audience: byId<HTMLInputElement>("audience"),
+  typ: byId<HTMLInputElement>("typ"),
+  leeway: byId<HTMLInputElement>("leeway"),
+  now: byId<HTMLInputElement>("now"),
+  maxLifetime: byId<HTMLInputElement>("max-lifetime"),
+  maxAge: byId<HTMLInputElement>("max-age"),
+  audienceClaim: byId<HTMLInputElement>("audience-claim"),
+  requiredClaims: byId<HTMLInputElement>("required-claims"),
+};
+const switches = {
+  skipIssuer: byId<HTMLInputElement>("skip-issuer"),
+  skipAudience: byId<HTMLInputElement>("skip-audience"),
+  allowMissingExp: byId<HTMLInputElement>("allow-missing-exp"),
+  allowRsaExponent3: byId<HTMLInputElement>("allow-rsa-exponent-3"),
+};
+const algorithms = ALGORITHMS.map((name) => {
+  const input = document.createElement("input");
+  input.type = "checkbox";
+  input.value = name;
+  input.checked = name === "ES256";
+  input.dataset["testid"] = `algorithm-${name}`;
+  const label = document.createElement("label");
+  label.className = "chip toggle";
+  label.append(input, name);
+  byId("algorithm-list").append(label);
+  return input;
+});
+
+let latest = 0;
+let pause: ReturnType<typeof setTimeout> | undefined;
+
+listChecks();
+openFragment();
+void start();
+
+async function start(): Promise<void> {
+  try {
+    // Loads and compiles the WASM now: from here on the page needs no network.
+    await inspectJwks(`{"keys":[]}`);
+  } catch (error) {
+    showOutcome({ state: "error", code: "", message: `The verifier could not be loaded: ${sentence(error)}` }, undefined, readForm(), 0);
+    return;
+  }
+  document.documentElement.dataset["ready"] = "true";
+  await judge({ measure: true });
+  setInterval(() => {
+    if (!document.hidden && texts.now.value.trim() === "" && pause === undefined) void judge({ measure: false });
+  }, REFRESH_MS);
+}
+
+byId("form").addEventListener("input", () => {
+  showRunning();
+  clearTimeout(pause);
+  pause = setTimeout(() => void judge({ measure: true }), TYPING_PAUSE_MS);
+});
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  showRunning();
+  void judge({ measure: true }).then(bringVerdictIntoView);
+});
+byId("form").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId<HTMLFormElement>("form").requestSubmit();
+});
+for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example]")) {
+  button.addEventListener("click", () => void loadExample(button.dataset["example"] as ExampleKind));
+}
+byId("freeze").addEventListener("click", () => {
+  texts.now.value = texts.now.value.trim() === "" ? `${new Date().toISOString().slice(0, 19)}Z` : "";
+  showRunning();
+  void judge({ measure: true });
+});
+byId("share").addEventListener("click", () => void share());
+byId("copy-snippet").addEventListener("click", () => void copySnippet());
+addEventListener("hashchange", () => {
+  if (openFragment()) void judge({ measure: true });
+});
+new IntersectionObserver(([entry]) => {
+  const below = entry !== undefined && !entry.isIntersecting && entry.boundingClientRect.top > 0;
+  byId("glance").classList.toggle("away", !below);
+}).observe(byId("verdict"));
+
+/** Judges what the form holds. The last call wins; nothing here touches the network. */
+async function judge({ measure }: { measure: boolean }): Promise<void> {
+  clearTimeout(pause);
+  pause = undefined;
+  latest += 1;
+  const run = latest;
+  const form = readForm();
+  const compact = token.value.trim();
+
+  const keys = form.jwks.trim() === "" ? undefined : await inspectJwks(form.jwks).catch(() => undefined);
+  const { outcome, now, milliseconds } = await outcomeOf(compact, form, measure);
+  const contents = outcome.state === "accepted" ? outcome : await contentsOf(compact);
+  if (run !== latest) return;
+
+  setText(byId("token-parts"), compact === "" ? "" : compact.split(".").map((part) => part.length).slice(0, 6).join(" · ") + " characters");
+  setText(byId("freeze"), form.now.trim() === "" ? "Freeze" : "Use now");
+  showKeys(keys);
+  showSnippet(form);
+  showContents(contents, outcome.state === "accepted", now);
+  const judged = outcome.state === "accepted" || outcome.state === "rejected";
+  if (measure || !judged) showTiming(judged ? now : undefined, milliseconds);
+  else showTiming(now, undefined);
+  showOutcome(outcome, contents, form, now);
+}
+
+async function outcomeOf(compact: string, form: PolicyForm, measure: boolean): Promise<{ outcome: Outcome; now: number; milliseconds?: number }> {
+  const deviceClock = Date.now() / 1000;
+  if (compact === "") return { outcome: { state: "idle", message: "Paste a token, or load the example." }, now: deviceClock };
+  if (form.jwks.trim() === "") return { outcome: { state: "idle", message: "Paste the JWK Set of the token’s issuer." }, now: deviceClock };
+  try {
+    const now = instant(form.now) ?? deviceClock;
+    const verifier = createVerifier({ ...issuerOptions(form), jwks: form.jwks, clock: () => now, fetch: refuseToFetch });
+    const outcome = await once(() => verifier.verify(compact));
+    if (!measure) return { outcome, now };
+    return { outcome, now, milliseconds: await timed(() => once(() => verifier.verify(compact))) };
+  } catch (error) {
+    return { outcome: { state: "error", code: codeOf(error), message: sentence(error) }, now: deviceClock };
+  }
+}
+
+async function contentsOf(compact: string): Promise<Contents | undefined> {
+  if (compact === "") return undefined;
+  try {
+    const { header, claims } = await inspectToken(compact);
+    return { header: { ...header }, claims: { ...claims } };
+  } catch (error) {
+    return { problem: sentence(error) };
+  }
+}
+
+async function once(verify: () => Promise<{ header: object; claims: object }>): Promise<Outcome> {
+  try {
+    const { header, claims } = await verify();
+    return { state: "accepted", header: { ...header }, claims: { ...claims } };
+  } catch (error) {
+    // Without a check it is not the token that is at fault, but the JWK Set.
+    if (!(error instanceof VerifyError) || error.check === null) throw error;
+    return { state: "rejected", code: error.code, check: error.check, message: sentence(error) };
+  }
+}
+
+// Clocks of browsers are coarse: the mean of as many runs as fit the budget.
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  let runs = 0;
+  let elapsed: number;
+  do {
+    await work();
+    runs += 1;
+    elapsed = performance.now() - start;
+  } while (elapsed < TIMING_BUDGET_MS);
+  return elapsed / runs;
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof VerifyError) return error.code;
+  return error instanceof ConfigurationError || error instanceof FieldProblem ? "policy_invalid" : "";
+}
+
+function refuseToFetch(): Promise<Response> {
+  return Promise.reject(new Error("the playground fetches nothing"));
+}
+
+function readForm(): PolicyForm {
+  const form = { jwks: jwks.value, algorithms: algorithms.filter((input) => input.checked).map((input) => input.value as Algorithm) } as PolicyForm;
+  for (const [name, input] of Object.entries(texts)) form[name as keyof typeof texts] = input.value;
+  for (const [name, input] of Object.entries(switches)) form[name as keyof typeof switches] = input.checked;
+  return form;
+}
+
+function writeForm(form: PolicyForm): void {
+  jwks.value = form.jwks;
+  for (const input of algorithms) input.checked = form.algorithms.includes(input.value as Algorithm);
+  for (const [name, input] of Object.entries(texts)) input.value = form[name as keyof typeof texts];
+  for (const [name, input] of Object.entries(switches)) input.checked = form[name as keyof typeof switches];
+  // A setting in force is never folded away.
+  if ([form.maxLifetime, form.maxAge, form.audienceClaim, form.requiredClaims].some((text) => text !== "")) byId<HTMLDetailsElement>("more").open = true;
+  if (Object.values(switches).some((input) => input.checked)) byId<HTMLDetailsElement>("dangerous").open = true;
+}
+
+function openFragment(): boolean {
+  const form = fromFragment(location.hash);
+  if (form === undefined) return false;
+  writeForm(form);
+  return true;
+}
+
+async function loadExample(kind: ExampleKind): Promise<void> {
+  showRunning();
+  clearTimeout(pause);
+  const example = await makeExample(kind);
+  token.value = example.token;
+  writeForm({
+    jwks: example.jwks,
+    issuer: example.issuer,
+    audience: example.audience,
+    algorithms: ["ES256"],
+    typ: "at+jwt",
+    leeway: "",
+    now: "",
+    maxLifetime: "",
+    maxAge: "",
+    audienceClaim: "",
+    requiredClaims: "",
+    skipIssuer: false,
+    skipAudience: false,
+    allowMissingExp: false,
+    allowRsaExponent3: false,
+  });
+  await judge({ measure: true });
+}
+
+async function share(): Promise<void> {
+  const { fragment, withheld } = toFragment(readForm());
+  const link = new URL(location.href);
+  link.hash = fragment;
+  history.replaceState(null, "", link);
+  const copied = await navigator.clipboard.writeText(link.href).then(() => true, () => false);
+  const where = copied ? "Copied." : "The address bar holds the link.";
+  const what =
+    withheld === "private"
+      ? "The JWK Set stays out: it holds a private key."
+      : withheld === "unreadable"
+        ? "The JWK Set stays out: it is not a JWK Set."
+        : "It carries policy and keys, never the token.";
+  setText(byId("share-note"), `${where} ${what}`);
+}
+
+async function copySnippet(): Promise<void> {
+  const button = byId("copy-snippet");
+  const copied = await navigator.clipboard.writeText(byId("snippet").textContent ?? "").then(() => true, () => false);
+  setText(button, copied ? "Copied" : "Select and copy");
+  setTimeout(() => setText(button, "Copy"), 2000);
+}
+
+function showSnippet(form: PolicyForm): void {
+  try {
+    setText(byId("snippet"), snippet(issuerOptions(form)));
+  } catch (error) {
+    setText(byId("snippet"), `// ${sentence(error)}`);
+  }
+}
+
+function bringVerdictIntoView(): void {
+  const { top, bottom } = byId("verdict").getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight) byId("result").scrollIntoView({ block: "start" });
+}
+
+// The code stands beside the sentence, so it need not stand in it.
+function sentence(error: unknown): string {
+  if (error instanceof VerifyError) return error.message.replace(`${error.code}: `, "");
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,186 @@
+import { CHECK_TEXTS, finding } from "./checks";
+import { showJson, visible } from "./json";
+import type { PolicyForm } from "./policy";
+import { calendar } from "./time";
+
+type Json = Record<string, unknown>;
+
+/** What the verifier said of a token, or why it was not asked. */
+export type Outcome =
+  | { state: "idle"; message: string }
+  | { state: "accepted"; header: Json; claims: Json }
+  | { state: "rejected"; code: string; check: string; message: string }
+  | { state: "error"; code: string; message: string };
+
+/** A token read without any judgement, for display. */
+export type Contents = { header: Json; claims: Json } | { problem: string };
+
+/** The element with this id. The ids are the page's own, so a missing one is a mistake in it. */
+export function byId<T extends Element = HTMLElement>(id: string): T {
+  const element = document.querySelector<T>(`#${id}`);
+  if (element === null) throw new Error(`no element #${id}`);
+  return element;
+}
+
+const WORDS = { idle: "Waiting", accepted: "Accepted", rejected: "Rejected", error: "Not judged" } as const;
+const ICONS = { idle: "idle", accepted: "pass", rejected: "fail", error: "error" } as const;
+const STATES = { pass: "passed", fail: "failed", "not-reached": "not reached" } as const;
+
+/** Builds the list of checks, none of them reached. */
+export function listChecks(): void {
+  byId("checks").replaceChildren(
+    ...CHECK_TEXTS.map(({ name, title, demand }) => {
+      const item = document.createElement("li");
+      item.className = "check";
+      item.dataset["testid"] = `check-${name}`;
+      item.dataset["state"] = "not-reached";
+      item.append(
+        icon(),
+        textElement("span", "check-title", title),
+        textElement("span", "visually-hidden check-state", `: ${STATES["not-reached"]}. `),
+        textElement("span", "check-note", demand),
+      );
+      return item;
+    }),
+  );
+}
+
+/** From now until the next outcome no verdict can be read from the page. */
+export function showRunning(): void {
+  const verdict = byId("verdict");
+  verdict.dataset["state"] = "running";
+  verdict.dataset["code"] = "";
+  verdict.dataset["check"] = "";
+}
+
+/** Shows an outcome: verdict and each check. */
+export function showOutcome(outcome: Outcome, contents: Contents | undefined, form: PolicyForm, now: number): void {
+  const failed = outcome.state === "rejected" ? outcome.check : "";
+  const code = outcome.state === "rejected" || outcome.state === "error" ? outcome.code : "";
+  const message =
+    outcome.state === "accepted" ? "Every check passed: header and claims can be trusted." : visible(outcome.message);
+
+  let passed = 0;
+  let reached = outcome.state === "accepted" || (failed !== "" && CHECK_TEXTS.some(({ name }) => name === failed));
+  for (const item of byId("checks").querySelectorAll<HTMLElement>(".check")) {
+    const name = item.dataset["testid"]?.slice("check-".length) ?? "";
+    const state = !reached ? "not-reached" : name === failed ? "fail" : "pass";
+    if (state === "fail") reached = false;
+    if (state === "pass") passed += 1;
+    const found =
+      state === "pass" && contents !== undefined && "header" in contents ? finding(name, form, contents.header, contents.claims, now) : "";
+    showCheck(item, name, state, state === "fail" ? message : "", found);
+  }
+  setText(byId("checks-summary"), outcome.state === "idle" ? "in this order" : `${passed} of ${CHECK_TEXTS.length} passed`);
+
+  setText(byId("verdict-word"), WORDS[outcome.state]);
+  setText(byId("verdict-code"), code);
+  byId("verdict-code").hidden = code === "";
+  setText(byId("verdict-message"), message);
+  useIcon(byId<SVGUseElement>("verdict-icon"), ICONS[outcome.state]);
+  setText(byId("glance-text"), code === "" ? WORDS[outcome.state] : `${WORDS[outcome.state]} · ${code}`);
+  byId("glance").dataset["state"] = outcome.state;
+
+  const verdict = byId("verdict");
+  verdict.dataset["code"] = code;
+  verdict.dataset["check"] = failed;
+  verdict.dataset["state"] = outcome.state;
+}
+
+/** Shows header and claims, marked by whether the verifier stands behind them. */
+export function showContents(contents: Contents | undefined, verified: boolean, now: number): void {
+  const trust = byId("trust");
+  const problem = contents !== undefined && "problem" in contents ? contents.problem : undefined;
+  setText(trust, verified ? "Verified" : "Unverified");
+  trust.hidden = contents === undefined || problem !== undefined;
+  setText(
+    byId("trust-note"),
+    contents === undefined
+      ? "Header and claims appear here."
+      : problem !== undefined
+        ? `Cannot be read: ${visible(problem)}`
+        : verified
+          ? ""
+          : "Anyone could have written this. Believe none of it until the token is accepted.",
+  );
+  byId("trust-note").hidden = verified;
+  trust.dataset["verified"] = String(verified);
+  for (const part of ["header", "claims"] as const) {
+    const element = byId(part);
+    element.dataset["verified"] = String(verified);
+    const empty = contents === undefined || "problem" in contents;
+    element.hidden = empty;
+    byId(`${part}-title`).hidden = empty;
+    if (empty) element.replaceChildren();
+    else showJson(element, contents[part], now);
+  }
+}
+
+/** Shows how many keys there are, and those that are left out with the reason. */
+export function showKeys(keys: { keys: number; usable: number; skipped: readonly { index: number; reason: string }[] } | undefined): void {
+  setText(
+    byId("jwks-summary"),
+    keys === undefined ? "" : keys.usable === keys.keys ? plural(keys.keys, "key") : `${keys.usable} of ${plural(keys.keys, "key")} usable`,
+  );
+  const list = byId("skipped");
+  const skipped = keys?.skipped ?? [];
+  list.hidden = skipped.length === 0;
+  list.replaceChildren(
+    ...skipped.map(({ index, reason }) => {
+      const item = document.createElement("li");
+      item.append(textElement("code", "", `keys[${index}]`), ` not used: ${visible(reason)}`);
+      return item;
+    }),
+  );
+}
+
+/** Shows by which instant the token was judged, and how long one verification took. */
+export function showTiming(now: number | undefined, milliseconds: number | undefined): void {
+  setText(byId("judged-at"), now === undefined ? "" : `Judged as of ${calendar(now)}`);
+  setText(
+    byId("time-taken"),
+    milliseconds === undefined ? "" : milliseconds < 1 ? `${Math.max(1, Math.round(milliseconds * 1000))} µs a verification` : `${milliseconds.toFixed(1)} ms a verification`,
+  );
+}
+
+/** Writes text only where it differs, so that live regions speak only of changes. */
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function showCheck(item: HTMLElement, name: string, state: keyof typeof STATES, why: string, found: string): void {
+  item.dataset["state"] = state;
+  const use = item.querySelector("use");
+  if (use !== null) useIcon(use, state);
+  setText(item.querySelector(".check-state") as Element, `: ${STATES[state]}. `);
+  const note = item.querySelector(".check-note") as Element;
+  const demand = CHECK_TEXTS.find((text) => text.name === name)?.demand ?? "";
+  setText(note, why || visible(found) || demand);
+  note.classList.toggle("found", found !== "");
+}
+
+function icon(): SVGSVGElement {
+  const namespace = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(namespace, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(namespace, "use");
+  useIcon(use, "not-reached");
+  svg.append(use);
+  return svg;
+}
+
+function useIcon(use: SVGUseElement, name: string): void {
+  use.setAttribute("href", `#icon-${name}`);
+}
+
+function textElement(tag: string, className: string, text: string): HTMLElement {
+  const element = document.createElement(tag);
+  if (className !== "") element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,326 @@
+// The playground as a visitor uses it: the built page in a real Chromium, its own WASM, tokens of its own example and of
+// node:crypto.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { checks, launchChromium, openPlayground, serveDist, verdict } from "./support.mjs";
+import { ALGORITHMS, makeKey } from "./tokens.mjs";
+
+const ISSUER = "https://issuer.example";
+const AUDIENCE = "https://api.example";
+const NOW = 1_790_000_000;
+const CLAIMS = { iss: ISSUER, aud: AUDIENCE, sub: "bob", iat: NOW - 10, exp: NOW + 300 };
+
+let server;
+let browser;
+let page;
+
+before(async () => {
+  server = await serveDist();
+  browser = await launchChromium();
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+beforeEach(async () => {
+  page = await browser.newPage();
+  await openPlayground(page, server.origin);
+});
+afterEach(() => page.close());
+
+describe("the example", () => {
+  test("is accepted, every check passes, and its contents are marked as verified", async () => {
+    await click("example");
+    assert.deepEqual(await verdict(page), { state: "accepted", code: "", check: "" });
+    assert.deepEqual(new Set(Object.values(await checks(page))), new Set(["pass"]));
+    const { header, claims, verified } = await contents();
+    assert.equal(verified, "true");
+    assert.equal(header.alg, "ES256");
+    assert.equal(claims.sub, "alice");
+    assert.match(await text("time-taken"), /^\d+(\.\d)? (µs|ms) a verification$/);
+    assert.match(await text("judged-at"), /^Judged as of 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$/);
+  });
+
+  const TAMPERS = [
+    ["tamper-signature", "signature_invalid", "signature"],
+    ["tamper-audience", "audience_mismatch", "audience"],
+    ["tamper-expiry", "token_expired", "expiry"],
+    ["tamper-alg-none", "algorithm_not_allowed", "algorithm"],
+    ["tamper-unknown-key", "key_not_found", "key"],
+  ];
+  for (const [button, code, check] of TAMPERS) {
+    test(`${button} is refused with ${code}; what lies before has passed, what comes after is not reached`, async () => {
+      await click(button);
+      assert.deepEqual(await verdict(page), { state: "rejected", code, check });
+      const states = await checks(page);
+      const names = Object.keys(states);
+      for (const [index, name] of names.entries()) {
+        const expected = index < names.indexOf(check) ? "pass" : name === check ? "fail" : "not-reached";
+        assert.equal(states[name], expected, name);
+      }
+      assert.equal((await contents()).verified, "false");
+      assert.notEqual(await text("verdict-message"), "");
+    });
+  }
+
+  test("is another one each time", async () => {
+    await click("example");
+    const first = await page.getByTestId("token").inputValue();
+    await click("example");
+    assert.notEqual(await page.getByTestId("token").inputValue(), first);
+  });
+});
+
+describe("a pasted token", () => {
+  for (const algorithm of ALGORITHMS) {
+    test(`of ${algorithm}, signed by node:crypto, is accepted, and refused when the policy names another algorithm`, async () => {
+      const key = makeKey(algorithm);
+      await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk), algorithms: [algorithm] });
+      assert.deepEqual(await verdict(page), { state: "accepted", code: "", check: "" });
+      await setAlgorithms([algorithm === "ES256" ? "RS256" : "ES256"]);
+      assert.equal((await verdict(page)).code, "algorithm_not_allowed");
+    });
+  }
+
+  test("is judged while it is typed, and never shows the verdict of the text before", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk) });
+    await page.getByTestId("issuer").fill("https://other.example");
+    assert.equal(await page.getByTestId("verdict").getAttribute("data-state"), "running");
+    assert.equal(await page.getByTestId("verdict").getAttribute("data-code"), "");
+    assert.equal((await verdict(page)).code, "issuer_mismatch");
+  });
+
+  test("that is no token fails the structure check and shows no contents", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: "not a token", jwks: set(key.jwk) });
+    assert.deepEqual(await verdict(page), { state: "rejected", code: "token_malformed", check: "structure" });
+    assert.equal(await page.getByTestId("claims").isVisible(), false);
+  });
+
+  test("is judged by the chosen instant, as seconds and as RFC 3339, with the leeway", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk), now: String(CLAIMS.exp + 59) });
+    assert.equal((await verdict(page)).state, "accepted");
+    await page.getByTestId("now").fill(new Date((CLAIMS.exp + 60) * 1000).toISOString());
+    assert.equal((await verdict(page)).code, "token_expired");
+    await page.getByTestId("leeway").fill("61");
+    assert.equal((await verdict(page)).state, "accepted");
+    await page.getByTestId("now").fill(String(NOW - 3600));
+    assert.equal((await verdict(page)).code, "token_not_yet_valid");
+  });
+
+  test("meets the further demands and the dangerous switches", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: key.sign({ ...CLAIMS, aud: ["x", "second"] }, { typ: "at+jwt" }), jwks: set(key.jwk), audience: "first second" });
+    assert.equal((await verdict(page)).state, "accepted");
+    await page.getByTestId("typ").fill("dpop+jwt");
+    assert.equal((await verdict(page)).code, "type_mismatch");
+    await page.getByTestId("typ").fill("application/at+jwt");
+    await page.getByText("More demands").click();
+    await page.getByTestId("max-lifetime").fill("309");
+    assert.equal((await verdict(page)).code, "lifetime_exceeded");
+    await page.getByTestId("max-lifetime").fill("310");
+    await page.getByTestId("max-age").fill("9");
+    await page.getByTestId("leeway").fill("0");
+    assert.equal((await verdict(page)).code, "token_too_old");
+    await page.getByTestId("max-age").fill("");
+    await page.getByTestId("required-claims").fill("sub jti");
+    assert.equal((await verdict(page)).code, "claim_missing");
+    await page.getByTestId("required-claims").fill("sub");
+    await page.getByTestId("audience").fill("elsewhere");
+    assert.equal((await verdict(page)).code, "audience_mismatch");
+    await page.getByText("Dangerous", { exact: true }).click();
+    await page.getByTestId("skip-audience").check();
+    assert.equal((await verdict(page)).state, "accepted");
+  });
+
+  test("with hostile claims is shown as inert text", async () => {
+    page.on("dialog", () => assert.fail("a claim ran as a script"));
+    const key = makeKey("ES256");
+    const sub = `<img src=x onerror=alert(1)></pre><script>alert(2)</script>\u202e\u2066evil`;
+    await fill({ token: key.sign({ ...CLAIMS, sub }), jwks: set(key.jwk) });
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.equal((await contents()).claims.sub, sub);
+    const shown = await text("claims");
+    assert.ok(!shown.includes("\u202e") && shown.includes("\\u202e"), "bidirectional controls are escaped");
+    assert.equal(await page.locator("[data-testid=claims] :is(img, script)").count(), 0);
+  });
+});
+
+describe("a JWK Set", () => {
+  test("that is none names jwks_malformed", async () => {
+    const key = makeKey("ES256");
+    for (const jwks of ["<html>", "[]", `{"keys":{}}`, `{"keys":[],"keys":[]}`]) {
+      await fill({ token: key.sign(CLAIMS), jwks });
+      assert.equal((await verdict(page)).code, "jwks_malformed", jwks);
+    }
+  });
+
+  test("without a usable key names key_not_found and why each key is skipped", async () => {
+    const weak = makeKey("RS256", "weak", { modulusLength: 1024 });
+    await fill({ token: weak.sign(CLAIMS), jwks: set(weak.jwk, { kty: "AKP", alg: "ML-DSA-44", pub: "AA" }), algorithms: ["RS256"] });
+    assert.deepEqual(await verdict(page), { state: "rejected", code: "key_not_found", check: "key" });
+    assert.equal(await page.getByTestId("skipped-keys").locator("li").count(), 2);
+    assert.match(await text("skipped-keys"), /keys\[0\] not used: \S+.*keys\[1\] not used: \S+/s);
+    assert.equal(await text("jwks-summary"), "0 of 2 keys usable");
+  });
+
+  test("lives on beside a broken sibling", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: key.sign(CLAIMS), jwks: set({ kty: "oct", k: "c2VjcmV0" }, key.jwk) });
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.equal(await text("jwks-summary"), "1 of 2 keys usable");
+  });
+});
+
+describe("an impossible policy", () => {
+  const MISTAKES = {
+    "no algorithm": () => setAlgorithms([]),
+    "no issuer": () => page.getByTestId("issuer").fill(""),
+    "no audience": () => page.getByTestId("audience").fill(" "),
+    "a leeway that is no number": () => page.getByTestId("leeway").fill("soon"),
+    "a leeway above 300 s": () => page.getByTestId("leeway").fill("301"),
+    "a clock that is no instant": () => page.getByTestId("now").fill("tomorrow"),
+  };
+  for (const [name, make] of Object.entries(MISTAKES)) {
+    test(`${name} is the policy's fault, and no check is reached`, async () => {
+      const key = makeKey("ES256");
+      await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk) });
+      await make();
+      assert.deepEqual(await verdict(page), { state: "error", code: "policy_invalid", check: "" });
+      assert.deepEqual(new Set(Object.values(await checks(page))), new Set(["not-reached"]));
+      assert.ok((await text("verdict-message")).length > 10);
+    });
+  }
+});
+
+describe("nothing leaves the page", () => {
+  test("with the network off it accepts and refuses as before, and no request is tried", async () => {
+    const requests = [];
+    page.on("request", (request) => requests.push(request.url()));
+    await page.context().setOffline(true);
+    await click("example");
+    assert.equal((await verdict(page)).state, "accepted");
+    await click("tamper-signature");
+    assert.equal((await verdict(page)).code, "signature_invalid");
+    await page.getByTestId("jwks").fill("");
+    assert.equal((await verdict(page)).state, "idle");
+    await click("verify");
+    await verdict(page);
+    assert.deepEqual(requests, []);
+  });
+
+  test("nothing is stored, no other host is asked, and the page keeps its own content security policy", async () => {
+    const fresh = await browser.newPage();
+    const problems = [];
+    const hosts = new Set();
+    fresh.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));
+    fresh.on("pageerror", (error) => problems.push(String(error)));
+    fresh.on("request", (request) => hosts.add(new URL(request.url()).origin));
+    await openPlayground(fresh, server.origin);
+    await fresh.getByTestId("example").click();
+    assert.equal((await verdict(fresh)).state, "accepted");
+    assert.deepEqual([...hosts], [server.origin]);
+    assert.deepEqual(problems, []);
+    const kept = await fresh.evaluate(async () => ({
+      local: localStorage.length,
+      session: sessionStorage.length,
+      cookies: document.cookie,
+      databases: (await indexedDB.databases()).length,
+      state: history.state,
+    }));
+    assert.deepEqual(kept, { local: 0, session: 0, cookies: "", databases: 0, state: null });
+    const policy = await fresh.locator("meta[http-equiv=Content-Security-Policy]").getAttribute("content");
+    assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'|https?:|\*/);
+    await fresh.close();
+  });
+
+  test("the link carries policy and keys, never the token, and opens to the same form", async () => {
+    const key = makeKey("ES384");
+    const token = key.sign(CLAIMS);
+    await fill({ token, jwks: set(key.jwk), algorithms: ["ES384", "EdDSA"] });
+    await page.getByTestId("typ").fill("JWT");
+    await page.getByText("Dangerous", { exact: true }).click();
+    await page.getByTestId("allow-missing-exp").check();
+    await click("share");
+    await page.getByTestId("share-note").getByText("never the token").waitFor();
+    const link = page.url();
+    for (const part of [token, ...token.split(".")]) assert.ok(!decodeURIComponent(link).includes(part), "a part of the token is in the link");
+
+    const other = await browser.newPage();
+    await other.goto(link);
+    await verdict(other);
+    assert.equal(await other.getByTestId("token").inputValue(), "");
+    assert.deepEqual(JSON.parse(await other.getByTestId("jwks").inputValue()), { keys: [key.jwk] });
+    assert.equal(await other.getByTestId("issuer").inputValue(), ISSUER);
+    assert.equal(await other.getByTestId("audience").inputValue(), AUDIENCE);
+    assert.equal(await other.getByTestId("typ").inputValue(), "JWT");
+    assert.equal(await other.getByTestId("now").inputValue(), String(NOW));
+    assert.equal(await other.getByTestId("allow-missing-exp").isChecked(), true);
+    assert.deepEqual(await other.$$eval("#algorithm-list input:checked", (inputs) => inputs.map((input) => input.value)), ["ES384", "EdDSA"]);
+    await other.close();
+  });
+
+  test("a link leaves out private keys, and text that is no JWK Set", async () => {
+    const key = makeKey("ES256");
+    const token = key.sign(CLAIMS);
+    const cases = [
+      [JSON.stringify({ keys: [key.privateJwk] }), /private key/],
+      [JSON.stringify({ keys: [{ kty: "oct", k: "c2VjcmV0" }] }), /private key/],
+      [token, /not a JWK Set/],
+    ];
+    for (const [jwks, note] of cases) {
+      await page.getByTestId("jwks").fill(jwks);
+      await page.getByTestId("issuer").fill(token);
+      await click("share");
+      await page.getByTestId("share-note").getByText(note).waitFor();
+      assert.ok(!page.url().includes("jwks="), page.url());
+      assert.ok(!page.url().includes(token.split(".")[1]), page.url());
+    }
+  });
+
+  test("a hostile link is text in fields, nothing more", async () => {
+    page.on("dialog", () => assert.fail("the fragment ran as a script"));
+    const hostile = `"><img src=x onerror=alert(1)>`;
+    await page.goto("about:blank");
+    await openPlayground(page, server.origin, `#${new URLSearchParams({ issuer: hostile, algorithms: `ES256,none,HS256`, jwks: hostile })}`);
+    assert.equal(await page.getByTestId("issuer").inputValue(), hostile);
+    assert.deepEqual(await page.$$eval("#algorithm-list input:checked", (inputs) => inputs.map((input) => input.value)), ["ES256"]);
+    assert.equal(await page.locator("img").count(), 0);
+  });
+});
+
+function click(testId) {
+  return page.getByTestId(testId).click();
+}
+
+function text(testId) {
+  return page.getByTestId(testId).innerText();
+}
+
+function set(...keys) {
+  return JSON.stringify({ keys });
+}
+
+async function fill({ token, jwks, issuer = ISSUER, audience = AUDIENCE, algorithms = ["ES256"], now = String(NOW) }) {
+  for (const [testId, value] of Object.entries({ token, jwks, issuer, audience, now })) await page.getByTestId(testId).fill(value);
+  await setAlgorithms(algorithms);
+  await click("verify");
+  await verdict(page);
+}
+
+async function setAlgorithms(wanted) {
+  for (const input of await page.locator("#algorithm-list input").all()) {
+    await input.setChecked(wanted.includes(await input.getAttribute("value")));
+  }
+}
+
+async function contents() {
+  const header = page.getByTestId("header");
+  return {
+    header: JSON.parse(await header.textContent()),
+    claims: JSON.parse(await page.getByTestId("claims").textContent()),
+    verified: await header.getAttribute("data-verified"),
+  };
+}

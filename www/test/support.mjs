@@ -1,0 +1,81 @@
+// A static server over www/dist and a Chromium of our own: what the tests and the screenshot script share.
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+export const DIST = process.env.EDGESEAL_WWW_DIST ?? fileURLToPath(new URL("../dist/", import.meta.url));
+export const PLAYGROUND = "/.edgeseal/playground/";
+
+const TYPES = {
+  ".css": "text/css; charset=utf-8",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+
+/** Serves www/dist with the headers of its `_headers`, as the Worker's assets do. Returns the origin and how to stop. */
+export async function serveDist() {
+  const headers = await readHeaders();
+  const server = createServer(async (request, response) => {
+    try {
+      const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+      const file = normalize(join(DIST, path.endsWith("/") ? `${path}index.html` : path));
+      if (!file.startsWith(normalize(DIST))) throw new Error("outside the folder");
+      const body = await readFile(file);
+      response.writeHead(200, { ...headers, "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+      response.end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    origin: `http://localhost:${server.address().port}`,
+    stop: () => new Promise((resolve) => server.close(resolve).closeAllConnections()),
+  };
+}
+
+/** Debian's Chromium with a fresh profile; `CHROMIUM` names another one. */
+export function launchChromium() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/** Opens the playground and waits until its verifier is loaded. */
+export async function openPlayground(page, origin, fragment = "") {
+  await page.goto(`${origin}${PLAYGROUND}${fragment}`);
+  await page.waitForSelector("html[data-ready=true]");
+  await verdict(page);
+}
+
+/** The verdict once there is one: state, code and the check that refused. */
+export async function verdict(page) {
+  const element = await page.waitForSelector(`[data-testid=verdict]:not([data-state=running])`);
+  return element.evaluate(({ dataset }) => ({ state: dataset.state, code: dataset.code, check: dataset.check }));
+}
+
+/** The state of every check by its name, in the order of the page. */
+export function checks(page) {
+  return page.$$eval("[data-testid^=check-]", (items) =>
+    Object.fromEntries(items.map((item) => [item.dataset.testid.slice("check-".length), item.dataset.state])),
+  );
+}
+
+async function readHeaders() {
+  const lines = (await readFile(join(DIST, "_headers"), "utf8")).split("\n").filter((line) => line.startsWith("  "));
+  return Object.fromEntries(lines.map((line) => line.trim().split(/:\s*/, 2).map((part) => part.trim())));
+}
