@@ -1,9 +1,11 @@
 // Builds the npm package and the Worker: `node edge-wasm/build.mjs [npm|worker]`, both without an argument.
 //
 // Tools: wasm-pack, worker-build and wasm-bindgen on PATH or in target/tools/bin (`make tools`); wasm-opt, esbuild and tsc
-// from edge-wasm/npm/node_modules (`npm --prefix edge-wasm/npm ci`). Nothing is downloaded here.
+// from edge-wasm/npm/node_modules (`npm --prefix edge-wasm/npm ci`). Nothing is downloaded here. What was built from the same
+// sources before is not built again.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -14,17 +16,23 @@ const npm = join(here, "npm");
 const modules = join(npm, "node_modules");
 
 // What a browser or a Worker downloads, gzip -9, in units of 1000 bytes.
-const LIMIT_KB = { npm: 260, worker: 350 };
+const LIMIT_KB = { npm: 260, script: 12, worker: 350 };
 
 const doors = { npm: buildNpm, worker: buildWorker };
 const asked = process.argv.slice(2);
 for (const door of asked.length > 0 ? asked : Object.keys(doors)) {
   if (!(door in doors)) fail(`there is no "${door}" to build: ${Object.keys(doors).join(" or ")}`);
-  doors[door]();
+  doors[door](digest());
 }
 
-function buildNpm() {
+function buildNpm(sources) {
   const out = join(npm, "wasm");
+  const stamp = join(out, ".sources");
+  const weighAll = () => {
+    weigh("npm package, WASM", LIMIT_KB.npm, [join(out, "edgeseal_bg.wasm")]);
+    weigh("npm package, JavaScript", LIMIT_KB.script, [join(out, "edgeseal.js"), ...scripts(join(npm, "dist"))]);
+  };
+  if (isStamped(stamp, sources) && existsSync(join(npm, "dist", "index.js"))) return weighAll();
   const packed = join(targetDir(), "edge-npm");
   run("wasm-pack", [
     "build", here, "--mode", "no-install", "--target", "web", "--profile", "edge", "--no-pack",
@@ -36,16 +44,37 @@ function buildNpm() {
   copyFileSync(join(root, "LICENSE"), join(npm, "LICENSE"));
   rmSync(join(npm, "dist"), { recursive: true, force: true });
   run(process.execPath, [join(modules, "typescript", "bin", "tsc"), "--project", npm]);
-  weigh("npm package, WASM", LIMIT_KB.npm, [join(out, "edgeseal_bg.wasm")]);
-  weigh("npm package, JavaScript", 12, [join(out, "edgeseal.js"), ...scripts(join(npm, "dist"))]);
+  weighAll();
+  writeFileSync(stamp, sources);
 }
 
-function buildWorker() {
+function buildWorker(sources) {
   const out = join(here, "build");
+  const stamp = join(out, ".sources");
+  const weighAll = () => weigh("Worker bundle", LIMIT_KB.worker, [join(out, "index.js"), join(out, "index_bg.wasm")]);
+  if (isStamped(stamp, sources)) return weighAll();
   run("worker-build", ["--profile", "edge", "--out-dir", "build", "--features", "worker"], here);
   // wrangler wants the assets directory of wrangler.toml to exist, whether or not the site has been built into it.
   mkdirSync(join(root, "www", "dist"), { recursive: true });
-  weigh("Worker bundle", LIMIT_KB.worker, [join(out, "index.js"), join(out, "index_bg.wasm")]);
+  weighAll();
+  writeFileSync(stamp, sources);
+}
+
+// Everything that decides what comes out.
+function digest() {
+  const hash = createHash("sha256");
+  const add = (path) => {
+    if (statSync(path).isDirectory()) readdirSync(path).sort().forEach((name) => add(join(path, name)));
+    else hash.update(`${relative(root, path)}\0`).update(readFileSync(path)).update("\0");
+  };
+  const files = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core/Cargo.toml", "core/src", "edge-wasm/Cargo.toml"];
+  const ours = ["edge-wasm/src", "edge-wasm/build.mjs", "edge-wasm/npm/src", "edge-wasm/npm/package-lock.json"];
+  for (const path of [...files, ...ours, "edge-wasm/npm/tsconfig.json"]) add(join(root, path));
+  return hash.digest("hex");
+}
+
+function isStamped(stamp, sources) {
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === sources;
 }
 
 function run(tool, args, cwd = root) {

@@ -7,6 +7,7 @@
 //! Both drive [`verify::TokenVerifier`], which knows what to do next but does no I/O; each carries out the fetches its own way.
 
 pub mod authorization;
+pub mod forward;
 pub mod http_cache;
 #[cfg(feature = "npm")]
 pub mod npm;
@@ -14,4 +15,4 @@ pub mod refusal;
 pub mod settings;
 pub mod verify;
 #[cfg(feature = "worker")]
-mod worker;
+pub mod worker;

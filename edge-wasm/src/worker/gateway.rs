@@ -1,0 +1,95 @@
+//! The isolate's one gateway: its configuration, parsed once, and the keys of its issuers.
+
+use std::{cell::OnceCell, rc::Rc, time::Duration};
+
+use edgeseal_core::{
+    SignatureBackend as _, Timestamp, VerifiedToken,
+    backend::rustcrypto::RustCrypto,
+    gateway::{GatewaySettings, Origin},
+};
+use worker::{Context, Date, Delay, Env, js_sys};
+
+use super::keys;
+use crate::{
+    refusal::Refusal,
+    verify::{Step, TokenVerifier},
+};
+
+/// The variable that holds the configuration: an object, or its JSON text.
+const VARIABLE: &str = "EDGESEAL";
+/// Milliseconds for which a request waits for keys: two leases of the cache.
+const PATIENCE_MILLIS: u64 = 10_000;
+/// Milliseconds between two looks at a fetch that another request has begun.
+const FIRST_PAUSE_MILLIS: u64 = 5;
+const LONGEST_PAUSE_MILLIS: u64 = 100;
+
+/// What an isolate keeps between requests.
+pub(super) struct Gateway {
+    /// Where verified requests go; `None` where the gateway echoes.
+    pub(super) origin: Option<Origin>,
+    /// The header that carries the claims.
+    pub(super) claims_header: String,
+    verifier: TokenVerifier,
+}
+
+thread_local! {
+    static GATEWAY: OnceCell<Result<Rc<Gateway>, String>> = const { OnceCell::new() };
+}
+
+/// The gateway of this isolate. A configuration that cannot be meant stays so until the next deployment.
+pub(super) fn of_isolate(env: &Env) -> Result<Rc<Gateway>, String> {
+    GATEWAY.with(|gateway| gateway.get_or_init(|| Gateway::from_env(env).map(Rc::new)).clone())
+}
+
+impl Gateway {
+    fn from_env(env: &Env) -> Result<Self, String> {
+        let settings = GatewaySettings::from_json(&variable(env)?).map_err(|error| error.to_string())?;
+        let origin = settings.origin().map_err(|error| error.to_string())?;
+        let GatewaySettings { issuers, claims_header, cache, .. } = settings;
+        let seed = js_sys::Math::random().to_bits();
+        let verifier = TokenVerifier::new(&issuers, cache, seed).map_err(|(_, error)| error.to_string())?;
+        Ok(Self { origin, claims_header, verifier })
+    }
+
+    /// Verifies a token, fetching keys where that is needed.
+    pub(super) async fn verify(&self, token: &str, context: &Context) -> Result<VerifiedToken, Refusal> {
+        let patience_ends = now().plus_millis(PATIENCE_MILLIS);
+        let mut pause = FIRST_PAUSE_MILLIS;
+        loop {
+            match self.verifier.begin(token, now()) {
+                Step::Verify(mut pending) => {
+                    if let Some(refresh) = pending.take_refresh() {
+                        context.wait_until(keys::fetch(refresh));
+                    }
+                    let answer = RustCrypto.verify(pending.input());
+                    return pending.finish(answer, now());
+                }
+                Step::Fetch(fetch) => keys::fetch_beyond_request(fetch, context).await,
+                Step::Wait => {
+                    Delay::from(Duration::from_millis(pause)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE_MILLIS);
+                }
+                Step::Refused(refusal) => return Err(refusal),
+            }
+            if now() >= patience_ends {
+                return Err(Refusal::keys_unavailable("the keys did not come in time", patience_ends, now()));
+            }
+        }
+    }
+}
+
+/// The time, as the runtime tells it: it stands still between I/O.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_millis(Date::now().as_millis())
+}
+
+fn variable(env: &Env) -> Result<String, String> {
+    let value = js_sys::Reflect::get(env, &VARIABLE.into()).map_err(|_| format!("{VARIABLE} cannot be read"))?;
+    if let Some(text) = value.as_string() {
+        return Ok(text);
+    }
+    if !value.is_object() {
+        return Err(format!("{VARIABLE} is missing: set [vars.{VARIABLE}] in wrangler.toml, an object or its JSON text"));
+    }
+    js_sys::JSON::stringify(&value).map(String::from).map_err(|_| format!("{VARIABLE} is not JSON"))
+}

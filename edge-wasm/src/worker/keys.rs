@@ -1,0 +1,99 @@
+//! Fetches discovery documents and JWK Sets: no redirect, no credentials, a limit in time, and one in size that is counted
+//! while the body streams in, after decompression.
+
+use std::{pin::pin, time::Duration};
+
+use futures_channel::oneshot;
+use futures_util::{
+    StreamExt as _,
+    future::{Either, select},
+};
+use worker::{
+    AbortController, AbortSignal, Context, Delay, Fetch as Outbound, Headers, Request, RequestInit, RequestRedirect,
+    ResponseBody, console_error,
+};
+
+use super::gateway::now;
+use crate::verify::{Answer, FETCH_BUDGET_MILLIS, FETCH_TIMEOUT_MILLIS, Fetch, Fetched, MAX_DOCUMENT_LEN, TokenVerifier};
+
+/// A response that came whole.
+struct Document {
+    status: u16,
+    body: Vec<u8>,
+    cache_control: Option<String>,
+    etag: Option<String>,
+}
+
+/// Fetches keys and tells the cache.
+pub(super) async fn fetch(first: Fetch) {
+    let deadline = now().plus_millis(FETCH_BUDGET_MILLIS);
+    let mut next = Some(first);
+    while let Some(fetch) = next.take() {
+        let within = deadline.millis_since(now()).min(FETCH_TIMEOUT_MILLIS);
+        let outcome = match get_within(&fetch, within).await {
+            Ok(Document { status, body, cache_control, etag }) => {
+                let answer = Answer { status, body: &body, cache_control: cache_control.as_deref(), etag };
+                TokenVerifier::on_response(fetch, answer, now())
+            }
+            Err(reason) => TokenVerifier::on_failure(&fetch, &reason, now()),
+        };
+        match outcome {
+            Fetched::Keys => {}
+            Fetched::Next(document) => next = Some(document),
+            Fetched::Failed(reason) => console_error!("keys: {reason}"),
+        }
+    }
+}
+
+/// As [`fetch`], and goes on when the request that needed the keys is gone: others may be waiting for them.
+pub(super) async fn fetch_beyond_request(first: Fetch, context: &Context) {
+    let (done, finished) = oneshot::channel();
+    context.wait_until(async move {
+        fetch(first).await;
+        // Nobody may be listening any more.
+        let _ = done.send(());
+    });
+    let _ = finished.await;
+}
+
+async fn get_within(fetch: &Fetch, millis: u64) -> Result<Document, String> {
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let get = pin!(get(fetch, &signal));
+    match select(get, Delay::from(Duration::from_millis(millis))).await {
+        Either::Left((document, _)) => document,
+        Either::Right(((), _)) => {
+            controller.abort();
+            Err(format!("no answer within {millis} ms"))
+        }
+    }
+}
+
+async fn get(fetch: &Fetch, signal: &AbortSignal) -> Result<Document, String> {
+    let text = |error: worker::Error| error.to_string();
+    let headers = Headers::new();
+    headers.set("accept", "application/jwk-set+json, application/json").map_err(text)?;
+    if let Some(etag) = fetch.if_none_match() {
+        headers.set("if-none-match", etag).map_err(text)?;
+    }
+    let mut init = RequestInit::new();
+    init.with_headers(headers).with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(fetch.url(), &init).map_err(text)?;
+    let mut response = Outbound::Request(request).send_with_signal(signal).await.map_err(text)?;
+
+    let status = response.status_code();
+    let cache_control = response.headers().get("cache-control").map_err(text)?;
+    let etag = response.headers().get("etag").map_err(text)?;
+    let mut body = Vec::new();
+    if status == 200 && !matches!(response.body(), ResponseBody::Empty) {
+        let mut stream = response.stream().map_err(text)?;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(text)?;
+            if body.len() + chunk.len() > MAX_DOCUMENT_LEN {
+                return Err(format!("more than {MAX_DOCUMENT_LEN} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok(Document { status, body, cache_control, etag })
+}
