@@ -45,8 +45,7 @@ impl GatewaySettings {
     /// # Errors
     /// The first setting that is unknown, missing, of the wrong type, or cannot be meant.
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
-        let settings: Self =
-            serde_json::from_str(text).map_err(|error| PolicyError::new("EDGESEAL", alloc::format!("{error}")))?;
+        let settings: Self = PolicyError::reading("EDGESEAL", text)?;
         settings.check()?;
         Ok(settings)
     }

@@ -284,7 +284,7 @@ impl IssuerSettings {
     /// # Errors
     /// The first setting that is unknown, missing or of the wrong type.
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
-        serde_json::from_str(text).map_err(|error| PolicyError::new("issuer settings", alloc::format!("{error}")))
+        PolicyError::reading("issuer settings", text)
     }
 
     /// The policy that these settings describe.

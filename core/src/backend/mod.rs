@@ -4,6 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 use crate::{algorithm::Algorithm, error::VerifyError, jwk::Jwk, signature};
 
+pub mod p256;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 

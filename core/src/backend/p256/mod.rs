@@ -1,0 +1,99 @@
+//! A fast verifier for ES256: per-key tables of multiples, no doublings, no inversion in the field.
+//!
+//! `u1 * G + u2 * Q` is a sum of 86 table entries at most, as both tables hold all multiples of all windows. The equation of FIPS
+//! 186-5 section 6.4.2 compares the x-coordinate modulo `n` with `r`; here `r * z^2`, and `(r + n) * z^2` where `r + n < p`, are
+//! compared with the Jacobian `x` instead. A wrong signature takes the same path as a right one.
+//!
+//! Everything is public data: nothing takes constant time, and nothing here may ever sign.
+
+mod field;
+mod hot_keys;
+mod point;
+
+use alloc::sync::Arc;
+
+use p256::{
+    FieldBytes, Scalar, U256,
+    ecdsa::Signature,
+    elliptic_curve::{
+        Curve as _,
+        bigint::ArrayEncoding as _,
+        ops::{Invert as _, Reduce as _},
+    },
+};
+use sha2::{Digest as _, Sha256};
+
+pub use self::hot_keys::HotKeys;
+use self::{
+    field::FieldElement,
+    point::{Affine, Digits, Table},
+};
+
+/// The table of the generator, shared by all keys.
+#[derive(Clone, Debug)]
+pub struct GeneratorTable(Arc<Table>);
+
+/// A P-256 key with its table.
+#[derive(Clone, Debug)]
+pub struct PreparedKey {
+    generator: GeneratorTable,
+    key: Table,
+}
+
+impl GeneratorTable {
+    /// Computes the table: about a millisecond.
+    #[expect(clippy::new_without_default, reason = "a default that takes a millisecond would hide its cost")]
+    pub fn new() -> Self {
+        use p256::elliptic_curve::sec1::ToEncodedPoint as _;
+
+        let generator = p256::AffinePoint::GENERATOR.to_encoded_point(false);
+        // The generator has coordinates; zeros stand in for what cannot be.
+        let coordinate = |coordinate: Option<&FieldBytes>| coordinate.copied().unwrap_or_default().into();
+        Self(Arc::new(Table::new(Affine::from_coordinates(&coordinate(generator.x()), &coordinate(generator.y())))))
+    }
+}
+
+impl PreparedKey {
+    /// Octets of memory of one key, beside the generator's table of the same size.
+    pub const BYTES: usize = Table::BYTES;
+
+    /// Computes the key's table: about a millisecond. `sec1` is `0x04 || x || y` of a point on the curve, as
+    /// [`crate::jwk::KeyMaterial::Ec`] holds it; `None` for another length.
+    pub fn new(generator: &GeneratorTable, sec1: &[u8]) -> Option<Self> {
+        let (x, y) = sec1.get(1..)?.split_at_checked(32)?;
+        let key = Affine::from_coordinates(x.try_into().ok()?, y.try_into().ok()?);
+        Some(Self { generator: generator.clone(), key: Table::new(key) })
+    }
+
+    /// Whether `signature` (`r || s`) is the key's over `message`, hashed with SHA-256.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verify_prehash(&Sha256::digest(message).into(), signature)
+    }
+
+    /// Whether `signature` (`r || s`) is the key's over the message with this SHA-256 digest.
+    pub fn verify_prehash(&self, digest: &[u8; 32], signature: &[u8]) -> bool {
+        let Ok(signature) = Signature::from_slice(signature) else { return false };
+        let (r, s) = signature.split_scalars();
+        // `s` is not 0, so it has an inverse.
+        let s_inverse = Option::<Scalar>::from(s.as_ref().invert_vartime()).unwrap_or(Scalar::ZERO);
+        let u1 = Scalar::reduce_bytes(&(*digest).into()) * s_inverse;
+        let u2 = *r.as_ref() * s_inverse;
+        let sum = self.generator.0.add_multiple(None, &Digits::from(&u1));
+        let Some(sum) = self.key.add_multiple(sum, &Digits::from(&u2)) else { return false };
+        let r = U256::from(r.as_ref());
+        if sum.has_x(&FieldElement::from_bytes(&r.to_be_byte_array().into())) {
+            return true;
+        }
+        // x = r + n is possible only below p, for one r in 2^128: those below p - n.
+        r < FIELD_MINUS_ORDER && {
+            let wrapped = r.wrapping_add(&p256::NistP256::ORDER);
+            sum.has_x(&FieldElement::from_bytes(&wrapped.to_be_byte_array().into()))
+        }
+    }
+}
+
+/// `p - n`.
+const FIELD_MINUS_ORDER: U256 = U256::from_be_hex("000000000000000000000000000000004319055258e8617b0c46353d039cdaae");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+use alloc::vec::Vec;
+
+use p256::{
+    ProjectivePoint, PublicKey, SecretKey,
+    ecdsa::{
+        SigningKey, VerifyingKey,
+        signature::hazmat::{PrehashSigner as _, PrehashVerifier as _},
+    },
+    elliptic_curve::{PrimeField as _, sec1::ToEncodedPoint as _},
+};
+
+use super::*;
+
+/// `SplitMix64`, so that a failure can be run again.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn bytes(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for chunk in bytes.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&self.next().to_be_bytes());
+        }
+        bytes
+    }
+
+    fn scalar(&mut self) -> Scalar {
+        Scalar::reduce_bytes(&self.bytes().into())
+    }
+}
+
+fn prepared(generator: &GeneratorTable, key: &VerifyingKey) -> PreparedKey {
+    PreparedKey::new(generator, key.to_encoded_point(false).as_bytes()).unwrap()
+}
+
+fn joined(r: &Scalar, s: &Scalar) -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(&r.to_repr());
+    signature[32..].copy_from_slice(&s.to_repr());
+    signature
+}
+
+/// Both verifiers on one input; what p256 says.
+#[track_caller]
+fn agree(fast: &PreparedKey, key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
+    let reference = Signature::from_slice(signature).is_ok_and(|signature| key.verify_prehash(digest, &signature).is_ok());
+    assert_eq!(fast.verify_prehash(digest, signature), reference, "digest {digest:02x?} signature {signature:02x?}");
+    reference
+}
+
+#[test]
+fn random_signatures() {
+    let rounds = if cfg!(debug_assertions) { 500 } else { 20_000 };
+    let mut random = Random(1);
+    let generator = GeneratorTable::new();
+    for round in 0..rounds {
+        let signer = SigningKey::from(SecretKey::new(p256::NonZeroScalar::new(random.scalar()).unwrap().into()));
+        let key = *signer.verifying_key();
+        // A table costs as much as a hundred verifications: some signatures for each key.
+        let fast = prepared(&generator, &key);
+        for _ in 0..4 {
+            let digest = random.bytes();
+            let signature: Signature = signer.sign_prehash(&digest).unwrap();
+            let mut signature: [u8; 64] = signature.to_bytes().into();
+            assert!(agree(&fast, &key, &digest, &signature), "round {round}");
+            let [position, bit, ..] = random.next().to_be_bytes();
+            signature[usize::from(position % 64)] ^= 1 << (bit % 8);
+            agree(&fast, &key, &digest, &signature);
+            agree(&fast, &key, &random.bytes(), &signature);
+        }
+    }
+}
+
+/// Signatures made backwards: any `u1`, `u2` with `R = u1 * G + u2 * Q` give `r = x(R)`, `s = r / u2`, digest `u1 * s`.
+fn backwards(q: &ProjectivePoint, u1: &Scalar, u2: &Scalar) -> Option<([u8; 32], [u8; 64])> {
+    let point = (ProjectivePoint::GENERATOR * u1 + q * u2).to_affine();
+    let encoded = point.to_encoded_point(false);
+    let r = Scalar::reduce_bytes(encoded.x()?);
+    let s = r * Option::<Scalar>::from(u2.invert())?;
+    Some(((u1 * &s).to_repr().into(), joined(&r, &s)))
+}
+
+#[test]
+fn edges() {
+    let generator = GeneratorTable::new();
+    let mut random = Random(2);
+    let small = |value: u64| Scalar::from(value);
+    let minus = |value: u64| -Scalar::from(value);
+    // Q = G, -G and small multiples: table entries of G and Q coincide, so sums meet equal and opposite points on the way.
+    let secrets: Vec<Scalar> = [1, 2, 3, 31, 32, 33, 64, 4096]
+        .into_iter()
+        .flat_map(|value| [small(value), minus(value)])
+        .chain([random.scalar()])
+        .collect();
+    let scalars: Vec<Scalar> = [0, 1, 2, 32, 33, 64, 2048, 4096]
+        .into_iter()
+        .flat_map(|value| [small(value), minus(value)])
+        .chain([random.scalar()])
+        .collect();
+    let mut valid = 0;
+    for secret in secrets {
+        let q = ProjectivePoint::GENERATOR * secret;
+        let key = VerifyingKey::from(PublicKey::from_affine(q.to_affine()).unwrap());
+        let fast = prepared(&generator, &key);
+        for u1 in &scalars {
+            for u2 in &scalars {
+                if let Some((digest, signature)) = backwards(&q, u1, u2) {
+                    valid += usize::from(agree(&fast, &key, &digest, &signature));
+                }
+            }
+        }
+        // u1 * G + u2 * Q = infinity: there is no x, so whatever r is, the signature is invalid.
+        for u2 in &scalars {
+            let u1 = -(secret * u2);
+            let Some(inverse) = Option::<Scalar>::from(u2.invert()) else { continue };
+            let r = random.scalar();
+            let s = r * inverse;
+            assert!(!agree(&fast, &key, &(u1 * s).to_repr().into(), &joined(&r, &s)));
+        }
+        // r and s at the ends of their range.
+        let ends = [Scalar::ZERO, Scalar::ONE, minus(1)];
+        for r in &ends {
+            for s in &ends {
+                for digest in [[0; 32], [0xff; 32], small(1).to_repr().into(), random.bytes()] {
+                    agree(&fast, &key, &digest, &joined(r, s));
+                }
+            }
+        }
+        for half in [0, 32] {
+            for value in [p256::NistP256::ORDER.to_be_byte_array().into(), [0xff; 32]] {
+                let mut signature = joined(&random.scalar(), &random.scalar());
+                signature[half..half + 32].copy_from_slice(&value);
+                assert!(!agree(&fast, &key, &random.bytes(), &signature));
+            }
+        }
+    }
+    assert!(valid > 4_000, "{valid}");
+}
+
+#[test]
+fn x_beyond_the_order() {
+    // Points with n <= x < p exist for x near p - 3 (Wycheproof has one): r = x - n is tiny, and only r + n matches.
+    let generator = GeneratorTable::new();
+    let small = |value: u64| Scalar::from(value);
+    let mut found = 0;
+    for below in 1..60_u64 {
+        let x = FIELD_MINUS_ORDER.wrapping_add(&p256::NistP256::ORDER).wrapping_sub(&U256::from(below));
+        let mut compressed = [2; 33];
+        compressed[1..].copy_from_slice(&x.to_be_byte_array());
+        let Ok(point) = PublicKey::from_sec1_bytes(&compressed) else { continue };
+        let point = ProjectivePoint::from(*point.as_affine());
+        let r = Scalar::reduce_bytes(&x.to_be_byte_array());
+        // Choose u1, u2 and solve for Q: Q = (R - u1 * G) / u2.
+        for (u1, u2) in [(1, 1), (0, 1), (5, 77), (4096, 31)] {
+            let (u1, u2) = (small(u1), small(u2));
+            let q = (point - ProjectivePoint::GENERATOR * u1) * u2.invert().unwrap();
+            let s = r * u2.invert().unwrap();
+            let key = VerifyingKey::from(PublicKey::from_affine(q.to_affine()).unwrap());
+            let fast = prepared(&generator, &key);
+            assert!(agree(&fast, &key, &(u1 * s).to_repr().into(), &joined(&r, &s)));
+            found += 1;
+        }
+    }
+    assert!(found > 50, "{found}");
+}
+
+#[test]
+fn malformed_input_is_invalid() {
+    let generator = GeneratorTable::new();
+    let key = *SigningKey::from_slice(&[7; 32]).unwrap().verifying_key();
+    let fast = prepared(&generator, &key);
+    for length in [0, 1, 63, 65, 128] {
+        assert!(!fast.verify(b"message", &alloc::vec![1; length]));
+    }
+    assert!(PreparedKey::new(&generator, &[4; 64]).is_none());
+    assert!(PreparedKey::new(&generator, &[]).is_none());
+}
