@@ -1,0 +1,55 @@
+// Real keys, real tokens, a real HTTP server: what the tests share.
+import { createServer } from "node:http";
+
+const { subtle } = globalThis.crypto;
+const ALGORITHMS = {
+  ES256: [{ name: "ECDSA", namedCurve: "P-256" }, { name: "ECDSA", hash: "SHA-256" }],
+  RS256: [
+    { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" },
+    { name: "RSASSA-PKCS1-v1_5" },
+  ],
+};
+
+export const base64url = (data) => Buffer.from(data).toString("base64url");
+
+/** A fresh key: its public JWK, and tokens signed with it. */
+export async function makeKey(kid, alg = "ES256") {
+  const [generate, sign] = ALGORITHMS[alg];
+  const { publicKey, privateKey } = await subtle.generateKey(generate, true, ["sign", "verify"]);
+  const { kty, crv, x, y, n, e } = await subtle.exportKey("jwk", publicKey);
+  const jwk = JSON.parse(JSON.stringify({ kty, crv, x, y, n, e, kid, alg, use: "sig" }));
+  const token = async (claims, header = {}) => {
+    const input = `${base64url(JSON.stringify({ alg, kid, ...header }))}.${base64url(JSON.stringify(claims))}`;
+    return `${input}.${base64url(await subtle.sign(sign, privateKey, Buffer.from(input)))}`;
+  };
+  return { jwk, token };
+}
+
+/** Seconds since 1970. */
+export const seconds = () => Math.floor(Date.now() / 1_000);
+
+/**
+ * A server of JWK Sets on a loopback port. `paths` maps a path to a handler `(request, response)` or to a JSON value; `hits`
+ * counts the requests by path.
+ */
+export async function serve(paths) {
+  const hits = {};
+  const server = createServer((request, response) => {
+    hits[request.url] = (hits[request.url] ?? 0) + 1;
+    const answer = paths[request.url];
+    if (typeof answer === "function") return answer(request, response);
+    if (answer === undefined) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const origin = `http://127.0.0.1:${server.address().port}`;
+  return {
+    origin,
+    hits,
+    paths,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
