@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use edgeseal_core::ErrorCode;
 use edgeseal_tests::{
-    corpus::{Expect, Line, to_jsonl},
+    corpus::{Body, Expect, Line, to_jsonl},
     vectors,
 };
 
@@ -18,7 +18,7 @@ fn committed_files_are_what_the_generator_writes() {
     for file in vectors::FILES {
         let name = format!("{}.jsonl", file.0);
         let committed = fs::read(directory.join(&name)).unwrap_or_else(|error| panic!("tests/vectors/{name}: {error}"));
-        let generated = to_jsonl(&vectors::lines(file));
+        let generated = to_jsonl(&vectors::lines_of(file));
         assert!(
             committed == generated,
             "tests/vectors/{name} is not what generate-vectors writes: run `cargo run -p edgeseal-tests` and look at the difference"
@@ -32,14 +32,15 @@ fn committed_files_are_what_the_generator_writes() {
 }
 
 fn own_lines() -> Vec<Line> {
-    vectors::FILES.into_iter().chain([vectors::LARGE]).flat_map(vectors::lines).collect()
+    vectors::FILES.into_iter().chain([vectors::LARGE]).flat_map(vectors::lines_of).collect()
 }
 
 #[test]
 fn core_judges_every_vector_as_it_says() {
     let lines = own_lines();
     assert!(lines.len() >= 400, "only {} vectors", lines.len());
-    let wrong: Vec<String> = lines.iter().filter_map(difference).collect();
+    // How a line that is none is read is the hosts' affair.
+    let wrong: Vec<String> = lines.iter().filter(|line| !matches!(line.body, Body::Raw(_))).filter_map(difference).collect();
     assert!(wrong.is_empty(), "{} of {} vectors are judged otherwise:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
     println!("{} vectors", lines.len());
 }
@@ -67,7 +68,7 @@ fn ids_are_unique_and_every_code_of_a_verdict_occurs() {
         .map(|code| code.as_str())
         // The keys of a corpus line are always at hand.
         .filter(|code| *code != "jwks_unavailable")
-        .chain(["policy_invalid"])
+        .chain(["policy_invalid", "line_malformed"])
         .collect();
     assert_eq!(codes, all, "codes that vectors expect, and codes that there are");
     assert!(lines.iter().all(|line| !line.why.is_empty() && !line.group.is_empty()));

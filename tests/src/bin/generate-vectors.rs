@@ -48,7 +48,7 @@ fn all(directory: PathBuf) -> io::Result<()> {
 }
 
 fn write(path: PathBuf, file: vectors::File) -> io::Result<()> {
-    let lines = vectors::lines(file);
+    let lines = vectors::lines_of(file);
     eprintln!("{}: {} vectors", path.display(), lines.len());
     fs::write(path, to_jsonl(&lines))
 }

@@ -10,6 +10,7 @@ mod header;
 mod json;
 mod keys;
 mod large;
+mod lines;
 mod policy;
 mod selection;
 mod signatures;
@@ -32,13 +33,14 @@ pub const AUDIENCE: &str = "https://api.example";
 pub type File = (&'static str, fn(&mut Suite));
 
 /// The files in `tests/vectors/`.
-pub const FILES: [File; 9] = [
+pub const FILES: [File; 10] = [
     ("algorithms", algorithms::fill),
     ("claims", claims::fill),
     ("encoding", encoding::fill),
     ("header", header::fill),
     ("json", json::fill),
     ("keys", keys::fill),
+    ("lines", lines::fill),
     ("policy", policy::fill),
     ("selection", selection::fill),
     ("signatures", signatures::fill),
@@ -48,7 +50,7 @@ pub const FILES: [File; 9] = [
 pub const LARGE: File = ("large", large::fill);
 
 /// The lines of one file.
-pub fn lines((group, fill): File) -> Vec<Line> {
+pub fn lines_of((group, fill): File) -> Vec<Line> {
     let mut suite = Suite { group, lines: Vec::new() };
     fill(&mut suite);
     suite.lines

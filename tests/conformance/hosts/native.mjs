@@ -1,0 +1,58 @@
+// Native: the `edgeseal` binary reads lines on standard input, as a user would run it.
+import { spawn } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+export class NativeHost {
+  name = "native";
+  /** Octets and lines of a chunk: each is one process. */
+  chunk = { bytes: 8 << 20, lines: 1024 };
+  #binary;
+  #running;
+
+  constructor({ root }) {
+    this.#binary = process.env.EDGESEAL_BIN || newest([join(root, "target/debug/edgeseal"), join(root, "target/release/edgeseal")]);
+  }
+
+  async start() {
+    if (!this.#binary || !existsSync(this.#binary)) {
+      throw new Error("native: the edgeseal binary is not built: run `make signer`, or name one in EDGESEAL_BIN");
+    }
+  }
+
+  judge(chunk) {
+    return new Promise((resolve, reject) => {
+      const child = spawn(this.#binary, ["verify", "--jsonl", "--timing"], { stdio: ["pipe", "pipe", "pipe"] });
+      this.#running = child;
+      const output = [];
+      let trouble = "";
+      child.on("error", (error) => reject(new Error(`native: ${error.message}`)));
+      child.stdout.on("data", (data) => output.push(data));
+      child.stderr.on("data", (data) => (trouble = (trouble + data).slice(-2000)));
+      // A process that ends early closes the pipe; the verdicts that are missing tell of it.
+      child.stdin.on("error", () => {});
+      child.on("close", (status, signal) => {
+        this.#running = undefined;
+        if (status !== 0) {
+          reject(new Error(`native: edgeseal verify --jsonl ended with ${signal ?? `exit code ${status}`}: ${trouble.trim().split("\n").at(-1)}`));
+          return;
+        }
+        try {
+          const text = Buffer.concat(output).toString("utf8");
+          resolve(text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line)));
+        } catch (error) {
+          reject(new Error(`native: a verdict is not JSON: ${error.message}`));
+        }
+      });
+      child.stdin.end(chunk);
+    });
+  }
+
+  async stop() {
+    this.#running?.kill("SIGKILL");
+  }
+}
+
+function newest(files) {
+  return files.filter((file) => existsSync(file)).sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+}

@@ -1,0 +1,180 @@
+// Reads one corpus line and asks the npm package for its verdict. Runs in Node, in workerd and in Chromium, so it uses nothing
+// but the language; README.md says how a line is read.
+
+/** The last second of the year 9999. */
+const LATEST = 253402300799;
+
+/** Names of the policy on the two sides. A name that is not here goes through as it is, to be refused by the package. */
+const POLICY = { typ: "typ", leeway: "leeway", max_lifetime: "maxLifetime", max_age: "maxAge", audience_claim: "audienceClaim", required_claims: "requiredClaims" };
+
+/** A line that is none. */
+class Malformed extends Error {
+  constructor(id) {
+    super("line_malformed");
+    this.id = id;
+  }
+}
+
+/**
+ * The verdict of the package on one line.
+ *
+ * @param {typeof import("edgeseal")} edgeseal
+ * @param {Uint8Array} bytes
+ * @returns {Promise<{id: string | null, v: "accept" | "reject" | "error", code: string | null}>}
+ */
+export async function judge(edgeseal, bytes) {
+  let line;
+  try {
+    line = readLine(bytes);
+  } catch (error) {
+    if (error instanceof Malformed) return { id: error.id, v: "reject", code: "line_malformed" };
+    throw error;
+  }
+  const { id } = line;
+  try {
+    if (line.token === undefined) await edgeseal.verifySignature(line.signature);
+    else await edgeseal.createVerifier(line.options).verify(line.token);
+    return { id, v: "accept", code: null };
+  } catch (error) {
+    if (error instanceof edgeseal.VerifyError || error instanceof edgeseal.ConfigurationError) return { id, v: "reject", code: error.code };
+    // A panic inside the WebAssembly, or a mistake of the package: never a verdict.
+    return { id, v: "error", code: `${error?.name ?? "thrown"}: ${error?.message ?? error}` };
+  }
+}
+
+/** Whether a line is blank and gets no verdict. */
+export function isBlank(bytes) {
+  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+}
+
+/** The lines of a chunk, without their newlines and without the blank ones. */
+export function splitLines(bytes) {
+  const lines = [];
+  for (let start = 0; start < bytes.length; ) {
+    const newline = bytes.indexOf(0x0a, start);
+    const end = newline < 0 ? bytes.length : newline;
+    const line = bytes.subarray(start, end);
+    if (!isBlank(line)) lines.push(line);
+    start = end + 1;
+  }
+  return lines;
+}
+
+/** What a line gives to the verifier. `jwks` and `jwk` stay the text that they are: parsed, duplicate members would be lost. */
+export function readLine(bytes) {
+  let text;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new Malformed(null);
+  }
+  const members = rawMembers(text);
+  const value = (name) => (members.has(name) ? JSON.parse(members.get(name)) : undefined);
+  const id = value("id");
+  if (!isText(id)) throw new Malformed(null);
+  const need = (holds) => {
+    if (!holds) throw new Malformed(id);
+  };
+  if (members.has("token")) {
+    const token = value("token");
+    const now = value("now");
+    need(isText(token) && members.has("jwks"));
+    need(typeof now === "number" && now >= 0 && now <= LATEST);
+    return { id, token, options: { ...settings(value("alg_allow"), value("policy")), jwks: members.get("jwks"), clock: () => now } };
+  }
+  const algorithm = value("alg");
+  const message = octets(value("msg_hex"));
+  const signature = octets(value("sig_hex"));
+  need(isText(algorithm) && members.has("jwk") && message !== undefined && signature !== undefined);
+  return { id, signature: { algorithm, jwk: members.get("jwk"), message, signature } };
+}
+
+/** The policy as options of `createVerifier`. */
+function settings(algorithms, policy) {
+  const dangerous = {};
+  const options = { algorithms, dangerous };
+  policy ??= {};
+  // Not an object: whatever the package says of an option that does not exist.
+  if (typeof policy !== "object" || Array.isArray(policy)) policy = { policy };
+  const { iss = null, aud = null, require_exp = true, allow_rsa_exponent_3 = null, ...others } = policy;
+  if (iss === null) dangerous.skipIssuer = true;
+  else options.issuer = iss;
+  if (aud === null) dangerous.skipAudience = true;
+  else options.audience = aud;
+  if (require_exp !== null && require_exp !== true) dangerous.allowMissingExp = require_exp === false ? true : require_exp;
+  if (allow_rsa_exponent_3 !== null) dangerous.allowRsaExponent3 = allow_rsa_exponent_3;
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== null) options[Object.hasOwn(POLICY, name) ? POLICY[name] : name] = value;
+  }
+  return options;
+}
+
+/** The members of the line, each as the text that stands there. */
+function rawMembers(text) {
+  let parsed;
+  try {
+    // V8 does not recurse here, so that no depth of nesting overflows a stack.
+    parsed = JSON.parse(text);
+  } catch {
+    throw new Malformed(null);
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Malformed(null);
+  const members = new Map();
+  let twice = false;
+  // The text is JSON, so it is enough to know where strings and brackets end.
+  let at = text.indexOf("{") + 1;
+  for (;;) {
+    at = skipSpace(text, at);
+    if (text[at] === "}") break;
+    const nameEnd = skipString(text, at);
+    const name = JSON.parse(text.slice(at, nameEnd));
+    at = skipSpace(text, skipSpace(text, nameEnd) + 1);
+    const end = skipValue(text, at);
+    twice ||= members.has(name) || !name.isWellFormed();
+    members.set(name, text.slice(at, end));
+    at = skipSpace(text, end);
+    if (text[at] === ",") at += 1;
+  }
+  if (twice) throw new Malformed(null);
+  return members;
+}
+
+function skipSpace(text, at) {
+  while (text[at] === " " || text[at] === "\t" || text[at] === "\n" || text[at] === "\r") at += 1;
+  return at;
+}
+
+function skipString(text, at) {
+  for (at += 1; text[at] !== '"'; at += 1) if (text[at] === "\\") at += 1;
+  return at + 1;
+}
+
+function skipValue(text, at) {
+  let depth = 0;
+  for (;;) {
+    const character = text[at];
+    if (character === '"') {
+      at = skipString(text, at);
+    } else {
+      if (character === "{" || character === "[") depth += 1;
+      else if (character === "}" || character === "]") depth -= 1;
+      at += 1;
+    }
+    if (depth > 0) continue;
+    // A number or a word goes on until something that can follow it.
+    if (character === '"' || character === "}" || character === "]") return at;
+    while (at < text.length && !",}] \t\r\n".includes(text[at])) at += 1;
+    return at;
+  }
+}
+
+function isText(value) {
+  return typeof value === "string" && value.isWellFormed();
+}
+
+function octets(text) {
+  if (typeof text !== "string" || !/^(?:[0-9a-fA-F]{2})*$/.test(text)) return undefined;
+  const bytes = new Uint8Array(text.length / 2);
+  for (let index = 0; index < bytes.length; index += 1) bytes[index] = Number.parseInt(text.slice(2 * index, 2 * index + 2), 16);
+  return bytes;
+}

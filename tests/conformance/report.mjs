@@ -1,0 +1,82 @@
+// What the verdicts should have been, and whether the hosts agree.
+import { readLine } from "./line.mjs";
+
+/** Failures that are printed in full; the counts are always whole. */
+const SHOWN = 40;
+
+/** What a line asks for: `expect`, `code` where it names one, and its `id`. */
+export function expectation(bytes) {
+  try {
+    readLine(bytes);
+  } catch {
+    return { ...lenient(bytes, ["id"]), expect: "reject", code: "line_malformed" };
+  }
+  return lenient(bytes, ["id", "expect", "code"]);
+}
+
+function lenient(bytes, names) {
+  try {
+    const line = JSON.parse(new TextDecoder().decode(bytes));
+    return Object.fromEntries(names.map((name) => [name, line[name]]));
+  } catch {
+    return {};
+  }
+}
+
+/** Why a verdict is wrong, or `undefined`. */
+export function fault(expected, verdict) {
+  if (verdict.v === "error") return verdict.code;
+  if (verdict.v !== "accept" && verdict.v !== "reject") return `no verdict: ${JSON.stringify(verdict)}`;
+  if ((verdict.v === "accept") !== (verdict.code === null)) return `${verdict.v} with code ${verdict.code}`;
+  if (typeof expected.id === "string" && verdict.id !== expected.id && expected.code !== "line_malformed") return `the verdict's id is ${JSON.stringify(verdict.id)}`;
+  if (expected.expect !== undefined && expected.expect !== "any" && expected.expect !== verdict.v) {
+    return `${verdict.v}${verdict.code ? ` (${verdict.code})` : ""}, expected ${expected.expect}${expected.code ? ` (${expected.code})` : ""}`;
+  }
+  if (expected.code !== undefined && expected.code !== verdict.code) return `code ${verdict.code}, expected ${expected.code}`;
+  return undefined;
+}
+
+/**
+ * Counts and prints.
+ *
+ * @param {Uint8Array[]} lines
+ * @param {Map<string, object[]>} byHost
+ * @returns {{passed: number, failed: number}} a passed or failed verdict each, and a failed one for each line on which hosts
+ * differ although none is wrong
+ */
+export function report(lines, byHost, print = console.log) {
+  const expected = lines.map(expectation);
+  const faults = [];
+  let passed = 0;
+  print(`\n  ${"host".padEnd(10)} ${["lines", "accept", "reject", "wrong", "error"].map((name) => name.padStart(8)).join("")}`);
+  for (const [host, verdicts] of byHost) {
+    const counts = { accept: 0, reject: 0, error: 0, wrong: 0 };
+    verdicts.forEach((verdict, index) => {
+      counts[verdict.v] = (counts[verdict.v] ?? 0) + 1;
+      const reason = fault(expected[index], verdict);
+      if (reason === undefined) passed += 1;
+      else faults.push(`${name(expected[index], index)} on ${host}: ${reason}`);
+      if (reason !== undefined && verdict.v !== "error") counts.wrong += 1;
+    });
+    const row = [lines.length, counts.accept, counts.reject, counts.wrong, counts.error];
+    print(`  ${host.padEnd(10)} ${row.map((count) => String(count).padStart(8)).join("")}`);
+  }
+  const wrong = faults.length;
+  if (byHost.size > 1) {
+    const [first, ...others] = byHost;
+    lines.forEach((_, index) => {
+      const of = ([host, verdicts]) => `${host} ${verdicts[index].code ?? verdicts[index].v}`;
+      const differs = others.some(([, verdicts]) => verdicts[index].v !== first[1][index].v || verdicts[index].code !== first[1][index].code);
+      const known = [...byHost].some(([, verdicts]) => fault(expected[index], verdicts[index]) !== undefined);
+      if (differs && !known) faults.push(`${name(expected[index], index)}: the hosts differ: ${[...byHost].map(of).join(", ")}`);
+    });
+  }
+  for (const text of faults.slice(0, SHOWN)) print(`✗ ${text}`);
+  if (faults.length > SHOWN) print(`  and ${faults.length - SHOWN} more`);
+  if (byHost.size > 1) print(`  ${faults.length - wrong} lines on which right verdicts differ between hosts`);
+  return { passed, failed: faults.length };
+}
+
+function name({ id }, index) {
+  return typeof id === "string" ? id : `line ${index + 1}`;
+}
