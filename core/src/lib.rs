@@ -30,6 +30,7 @@
 //! | [`policy`], [`claims`] | what the verifier demands, and what the claims set says |
 //! | [`verify`] | the order of all decisions, in two phases around the signature |
 //! | [`backend`] | who does the arithmetic |
+//! | [`token_cache`] | what a token costs the second time |
 //! | [`jwks_cache`], [`discovery`], [`issuers`] | whose keys to use, and when to fetch them |
 //! | [`json`], [`time`] | strict JSON; time as an argument |
 //! | [`issue`] | the other direction: header and claims to signing input to token |
@@ -60,6 +61,7 @@ pub mod policy;
 pub mod signature;
 pub mod time;
 pub mod token;
+pub mod token_cache;
 pub mod verify;
 
 pub use algorithm::Algorithm;
@@ -74,4 +76,5 @@ pub use jwks_cache::JwksCache;
 pub use policy::{IssuerSettings, Policy};
 pub use time::Timestamp;
 pub use token::UnverifiedToken;
+pub use token_cache::TokenCache;
 pub use verify::{PendingSignature, VerifiedToken, Verifier};

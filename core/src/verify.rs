@@ -203,7 +203,7 @@ impl Verifier {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "configured seconds; a u64 beyond 2^53 is beyond any NumericDate too")]
-    fn judge_time(&self, claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
+    pub(crate) fn judge_time(&self, claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
         let refuse = |code, check, detail: String| Err(VerifyError::new(code, check, detail));
         let Policy { require_exp, leeway, max_lifetime, max_age, .. } = &self.policy;
         let (now, leeway_secs) = (now.as_secs_f64(), *leeway as f64);

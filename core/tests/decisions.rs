@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::Signer as _;
 use edgeseal_core::{
-    Algorithm, ErrorCode, IssuerSettings, Issuers, Jwk, JwkSet, Policy, PublicKey, Timestamp, UnsignedToken, UnverifiedToken,
-    VerifiedToken, Verifier, VerifyError,
+    Algorithm, ErrorCode, IssuerSettings, Issuers, Jwk, JwkSet, Policy, PublicKey, Timestamp, TokenCache, UnsignedToken,
+    UnverifiedToken, VerifiedToken, Verifier, VerifyError, token_cache::TokenDigest,
 };
 use p256::ecdsa::SigningKey;
 
@@ -267,4 +267,55 @@ fn what_is_issued_is_what_is_accepted() {
     }
     let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(12_000));
     assert_eq!(UnsignedToken::new(Algorithm::Es256, "es", None, &long).unwrap_err().code(), ErrorCode::TokenTooLarge);
+}
+
+#[test]
+fn a_cached_token_is_judged_by_what_may_have_changed() {
+    let policy = || settings(r#","max_age":200,"leeway":0"#).policy().unwrap();
+    let mut cache = TokenCache::new(Verifier::new(policy()), 10_000);
+    let compact = sign(HEADER, CLAIMS);
+    let digest = TokenDigest::of(&compact);
+    let now = Timestamp::from_secs(NOW);
+    let fill = |cache: &mut TokenCache| {
+        let token = cache.verifier().verify(&compact, &keys(), now).unwrap();
+        cache.insert(digest, Arc::new(token));
+    };
+    assert!(cache.get(digest, &keys(), now).is_none());
+    fill(&mut cache);
+    assert_eq!(cache.get(digest, &keys(), now).unwrap().unwrap().claims_json(), CLAIMS);
+    // One octet more is another token.
+    assert!(cache.get(TokenDigest::of(&(compact.clone() + "A")), &keys(), now).is_none());
+    // Time goes on: expired, too old, and back before its time.
+    let refusal = cache.get(digest, &keys(), Timestamp::from_secs(1_750_000_100)).unwrap().unwrap_err();
+    assert_eq!(refusal.code(), ErrorCode::TokenExpired);
+    assert!(cache.is_empty());
+    fill(&mut cache);
+    let refusal = cache.get(digest, &keys(), Timestamp::from_secs(1_749_999_899)).unwrap().unwrap_err();
+    assert_eq!(refusal.code(), ErrorCode::TokenNotYetValid);
+    // The key is gone, has another kid, or is restricted to an algorithm: no hit, and nothing is left to hit again.
+    let renamed = JwkSet::from_keys([Jwk::new(es256_key(), Some(Algorithm::Es256), Some("other".into())).unwrap()]);
+    let unrestricted = JwkSet::from_keys([Jwk::new(es256_key(), None, Some("es".into())).unwrap()]);
+    for changed in [JwkSet::default(), renamed, unrestricted] {
+        fill(&mut cache);
+        assert!(cache.get(digest, &changed, now).is_none());
+        assert!(cache.is_empty() && cache.bytes() == 0);
+    }
+}
+
+#[test]
+fn the_token_cache_keeps_to_its_budget() {
+    let mut cache = TokenCache::new(Verifier::new(settings("").policy().unwrap()), 10_000);
+    let tokens: Vec<String> = (0..50).map(|index| sign(HEADER, &with("jti", &format!("\"{index}\"")))).collect();
+    for compact in tokens.iter().chain(&tokens) {
+        let token = cache.verifier().verify(compact, &keys(), Timestamp::from_secs(NOW)).unwrap();
+        cache.insert(TokenDigest::of(compact), Arc::new(token));
+        assert!(cache.bytes() <= 10_000);
+    }
+    assert!((5..20).contains(&cache.len()), "{}", cache.len());
+    assert!(cache.get(TokenDigest::of(&tokens[49]), &keys(), Timestamp::from_secs(NOW)).is_some());
+    assert!(cache.get(TokenDigest::of(&tokens[0]), &keys(), Timestamp::from_secs(NOW)).is_none());
+    let mut none = TokenCache::new(cache.verifier().clone(), 0);
+    let token = none.verifier().verify(&tokens[0], &keys(), Timestamp::from_secs(NOW)).unwrap();
+    none.insert(TokenDigest::of(&tokens[0]), Arc::new(token));
+    assert!(none.is_empty());
 }
