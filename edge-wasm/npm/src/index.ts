@@ -2,7 +2,7 @@
 import type { JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
 
 export { ConfigurationError, VerifyError } from "./errors.js";
-export { CHECKS, type Algorithm, type Check, type VerifyErrorCode } from "./names.js";
+export { ALGORITHMS, CHECKS, type Algorithm, type Check, type VerifyErrorCode } from "./names.js";
 export type * from "./types.js";
 
 /**

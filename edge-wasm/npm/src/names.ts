@@ -1,16 +1,20 @@
-/** The signature algorithms: the `alg` values of RFC 7518 section 3.1, RFC 8037 and RFC 9864 that Edgeseal verifies. */
-export type Algorithm =
-  | "ES256"
-  | "ES384"
-  | "ES512"
-  | "RS256"
-  | "RS384"
-  | "RS512"
-  | "PS256"
-  | "PS384"
-  | "PS512"
-  | "EdDSA"
-  | "Ed25519";
+/** The signature algorithms that Edgeseal verifies: `alg` values of RFC 7518 section 3.1, RFC 8037 and RFC 9864. */
+export const ALGORITHMS = [
+  "ES256",
+  "ES384",
+  "ES512",
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "EdDSA",
+  "Ed25519",
+] as const;
+
+/** One of {@link ALGORITHMS}. */
+export type Algorithm = (typeof ALGORITHMS)[number];
 
 /** Why a token or a request was refused. The list is closed. */
 export type VerifyErrorCode =

@@ -4,7 +4,7 @@ import * as wasm from "../wasm/edgeseal.js";
 import { bind } from "./bind.js";
 
 export { ConfigurationError, VerifyError } from "./errors.js";
-export { CHECKS } from "./names.js";
+export { ALGORITHMS, CHECKS } from "./names.js";
 
 let loaded = false;
 

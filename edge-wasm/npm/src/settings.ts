@@ -1,44 +1,57 @@
 import { ConfigurationError } from "./errors.js";
+import { ALGORITHMS } from "./names.js";
 import type { CacheOptions, DangerousOptions, HostOptions, IssuerOptions, VerifierOptions } from "./types.js";
 
-// The options' names on this side and inside the WebAssembly. A name that is not here is a mistake: silently ignored, it would
-// leave a check undone.
-const ISSUER: Record<keyof IssuerOptions, string> = {
-  issuer: "issuer",
-  audience: "audience",
-  algorithms: "algorithms",
-  jwksUri: "jwks_uri",
-  jwks: "jwks",
-  typ: "typ",
-  leeway: "leeway",
-  maxLifetime: "max_lifetime",
-  maxAge: "max_age",
-  audienceClaim: "audience_claim",
-  requiredClaims: "required_claims",
-  dangerous: "dangerous",
+// The options: their names inside the WebAssembly, and what they take. A name that is not here is a mistake: silently ignored,
+// it would leave a check undone.
+type Option = readonly [name: string, takes: keyof typeof TAKES];
+
+const TAKES = {
+  "a string": (value: unknown) => typeof value === "string",
+  "a string or an array of strings": (value: unknown) => typeof value === "string" || isStrings(value),
+  "an array of strings": isStrings,
+  "a whole number of seconds": (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0,
+  "true or false": (value: unknown) => typeof value === "boolean",
+  "an object or its JSON text": (value: unknown) => typeof value === "string" || isObject(value),
+  "an object": isObject,
 };
-const DANGEROUS: Record<keyof DangerousOptions, string> = {
-  skipIssuer: "skip_issuer",
-  skipAudience: "skip_audience",
-  allowMissingExp: "allow_missing_exp",
-  allowRsaExponent3: "allow_rsa_exponent_3",
+
+const ISSUER: Record<keyof IssuerOptions, Option> = {
+  issuer: ["issuer", "a string"],
+  audience: ["audience", "a string or an array of strings"],
+  algorithms: ["algorithms", "an array of strings"],
+  jwksUri: ["jwks_uri", "a string"],
+  jwks: ["jwks", "an object or its JSON text"],
+  typ: ["typ", "a string"],
+  leeway: ["leeway", "a whole number of seconds"],
+  maxLifetime: ["max_lifetime", "a whole number of seconds"],
+  maxAge: ["max_age", "a whole number of seconds"],
+  audienceClaim: ["audience_claim", "a string"],
+  requiredClaims: ["required_claims", "an array of strings"],
+  dangerous: ["dangerous", "an object"],
 };
-const CACHE: Record<keyof CacheOptions, string> = {
-  freshDefault: "fresh_default",
-  freshMin: "fresh_min",
-  freshMax: "fresh_max",
-  staleIfError: "stale_if_error",
-  unknownKidCooldown: "unknown_kid_cooldown",
-  backoffMin: "backoff_min",
-  backoffMax: "backoff_max",
+const DANGEROUS: Record<keyof DangerousOptions, Option> = {
+  skipIssuer: ["skip_issuer", "true or false"],
+  skipAudience: ["skip_audience", "true or false"],
+  allowMissingExp: ["allow_missing_exp", "true or false"],
+  allowRsaExponent3: ["allow_rsa_exponent_3", "true or false"],
+};
+const CACHE: Record<keyof CacheOptions, Option> = {
+  freshDefault: ["fresh_default", "a whole number of seconds"],
+  freshMin: ["fresh_min", "a whole number of seconds"],
+  freshMax: ["fresh_max", "a whole number of seconds"],
+  staleIfError: ["stale_if_error", "a whole number of seconds"],
+  unknownKidCooldown: ["unknown_kid_cooldown", "a whole number of seconds"],
+  backoffMin: ["backoff_min", "a whole number of seconds"],
+  backoffMax: ["backoff_max", "a whole number of seconds"],
 };
 const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true };
 
-const TO_OPTION = new Map([ISSUER, DANGEROUS, CACHE].flatMap((names) => Object.entries(names)).map(([a, b]) => [b, a]));
+const TO_OPTION = new Map([ISSUER, DANGEROUS, CACHE].flatMap((names) => Object.entries(names)).map(([option, [name]]) => [name, option]));
 
 /** The settings for the WebAssembly, as JSON text. */
 export function settingsText(options: VerifierOptions): string {
-  object(options, "options");
+  demandObject(options, "options");
   const { fetch, clock, cache, ...rest } = options;
   if (fetch !== undefined && typeof fetch !== "function") throw new ConfigurationError("fetch", "fetch: must be a function");
   if (clock !== undefined && typeof clock !== "function") throw new ConfigurationError("clock", "clock: must be a function");
@@ -66,6 +79,11 @@ function issuers(options: VerifierOptions): unknown[] {
 
 function issuer(options: IssuerOptions, prefix: string): unknown {
   const settings = rename(options, ISSUER, prefix === "" ? "options" : prefix.slice(0, -1), prefix);
+  const unknown = options.algorithms?.find((name) => !ALGORITHMS.includes(name));
+  if (unknown !== undefined || !options.algorithms) {
+    const problem = unknown === undefined ? "is missing" : `${JSON.stringify(unknown)} is not supported`;
+    throw new ConfigurationError(`${prefix}algorithms`, `${prefix}algorithms: ${problem}; name some of ${ALGORITHMS.join(", ")}`);
+  }
   if (options.dangerous !== undefined && options.dangerous !== null) {
     settings["dangerous"] = rename(options.dangerous, DANGEROUS, `${prefix}dangerous`);
   }
@@ -74,27 +92,33 @@ function issuer(options: IssuerOptions, prefix: string): unknown {
 
 function rename<T extends object>(
   options: T,
-  names: Record<keyof T & string, string>,
+  names: Record<keyof T & string, Option>,
   what: string,
   prefix = `${what}.`,
 ): Record<string, unknown> {
-  object(options, what);
+  demandObject(options, what);
   const settings: Record<string, unknown> = {};
   for (const [option, value] of Object.entries(options)) {
     if (!Object.hasOwn(names, option)) {
       const known = [...Object.keys(names), ...(what === "options" ? Object.keys(HOST) : [])].join(", ");
       throw new ConfigurationError(`${prefix}${option}`, `${prefix}${option}: is not an option; there are ${known}`);
     }
-    if (typeof value === "number" && !Number.isSafeInteger(value)) {
-      throw new ConfigurationError(`${prefix}${option}`, `${prefix}${option}: must be a whole number of seconds, is ${value}`);
-    }
-    if (value !== undefined && value !== null) settings[names[option as keyof T & string]] = value;
+    if (value === undefined || value === null) continue;
+    const [name, takes] = names[option as keyof T & string];
+    if (!TAKES[takes](value)) throw new ConfigurationError(`${prefix}${option}`, `${prefix}${option}: must be ${takes}`);
+    settings[name] = value;
   }
   return settings;
 }
 
-function object(value: unknown, what: string): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ConfigurationError(what, `${what}: must be an object`);
-  }
+function demandObject(value: unknown, what: string): void {
+  if (!isObject(value)) throw new ConfigurationError(what, `${what}: must be an object`);
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === "string");
 }

@@ -6,7 +6,7 @@ import module from "../wasm/edgeseal_bg.wasm";
 import { bind } from "./bind.js";
 
 export { ConfigurationError, VerifyError } from "./errors.js";
-export { CHECKS } from "./names.js";
+export { ALGORITHMS, CHECKS } from "./names.js";
 
 let loaded = false;
 

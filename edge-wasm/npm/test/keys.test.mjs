@@ -1,0 +1,300 @@
+// Where keys come from and how often they are asked for: a real HTTP server on a loopback port, a clock that the test turns.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+
+import { VerifyError, createVerifier } from "edgeseal";
+
+import { makeKey, serve } from "./support.mjs";
+
+const audience = "https://api.example.com";
+const START = 1_750_000_000;
+const [one, two, three] = await Promise.all(["k1", "k2", "k3"].map((kid) => makeKey(kid)));
+
+/** A server whose `/jwks` answers as `state` says, a verifier of its keys, and a clock. */
+async function setUp(t, more = {}) {
+  const state = { keys: [one.jwk], headers: {}, status: 200, requests: [] };
+  const server = await serve({
+    "/jwks": (request, response) => {
+      state.requests.push(request.headers);
+      response.writeHead(state.status, state.headers).end(state.status === 200 ? JSON.stringify({ keys: state.keys }) : undefined);
+    },
+  });
+  t.after(() => server.close());
+  const time = { now: START };
+  const issuer = server.origin;
+  const options = { issuer, audience, algorithms: ["ES256"], jwksUri: `${issuer}/jwks`, clock: () => time.now, ...more };
+  const token = (key = one, claims = {}, header = {}) => key.token({ iss: issuer, aud: audience, exp: START + 1_000_000, ...claims }, header);
+  return { state, server, time, options, token, verifier: createVerifier(options), fetches: () => server.hits["/jwks"] ?? 0 };
+}
+
+async function until(look, holds) {
+  while (!holds(look())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const unavailable = (promise, retryAfter) =>
+  assert.rejects(promise, (error) => {
+    assert.ok(error instanceof VerifyError);
+    assert.equal(error.code, "jwks_unavailable", error.message);
+    assert.ok(error.retryAfter >= 1);
+    if (retryAfter !== undefined) assert.ok(error.retryAfter <= retryAfter, `${error.retryAfter}`);
+    const response = error.toResponse();
+    assert.deepEqual([response.status, response.headers.get("www-authenticate")], [503, null]);
+    assert.equal(response.headers.get("retry-after"), String(error.retryAfter));
+    return true;
+  });
+
+test("50 concurrent first tokens cost one fetch, and no more until the keys are stale", async (t) => {
+  const { verifier, token, time, fetches } = await setUp(t);
+  const compact = await token();
+  await Promise.all(Array.from({ length: 50 }, () => verifier.verify(compact)));
+  assert.equal(fetches(), 1);
+  time.now += 400;
+  await verifier.verify(compact);
+  assert.equal(fetches(), 1);
+  const [stats] = verifier.stats().issuers;
+  assert.deepEqual([stats.keys, stats.fetchedAt, stats.fetches, stats.failures], [1, START, 1, 0]);
+});
+
+test("a fetch carries no credentials and follows no redirect", async (t) => {
+  const { verifier, token, state, server } = await setUp(t);
+  server.paths["/elsewhere"] = { keys: [one.jwk] };
+  Object.assign(state, { status: 302, headers: { location: "/elsewhere" } });
+  await unavailable(verifier.verify(await token()), 2);
+  assert.equal(server.hits["/elsewhere"], undefined);
+  const [{ authorization, cookie, accept }] = state.requests;
+  assert.deepEqual([authorization, cookie, accept], [undefined, undefined, "application/jwk-set+json, application/json"]);
+});
+
+test("anything but a JWK Set under status 200 counts as an outage", async (t) => {
+  for (const [name, answer] of Object.entries({
+    "HTML with 200": (response) => response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html>"),
+    "not found": (response) => response.writeHead(404).end(JSON.stringify({ keys: [one.jwk] })),
+    "no content": (response) => response.writeHead(204).end(),
+    "unasked 304": (response) => response.writeHead(304).end(),
+    "byte order mark": (response) => response.end(`\ufeff${JSON.stringify({ keys: [one.jwk] })}`),
+    "not UTF-8": (response) => response.end(Buffer.concat([Buffer.from(JSON.stringify({ keys: [one.jwk] }).slice(0, -1)), Buffer.from([0x2c, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])])),
+    "duplicate member": (response) => response.end(`{"keys":[],"keys":[${JSON.stringify(one.jwk)}]}`),
+    "cut off": (response) => {
+      response.writeHead(200, { "content-length": "9999" });
+      response.write('{"keys":[');
+      setTimeout(() => response.destroy(), 20);
+    },
+    "hung up": (response) => response.destroy(),
+    "too long": (response) => response.end(JSON.stringify({ keys: [one.jwk] }).padEnd(64 * 1024 + 1)),
+    "compressed bomb": (response) =>
+      response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(JSON.stringify({ keys: [one.jwk] }).padEnd(50_000_000))),
+  })) {
+    await t.test(name, async (t) => {
+      const { verifier, token, server } = await setUp(t);
+      server.paths["/jwks"] = (_, response) => answer(response);
+      await unavailable(verifier.verify(await token()), 2);
+      assert.equal(verifier.stats().issuers[0].failures, 1);
+    });
+  }
+});
+
+test("an endless body is cut while it streams", async (t) => {
+  const { verifier, token, server } = await setUp(t);
+  let sent = 0;
+  server.paths["/jwks"] = (_, response) => {
+    const pump = () => {
+      while (!response.destroyed && response.write(" ".repeat(16_384))) sent += 16_384;
+      response.once("drain", pump);
+    };
+    pump();
+  };
+  await unavailable(verifier.verify(await token()));
+  assert.ok(sent < 50_000_000, `${sent} bytes`);
+});
+
+test("a server that says nothing costs 3 seconds, once for all who wait", { timeout: 9_000 }, async (t) => {
+  const { options, token, server } = await setUp(t);
+  let aborted = 0;
+  server.paths["/jwks"] = (request) => request.once("close", () => aborted++);
+  const compact = await token();
+  const begun = performance.now();
+  const verifier = createVerifier(options);
+  await Promise.all([unavailable(verifier.verify(compact)), unavailable(verifier.verify(compact))]);
+  // A body that never ends, and an injected fetch that does not listen to its signal.
+  server.paths["/drip"] = (_, response) => response.write("{");
+  const drip = createVerifier({ ...options, jwksUri: `${server.origin}/drip` });
+  const deaf = createVerifier({ ...options, fetch: () => new Promise(() => {}) });
+  await Promise.all([unavailable(drip.verify(compact)), unavailable(deaf.verify(compact))]);
+  const took = performance.now() - begun;
+  assert.ok(took > 5_900 && took < 8_000, `${took} ms`);
+  assert.equal(server.hits["/jwks"], 1);
+  assert.equal(aborted, 1);
+});
+
+test("ETag and 304: the set stays, the time begins anew", async (t) => {
+  const { verifier, token, state, time, server, fetches } = await setUp(t);
+  server.paths["/jwks"] = (request, response) => {
+    state.requests.push(request.headers);
+    if (request.headers["if-none-match"] === '"v1"') return response.writeHead(304).end();
+    response.writeHead(200, { etag: '"v1"', "cache-control": "public, max-age=600" }).end(JSON.stringify({ keys: state.keys }));
+  };
+  const compact = await token();
+  await verifier.verify(compact);
+  time.now += 601;
+  await verifier.verify(compact);
+  assert.equal(fetches(), 2);
+  assert.deepEqual(state.requests.map((headers) => headers["if-none-match"]), [undefined, '"v1"']);
+  assert.equal(verifier.stats().issuers[0].fetchedAt, START + 601);
+  time.now += 300;
+  await verifier.verify(compact);
+  assert.equal(fetches(), 2);
+});
+
+test("Cache-Control decides within five minutes and an hour", async (t) => {
+  for (const [field, until, after] of [
+    ["max-age=1000", 690, 1_001],
+    ["max-age=1", 200, 301],
+    ["no-store", 200, 301],
+    ["max-age=999999", 2_500, 3_601],
+    ["", 410, 601],
+  ]) {
+    const { verifier, token, state, time, fetches } = await setUp(t);
+    state.headers = field === "" ? {} : { "cache-control": field };
+    const compact = await token();
+    await verifier.verify(compact);
+    time.now = START + until;
+    await verifier.verify(compact);
+    assert.equal(fetches(), 1, field);
+    time.now = START + after;
+    await verifier.verify(compact);
+    assert.equal(fetches(), 2, field);
+  }
+});
+
+test("keys are refreshed ahead of their end, off the request path, once", async (t) => {
+  const { verifier, token, time, state, server, fetches } = await setUp(t);
+  const compact = await token();
+  await verifier.verify(compact);
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  server.paths["/jwks"] = async (_, response) => {
+    await held;
+    response.end(JSON.stringify({ keys: state.keys }));
+  };
+  time.now += 590;
+  await Promise.all(Array.from({ length: 20 }, () => verifier.verify(compact)));
+  release();
+  await until(() => verifier.stats().issuers[0], ({ fetchedAt }) => fetchedAt > START);
+  assert.equal(fetches(), 2);
+});
+
+test("an unknown kid costs one fetch, a flood of them no more", async (t) => {
+  const { verifier, token, state, time, fetches } = await setUp(t);
+  await verifier.verify(await token());
+  state.keys = [one.jwk, two.jwk];
+  await verifier.verify(await token(two));
+  assert.equal(fetches(), 2);
+  for (let index = 0; index < 100; index++) {
+    await assert.rejects(verifier.verify(await token(one, {}, { kid: `flood-${index}` })), { code: "key_not_found" });
+  }
+  assert.equal(fetches(), 2);
+  time.now += 31;
+  state.keys = [two.jwk, three.jwk];
+  await verifier.verify(await token(three));
+  assert.equal(fetches(), 3);
+  await assert.rejects(verifier.verify(await token(one)), { code: "key_not_found" });
+});
+
+test("what the policy refuses never causes a fetch", async (t) => {
+  const { verifier, token, fetches } = await setUp(t);
+  await assert.rejects(verifier.verify(await token(one, {}, { alg: "RS256" })), { code: "algorithm_not_allowed" });
+  await assert.rejects(verifier.verify(await token(one, {}, { crit: ["x"] })), { code: "critical_header_unsupported" });
+  await assert.rejects(verifier.verify(await token(one, {}, { typ: "logout+jwt" })), { code: "type_mismatch" });
+  await assert.rejects(verifier.verify("a.b.c"), { code: "token_malformed" });
+  await assert.rejects(verifier.verify(await token(one, {}, { jku: "http://127.0.0.1:1/", alg: "none" })), { code: "algorithm_not_allowed" });
+  assert.equal(fetches(), 0);
+});
+
+test("an outage: cached keys serve for the stale window, then 503; recovery is noticed", async (t) => {
+  const { verifier, token, state, time, fetches } = await setUp(t);
+  const compact = await token();
+  await verifier.verify(compact);
+  state.status = 500;
+  for (time.now = START + 601; time.now < START + 600 + 3_600; time.now += 100) {
+    await verifier.verify(compact);
+    // The refresh runs beside the test; the clock stands until it is answered.
+    await until(() => verifier.stats().issuers[0], ({ fetches, failures }) => failures === fetches - 1);
+  }
+  const during = fetches();
+  assert.ok(during > 10 && during < 60, `${during} fetches`);
+  assert.ok(verifier.stats().issuers[0].staleServed > 0);
+  time.now = START + 600 + 3_601;
+  await unavailable(verifier.verify(compact), 66);
+  state.status = 200;
+  time.now += 120;
+  await verifier.verify(compact);
+});
+
+test("a dead endpoint, cold: a hundred tokens at once, and a handful of fetches over time", async (t) => {
+  const { verifier, token, state, time, fetches } = await setUp(t);
+  state.status = 500;
+  const compact = await token();
+  await Promise.all(Array.from({ length: 100 }, () => unavailable(verifier.verify(compact))));
+  assert.equal(fetches(), 1);
+  for (let index = 0; index < 600; index++) {
+    time.now += 0.1;
+    await unavailable(verifier.verify(compact));
+  }
+  assert.ok(fetches() <= 9, `${fetches()} fetches in a minute`);
+});
+
+test("discovery: the issuer must be the expected one, and is asked once", async (t) => {
+  const { server, options, token, state } = await setUp(t);
+  const wellKnown = "/.well-known/openid-configuration";
+  const discovering = { ...options, jwksUri: undefined };
+  server.paths[wellKnown] = { issuer: server.origin, jwks_uri: `${server.origin}/jwks` };
+  const verifier = createVerifier(discovering);
+  await verifier.verify(await token());
+  state.keys = [one.jwk, two.jwk];
+  await verifier.verify(await token(two));
+  assert.deepEqual(server.hits, { [wellKnown]: 1, "/jwks": 2 });
+
+  for (const document of [
+    { issuer: `${server.origin}/`, jwks_uri: `${server.origin}/jwks` },
+    { issuer: "https://evil.example", jwks_uri: `${server.origin}/jwks` },
+    { jwks_uri: `${server.origin}/jwks` },
+    { issuer: server.origin },
+    { issuer: server.origin, jwks_uri: "http://evil.example/jwks" },
+    { issuer: server.origin, jwks_uri: "file:///etc/passwd" },
+    [],
+  ]) {
+    server.paths[wellKnown] = document;
+    await unavailable(createVerifier(discovering).verify(await token()));
+  }
+  server.paths[wellKnown] = (_, response) => response.writeHead(301, { location: "/jwks" }).end();
+  await unavailable(createVerifier(discovering).verify(await token()));
+  assert.equal(server.hits["/jwks"], 2);
+});
+
+test("an injected fetch is the only one used, and its failures are outages", async (t) => {
+  const { options, token, server } = await setUp(t);
+  const calls = [];
+  const fetch = async (url, init) => {
+    calls.push([url, init.method, init.redirect]);
+    return new Response(JSON.stringify({ keys: [one.jwk] }));
+  };
+  await createVerifier({ ...options, fetch }).verify(await token());
+  assert.deepEqual(calls, [[`${server.origin}/jwks`, "GET", "manual"]]);
+  const failing = () => Promise.reject(new TypeError("offline"));
+  await unavailable(createVerifier({ ...options, fetch: failing }).verify(await token()));
+  const followed = async () => Object.defineProperty(new Response(JSON.stringify({ keys: [one.jwk] })), "redirected", { value: true });
+  await unavailable(createVerifier({ ...options, fetch: followed }).verify(await token()));
+  assert.equal(server.hits["/jwks"], undefined);
+});
+
+test("one issuer's outage does not touch another's", async (t) => {
+  const a = await setUp(t);
+  const b = await setUp(t);
+  a.state.status = 500;
+  const { clock, ...first } = a.options;
+  const { clock: _, ...second } = b.options;
+  const verifier = createVerifier({ issuers: [first, second], clock });
+  await unavailable(verifier.verify(await a.token()));
+  await verifier.verify(await b.token());
+});
