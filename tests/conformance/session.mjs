@@ -2,7 +2,7 @@
 
 /** Milliseconds that one line may take; more is a failure. */
 export const LINE_LIMIT = 250;
-/** Milliseconds after which a host that does not answer is ended. */
+/** Milliseconds, beside the lines' own, after which a host that does not answer is ended. */
 const HANG_LIMIT = 10_000;
 /** How often a line that was too slow is tried again, since other programs run on this machine too. */
 const RETRIES = 4;
@@ -13,11 +13,11 @@ const RETRIES = 4;
  * @returns {Promise<{id: string | null, v: string, code: string | null}[]>} one verdict for each line; `v` is `"error"` where the
  * host gave none, gave none in time, or gave something else
  */
-export async function judgeAll(host, lines) {
+export async function judgeAll(host, lines, { hangLimit = HANG_LIMIT } = {}) {
   const verdicts = [];
   await host.start();
   try {
-    for (const chunk of chunks(lines, host.chunk)) verdicts.push(...(await judgeChunk(host, chunk)));
+    for (const chunk of chunks(lines, host.chunk)) verdicts.push(...(await judgeChunk(host, chunk, hangLimit)));
   } finally {
     await host.stop();
   }
@@ -39,39 +39,40 @@ function* chunks(lines, limit) {
   if (chunk.length > 0) yield chunk;
 }
 
-async function judgeChunk(host, lines) {
+async function judgeChunk(host, lines, hangLimit) {
   let answer;
   try {
-    answer = await ask(host, lines);
+    answer = await ask(host, lines, hangLimit);
   } catch (error) {
     // A panic, a hang or a missing verdict: the host starts afresh, and the chunk is halved until the line is found.
     await restart(host);
-    if (lines.length > 1) return halves(host, lines);
+    if (lines.length > 1) return halves(host, lines, hangLimit);
     return [{ id: null, v: "error", code: error.message }];
   }
   const { verdicts, elapsed } = answer;
   if (verdicts.every(({ ms }) => typeof ms === "number")) {
     const judged = [];
-    for (const [index, verdict] of verdicts.entries()) judged.push(verdict.ms > LINE_LIMIT ? await again(host, lines[index]) : plain(verdict));
+    for (const [index, verdict] of verdicts.entries()) judged.push(verdict.ms > LINE_LIMIT ? await again(host, lines[index], hangLimit) : plain(verdict));
     return judged;
   }
   // No clock inside: the chunk's time is the only one.
   if (elapsed <= LINE_LIMIT) return verdicts.map(plain);
-  return lines.length > 1 ? halves(host, lines) : [await again(host, lines[0])];
+  return lines.length > 1 ? halves(host, lines, hangLimit) : [await again(host, lines[0], hangLimit)];
 }
 
-async function halves(host, lines) {
+async function halves(host, lines, hangLimit) {
   const middle = lines.length >> 1;
-  return [...(await judgeChunk(host, lines.slice(0, middle))), ...(await judgeChunk(host, lines.slice(middle)))];
+  const first = await judgeChunk(host, lines.slice(0, middle), hangLimit);
+  return [...first, ...(await judgeChunk(host, lines.slice(middle), hangLimit))];
 }
 
 /** A line that took too long, alone: slow only if it is slow every time. */
-async function again(host, line) {
+async function again(host, line, hangLimit) {
   let fastest = Infinity;
   let last;
   for (let attempt = 0; attempt < RETRIES && fastest > LINE_LIMIT; attempt += 1) {
     try {
-      const { verdicts, elapsed } = await ask(host, [line]);
+      const { verdicts, elapsed } = await ask(host, [line], hangLimit);
       last = plain(verdicts[0]);
       fastest = Math.min(fastest, verdicts[0].ms ?? elapsed);
     } catch (error) {
@@ -82,9 +83,9 @@ async function again(host, line) {
   return fastest > LINE_LIMIT ? { id: last.id, v: "error", code: `took ${Math.round(fastest)} ms, at most ${LINE_LIMIT} ms are allowed` } : last;
 }
 
-async function ask(host, lines) {
+async function ask(host, lines, hangLimit) {
   const began = performance.now();
-  const verdicts = await inTime(host.judge(join(lines)), HANG_LIMIT + lines.length * LINE_LIMIT);
+  const verdicts = await inTime(host.judge(join(lines)), hangLimit + lines.length * LINE_LIMIT);
   if (!Array.isArray(verdicts) || verdicts.length !== lines.length) {
     throw new Error(`${verdicts?.length ?? "no"} verdicts for ${lines.length} lines`);
   }
