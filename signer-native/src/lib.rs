@@ -1,2 +1,27 @@
-//! hsm only for now
+//! The signer beside the HSM: keys are generated inside and never leave; tokens are signed there, verified by
+//! [`edgeseal_core`], and only then given out.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`hsm`] | the [`hsm::KeyStore`] trait, and the PKCS#11 session pool behind it |
+//! | [`keys`] | the life of a key as a pure state machine, and the registry that remembers it |
+//! | [`issue`] | who may have which token, and the only way to one |
+//! | [`store`] | what must survive a restart |
+//! | [`http`] | the public listener and the agents' listener |
+//! | [`service`] | the running signer |
+//! | [`config`], [`error`] | settings, and how a command ends when it does not end well |
+//! | [`cli`] | the binary `edgeseal` |
+//!
+//! The operator's page is this crate's `README.md`.
+
+pub mod cli;
+mod client;
+pub mod config;
+pub mod error;
 pub mod hsm;
+pub mod http;
+pub mod issue;
+pub mod keys;
+pub mod service;
+pub mod store;
+mod telemetry;

@@ -1,2 +1,5 @@
-//! The `edgeseal` command.
-fn main() {}
+//! The binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    edgeseal_signer::cli::main()
+}

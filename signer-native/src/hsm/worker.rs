@@ -348,6 +348,7 @@ impl Seat<'_> {
         let epoch = self.session.as_ref().map_or(0, |session| session.epoch);
         match remedy {
             Remedy::FindAgain => self.handles.clear(),
+            #[expect(clippy::disallowed_methods, reason = "CKR_FUNCTION_FAILED names no condition to wait for, and this thread serves nothing else")]
             Remedy::Wait => thread::sleep(THROTTLED),
             Remedy::NewSession => {
                 self.leave();

@@ -1,0 +1,220 @@
+//! `edgeseal doctor`: look at everything that the signer needs, and say how to mend what is wrong.
+
+use std::{
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use edgeseal_core::Algorithm;
+use serde_json::{Value, json};
+
+use super::{ConfigArguments, block_on, output, refused};
+use crate::{
+    config::Settings,
+    error::Failure,
+    hsm::{KeyKind, KeyStore},
+    http::tls,
+    keys::{ActiveKey, Moment, Registry, now},
+    service::open_hsm,
+    store::{SqliteStore, Store},
+};
+
+/// How long one measurement of speed takes.
+const MEASURE: Duration = Duration::from_millis(300);
+/// Seconds: a certificate that ends sooner wants attention.
+const SOON: u64 = 7 * 86_400;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+struct Finding {
+    what: &'static str,
+    fine: bool,
+    detail: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let findings = block_on(async { Ok(examine(&settings).await) })?;
+    let fine = findings.iter().all(|finding| finding.fine);
+    if arguments.json {
+        let checks: Vec<Value> =
+            findings.iter().map(|Finding { what, fine, detail }| json!({ "check": what, "ok": fine, "detail": detail })).collect();
+        output::json(&json!({ "ok": fine, "checks": checks }));
+    } else {
+        for Finding { what, fine, detail } in &findings {
+            output::line(format_args!("  {} {what:<13} {detail}", if *fine { "✓" } else { "✗" }));
+        }
+    }
+    Ok(if fine { ExitCode::SUCCESS } else { refused() })
+}
+
+async fn examine(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut note = |what: &'static str, outcome: Result<String, String>| {
+        let (fine, detail) = match outcome {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
+        };
+        findings.push(Finding { what, fine, detail });
+    };
+    let config = settings.signer();
+    note("configuration", config.as_ref().map(|config| format!("issuer {}", config.issuer)).map_err(ToString::to_string));
+
+    let hsm = match settings.hsm() {
+        Ok(hsm) => open_hsm(hsm).await,
+        Err(failure) => Err(failure),
+    };
+    match &hsm {
+        Ok(hsm) => {
+            let about = hsm.description();
+            note("module", Ok(format!("{}   {}, {} tokens", about.module, about.library, about.slots)));
+            let limit = about.max_sessions.map_or_else(|| "∞".to_owned(), |limit| limit.to_string());
+            note("token", Ok(format!("{:?} slot {}, login ok, {} signing threads (module allows {limit} sessions)", about.token, about.slot, about.threads)));
+            note("mechanisms", mechanisms(hsm.as_ref()));
+        }
+        Err(failure) => note("module", Err(failure.to_string())),
+    }
+
+    let store = match settings.store() {
+        Ok(path) if path.exists() => SqliteStore::open(&path).await.map(|store| (store, path)).map_err(Failure::from),
+        Ok(path) => Err(Failure::configuration(format!("store.path {} does not exist yet; edgeseal serve makes it", path.display()))),
+        Err(failure) => Err(failure),
+    };
+    match (store, settings.timing()) {
+        (Ok((store, path)), Ok(timing)) => {
+            let store: Arc<dyn Store> = Arc::new(store);
+            match store.keys().await {
+                Ok(keys) => {
+                    let newest = keys.iter().map(|key| key.created_at).max();
+                    let shown = keys.iter().filter(|key| key.state.in_jwk_set()).count();
+                    note("store", Ok(format!("{}   {} keys, {shown} in the JWK Set", path.display(), keys.len())));
+                    note("clock", clock(newest));
+                }
+                Err(error) => note("store", Err(error.to_string())),
+            }
+            if let Ok(hsm) = hsm {
+                let threads = hsm.description().threads;
+                let registry = Arc::new(Registry::new(store, hsm, timing));
+                note("speed", speed(&registry, threads).await);
+            }
+        }
+        (Err(failure), _) | (_, Err(failure)) => {
+            note("store", Err(failure.to_string()));
+            note("clock", clock(None));
+        }
+    }
+
+    if let Ok(config) = config {
+        for (setting, path) in [
+            ("listen.public.certificate", &config.public.certificate),
+            ("listen.agents.certificate", &config.agents.certificate),
+            ("listen.agents.client_ca", &config.client_ca),
+        ] {
+            note("certificate", certificate(setting, path));
+        }
+    }
+    findings
+}
+
+fn mechanisms(hsm: &dyn KeyStore) -> Result<String, String> {
+    let mut some = false;
+    let shown: Vec<String> = Algorithm::ALL
+        .into_iter()
+        .map(|algorithm| {
+            let sizes = match KeyKind::of(algorithm, 2_048) {
+                KeyKind::Rsa(_) => vec![2_048, 3_072, 4_096],
+                _ => vec![0],
+            };
+            let has: Vec<String> =
+                sizes.iter().filter(|bits| hsm.supports(algorithm, KeyKind::of(algorithm, **bits))).map(ToString::to_string).collect();
+            some |= !has.is_empty();
+            match (has.len(), sizes.len()) {
+                (0, _) => format!("{algorithm} ✗"),
+                (have, all) if have == all => format!("{algorithm} ✓"),
+                _ => format!("{algorithm} ({})", has.join(", ")),
+            }
+        })
+        .collect();
+    if some { Ok(shown.join(" ")) } else { Err(format!("{}; the module can sign nothing that JOSE knows", shown.join(" "))) }
+}
+
+/// Without another clock to ask, the registry's newest row is what time must have passed.
+fn clock(newest: Option<edgeseal_core::Timestamp>) -> Result<String, String> {
+    let moment = now();
+    match newest {
+        Some(newest) if newest > moment.plus_secs(1) => Err(format!(
+            "it is {} here, and the newest key is of {}; set the clock (timedatectl set-ntp true): tokens would be issued in the past",
+            Moment(moment),
+            Moment(newest)
+        )),
+        _ => Ok(format!("{} UTC", Moment(moment))),
+    }
+}
+
+/// Signatures per second of one active key of each kind, with one thread and with all.
+async fn speed(registry: &Arc<Registry>, threads: usize) -> Result<String, String> {
+    let snapshot = registry.refresh().await.map_err(|error| error.to_string())?;
+    if snapshot.active.is_empty() {
+        return Err("no active key to measure with; edgeseal keys generate, then edgeseal keys activate".to_owned());
+    }
+    let mut seen = Vec::new();
+    let mut shown = Vec::new();
+    for key in snapshot.active.values() {
+        if seen.contains(&key.algorithm) {
+            continue;
+        }
+        seen.push(key.algorithm);
+        let one = measure(registry, key, 1).await?;
+        let all = measure(registry, key, threads).await?;
+        shown.push(format!("{} {one}/s → {all}/s", key.algorithm));
+    }
+    Ok(format!("with 1 → {threads} threads: {}", shown.join(", ")))
+}
+
+async fn measure(registry: &Arc<Registry>, key: &Arc<ActiveKey>, at_once: usize) -> Result<u64, String> {
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..at_once.max(1) {
+        let (registry, key) = (Arc::clone(registry), Arc::clone(key));
+        tasks.spawn(async move {
+            let mut count = 0_u32;
+            while began.elapsed() < MEASURE {
+                registry.canary_unverified(&key).await?;
+                count += 1;
+            }
+            Ok::<u32, crate::keys::registry::RegistryError>(count)
+        });
+    }
+    let mut total = 0_u32;
+    while let Some(done) = tasks.join_next().await {
+        total += done.map_err(|error| error.to_string())?.map_err(|error| format!("{} {}: {error}", key.algorithm, key.kid))?;
+    }
+    let per_second = f64::from(total) / began.elapsed().as_secs_f64();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate far below 2^53, never negative")]
+    Ok(per_second.round() as u64)
+}
+
+fn certificate(setting: &str, path: &Path) -> Result<String, String> {
+    let chain = tls::certificates(setting, path).map_err(|failure| failure.to_string())?;
+    let end = chain.first().and_then(tls::not_after).ok_or_else(|| format!("{setting} {} cannot be read as X.509; put another there", path.display()))?;
+    let shown = Moment(edgeseal_core::Timestamp::from_secs(end));
+    let moment = now().as_secs();
+    if end <= moment {
+        return Err(format!("{setting} {} ended on {shown}; put a new one there", path.display()));
+    }
+    let left = (end - moment) / 86_400;
+    if end - moment < SOON {
+        return Err(format!("{setting} {} ends on {shown}, in {left} days; put a new one there", path.display()));
+    }
+    Ok(format!("{setting} until {shown} ({left} days)"))
+}

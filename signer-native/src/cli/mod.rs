@@ -1,0 +1,177 @@
+//! The command line: arguments, exit codes, one file per subcommand.
+
+mod dev;
+mod doctor;
+mod jwks;
+mod keys;
+mod output;
+mod serve;
+mod token;
+mod verify;
+
+use std::{
+    ffi::OsString,
+    future::Future,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command as Process, ExitCode},
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{LogConfig, Override, Settings},
+    error::{Failure, FailureKind},
+    telemetry,
+};
+
+/// Signs JWTs with keys that never leave the HSM; verifies them anywhere.
+#[derive(Debug, Parser)]
+#[command(name = "edgeseal", version, propagate_version = true, disable_help_subcommand = true, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or rejected, 2 command line, 3 configuration (a wrong PIN too), \
+4 HSM, 5 address in use, 6 store, 7 another machine cannot be reached, 8 this machine";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything on one machine, to try it: token, keys, certificates, signer
+    Dev(dev::Arguments),
+    /// Run the signer
+    Serve(serve::Arguments),
+    /// The keys of the signer
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Tokens: ask a signer for one, look into one
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Verify a token, or a corpus of them
+    Verify(verify::Arguments),
+    /// JWK Sets
+    #[command(subcommand)]
+    Jwks(jwks::Command),
+    /// Look at everything that the signer needs, and say how to mend what is wrong
+    Doctor(doctor::Arguments),
+}
+
+/// Where the configuration is, and what lies over it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+struct ConfigArguments {
+    /// The configuration file [default: $EDGESEAL_CONFIG, else /etc/edgeseal/edgeseal.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of an `edgeseal dev`: takes the configuration that it wrote there
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    dir: Option<PathBuf>,
+    /// The PKCS#11 library (hsm.module)
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// The token's label (hsm.token)
+    #[arg(long, value_name = "LABEL")]
+    token_label: Option<String>,
+    /// The token's slot (hsm.slot)
+    #[arg(long, value_name = "NUMBER", conflicts_with = "token_label")]
+    slot: Option<u32>,
+    /// The file that holds the PIN (`hsm.pin_file`)
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// The file of the registry of keys (store.path)
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+}
+
+impl ConfigArguments {
+    /// The settings, with the log begun and the module's environment in place.
+    fn load(&self, more: Vec<Override>) -> Result<Settings, Failure> {
+        let settings = self.settings(more)?;
+        telemetry::begin(settings.log());
+        with_environment(&settings.missing_environment())?;
+        Ok(settings)
+    }
+
+    fn settings(&self, more: Vec<Override>) -> Result<Settings, Failure> {
+        let Self { config, dir, module, token_label, slot, pin_file, store } = self;
+        let mut flags: Vec<Override> = Vec::new();
+        let mut path = |setting, value: &Option<PathBuf>| flags.extend(value.as_deref().map(|value| Override::path(setting, value)));
+        path("hsm.module", module);
+        path("hsm.pin_file", pin_file);
+        path("store.path", store);
+        flags.extend(token_label.as_ref().map(|label| Override::text("hsm.token", label)));
+        flags.extend(slot.map(|slot| Override { setting: "hsm.slot", value: i64::from(slot).into() }));
+        flags.extend(more);
+        let file = config.clone().or_else(|| dir.as_deref().map(dev::configuration_file));
+        Settings::load(file.as_deref(), &flags)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no mistakes: clap knows which is which, and where each goes.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FailureKind::Usage.exit_code()));
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Keys(command) => keys::run(&command),
+        Command::Token(command) => token::run(&command),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Jwks(command) => jwks::run(&command),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            output::failure(&failure);
+            ExitCode::from(failure.kind().exit_code())
+        }
+    }
+}
+
+/// The command did it, and the answer is no.
+fn refused() -> ExitCode {
+    ExitCode::from(FailureKind::Refused.exit_code())
+}
+
+/// Runs a future to its end on this process's runtime.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(FailureKind::System, format!("no threads can be started: {error}")))?.block_on(future)
+}
+
+/// Gives these variables to the module. They must be in the environment when it is loaded, and a process must not change
+/// its own beside other threads: so it starts itself again, under the same process id.
+fn with_environment(variables: &[(&str, &str)]) -> Result<(), Failure> {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::fmt::Display| Failure::new(FailureKind::System, format!("hsm.environment: this program cannot start itself again: {error}"));
+    let program = std::env::current_exe().map_err(|error| failed(&error))?;
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let error = Process::new(program).args(arguments).envs(variables.iter().copied()).exec();
+    Err(failed(&error))
+}
+
+/// Begins to log before there are settings.
+fn log(config: LogConfig) {
+    telemetry::begin(config);
+}
+
+/// The contents of a file, or of standard input for `-`.
+fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    if path == Path::new("-") {
+        let mut content = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut content);
+        return read.map(|_| content).map_err(|error| Failure::new(FailureKind::System, format!("standard input cannot be read: {error}")));
+    }
+    std::fs::read(path).map_err(|error| Failure::new(FailureKind::Usage, format!("{} cannot be read: {error}", path.display())))
+}

@@ -1,0 +1,208 @@
+//! `edgeseal verify`: a token against a policy, or a corpus of lines.
+
+mod corpus;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use edgeseal_core::{
+    Algorithm, JwkSet, PolicyError, Timestamp, UnverifiedToken, Verifier, VerifyError,
+    discovery::{Discovery, MAX_DISCOVERY_LEN, check_fetch_url},
+    jwk_set::MAX_JWKS_LEN,
+    policy::{DangerousSettings, IssuerSettings, OneOrMany},
+};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{block_on, output, read_input, refused, token::token_text};
+use crate::{
+    client,
+    error::{Failure, FailureKind},
+    http::tls,
+    issue::Lifetime,
+    keys::now,
+};
+
+/// As every host: three seconds for a JWK Set or a discovery document.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+pub(super) struct Arguments {
+    /// The token, or - for standard input
+    #[arg(required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    token: Option<String>,
+    /// The issuer, exactly as iss says it; its discovery document finds the keys unless --jwks does
+    #[arg(long, value_name = "URL", required_unless_present_any = ["jsonl", "dangerous_skip_issuer"])]
+    issuer: Option<String>,
+    /// The audience that means you; may be repeated
+    #[arg(long = "audience", value_name = "AUDIENCE", required_unless_present_any = ["jsonl", "dangerous_skip_audience"])]
+    audience: Vec<String>,
+    /// An algorithm that you accept; may be repeated
+    #[arg(long = "alg", value_name = "ALG", required_unless_present = "jsonl")]
+    algorithms: Vec<Algorithm>,
+    /// The JWK Set: a file or a URL
+    #[arg(long, value_name = "FILE|URL")]
+    jwks: Option<String>,
+    /// The authority of the server's certificate, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The typ that the header must have, such as at+jwt
+    #[arg(long)]
+    typ: Option<String>,
+    /// Clock difference to forgive [default: 60s]
+    #[arg(long, value_name = "SPAN")]
+    leeway: Option<Lifetime>,
+    /// The longest lifetime (exp - iat)
+    #[arg(long, value_name = "SPAN")]
+    max_lifetime: Option<Lifetime>,
+    /// The greatest age (now - iat)
+    #[arg(long, value_name = "SPAN")]
+    max_age: Option<Lifetime>,
+    /// A claim that must be there; may be repeated
+    #[arg(long = "require", value_name = "CLAIM")]
+    required_claims: Vec<String>,
+    /// Seconds since 1970 instead of this machine's clock
+    #[arg(long, value_name = "SECONDS")]
+    now: Option<u64>,
+    /// Accept any issuer
+    #[arg(long, conflicts_with = "issuer")]
+    dangerous_skip_issuer: bool,
+    /// Accept tokens that were made for somebody else
+    #[arg(long, conflicts_with = "audience")]
+    dangerous_skip_audience: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Read corpus lines from standard input and write a verdict for each
+    #[arg(long)]
+    jsonl: bool,
+    /// With --jsonl: add the milliseconds of each verdict
+    #[arg(long, requires = "jsonl")]
+    timing: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.jsonl {
+        return corpus::run(arguments.timing);
+    }
+    let token = token_text(arguments.token.as_deref().unwrap_or("-"))?;
+    let policy = settings(arguments).policy().map_err(|error| usage(&error))?;
+    let keys = match keys(arguments) {
+        Ok(keys) => keys,
+        Err(NoKeys::Verdict(error)) => return Ok(reject(arguments, &error)),
+        Err(NoKeys::Failure(failure)) => return Err(failure),
+    };
+    let moment = arguments.now.map_or_else(now, Timestamp::from_secs);
+    let verifier = Verifier::new(policy);
+    let began = Instant::now();
+    let outcome = verifier.verify(&token, &keys, moment);
+    let elapsed = began.elapsed();
+    let verified = match outcome {
+        Ok(verified) => verified,
+        Err(error) => return Ok(reject(arguments, &error)),
+    };
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+    let (header, claims) = (parse(verified.header_json()), parse(verified.claims_json()));
+    if arguments.json {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        output::json(&json!({ "verdict": "accept", "header": header, "claims": claims, "elapsed_us": micros }));
+    } else {
+        let name = |member: &str| header.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
+        output::line(format_args!("✓ accepted  {} {}  in {} µs", name("alg"), output::short(&name("kid")), elapsed.as_micros()));
+        output::line(format_args!("{claims:#}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reject(arguments: &Arguments, error: &VerifyError) -> ExitCode {
+    if arguments.json {
+        output::json(&json!({
+            "verdict": "reject",
+            "code": error.code().as_str(),
+            "check": error.check().as_str(),
+            "detail": error.detail(),
+        }));
+    } else {
+        output::line(format_args!("✗ {error}"));
+    }
+    refused()
+}
+
+fn settings(arguments: &Arguments) -> IssuerSettings {
+    IssuerSettings {
+        issuer: arguments.issuer.clone(),
+        audience: (!arguments.audience.is_empty()).then(|| OneOrMany::Many(arguments.audience.clone())),
+        algorithms: arguments.algorithms.clone(),
+        typ: arguments.typ.clone(),
+        leeway: arguments.leeway.map(Lifetime::as_secs),
+        max_lifetime: arguments.max_lifetime.map(Lifetime::as_secs),
+        max_age: arguments.max_age.map(Lifetime::as_secs),
+        required_claims: arguments.required_claims.clone(),
+        dangerous: Some(DangerousSettings {
+            skip_issuer: arguments.dangerous_skip_issuer,
+            skip_audience: arguments.dangerous_skip_audience,
+            ..DangerousSettings::default()
+        }),
+        ..IssuerSettings::default()
+    }
+}
+
+enum NoKeys {
+    Verdict(VerifyError),
+    Failure(Failure),
+}
+
+impl From<VerifyError> for NoKeys {
+    fn from(error: VerifyError) -> Self {
+        Self::Verdict(error)
+    }
+}
+
+impl From<Failure> for NoKeys {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// From a file, from a URL, or from where the issuer's discovery document says.
+fn keys(arguments: &Arguments) -> Result<JwkSet, NoKeys> {
+    let text = match (&arguments.jwks, &arguments.issuer) {
+        (Some(place), _) if !place.starts_with("https://") && !place.starts_with("http://") => {
+            String::from_utf8(read_input(Path::new(place))?)
+                .map_err(|_| Failure::new(FailureKind::Usage, format!("--jwks {place} is not UTF-8")))?
+        }
+        (Some(url), _) => fetch(url, "--jwks", MAX_JWKS_LEN, arguments.ca.as_deref())?,
+        (None, Some(issuer)) => {
+            // Nothing is fetched for a token that is none.
+            UnverifiedToken::parse(&token_text(arguments.token.as_deref().unwrap_or_default())?)?;
+            let url = Discovery::url(issuer);
+            let document = fetch(&url, "--issuer", MAX_DISCOVERY_LEN, arguments.ca.as_deref())?;
+            let jwks_uri = Discovery::from_json(&document, issuer)?.jwks_uri;
+            fetch(&jwks_uri, "--issuer", MAX_JWKS_LEN, arguments.ca.as_deref())?
+        }
+        (None, None) => {
+            return Err(Failure::new(FailureKind::Usage, "--jwks is missing; without --issuer nothing says where the keys are").into());
+        }
+    };
+    Ok(JwkSet::from_json(&text)?)
+}
+
+fn fetch(url: &str, flag: &str, most: usize, ca: Option<&Path>) -> Result<String, Failure> {
+    check_fetch_url(url).map_err(|problem| Failure::new(FailureKind::Usage, format!("{flag} {url}: {problem}")))?;
+    let tls = if url.starts_with("https://") { Some(Arc::new(tls::client(ca.map(|path| ("--ca", path)), None)?)) } else { None };
+    let answer = block_on(client::request(Method::GET, url, None, tls, most, TIMEOUT))?;
+    if answer.status == hyper::StatusCode::OK {
+        return Ok(answer.body);
+    }
+    Err(Failure::new(FailureKind::Remote, format!("{url} answered {}; keys come with 200 only, redirects are not followed", answer.status)))
+}
+
+fn usage(error: &PolicyError) -> Failure {
+    Failure::new(FailureKind::Usage, error.to_string())
+}

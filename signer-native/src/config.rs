@@ -1,0 +1,702 @@
+//! The configuration: one TOML file, the environment over it, flags over both; parsed once into types.
+//!
+//! Every failure names the setting and the mend. Relative paths in the file start at the file's folder, those in the
+//! environment and on the command line at the current one.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use edgeseal_core::Algorithm;
+use serde::Deserialize;
+use toml::{Table, Value};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::Failure,
+    hsm::{Pin, Pkcs11Settings, TokenSelector},
+    issue::{Agent, Lifetime, Profile},
+    keys::Timing,
+};
+
+/// Where the configuration is when neither `--config` nor `EDGESEAL_CONFIG` says so.
+pub const DEFAULT_PATH: &str = "/etc/edgeseal/edgeseal.toml";
+/// The longest lifetime that a profile may allow: what a stolen token is worth must end, and keys stay as long.
+pub const MAX_LIFETIME: Lifetime = Lifetime(86_400);
+/// Seconds: the longest lease on "which key is active".
+pub const MAX_LEASE: u64 = 10;
+/// Seconds: the longest window in which verifiers may go on with an old JWK Set.
+pub const MAX_STALE_WINDOW: u64 = 86_400;
+
+/// Settings that the environment may set: variable, path in the file, kind.
+const ENVIRONMENT: [(&str, &str, Kind); 16] = [
+    ("EDGESEAL_ISSUER", "issuer", Kind::Text),
+    ("EDGESEAL_HSM_MODULE", "hsm.module", Kind::Path),
+    ("EDGESEAL_HSM_TOKEN", "hsm.token", Kind::Text),
+    ("EDGESEAL_HSM_SLOT", "hsm.slot", Kind::Number),
+    ("EDGESEAL_HSM_PIN_FILE", "hsm.pin_file", Kind::Path),
+    ("EDGESEAL_HSM_THREADS", "hsm.threads", Kind::Number),
+    ("EDGESEAL_STORE_PATH", "store.path", Kind::Path),
+    ("EDGESEAL_LISTEN_PUBLIC", "listen.public.address", Kind::Text),
+    ("EDGESEAL_LISTEN_AGENTS", "listen.agents.address", Kind::Text),
+    ("EDGESEAL_LOG_LEVEL", "log.level", Kind::Text),
+    ("EDGESEAL_LOG_FORMAT", "log.format", Kind::Text),
+    ("EDGESEAL_CLIENT_URL", "client.url", Kind::Text),
+    ("EDGESEAL_CLIENT_CA", "client.ca", Kind::Path),
+    ("EDGESEAL_CLIENT_CERTIFICATE", "client.certificate", Kind::Path),
+    ("EDGESEAL_CLIENT_KEY", "client.key", Kind::Path),
+    ("EDGESEAL_ROTATION_LEASE", "rotation.lease", Kind::Text),
+];
+/// The PIN itself, and never a flag: command lines are visible to everybody.
+const PIN_VARIABLE: &str = "EDGESEAL_HSM_PIN";
+/// The PIN's name among systemd's credentials.
+const PIN_CREDENTIAL: &str = "edgeseal-pin";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Number,
+    Path,
+}
+
+/// A setting given on the command line: its path in the file, and its value.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// Such as `hsm.module`.
+    pub setting: &'static str,
+    /// Its value.
+    pub value: Value,
+}
+
+impl Override {
+    /// A text.
+    pub fn text(setting: &'static str, value: impl Into<String>) -> Self {
+        Self { setting, value: Value::String(value.into()) }
+    }
+
+    /// A path, made absolute.
+    pub fn path(setting: &'static str, value: &Path) -> Self {
+        Self::text(setting, absolute(value).display().to_string())
+    }
+}
+
+/// The settings as they were read, the file, environment and flags together; sections are checked when they are asked for.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    raw: Raw,
+    base: PathBuf,
+    origin: String,
+}
+
+/// What the signer needs.
+#[derive(Clone, Debug)]
+pub struct SignerConfig {
+    /// `iss`, and the base of the public URLs.
+    pub issuer: String,
+    /// The HSM.
+    pub hsm: Pkcs11Settings,
+    /// The registry's file.
+    pub store: PathBuf,
+    /// The public listener.
+    pub public: ListenConfig,
+    /// The agents' listener.
+    pub agents: ListenConfig,
+    /// The authority of the agents' certificates.
+    pub client_ca: PathBuf,
+    /// Rules of the key life cycle.
+    pub timing: Timing,
+    /// Profiles by name.
+    pub profiles: BTreeMap<String, Profile>,
+    /// Agents by name.
+    pub agent_policies: BTreeMap<String, Agent>,
+}
+
+/// One TLS listener.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    /// The setting's name, for messages.
+    pub setting: &'static str,
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// How the command line reaches a signer as an agent.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The agents' listener.
+    pub url: String,
+    /// The authority of the signer's certificate, PEM; the system's when absent.
+    pub ca: Option<PathBuf>,
+    /// The agent's certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// How much is logged, and how it looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least severity that is shown.
+    pub level: LogLevel,
+    /// Lines for people or JSON objects.
+    pub format: LogFormat,
+}
+
+/// The least severity that is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    issuer: Option<String>,
+    hsm: RawHsm,
+    store: RawStore,
+    listen: RawListen,
+    rotation: RawRotation,
+    profiles: BTreeMap<String, RawProfile>,
+    agents: BTreeMap<String, RawAgent>,
+    client: RawClient,
+    log: LogConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawHsm {
+    module: Option<PathBuf>,
+    token: Option<String>,
+    slot: Option<u64>,
+    pin_file: Option<PathBuf>,
+    threads: Option<usize>,
+    queue: Option<usize>,
+    deadline: Option<Lifetime>,
+    environment: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawStore {
+    path: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawListen {
+    public: RawListener,
+    agents: RawListener,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawListener {
+    address: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRotation {
+    jwks_max_age: Option<Lifetime>,
+    stale_window: Option<Lifetime>,
+    lease: Option<Lifetime>,
+    dangerous_activation_delay: Option<Lifetime>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProfile {
+    algorithm: Algorithm,
+    #[serde(default)]
+    rsa_bits: Option<u16>,
+    #[serde(default)]
+    default_lifetime: Option<Lifetime>,
+    #[serde(default)]
+    max_lifetime: Option<Lifetime>,
+    audiences: Vec<String>,
+    #[serde(default)]
+    typ: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAgent {
+    profiles: Vec<String>,
+    #[serde(default)]
+    audiences: Option<Vec<String>>,
+    #[serde(default)]
+    max_lifetime: Option<Lifetime>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawClient {
+    url: Option<String>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads `path`, or `EDGESEAL_CONFIG`, or [`DEFAULT_PATH`] if it is there, and lays environment and flags over it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no such TOML.
+    pub fn load(path: Option<&Path>, flags: &[Override]) -> Result<Self, Failure> {
+        let named = path.map(Path::to_owned).or_else(|| env::var_os("EDGESEAL_CONFIG").map(PathBuf::from));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_PATH));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(Failure::configuration(format!(
+                    "the configuration {} cannot be read ({error}); name another with --config or EDGESEAL_CONFIG",
+                    path.display()
+                )));
+            }
+        };
+        let origin = text.as_ref().map_or_else(
+            || format!("no configuration ({DEFAULT_PATH} is not there; name one with --config or EDGESEAL_CONFIG)"),
+            |_| path.display().to_string(),
+        );
+        let base = absolute(&path).parent().map(Path::to_owned).unwrap_or_default();
+        Self::parse(&text.unwrap_or_default(), base, origin, flags, |name| env::var(name).ok())
+    }
+
+    fn parse(text: &str, base: PathBuf, origin: String, flags: &[Override], variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        // Once as it stands, for messages with line numbers; then with what lies over it.
+        toml::from_str::<Raw>(text).map_err(|error| malformed(&origin, text, &error))?;
+        let mut table: Table = toml::from_str(text).map_err(|error| malformed(&origin, text, &error))?;
+        for (name, setting, kind) in ENVIRONMENT {
+            let Some(value) = variable(name).filter(|value| !value.is_empty()) else { continue };
+            let value = match kind {
+                Kind::Text => Value::String(value),
+                Kind::Path => Value::String(absolute(Path::new(&value)).display().to_string()),
+                Kind::Number => Value::Integer(
+                    value.parse().map_err(|_| Failure::configuration(format!("{name} is {value:?}; it takes a whole number")))?,
+                ),
+            };
+            lay_over(&mut table, setting, value);
+        }
+        for Override { setting, value } in flags {
+            lay_over(&mut table, setting, value.clone());
+        }
+        let raw = table
+            .try_into()
+            .map_err(|error| Failure::configuration(format!("{origin}, environment and flags together: {}", one_line(error.message()))))?;
+        Ok(Self { raw, base, origin })
+    }
+
+    /// How much is logged, and how.
+    pub fn log(&self) -> LogConfig {
+        self.raw.log
+    }
+
+    /// Variables that the module needs in its environment and that this process does not have.
+    pub fn missing_environment(&self) -> Vec<(&str, &str)> {
+        let wanted = self.raw.hsm.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        wanted.filter(|(name, value)| env::var_os(name).is_none_or(|present| present != *value)).collect()
+    }
+
+    /// Everything that the signer needs.
+    ///
+    /// # Errors
+    /// The first setting that is missing or cannot be meant.
+    pub fn signer(&self) -> Result<SignerConfig, Failure> {
+        let Raw { issuer, listen, .. } = &self.raw;
+        let issuer = self.required("issuer", issuer.clone(), "the https URL of this signer, as tokens say it in iss")?;
+        check_issuer(&issuer)?;
+        let profiles = self.profiles()?;
+        let client_ca =
+            self.file("listen.agents.client_ca", listen.agents.client_ca.as_ref(), "the PEM file of the authority of your agents' certificates")?;
+        Ok(SignerConfig {
+            issuer,
+            hsm: self.hsm()?,
+            store: self.store()?,
+            public: self.listener("public", &listen.public)?,
+            agents: self.listener("agents", &listen.agents)?,
+            client_ca,
+            timing: self.timing()?,
+            agent_policies: self.agents(&profiles)?,
+            profiles,
+        })
+    }
+
+    /// The HSM.
+    ///
+    /// # Errors
+    /// When the module, the token or the PIN is not given.
+    pub fn hsm(&self) -> Result<Pkcs11Settings, Failure> {
+        let RawHsm { module, token, slot, pin_file, threads, queue, deadline, environment: _ } = &self.raw.hsm;
+        let module = self.file("hsm.module", module.as_ref(), "the PKCS#11 library of your HSM")?;
+        let token = match (token, slot) {
+            (Some(label), None) => TokenSelector::Label(label.clone()),
+            (None, Some(slot)) => TokenSelector::Slot(*slot),
+            (Some(_), Some(_)) => return Err(Failure::configuration("hsm.token and hsm.slot are both set; keep one")),
+            (None, None) => return Err(self.missing("hsm.token", "the label of your token, or hsm.slot")),
+        };
+        let threads = threads.unwrap_or(2);
+        if !(1..=256).contains(&threads) {
+            return Err(Failure::configuration(format!("hsm.threads is {threads}; it takes 1 to 256")));
+        }
+        let queue = queue.unwrap_or(256);
+        if !(1..=65_536).contains(&queue) {
+            return Err(Failure::configuration(format!("hsm.queue is {queue}; it takes 1 to 65536")));
+        }
+        let deadline = deadline.unwrap_or(Lifetime(5)).as_secs();
+        if !(1..=60).contains(&deadline) {
+            return Err(Failure::configuration(format!("hsm.deadline is {deadline}s; it takes 1s to 60s")));
+        }
+        let pin = self.pin(pin_file.as_ref())?;
+        Ok(Pkcs11Settings { module, token, pin, threads, queue, deadline: Duration::from_secs(deadline) })
+    }
+
+    /// The registry's file.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn store(&self) -> Result<PathBuf, Failure> {
+        self.file("store.path", self.raw.store.path.as_ref(), "the file of the registry of keys, such as /var/lib/edgeseal/edgeseal.db")
+    }
+
+    /// The rules of the key life cycle.
+    ///
+    /// # Errors
+    /// When one is out of bounds.
+    pub fn timing(&self) -> Result<Timing, Failure> {
+        let RawRotation { jwks_max_age, stale_window, lease, dangerous_activation_delay } = &self.raw.rotation;
+        let jwks_max_age = jwks_max_age.map_or(300, Lifetime::as_secs);
+        if jwks_max_age > 86_400 {
+            return Err(Failure::configuration("rotation.jwks_max_age is more than 1d; every rotation would wait so long"));
+        }
+        let stale_window = stale_window.map_or(3_600, Lifetime::as_secs);
+        if stale_window > MAX_STALE_WINDOW {
+            return Err(Failure::configuration("rotation.stale_window is more than 24h, the longest that verifiers may declare"));
+        }
+        let lease = lease.map_or(MAX_LEASE, Lifetime::as_secs);
+        if !(1..=MAX_LEASE).contains(&lease) {
+            return Err(Failure::configuration(format!("rotation.lease is {lease}s; it takes 1s to {MAX_LEASE}s")));
+        }
+        let dangerous_activation_delay = dangerous_activation_delay.map(Lifetime::as_secs);
+        Ok(Timing { jwks_max_age, stale_window, lease, dangerous_activation_delay })
+    }
+
+    /// Profiles by name.
+    ///
+    /// # Errors
+    /// When one cannot be meant.
+    pub fn profiles(&self) -> Result<BTreeMap<String, Profile>, Failure> {
+        self.raw.profiles.iter().map(|(name, raw)| Ok((name.clone(), profile(name, raw)?))).collect()
+    }
+
+    fn agents(&self, profiles: &BTreeMap<String, Profile>) -> Result<BTreeMap<String, Agent>, Failure> {
+        let agent = |(name, raw): (&String, &RawAgent)| {
+            check_name("agents", name)?;
+            if let Some(unknown) = raw.profiles.iter().find(|profile| !profiles.contains_key(*profile)) {
+                return Err(Failure::configuration(format!("agents.{name}.profiles names {unknown:?}, and there is no profiles.{unknown}")));
+            }
+            let agent =
+                Agent { name: name.clone(), profiles: raw.profiles.clone(), audiences: raw.audiences.clone(), max_lifetime: raw.max_lifetime };
+            Ok((name.clone(), agent))
+        };
+        self.raw.agents.iter().map(agent).collect()
+    }
+
+    /// How to reach a signer as an agent.
+    ///
+    /// # Errors
+    /// When a part is not given.
+    pub fn client(&self) -> Result<ClientConfig, Failure> {
+        let RawClient { url, ca, certificate, key } = &self.raw.client;
+        Ok(ClientConfig {
+            url: self.required("client.url", url.clone(), "the agents' listener of your signer (or --url)")?,
+            ca: ca.as_ref().map(|path| self.base.join(path)),
+            certificate: self.file("client.certificate", certificate.as_ref(), "the PEM file of the agent's certificate (or --cert)")?,
+            key: self.file("client.key", key.as_ref(), "the PEM file of its private key (or --key)")?,
+        })
+    }
+
+    fn listener(&self, which: &'static str, raw: &RawListener) -> Result<ListenConfig, Failure> {
+        let setting = if which == "public" { "listen.public" } else { "listen.agents" };
+        let default = if which == "public" { "127.0.0.1:8443" } else { "127.0.0.1:8444" };
+        let address = raw.address.as_deref().unwrap_or(default);
+        let address = address.parse().map_err(|_| {
+            Failure::configuration(format!("{setting}.address is {address:?}; it takes an IP address and a port, such as {default}"))
+        })?;
+        Ok(ListenConfig {
+            setting,
+            address,
+            certificate: self.file(&format!("{setting}.certificate"), raw.certificate.as_ref(), "the PEM file of its TLS certificate chain")?,
+            key: self.file(&format!("{setting}.key"), raw.key.as_ref(), "the PEM file of its TLS private key")?,
+        })
+    }
+
+    /// From the environment, else from a file, else from systemd's credentials.
+    fn pin(&self, pin_file: Option<&PathBuf>) -> Result<Pin, Failure> {
+        if let Ok(pin) = env::var(PIN_VARIABLE) {
+            return pin_of(Zeroizing::new(pin), PIN_VARIABLE.to_owned());
+        }
+        if let Some(path) = pin_file {
+            let path = self.base.join(path);
+            return read_pin(&path, format!("hsm.pin_file {}", path.display()));
+        }
+        if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
+            let path = PathBuf::from(folder).join(PIN_CREDENTIAL);
+            return read_pin(&path, format!("the systemd credential {PIN_CREDENTIAL}"));
+        }
+        Err(self.missing("hsm.pin_file", &format!("a file with mode 0600 that holds the PIN, or {PIN_VARIABLE}, or the systemd credential {PIN_CREDENTIAL}")))
+    }
+
+    fn required<T>(&self, setting: &str, value: Option<T>, what: &str) -> Result<T, Failure> {
+        value.ok_or_else(|| self.missing(setting, what))
+    }
+
+    fn file(&self, setting: &str, value: Option<&PathBuf>, what: &str) -> Result<PathBuf, Failure> {
+        self.required(setting, value, what).map(|path| self.base.join(path))
+    }
+
+    fn missing(&self, setting: &str, what: &str) -> Failure {
+        Failure::configuration(format!("{setting} is not set in {}; it takes {what}", self.origin))
+    }
+}
+
+fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
+    check_name("profiles", name)?;
+    let setting = |member: &str| format!("profiles.{name}.{member}");
+    let rsa_bits = raw.rsa_bits.unwrap_or(2_048);
+    if ![2_048, 3_072, 4_096].contains(&rsa_bits) {
+        return Err(Failure::configuration(format!("{} is {rsa_bits}; it takes 2048, 3072 or 4096", setting("rsa_bits"))));
+    }
+    let max_lifetime = raw.max_lifetime.unwrap_or(Lifetime(3_600));
+    if !(Lifetime(1)..=MAX_LIFETIME).contains(&max_lifetime) {
+        return Err(Failure::configuration(format!("{} is {max_lifetime}; it takes 1s to {MAX_LIFETIME}", setting("max_lifetime"))));
+    }
+    let default_lifetime = raw.default_lifetime.unwrap_or(Lifetime(600).min(max_lifetime));
+    if !(Lifetime(1)..=max_lifetime).contains(&default_lifetime) {
+        return Err(Failure::configuration(format!(
+            "{} is {default_lifetime}; it takes 1s to the profile's max_lifetime {max_lifetime}",
+            setting("default_lifetime")
+        )));
+    }
+    if raw.audiences.is_empty() || raw.audiences.iter().any(String::is_empty) {
+        return Err(Failure::configuration(format!("{} is empty; name who may accept these tokens", setting("audiences"))));
+    }
+    Ok(Profile {
+        name: name.to_owned(),
+        algorithm: raw.algorithm,
+        rsa_bits,
+        default_lifetime,
+        max_lifetime,
+        audiences: raw.audiences.clone(),
+        typ: raw.typ.clone(),
+    })
+}
+
+/// Names stand in URLs, URNs and labels.
+fn check_name(section: &str, name: &str) -> Result<(), Failure> {
+    let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    if (1..=64).contains(&name.len()) && name.bytes().all(fine) {
+        return Ok(());
+    }
+    Err(Failure::configuration(format!("{section}.{name:?}: a name has 1 to 64 characters out of a-z, 0-9, - _ .")))
+}
+
+fn check_issuer(issuer: &str) -> Result<(), Failure> {
+    let refused = |why: &str| Failure::configuration(format!("issuer is {issuer:?}, and {why}; it takes a URL such as \"https://signer.example.com\""));
+    let rest = issuer.strip_prefix("https://").ok_or_else(|| refused("does not begin with https://"))?;
+    if rest.is_empty() || rest.starts_with('/') || rest.starts_with(':') {
+        return Err(refused("names no host"));
+    }
+    if issuer.contains(['?', '#']) || issuer.chars().any(|character| character.is_whitespace() || character.is_control()) {
+        return Err(refused("has a query, a fragment or blanks (RFC 8414 section 2)"));
+    }
+    if issuer.ends_with('/') {
+        return Err(refused("ends with a slash, which verifiers would have to repeat exactly"));
+    }
+    Ok(())
+}
+
+fn read_pin(path: &Path, origin: String) -> Result<Pin, Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let failed = |error: std::io::Error| Failure::configuration(format!("{origin} cannot be read ({error}); it takes a file that holds the PIN"));
+    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(Failure::configuration(format!("{origin} is open to everybody on this machine; chmod 600 {}", path.display())));
+    }
+    let mut content = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
+    let kept = content.trim_end_matches(['\r', '\n']).len();
+    content.truncate(kept);
+    pin_of(content, origin)
+}
+
+fn pin_of(pin: Zeroizing<String>, origin: String) -> Result<Pin, Failure> {
+    if pin.is_empty() {
+        return Err(Failure::configuration(format!("{origin} is empty; it takes the PIN of the token's user")));
+    }
+    Ok(Pin::new(pin, origin))
+}
+
+fn lay_over(table: &mut Table, setting: &str, value: Value) {
+    match setting.split_once('.') {
+        Some((section, rest)) => {
+            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = entry {
+                lay_over(inner, rest, value);
+            }
+        }
+        None => {
+            // Two ways to name one token: the one that lies over replaces the other.
+            match setting {
+                "slot" => table.remove("token"),
+                "token" => table.remove("slot"),
+                _ => None,
+            };
+            table.insert(setting.to_owned(), value);
+        }
+    }
+}
+
+fn malformed(origin: &str, text: &str, error: &toml::de::Error) -> Failure {
+    let line = error.span().map(|span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+    let place = line.map(|line| format!(", line {line}")).unwrap_or_default();
+    Failure::configuration(format!("{origin}{place}: {}", one_line(error.message())))
+}
+
+fn one_line(message: &str) -> String {
+    message.trim().replace('\n', "; ")
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+        issuer = "https://signer.example.com"
+        [hsm]
+        module = "/usr/lib/softhsm/libsofthsm2.so"
+        token = "edgeseal"
+        [store]
+        path = "edgeseal.db"
+        [listen.public]
+        certificate = "server.crt"
+        key = "server.key"
+        [listen.agents]
+        address = "0.0.0.0:9444"
+        certificate = "server.crt"
+        key = "server.key"
+        client_ca = "ca.crt"
+        [profiles.default]
+        algorithm = "ES256"
+        audiences = ["https://api.example.com"]
+        [agents.app]
+        profiles = ["default"]
+    "#;
+
+    fn load(text: &str, environment: &[(&str, &str)], flags: &[Override]) -> Result<SignerConfig, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let pin = folder.path().join("pin");
+        std::fs::write(&pin, "1234\n").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+        let pin = pin.display().to_string();
+        environment.entry("EDGESEAL_HSM_PIN_FILE").or_insert(&pin);
+        let variable = |name: &str| environment.get(name).map(ToString::to_string);
+        let settings = Settings::parse(text, PathBuf::from("/etc/edgeseal"), "edgeseal.toml".to_owned(), flags, variable);
+        settings.and_then(|settings| settings.signer()).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_small_file_is_enough() {
+        let config = load(WHOLE, &[], &[]).unwrap();
+        assert_eq!(config.public.address, "127.0.0.1:8443".parse().unwrap());
+        assert_eq!(config.agents.address, "0.0.0.0:9444".parse().unwrap());
+        assert_eq!(config.store, Path::new("/etc/edgeseal/edgeseal.db"));
+        assert_eq!(config.profiles["default"].default_lifetime, Lifetime(600));
+        assert_eq!(config.timing.activation_delay(), 300 + 3_600 + 300);
+    }
+
+    #[test]
+    fn flags_over_environment_over_file() {
+        let environment = [("EDGESEAL_HSM_SLOT", "7"), ("EDGESEAL_LISTEN_PUBLIC", "127.0.0.1:1")];
+        let config = load(WHOLE, &environment, &[Override::text("listen.public.address", "127.0.0.1:2")]).unwrap();
+        assert_eq!(config.hsm.token, TokenSelector::Slot(7), "the slot replaces the file's label");
+        assert_eq!(config.public.address.port(), 2);
+    }
+
+    #[test]
+    fn each_mistake_is_one_sentence_that_names_the_setting() {
+        let edit = |from: &str, to: &str| load(&WHOLE.replace(from, to), &[], &[]).unwrap_err();
+        for (from, to, says) in [
+            ("token = \"edgeseal\"", "tokn = \"edgeseal\"", "line 5: unknown field `tokn`"),
+            ("token = \"edgeseal\"", "", "hsm.token is not set in edgeseal.toml"),
+            ("token = \"edgeseal\"", "token = \"a\"\nslot = 1", "hsm.token and hsm.slot are both set"),
+            ("\"ES256\"", "\"HS256\"", "unknown algorithm"),
+            ("https://signer", "http://signer", "does not begin with https://"),
+            ("example.com\"\n        [hsm]", "example.com/\"\n        [hsm]", "ends with a slash"),
+            ("0.0.0.0:9444", "localhost", "listen.agents.address is \"localhost\""),
+            ("[\"https://api.example.com\"]", "[]", "profiles.default.audiences is empty"),
+            ("profiles = [\"default\"]", "profiles = [\"other\"]", "agents.app.profiles names \"other\""),
+            ("[agents.app]", "[agents.\"a/b\"]", "a name has 1 to 64 characters"),
+            ("[hsm]", "[hsm", "line 3"),
+            ("client_ca = \"ca.crt\"", "", "listen.agents.client_ca is not set"),
+            ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_lifetime = \"2d\"", "profiles.default.max_lifetime is 2d"),
+        ] {
+            let message = edit(from, to);
+            assert!(message.contains(says), "{message}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+        assert!(load(WHOLE, &[("EDGESEAL_HSM_SLOT", "x")], &[]).unwrap_err().contains("EDGESEAL_HSM_SLOT"));
+    }
+
+    #[test]
+    fn a_pin_is_never_shown() {
+        let config = load(WHOLE, &[], &[]).unwrap();
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("1234") && shown.contains("Pin(from hsm.pin_file"), "{shown}");
+    }
+
+    #[test]
+    fn an_open_pin_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let pin = folder.path().join("pin");
+        std::fs::write(&pin, "1234").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let message = load(WHOLE, &[("EDGESEAL_HSM_PIN_FILE", pin.to_str().unwrap())], &[]).unwrap_err();
+        assert!(message.contains("chmod 600"), "{message}");
+    }
+}

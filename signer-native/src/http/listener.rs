@@ -1,0 +1,187 @@
+//! TLS connections to requests: bounded, timed, and drained when the process is told to end.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+
+use super::tls;
+use crate::{
+    config::ListenConfig,
+    error::{Failure, FailureKind},
+};
+
+/// Connections of one listener at a time.
+const MAX_CONNECTIONS: usize = 1_024;
+/// A TLS handshake, and the head of a request.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long open requests may take after the process was told to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Streams of one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// The agent that its certificate names.
+    pub agent: Option<String>,
+}
+
+/// A bound socket, not yet served.
+#[derive(Debug)]
+pub struct Bound {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// Binds, so that a busy port is known before anything else is done.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn bind(listen: &ListenConfig) -> Result<Bound, Failure> {
+    bind_address(listen.setting, listen.address).await
+}
+
+/// [`bind`], for an address that has no certificate yet.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn bind_address(setting: &str, address: SocketAddr) -> Result<Bound, Failure> {
+    let failed = |error: &io::Error| {
+        let sentence = match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "{setting}.address {address} is in use by another process; stop that one (ss -ltnp shows it) or set another address"
+            ),
+            io::ErrorKind::PermissionDenied => {
+                format!("{setting}.address {address} may not be listened on by this user; set a port above 1023")
+            }
+            _ => format!("{setting}.address {address} cannot be listened on ({error}); set an address of this machine"),
+        };
+        Failure::new(FailureKind::Address, sentence)
+    };
+    let socket = TcpListener::bind(address).await.map_err(|error| failed(&error))?;
+    let address = socket.local_addr().map_err(|error| failed(&error))?;
+    Ok(Bound { socket, address })
+}
+
+impl Bound {
+    /// Where it listens; the port is known even if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` becomes true, then drains.
+    pub async fn serve(self, tls: ServerConfig, router: Router, mut stop: watch::Receiver<bool>) {
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let graceful = GracefulShutdown::new();
+        loop {
+            let place = tokio::select! {
+                place = Arc::clone(&places).acquire_owned() => place,
+                () = told_to_stop(&mut stop) => break,
+            };
+            let Ok(place) = place else { break };
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = told_to_stop(&mut stop) => break,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    let watcher = graceful.watcher();
+                    tokio::spawn(connection(stream, address, acceptor.clone(), router.clone(), watcher, place, stop.clone()));
+                }
+                Err(error) => {
+                    // Out of file descriptors, or the peer was gone already: neither may end the listener.
+                    tracing::warn!(%error, "accept");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+            tracing::warn!(address = %self.address, "some requests did not end in time");
+        }
+    }
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can tell us any more: the process is ending.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+    place: OwnedSemaphorePermit,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => handshake,
+        () = told_to_stop(&mut stop) => return,
+    };
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "TLS handshake");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%address, "TLS handshake timed out");
+            return;
+        }
+    };
+    let certificates = stream.get_ref().1.peer_certificates();
+    let agent = certificates.and_then(|chain| chain.first()).and_then(tls::agent_name);
+    let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent } });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let served = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await;
+    if let Err(error) = served {
+        tracing::debug!(%address, %error, "connection");
+    }
+    drop(place);
+}
+
+/// Tells the router who is asking.
+#[derive(Clone)]
+struct WithPeer {
+    router: Router,
+    peer: Peer,
+}
+
+impl Service<hyper::Request<hyper::body::Incoming>> for WithPeer {
+    type Response = axum::response::Response;
+    type Error = std::convert::Infallible;
+    type Future = <Router as Service<hyper::Request<hyper::body::Incoming>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        <Router as Service<hyper::Request<hyper::body::Incoming>>>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, mut request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer.clone());
+        self.router.call(request)
+    }
+}

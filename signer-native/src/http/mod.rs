@@ -1,0 +1,67 @@
+//! The signer's two listeners: the public one, and the agents', where mutual TLS is mandatory.
+
+pub mod agents;
+pub mod listener;
+pub mod problem;
+pub mod public;
+pub mod tls;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use crate::issue::{Agent, Issuer};
+
+/// What both listeners share.
+pub struct Service {
+    /// Issues tokens.
+    pub issuer: Issuer,
+    /// Agents by name.
+    pub agents: std::collections::BTreeMap<String, Agent>,
+    /// How the signer feels.
+    pub health: Health,
+}
+
+/// The outcome of the latest canary signature.
+#[derive(Debug, Default)]
+pub struct Health {
+    canary: RwLock<Canary>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Canary {
+    succeeded_at: Option<Instant>,
+    failure: Option<String>,
+}
+
+/// A canary older than this proves nothing about now.
+pub const CANARY_FRESH: Duration = Duration::from_secs(30);
+
+impl Health {
+    /// A canary was signed and verified.
+    pub fn canary_succeeded(&self) {
+        *self.canary.write().unwrap_or_else(PoisonError::into_inner) = Canary { succeeded_at: Some(Instant::now()), failure: None };
+    }
+
+    /// A canary was not signed.
+    pub fn canary_failed(&self, reason: String) {
+        self.canary.write().unwrap_or_else(PoisonError::into_inner).failure = Some(reason);
+    }
+
+    /// Why the signer is not ready, if it is not.
+    pub fn not_ready(&self) -> Option<String> {
+        let Canary { succeeded_at, failure } = self.canary.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(failure) = failure {
+            return Some(failure);
+        }
+        match succeeded_at {
+            Some(at) if at.elapsed() <= CANARY_FRESH => None,
+            Some(at) => Some(format!("the last test signature was {} s ago", at.elapsed().as_secs())),
+            None => Some("no test signature has been made yet".to_owned()),
+        }
+    }
+}
+
+/// The service as handlers get it.
+pub type Shared = Arc<Service>;

@@ -1,0 +1,203 @@
+//! Problem details (RFC 9457): the one place where an error becomes a status.
+
+use axum::{
+    http::{HeaderValue, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+
+use crate::{
+    hsm::HsmError,
+    issue::IssueError,
+    keys::registry::RegistryError,
+};
+
+/// What went wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The body is not what the resource takes.
+    RequestMalformed,
+    /// The connection's certificate names no agent, or one that is not known.
+    AgentUnknown,
+    /// Policy says no.
+    PolicyDenied,
+    /// No such resource.
+    NotFound,
+    /// Not with this method.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    RequestTimeout,
+    /// The profile has no key that signs.
+    KeyState,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// No verifier would accept such claims.
+    ClaimsUnacceptable,
+    /// A signature that did not verify was discarded.
+    SignatureDiscarded,
+    /// The HSM cannot be used now.
+    HsmUnavailable,
+    /// The registry of keys cannot be read.
+    StoreUnavailable,
+    /// Not ready to sign.
+    NotReady,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 14] = [
+        Self::RequestMalformed,
+        Self::AgentUnknown,
+        Self::PolicyDenied,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::KeyState,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ClaimsUnacceptable,
+        Self::SignatureDiscarded,
+        Self::HsmUnavailable,
+        Self::StoreUnavailable,
+        Self::NotReady,
+    ];
+
+    /// Its stable name, its status, its title.
+    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::RequestMalformed => ("request_malformed", StatusCode::BAD_REQUEST, "The request cannot be understood"),
+            Self::AgentUnknown => ("agent_unknown", StatusCode::FORBIDDEN, "The client certificate belongs to no known agent"),
+            Self::PolicyDenied => ("policy_denied", StatusCode::FORBIDDEN, "Policy denies this token"),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such resource"),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The resource has no such method"),
+            Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The request did not come in time"),
+            Self::KeyState => ("key_state", StatusCode::CONFLICT, "No key of the profile signs now"),
+            Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
+            Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not JSON"),
+            Self::ClaimsUnacceptable => ("claims_unacceptable", StatusCode::UNPROCESSABLE_ENTITY, "No verifier would accept these claims"),
+            Self::SignatureDiscarded => ("signature_discarded", StatusCode::INTERNAL_SERVER_ERROR, "The signature did not verify"),
+            Self::HsmUnavailable => ("hsm_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The HSM cannot sign now"),
+            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The registry of keys cannot be read now"),
+            Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The signer is not ready"),
+        }
+    }
+
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The status that it is answered with.
+    pub const fn status(self) -> StatusCode {
+        self.parts().1
+    }
+}
+
+/// A problem document.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+}
+
+impl Problem {
+    /// A problem of this code; the detail is for the caller and holds no secret.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Self {
+        let code = match &error {
+            IssueError::Denied(_) => Code::PolicyDenied,
+            IssueError::ClaimsUnacceptable(_) => Code::ClaimsUnacceptable,
+            IssueError::NoActiveKey(_) => Code::KeyState,
+            IssueError::RegistryStale | IssueError::Registry(RegistryError::Store(_)) => Code::StoreUnavailable,
+            IssueError::Unsound(_) | IssueError::Registry(RegistryError::Unsound(_)) => Code::SignatureDiscarded,
+            IssueError::Registry(RegistryError::Refused(_) | RegistryError::TooManyKeys(_)) => Code::KeyState,
+            IssueError::Registry(RegistryError::Hsm(_)) => Code::HsmUnavailable,
+        };
+        let detail = match &error {
+            // What ails the HSM is for the log; the agent learns that it may try again.
+            IssueError::Registry(RegistryError::Hsm(reason)) => {
+                tracing::error!(%reason, "the HSM did not sign");
+                match reason {
+                    HsmError::Busy => "every HSM session is busy; try again in a second".to_owned(),
+                    HsmError::Deadline(_) => "the HSM did not answer in time; try again".to_owned(),
+                    _ => "the HSM cannot be used now; try again".to_owned(),
+                }
+            }
+            IssueError::Registry(RegistryError::Store(reason)) => {
+                tracing::error!(%reason, "the store cannot be used");
+                "the registry of keys cannot be read now; try again".to_owned()
+            }
+            other => other.to_string(),
+        };
+        Self { code, detail }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> axum::response::Response {
+        let (code, status, title) = self.code.parts();
+        let request_id = request_id();
+        tracing::info!(code, status = status.as_u16(), detail = self.detail, request_id, "refused");
+        let body = serde_json::json!({
+            "type": format!("urn:edgeseal:problem:{code}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": self.detail,
+            "code": code,
+            "request_id": request_id,
+        });
+        let mut response = Response::new(axum::body::Body::from(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// 72 random bits, to find the request in the log.
+fn request_id() -> String {
+    let mut octets = [0; 9];
+    // Without randomness the answer still goes out; it only cannot be told apart from others.
+    let _ = getrandom::fill(&mut octets);
+    Base64UrlUnpadded::encode_string(&octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_frozen() {
+        let names: Vec<(&str, u16)> = Code::ALL.iter().map(|code| (code.as_str(), code.status().as_u16())).collect();
+        assert_eq!(
+            names,
+            [
+                ("request_malformed", 400),
+                ("agent_unknown", 403),
+                ("policy_denied", 403),
+                ("not_found", 404),
+                ("method_not_allowed", 405),
+                ("request_timeout", 408),
+                ("key_state", 409),
+                ("body_too_large", 413),
+                ("unsupported_media_type", 415),
+                ("claims_unacceptable", 422),
+                ("signature_discarded", 500),
+                ("hsm_unavailable", 503),
+                ("store_unavailable", 503),
+                ("not_ready", 503),
+            ]
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! The public listener: JWK Set, discovery, health. Served from memory, so that they stay up while the HSM is down.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{
+    Shared,
+    problem::{Code, Problem},
+};
+
+/// The resources of an issuer whose URL may have a path.
+pub fn router(service: Shared) -> Router {
+    let path = issuer_path(service.issuer.url()).to_owned();
+    // RFC 8414 section 3.1 puts the issuer's path behind the well-known part, OpenID Connect Discovery before it.
+    Router::new()
+        .route(&format!("{path}/.well-known/jwks.json"), get(jwks))
+        .route(&format!("{path}/.well-known/openid-configuration"), get(openid_configuration))
+        .route(&format!("/.well-known/oauth-authorization-server{path}"), get(oauth_authorization_server))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(service)
+}
+
+/// Where the JWK Set of an issuer is.
+pub fn jwks_uri(issuer: &str) -> String {
+    format!("{issuer}/.well-known/jwks.json")
+}
+
+pub(super) async fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "no resource has this path")
+}
+
+pub(super) async fn method_not_allowed() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "the resource has another method")
+}
+
+async fn jwks(State(service): State<Shared>, headers: HeaderMap) -> Response {
+    let registry = service.issuer.registry();
+    let snapshot = registry.snapshot();
+    if snapshot.read_at.is_none() {
+        return Problem::new(Code::StoreUnavailable, "the registry of keys has not been read yet").into_response();
+    }
+    document(&headers, snapshot.jwks.clone(), &snapshot.etag, "application/jwk-set+json", registry.timing().jwks_max_age)
+}
+
+async fn openid_configuration(State(service): State<Shared>, headers: HeaderMap) -> Response {
+    let snapshot = service.issuer.registry().snapshot();
+    let issuer = service.issuer.url();
+    let algorithms: Vec<&str> = snapshot.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    // There is no authorization endpoint: the form that Kubernetes made common for issuers that only sign.
+    let body = serde_json::json!({
+        "issuer": issuer,
+        "jwks_uri": jwks_uri(issuer),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms,
+    });
+    discovery(&service, &headers, &body)
+}
+
+async fn oauth_authorization_server(State(service): State<Shared>, headers: HeaderMap) -> Response {
+    let issuer = service.issuer.url();
+    let body = serde_json::json!({
+        "issuer": issuer,
+        "jwks_uri": jwks_uri(issuer),
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    });
+    discovery(&service, &headers, &body)
+}
+
+fn discovery(service: &Shared, headers: &HeaderMap, body: &serde_json::Value) -> Response {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+    use sha2::Digest as _;
+    let body = body.to_string();
+    let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&sha2::Sha256::digest(body.as_bytes())));
+    document(headers, body, &etag, "application/json", service.issuer.registry().timing().jwks_max_age)
+}
+
+/// A public document: the only ones that any origin may read.
+fn document(request: &HeaderMap, body: String, etag: &str, content_type: &'static str, max_age: u64) -> Response {
+    let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let known = known.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
+    let unchanged = known.into_iter().any(|tag| tag == etag || tag == "*");
+    let mut response = Response::new(if unchanged { Body::empty() } else { Body::from(body) });
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in [(header::ETAG, etag.to_owned()), (header::CACHE_CONTROL, format!("public, max-age={max_age}"))] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    if unchanged {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response
+}
+
+/// The process lives.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// It can sign: a test signature succeeded lately, and the registry was read within the lease.
+async fn readyz(State(service): State<Shared>) -> Response {
+    let stale = service.issuer.registry().snapshot().is_expired(service.issuer.lease());
+    let reason = service.health.not_ready().or_else(|| stale.then(|| "the registry of keys could not be read lately".to_owned()));
+    match reason {
+        None => "ready\n".into_response(),
+        Some(reason) => Problem::new(Code::NotReady, reason).into_response(),
+    }
+}
+
+fn issuer_path(issuer: &str) -> &str {
+    let rest = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| &rest[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_issuers() {
+        assert_eq!(issuer_path("https://signer.example.com"), "");
+        assert_eq!(issuer_path("https://signer.example.com:8443/tenant/a"), "/tenant/a");
+    }
+}

@@ -1,0 +1,188 @@
+//! The running signer: HSM, registry and listeners put together, kept fresh, and ended in order.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    config::SignerConfig,
+    error::{Failure, FailureKind},
+    hsm::{KeyStore, Pkcs11KeyStore, Pkcs11Settings},
+    http::{self, Health, Service, Shared, listener::Bound, tls},
+    issue::Issuer,
+    keys::Registry,
+    store::{SqliteStore, Store},
+};
+
+/// How often a test signature is made: thrice in the time that one stays believable.
+const CANARY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often keys are looked after.
+const TEND_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Both listeners, bound and with their TLS, before the HSM is asked for anything.
+#[derive(Debug)]
+pub struct Doors {
+    public: Bound,
+    public_tls: ServerConfig,
+    agents: Bound,
+    agents_tls: ServerConfig,
+}
+
+impl Doors {
+    /// Reads certificates and binds.
+    ///
+    /// # Errors
+    /// A certificate that cannot be used, an address that cannot be listened on.
+    pub async fn open(config: &SignerConfig) -> Result<Self, Failure> {
+        let public = http::listener::bind(&config.public).await?;
+        let agents = http::listener::bind(&config.agents).await?;
+        Self::with_sockets(config, public, agents)
+    }
+
+    /// The same, around sockets that are bound already.
+    ///
+    /// # Errors
+    /// A certificate that cannot be used.
+    pub fn with_sockets(config: &SignerConfig, public: Bound, agents: Bound) -> Result<Self, Failure> {
+        Ok(Self {
+            public_tls: tls::public_server(&config.public)?,
+            agents_tls: tls::agents_server(&config.agents, &config.client_ca)?,
+            public,
+            agents,
+        })
+    }
+}
+
+/// A signer that can serve.
+pub struct Signer {
+    service: Shared,
+    doors: Doors,
+}
+
+/// Loads the module and logs in, on a thread that may block.
+///
+/// # Errors
+/// When the module, the token or the PIN is not what the settings say.
+pub async fn open_hsm(settings: Pkcs11Settings) -> Result<Arc<dyn KeyStore>, Failure> {
+    let opened = tokio::task::spawn_blocking(move || Pkcs11KeyStore::open(settings)).await;
+    match opened {
+        Ok(opened) => Ok(Arc::new(opened?)),
+        Err(error) => Err(Failure::new(FailureKind::Hsm, format!("hsm.module: opening it failed: {error}"))),
+    }
+}
+
+impl Signer {
+    /// Puts everything together and reads the registry. Nothing is served yet.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or read.
+    pub async fn prepare(config: SignerConfig, hsm: Arc<dyn KeyStore>, doors: Doors) -> Result<Self, Failure> {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store).await?);
+        let lease = Duration::from_secs(config.timing.lease);
+        let registry = Arc::new(Registry::new(store, hsm, config.timing));
+        for profile in config.profiles.values() {
+            registry.allow_lifetime(&profile.name, profile.max_lifetime.as_secs()).await?;
+        }
+        registry.refresh().await?;
+        let issuer = Issuer::new(config.issuer, config.profiles, registry, lease);
+        let service = Service { issuer, agents: config.agent_policies, health: Health::default() };
+        Ok(Self { service: Arc::new(service), doors })
+    }
+
+    /// The registry of keys.
+    pub fn registry(&self) -> &Arc<Registry> {
+        self.service.issuer.registry()
+    }
+
+    /// Serves until `stop` becomes true, then drains.
+    pub async fn serve(self, stop: watch::Receiver<bool>) {
+        let Self { service, doors: Doors { public, public_tls, agents, agents_tls } } = self;
+        let mut background = JoinSet::new();
+        background.spawn(refresh(Arc::clone(&service)));
+        background.spawn(tend(Arc::clone(&service)));
+        background.spawn(canary(Arc::clone(&service)));
+        tokio::join!(
+            public.serve(public_tls, http::public::router(Arc::clone(&service)), stop.clone()),
+            agents.serve(agents_tls, http::agents::router(Arc::clone(&service)), stop),
+        );
+        background.shutdown().await;
+        tracing::info!("ended");
+    }
+}
+
+/// Becomes true when the process is told to end: SIGTERM, SIGINT.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub fn told_to_end() -> Result<watch::Receiver<bool>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| Failure::new(FailureKind::System, format!("signals cannot be listened to: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        }
+        stop.send_replace(true);
+        // The sender lives until the process ends, so that receivers see the value and not its loss.
+        std::future::pending::<()>().await;
+    });
+    Ok(stopped)
+}
+
+/// Reads the registry well within the lease, so that a key made elsewhere is known here in time.
+async fn refresh(service: Shared) {
+    let mut interval = tokio::time::interval((service.issuer.lease() / 4).max(Duration::from_millis(100)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        interval.tick().await;
+        match service.issuer.registry().refresh().await {
+            Ok(_) if failing => {
+                failing = false;
+                tracing::info!("the registry can be read again");
+            }
+            Ok(_) => {}
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(%error, "the registry cannot be read; signing ends with the lease");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn tend(service: Shared) {
+    let mut interval = tokio::time::interval(TEND_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = service.issuer.registry().tend().await {
+            tracing::warn!(%error, "tending the keys");
+        }
+    }
+}
+
+/// Proves with a real signature that the signer can sign; one active key after the other.
+async fn canary(service: Shared) {
+    let mut interval = tokio::time::interval(CANARY_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for turn in 0_usize.. {
+        interval.tick().await;
+        let snapshot = service.issuer.registry().snapshot();
+        let Some(key) = snapshot.active.values().cycle().nth(turn % snapshot.active.len().max(1)) else {
+            service.health.canary_failed("no profile has an active key".to_owned());
+            continue;
+        };
+        match service.issuer.registry().canary(key).await {
+            Ok(_) => service.health.canary_succeeded(),
+            Err(error) => {
+                tracing::error!(kid = key.kid, %error, "the test signature failed");
+                service.health.canary_failed("the last test signature failed".to_owned());
+            }
+        }
+    }
+}
