@@ -354,16 +354,14 @@ impl Key {
         }
     }
 
-    /// `SubjectPublicKeyInfo` in DER (RFC 5480, RFC 3279).
+    /// `SubjectPublicKeyInfo` in DER of an RSA or P-256 key (RFC 3279, RFC 5480).
     pub fn spki(&self) -> Vec<u8> {
-        match &self.material {
-            Material::Rsa(rsa) => rsa.spki(),
-            _ => {
-                let p256 = [0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-                let algorithm = [p256.as_slice(), &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]].concat();
-                der(0x30, &[algorithm, der(0x03, &[vec![0], self.sec1()].concat())].concat())
-            }
+        if let Material::Rsa(rsa) = &self.material {
+            return rsa.spki();
         }
+        let of_ec = [0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+        let algorithm = [of_ec.as_slice(), &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]].concat();
+        der(0x30, &[algorithm, der(0x03, &[vec![0], self.sec1()].concat())].concat())
     }
 
     /// The public JWK, with `kid`, `use` and no `alg`.
@@ -549,7 +547,7 @@ pub fn find_prime(name: &str) -> BigUint {
     candidate
 }
 
-/// `k * M + (65537^a mod M)` of 1024 bits, where M is the product of the first 126 primes: RSALib's form for keys of 2048 bits.
+/// `k * M + (65537^a mod M)` of 1024 bits, where M is the product of the first 126 primes: `RSALib`'s form for keys of 2048 bits.
 fn find_roca_prime(name: &str) -> BigUint {
     let sieve = (2_u32..710).filter(|number| (2..*number).all(|divisor| number % divisor != 0));
     let product = sieve.take(126).fold(BigUint::from(1_u8), |product, prime| product * prime);

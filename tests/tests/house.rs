@@ -1,4 +1,5 @@
 //! The arrows of the house (CONTRIBUTING.md, "The house"): what each crate and file may depend on.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,6 @@
 //! Documents of others in the folder that `EDGESEAL_VECTORS` names. Unset, these tests are counted apart as not run; set, nothing
 //! may be absent.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod judge;
 

@@ -1,4 +1,5 @@
 //! The raw signature sets of Project Wycheproof through core's pure-Rust backend: every set whose parameters JOSE has.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 use edgeseal_core::{Algorithm, Jwk, PublicKey, algorithm::Curve};
 use wycheproof::{EllipticCurve, HashFunction, TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};

@@ -4,7 +4,7 @@
 //! - `generate-vectors --large FILE`: the lines that are too large to be kept
 //! - `generate-vectors --primes`: the primes of the RSA keys, to standard output
 
-use std::{env, fs, io, path::PathBuf, process::ExitCode};
+use std::{env, fs, io, path::Path, process::ExitCode};
 
 use edgeseal_tests::{
     corpus::to_jsonl,
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
             }
             Ok(())
         }
-        ["--large", file] => write(file.into(), vectors::LARGE),
-        [] => all(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors").into()),
-        [directory] if !directory.starts_with('-') => all(directory.into()),
+        ["--large", file] => write(Path::new(file), vectors::LARGE),
+        [] => all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors"))),
+        [directory] if !directory.starts_with('-') => all(Path::new(directory)),
         _ => {
             eprintln!("usage: generate-vectors [DIR] | --large FILE | --primes");
             return ExitCode::from(2);
@@ -39,15 +39,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn all(directory: PathBuf) -> io::Result<()> {
-    fs::create_dir_all(&directory)?;
+fn all(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
     for file in vectors::FILES {
-        write(directory.join(format!("{}.jsonl", file.0)), file)?;
+        write(&directory.join(format!("{}.jsonl", file.0)), file)?;
     }
     Ok(())
 }
 
-fn write(path: PathBuf, file: vectors::File) -> io::Result<()> {
+fn write(path: &Path, file: vectors::File) -> io::Result<()> {
     let lines = vectors::lines_of(file);
     eprintln!("{}: {} vectors", path.display(), lines.len());
     fs::write(path, to_jsonl(&lines))

@@ -78,11 +78,10 @@ fn base64(suite: &mut Suite) {
         ("zero-width-space", "a zero-width space", |part| format!("{part}\u{200b}")),
     ];
     for (name, why, spoil) in spoils {
-        for part in ["header", "payload"] {
-            let is_header = part == "header";
+        for (part, is_header) in [("header", true), ("payload", false)] {
             let apply = move |text: String| {
-                let spoilt = spoil(&text);
-                if spoilt == text { format!("{text}====") } else { spoilt }
+                let changed = spoil(&text);
+                if changed == text { format!("{text}====") } else { changed }
             };
             suite
                 .token(format!("{part}-{name}"), format!("base64url of the {part}: {why}"))
@@ -93,8 +92,7 @@ fn base64(suite: &mut Suite) {
             .token(format!("signature-{name}"), format!("base64url of the signature: {why}"))
             .edit(move |token| {
                 let (input, signature) = token.rsplit_once('.').expect("dots");
-                let spoilt = spoil(signature);
-                format!("{input}.{spoilt}")
+                format!("{input}.{}", spoil(signature))
             })
             .reject("token_malformed");
     }

@@ -1,5 +1,7 @@
 //! The JOSE header: crit, typ, members with the wrong type, and keys that the token brings along (attacks 8, 9, 11, 12, 21, 28).
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+
 use super::Suite;
 use crate::{
     corpus::{base64url, json_string},
@@ -48,7 +50,6 @@ fn critical(suite: &mut Suite) {
         .signed(|input| {
             let text = std::str::from_utf8(input).expect("ASCII");
             let (header, payload) = text.split_once('.').expect("a dot");
-            use base64ct::{Base64UrlUnpadded, Encoding as _};
             KEYS.es256
                 .sign("ES256", &[header.as_bytes(), b".", &Base64UrlUnpadded::decode_vec(payload).expect("base64url")].concat())
         })

@@ -177,7 +177,7 @@ fn elliptic(suite: &mut Suite) {
         bad("no-y", "no y", jwk().without("y"));
         bad("no-x", "no x", jwk().without("x"));
         bad("no-crv", "no crv", jwk().without("crv"));
-        bad("crv-case", "crv in lower case", jwk().text("crv", &["p-256", "p-384", "p-521"][(len - 32) / 16]));
+        bad("crv-case", "crv in lower case", jwk().text("crv", ["p-256", "p-384", "p-521"][(len - 32) / 16]));
         bad("crv-number", "crv of another JSON type", jwk().json("crv", "256"));
         bad("crv-secp256k1", "a curve of others", jwk().text("crv", "secp256k1"));
         bad(

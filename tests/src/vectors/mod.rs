@@ -108,20 +108,20 @@ impl Suite {
     }
 
     /// A bare signature.
-    fn signature(
-        &mut self,
-        id: &str,
-        why: &str,
-        tier: Tier,
-        alg: &str,
-        jwk: String,
-        message: &[u8],
-        signature: &[u8],
-        expect: Expect,
-    ) {
-        let body = Body::Signature { alg: alg.into(), jwk, message: message.into(), signature: signature.into() };
+    fn signature(&mut self, id: &str, why: &str, tier: Tier, bare: &Bare<'_>, expect: Expect) {
+        let Bare { alg, jwk, message, signature } = *bare;
+        let body = Body::Signature { alg: alg.into(), jwk: jwk.into(), message: message.into(), signature: signature.into() };
         self.push(id, tier, why, expect, body);
     }
+}
+
+/// A signature below the level of tokens.
+struct Bare<'a> {
+    alg: &'a str,
+    /// JSON text.
+    jwk: &'a str,
+    message: &'a [u8],
+    signature: &'a [u8],
 }
 
 /// How the third part of a token is made from its first two.

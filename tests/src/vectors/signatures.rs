@@ -3,11 +3,14 @@
 use curve25519_dalek::{EdwardsPoint, Scalar, traits::Identity as _};
 use num_bigint_dig::BigUint;
 
-use super::{Suite, algorithms};
+use super::{Bare, Suite, algorithms};
 use crate::{
     corpus::{Expect, Tier, base64url},
     keys::{Hash, KEYS, Key, ed25519_challenge, ed25519_secrets, jwk_set, left_padded, torsion_point},
 };
+
+/// What is made of `r` and `s`.
+type Halves = Box<dyn Fn(&[u8], &[u8]) -> Vec<u8>>;
 
 const INVALID: Expect = Expect::Reject(Some("signature_invalid"));
 
@@ -157,7 +160,7 @@ fn ecdsa(suite: &mut Suite) {
                     .reject("signature_invalid");
             }
         }
-        let mut half = |id: &str, why: &str, change: Box<dyn Fn(&[u8], &[u8]) -> Vec<u8>>, good: bool| {
+        let mut half = |id: &str, why: &str, change: Halves, good: bool| {
             let case = suite.token(format!("{alg}-{id}"), why).key(key).alg(alg).signed(move |input| {
                 let signature = key.sign(alg, input);
                 change(&signature[..len], &signature[len..])
@@ -226,7 +229,7 @@ fn pkcs1(suite: &mut Suite) {
     let key = &KEYS.rsa2048;
     let rsa = key.as_rsa();
     let good = |input: &[u8]| [Hash::Sha256.digest_info(), Hash::Sha256.digest(input)].concat();
-    let mut padded = |id: &str, why: &str, encode: Box<dyn Fn(&[u8]) -> Vec<u8>>| {
+    let mut padded = |id: &str, why: &str, encode: super::Signer| {
         suite
             .token(format!("pkcs1-{id}"), why)
             .key(key)
@@ -402,20 +405,14 @@ fn ed25519(suite: &mut Suite) {
             &format!("{alg}-bare"),
             "the positive control",
             Tier::Must,
-            alg,
-            jwk.clone(),
-            message,
-            &good,
+            &Bare { alg, jwk: &jwk, message, signature: &good },
             Expect::Accept,
         );
         suite.signature(
             &format!("{alg}-bare-empty-message"),
             "the empty message has a signature too",
             Tier::Must,
-            alg,
-            jwk.clone(),
-            b"",
-            &KEYS.ed25519.sign(alg, b""),
+            &Bare { alg, jwk: &jwk, message: b"", signature: &KEYS.ed25519.sign(alg, b"") },
             Expect::Accept,
         );
     }
@@ -430,10 +427,7 @@ fn ed25519(suite: &mut Suite) {
             &format!("ed25519-s-plus-{times}-l"),
             "RFC 8032 section 5.1.7: S + L is no second signature",
             Tier::Must,
-            "EdDSA",
-            jwk.clone(),
-            message,
-            &[&good[..32], &s].concat(),
+            &Bare { alg: "EdDSA", jwk: &jwk, message, signature: &[&good[..32], &s].concat() },
             INVALID,
         );
     }
@@ -443,10 +437,7 @@ fn ed25519(suite: &mut Suite) {
         "ed25519-s-is-l",
         "S = L is out of range",
         Tier::Must,
-        "EdDSA",
-        jwk.clone(),
-        message,
-        &[&good[..32], &s].concat(),
+        &Bare { alg: "EdDSA", jwk: &jwk, message, signature: &[&good[..32], &s].concat() },
         INVALID,
     );
 
@@ -461,40 +452,33 @@ fn ed25519(suite: &mut Suite) {
         "ed25519-own-nonce",
         "the control for the next ones: the same equation with a nonce of our own",
         Tier::Must,
-        "EdDSA",
-        jwk.clone(),
-        message,
-        &signed(EdwardsPoint::mul_base(&nonce), nonce, &public, message),
+        &Bare { alg: "EdDSA", jwk: &jwk, message, signature: &signed(EdwardsPoint::mul_base(&nonce), nonce, &public, message) },
         Expect::Accept,
     );
     suite.signature(
         "ed25519-r-identity",
         "R is the identity and the equation holds: R of small order is refused before any backend",
         Tier::Strict,
-        "EdDSA",
-        jwk.clone(),
-        message,
-        &signed(EdwardsPoint::identity(), Scalar::ZERO, &public, message),
+        &Bare { alg: "EdDSA", jwk: &jwk, message, signature: &signed(EdwardsPoint::identity(), Scalar::ZERO, &public, message) },
         INVALID,
     );
     suite.signature(
         "ed25519-r-torsion",
         "R is of order eight",
         Tier::Strict,
-        "EdDSA",
-        jwk.clone(),
-        message,
-        &signed(torsion_point(), Scalar::ZERO, &public, message),
+        &Bare { alg: "EdDSA", jwk: &jwk, message, signature: &signed(torsion_point(), Scalar::ZERO, &public, message) },
         INVALID,
     );
     suite.signature(
         "ed25519-cofactored-only",
         "R has a part of small order: the cofactored equation holds, the cofactorless one does not; every host uses the latter",
         Tier::Strict,
-        "EdDSA",
-        jwk.clone(),
-        message,
-        &signed(EdwardsPoint::mul_base(&nonce) + torsion_point(), nonce, &public, message),
+        &Bare {
+            alg: "EdDSA",
+            jwk: &jwk,
+            message,
+            signature: &signed(EdwardsPoint::mul_base(&nonce) + torsion_point(), nonce, &public, message),
+        },
         INVALID,
     );
     // The identity, written with y = 1 + p: the same point under a second name.
@@ -506,10 +490,7 @@ fn ed25519(suite: &mut Suite) {
         "ed25519-r-not-canonical",
         "R is written with y >= p: RFC 8032 section 5.1.3 refuses it",
         Tier::Must,
-        "EdDSA",
-        jwk,
-        message,
-        &[wide, s.to_bytes()].concat(),
+        &Bare { alg: "EdDSA", jwk: &jwk, message, signature: &[wide, s.to_bytes()].concat() },
         INVALID,
     );
 
@@ -522,7 +503,7 @@ fn ed25519(suite: &mut Suite) {
             .map(|number| format!("message {number}"))
             .find(|text| {
                 let k = ed25519_challenge(&r.compress().to_bytes(), &mixed, text.as_bytes()).to_bytes()[0];
-                (k % 8 == 0) == multiple_of_eight
+                k.is_multiple_of(8) == multiple_of_eight
             })
             .expect("messages do not run out")
     };
@@ -540,10 +521,12 @@ fn ed25519(suite: &mut Suite) {
             id,
             why,
             Tier::Strict,
-            "EdDSA",
-            jwk.clone(),
-            message.as_bytes(),
-            &signed(r, nonce, &mixed, message.as_bytes()),
+            &Bare {
+                alg: "EdDSA",
+                jwk: &jwk,
+                message: message.as_bytes(),
+                signature: &signed(r, nonce, &mixed, message.as_bytes()),
+            },
             expect,
         );
     }
@@ -563,10 +546,12 @@ fn ed25519(suite: &mut Suite) {
             &format!("ed25519-small-order-key-{index}"),
             "a public key of small order: nobody's key, and this signature was made without one",
             Tier::Must,
-            "EdDSA",
-            jwk,
-            message.as_bytes(),
-            &[r.compress().to_bytes(), nonce.to_bytes()].concat(),
+            &Bare {
+                alg: "EdDSA",
+                jwk: &jwk,
+                message: message.as_bytes(),
+                signature: &[r.compress().to_bytes(), nonce.to_bytes()].concat(),
+            },
             Expect::Reject(Some("key_not_found")),
         );
     }

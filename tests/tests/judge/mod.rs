@@ -1,5 +1,6 @@
 //! Judges a corpus line with core as a library, in this process, for `cargo test` alone. `make conformance` asks the real hosts;
 //! how a line is read is described in `tests/conformance/README.md`.
+#![expect(clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 use std::collections::BTreeMap;
 
