@@ -93,9 +93,9 @@ export function readLine(bytes) {
 function settings(algorithms, policy) {
   const dangerous = {};
   const options = { algorithms, dangerous };
-  policy ??= {};
+  if (policy === undefined) policy = {};
   // Not an object: whatever the package says of an option that does not exist.
-  if (typeof policy !== "object" || Array.isArray(policy)) policy = { policy };
+  if (typeof policy !== "object" || policy === null || Array.isArray(policy)) policy = { policy: true };
   const { iss = null, aud = null, require_exp = true, allow_rsa_exponent_3 = null, ...others } = policy;
   if (iss === null) dangerous.skipIssuer = true;
   else options.issuer = iss;

@@ -85,7 +85,7 @@ fn odd(suite: &mut Suite) {
     raw("jwks-text", "jwks_malformed", &GOOD.replace(r#"{"keys":[]}"#, r#""{\"keys\":[]}""#));
     raw("jwks-number", "jwks_malformed", &GOOD.replace(r#"{"keys":[]}"#, "1e3"));
     raw("policy-array", "policy_invalid", &GOOD.replace(r#""policy":{}"#, r#""policy":[]"#));
-    raw("policy-null", "token_malformed", &GOOD.replace(r#""policy":{}"#, r#""policy":null"#));
+    raw("policy-null", "policy_invalid", &GOOD.replace(r#""policy":{}"#, r#""policy":null"#));
     raw("no-alg-allow", "policy_invalid", &GOOD.replace(r#""alg_allow":["ES256"],"#, ""));
     raw("alg-allow-text", "policy_invalid", &GOOD.replace(r#"["ES256"]"#, r#""ES256""#));
     raw("jwk-null", "key_not_found", &SIGNATURE.replace(r#"{"kty":"EC"}"#, "null"));
