@@ -321,10 +321,9 @@ impl Settings {
         self.raw.log
     }
 
-    /// Variables that the module needs in its environment and that this process does not have.
-    pub fn missing_environment(&self) -> Vec<(&str, &str)> {
-        let wanted = self.raw.hsm.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        wanted.filter(|(name, value)| env::var_os(name).is_none_or(|present| present != *value)).collect()
+    /// Variables that the module needs in its environment.
+    pub fn environment(&self) -> Vec<(&str, &str)> {
+        self.raw.hsm.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
     /// Everything that the signer needs.

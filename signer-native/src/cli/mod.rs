@@ -89,7 +89,7 @@ impl ConfigArguments {
     fn load(&self, more: Vec<Override>) -> Result<Settings, Failure> {
         let settings = self.settings(more)?;
         telemetry::begin(settings.log());
-        with_environment(&settings.missing_environment())?;
+        with_environment(&settings.environment())?;
         Ok(settings)
     }
 
@@ -150,7 +150,8 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 /// Gives these variables to the module. They must be in the environment when it is loaded, and a process must not change
 /// its own beside other threads: so it starts itself again, under the same process id.
 fn with_environment(variables: &[(&str, &str)]) -> Result<(), Failure> {
-    if variables.is_empty() {
+    let present = |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|present| present == *value);
+    if variables.iter().all(present) {
         return Ok(());
     }
     let failed = |error: &dyn std::fmt::Display| Failure::new(FailureKind::System, format!("hsm.environment: this program cannot start itself again: {error}"));
