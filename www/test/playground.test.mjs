@@ -110,6 +110,20 @@ describe("a pasted token", () => {
     assert.equal((await verdict(page)).code, "token_not_yet_valid");
   });
 
+  test("expires before the visitor's eyes, and what they have selected stays selected until then", async () => {
+    await page.clock.install();
+    await openPlayground(page, server.origin);
+    await click("example");
+    assert.equal((await verdict(page)).state, "accepted");
+    await page.evaluate(() => getSelection().selectAllChildren(document.querySelector("[data-testid=claims]")));
+    await page.clock.fastForward(3_000_000);
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.match(await page.evaluate(() => getSelection().toString()), /"sub": "alice"/);
+    await page.clock.fastForward(700_000);
+    await page.waitForSelector("[data-testid=verdict][data-code=token_expired]");
+    assert.equal((await contents()).verified, "false");
+  });
+
   test("meets the further demands and the dangerous switches", async () => {
     const key = makeKey("ES256");
     await fill({ token: key.sign({ ...CLAIMS, aud: ["x", "second"] }, { typ: "at+jwt" }), jwks: set(key.jwk), audience: "first second" });

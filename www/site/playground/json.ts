@@ -25,13 +25,22 @@ export function showJson(element: HTMLElement, value: unknown, now: number): voi
       nodes.push(span("string", string));
     } else {
       const number = span("number", lexeme);
-      const date = DATES.has(name) ? calendar(Number(lexeme)) : "";
-      if (date !== "") number.dataset["note"] = `${date}, ${relative(Number(lexeme), now)}`;
+      if (DATES.has(name)) number.dataset["instant"] = lexeme;
       nodes.push(number);
     }
   }
   nodes.push(source.slice(end));
   element.replaceChildren(...nodes);
+  explainDates(element, now);
+}
+
+/** Says anew what the dates mean at another instant, and leaves the text (and what is selected of it) alone. */
+export function explainDates(element: HTMLElement, now: number): void {
+  for (const number of element.querySelectorAll<HTMLElement>("[data-instant]")) {
+    const instant = Number(number.dataset["instant"]);
+    const date = calendar(instant);
+    if (date !== "") number.dataset["note"] = `${date}, ${relative(instant, now)}`;
+  }
 }
 
 /** Format, line-separator and other invisible characters as \u escapes. */

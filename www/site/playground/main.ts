@@ -2,11 +2,12 @@ import { ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectTo
 import { makeExample, type ExampleKind } from "./example";
 import { ALGORITHMS, FieldProblem, instant, issuerOptions, snippet, type PolicyForm } from "./policy";
 import { fromFragment, toFragment } from "./share";
-import { byId, listChecks, setText, showContents, showKeys, showOutcome, showRunning, showTiming, type Contents, type Outcome } from "./view";
+import { byId, listChecks, setText, showContents, showKeys, showOutcome, showPassingTime, showRunning, showTiming, type Contents, type Outcome } from "./view";
 
 const TYPING_PAUSE_MS = 160;
 const REFRESH_MS = 5000;
 const TIMING_BUDGET_MS = 15;
+const TIMING_RUNS = 200;
 
 const token = byId<HTMLTextAreaElement>("token");
 const jwks = byId<HTMLTextAreaElement>("jwks");
@@ -41,6 +42,7 @@ const algorithms = ALGORITHMS.map((name) => {
 });
 
 let latest = 0;
+let shown: { outcome: Outcome; contents: Contents | undefined } | undefined;
 let pause: ReturnType<typeof setTimeout> | undefined;
 
 listChecks();
@@ -56,21 +58,19 @@ async function start(): Promise<void> {
     return;
   }
   document.documentElement.dataset["ready"] = "true";
-  await judge({ measure: true });
-  setInterval(() => {
-    if (!document.hidden && texts.now.value.trim() === "" && pause === undefined) void judge({ measure: false });
-  }, REFRESH_MS);
+  await judge();
+  setInterval(() => void followTheClock(), REFRESH_MS);
 }
 
 byId("form").addEventListener("input", () => {
+  begin();
   showRunning();
-  clearTimeout(pause);
-  pause = setTimeout(() => void judge({ measure: true }), TYPING_PAUSE_MS);
+  pause = setTimeout(() => void judge(), TYPING_PAUSE_MS);
 });
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
   showRunning();
-  void judge({ measure: true }).then(bringVerdictIntoView);
+  void judge().then(bringVerdictIntoView);
 });
 byId("form").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId<HTMLFormElement>("form").requestSubmit();
@@ -81,12 +81,12 @@ for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example
 byId("freeze").addEventListener("click", () => {
   texts.now.value = texts.now.value.trim() === "" ? `${new Date().toISOString().slice(0, 19)}Z` : "";
   showRunning();
-  void judge({ measure: true });
+  void judge();
 });
 byId("share").addEventListener("click", () => void share());
 byId("copy-snippet").addEventListener("click", () => void copySnippet());
 addEventListener("hashchange", () => {
-  if (openFragment()) void judge({ measure: true });
+  if (openFragment()) void judge();
 });
 new IntersectionObserver(([entry]) => {
   const below = entry !== undefined && !entry.isIntersecting && entry.boundingClientRect.top > 0;
@@ -94,16 +94,13 @@ new IntersectionObserver(([entry]) => {
 }).observe(byId("verdict"));
 
 /** Judges what the form holds. The last call wins; nothing here touches the network. */
-async function judge({ measure }: { measure: boolean }): Promise<void> {
-  clearTimeout(pause);
-  pause = undefined;
-  latest += 1;
-  const run = latest;
+async function judge(): Promise<void> {
+  const run = begin();
   const form = readForm();
   const compact = token.value.trim();
 
   const keys = form.jwks.trim() === "" ? undefined : await inspectJwks(form.jwks).catch(() => undefined);
-  const { outcome, now, milliseconds } = await outcomeOf(compact, form, measure);
+  const { outcome, now, milliseconds } = await outcomeOf(compact, form, true);
   const contents = outcome.state === "accepted" ? outcome : await contentsOf(compact);
   if (run !== latest) return;
 
@@ -112,10 +109,34 @@ async function judge({ measure }: { measure: boolean }): Promise<void> {
   showKeys(keys);
   showSnippet(form);
   showContents(contents, outcome.state === "accepted", now);
-  const judged = outcome.state === "accepted" || outcome.state === "rejected";
-  if (measure || !judged) showTiming(judged ? now : undefined, milliseconds);
-  else showTiming(now, undefined);
+  showTiming(milliseconds === undefined ? undefined : now, milliseconds);
   showOutcome(outcome, contents, form, now);
+  shown = { outcome, contents };
+}
+
+/** By the device's clock a verdict can change while nobody touches the page. */
+async function followTheClock(): Promise<void> {
+  const state = shown?.outcome.state;
+  if (document.hidden || texts.now.value.trim() !== "" || byId("verdict").dataset["state"] !== state) return;
+  if (shown === undefined || (state !== "accepted" && state !== "rejected")) return;
+  const { contents, outcome: before } = shown;
+  const run = latest;
+  const form = readForm();
+  const { outcome, now } = await outcomeOf(token.value.trim(), form, false);
+  if (run !== latest) return;
+  if (codeIn(outcome) !== codeIn(before)) return judge();
+  showPassingTime(now);
+  showOutcome(outcome, contents, form, now);
+}
+
+function begin(): number {
+  clearTimeout(pause);
+  latest += 1;
+  return latest;
+}
+
+function codeIn(outcome: Outcome): string {
+  return "code" in outcome ? outcome.code : outcome.state;
 }
 
 async function outcomeOf(compact: string, form: PolicyForm, measure: boolean): Promise<{ outcome: Outcome; now: number; milliseconds?: number }> {
@@ -154,7 +175,7 @@ async function once(verify: () => Promise<{ header: object; claims: object }>): 
   }
 }
 
-// Clocks of browsers are coarse: the mean of as many runs as fit the budget.
+// Clocks of browsers are coarse, or stand still: the mean of as many runs as fit the budget.
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   let runs = 0;
@@ -163,7 +184,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
     await work();
     runs += 1;
     elapsed = performance.now() - start;
-  } while (elapsed < TIMING_BUDGET_MS);
+  } while (elapsed < TIMING_BUDGET_MS && runs < TIMING_RUNS);
   return elapsed / runs;
 }
 
@@ -201,9 +222,10 @@ function openFragment(): boolean {
 }
 
 async function loadExample(kind: ExampleKind): Promise<void> {
+  const run = begin();
   showRunning();
-  clearTimeout(pause);
   const example = await makeExample(kind);
+  if (run !== latest) return;
   token.value = example.token;
   writeForm({
     jwks: example.jwks,
@@ -222,7 +244,7 @@ async function loadExample(kind: ExampleKind): Promise<void> {
     allowMissingExp: false,
     allowRsaExponent3: false,
   });
-  await judge({ measure: true });
+  await judge();
 }
 
 async function share(): Promise<void> {

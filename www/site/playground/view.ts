@@ -1,5 +1,5 @@
 import { CHECK_TEXTS, finding } from "./checks";
-import { showJson, visible } from "./json";
+import { explainDates, showJson, visible } from "./json";
 import type { PolicyForm } from "./policy";
 import { calendar } from "./time";
 
@@ -116,6 +116,13 @@ export function showContents(contents: Contents | undefined, verified: boolean, 
   }
 }
 
+/** Says anew what the dates of header and claims mean at another instant. */
+export function showPassingTime(now: number): void {
+  explainDates(byId("header"), now);
+  explainDates(byId("claims"), now);
+  setText(byId("judged-at"), `Judged as of ${calendar(now)}`);
+}
+
 /** Shows how many keys there are, and those that are left out with the reason. */
 export function showKeys(keys: { keys: number; usable: number; skipped: readonly { index: number; reason: string }[] } | undefined): void {
   setText(
@@ -139,7 +146,7 @@ export function showTiming(now: number | undefined, milliseconds: number | undef
   setText(byId("judged-at"), now === undefined ? "" : `Judged as of ${calendar(now)}`);
   setText(
     byId("time-taken"),
-    milliseconds === undefined ? "" : milliseconds < 1 ? `${Math.max(1, Math.round(milliseconds * 1000))} µs a verification` : `${milliseconds.toFixed(1)} ms a verification`,
+    milliseconds === undefined || milliseconds <= 0 ? "" : milliseconds < 1 ? `${Math.max(1, Math.round(milliseconds * 1000))} µs a verification` : `${milliseconds.toFixed(1)} ms a verification`,
   );
 }
 
