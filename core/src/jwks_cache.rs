@@ -6,7 +6,7 @@
 //! - When fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
 //!   never a refusal of the token.
 //! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch
-//!   has already shown to be absent.
+//!   has just shown to be absent.
 //! - Failures are followed by a growing pause, also when there never was a set.
 //! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
 
@@ -163,7 +163,8 @@ pub struct JwksCache {
     last_forced: Option<Timestamp>,
     /// The kid that the last forced fetch was made for, until a success shows whether it exists.
     forced_for: Option<u64>,
-    unknown_kids: VecDeque<u64>,
+    /// Kids that a fetch has shown to be absent, and until when that is believed.
+    unknown_kids: VecDeque<(u64, Timestamp)>,
     random: u64,
     stats: CacheStats,
 }
@@ -283,7 +284,7 @@ impl JwksCache {
 
     fn lookup_unknown(&mut self, request: KeyRequest<'_>, set: Arc<JwkSet>, now: Timestamp) -> Lookup {
         let digest = digest(request);
-        if self.unknown_kids.contains(&digest) {
+        if self.unknown_kids.iter().any(|(unknown, until)| *unknown == digest && now < *until) {
             self.stats.suppressed += 1;
             return Lookup::UnknownKid(set);
         }
@@ -308,11 +309,13 @@ impl JwksCache {
         Lookup::Fetch(self.ticket(now))
     }
 
-    fn remember_unknown(&mut self, digest: u64) {
+    /// Believed for the least time that a set is fresh, not until the set changes: whoever guesses the kid of a key to come must
+    /// not be able to keep that key out.
+    fn remember_unknown(&mut self, digest: u64, now: Timestamp) {
         if self.unknown_kids.len() == MAX_UNKNOWN_KIDS {
             self.unknown_kids.pop_front();
         }
-        self.unknown_kids.push_back(digest);
+        self.unknown_kids.push_back((digest, now.plus_secs(self.settings.fresh_min)));
     }
 
     fn fetch_or_wait(&mut self, now: Timestamp) -> Lookup {
@@ -358,7 +361,7 @@ impl JwksCache {
         }
         if let Some(digest) = self.forced_for.take() {
             // Should the new set have the kid after all, the table is not asked.
-            self.remember_unknown(digest);
+            self.remember_unknown(digest, now);
         }
         self.current = Some(Current {
             set,
@@ -565,13 +568,17 @@ mod tests {
         let mut cache = filled();
         let ticket = fetch(&mut cache, "x", at(1));
         cache.on_response(&ticket, ok(&set(&["a"])), at(1)).unwrap();
-        for second in 1..400 {
+        for second in 1..301 {
             assert!(matches!(cache.lookup(request("x"), at(second)), Lookup::UnknownKid(_)));
         }
         // Once the set changes, it may be asked for again.
-        let ticket = fetch(&mut cache, "y", at(400));
-        cache.on_response(&ticket, ok(&set(&["a", "y"])), at(400)).unwrap();
-        assert!(matches!(cache.lookup(request("y"), at(400)), Lookup::Use(_)));
+        let ticket = fetch(&mut cache, "y", at(100));
+        cache.on_response(&ticket, ok(&set(&["a", "y"])), at(100)).unwrap();
+        assert!(matches!(cache.lookup(request("y"), at(100)), Lookup::Use(_)));
+        let ticket = fetch(&mut cache, "x", at(131));
+        cache.on_response(&ticket, ok(&set(&["a", "y"])), at(131)).unwrap();
+        // And it is asked for again when that knowledge is as old as a set may be.
+        assert!(matches!(cache.lookup(request("x"), at(430)), Lookup::UnknownKid(_)));
         fetch(&mut cache, "x", at(431));
     }
 

@@ -1,0 +1,342 @@
+//! Many verifiers, one issuer, simulated time: outages, rotations, late and malformed answers, callers that vanish, hostile kids.
+//!
+//! A failure names its seed; `EDGESEAL_SEED=n cargo test -p edgeseal-core --test jwks_cache_simulation` runs that seed alone.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, in its helpers too")]
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+};
+
+use edgeseal_core::{
+    Algorithm, JwkSet, JwksCache, Timestamp,
+    jwk::KeyRules,
+    jwk_set::KeyRequest,
+    jwks_cache::{CacheSettings, FetchResponse, Lookup, Ticket},
+};
+
+const VERIFIERS: usize = 20;
+const EVENTS_PER_SEED: usize = 100_000;
+const SEEDS: u64 = 10;
+const SECOND: u64 = 1_000;
+/// The cache's own promise: a caller that never answers blocks nobody for longer.
+const LEASE: u64 = 5 * SECOND;
+
+/// `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// The issuer: which keys are published when, and whether its endpoint answers.
+struct Issuer {
+    /// Kid to the moments of publishing and of removal.
+    keys: HashMap<u64, (u64, Option<u64>)>,
+    current: u64,
+    version: u64,
+    up: bool,
+    /// The last moment at which the endpoint was not up.
+    last_down: u64,
+}
+
+enum Event {
+    Request(usize),
+    Answer(usize, Ticket, Outcome),
+    Rotate,
+    Remove(u64),
+    Toggle,
+}
+
+enum Outcome {
+    Set(String, String),
+    Unchanged,
+    Malformed,
+    Failure,
+}
+
+struct Simulation {
+    seed: u64,
+    random: Random,
+    now: u64,
+    order: u64,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    events: HashMap<u64, Event>,
+    issuer: Issuer,
+    verifiers: Vec<JwksCache>,
+    /// When each verifier fetched, for the budget of any minute.
+    fetches: Vec<VecDeque<u64>>,
+    /// Since when each verifier has told every caller to wait.
+    waiting_since: Vec<Option<u64>>,
+    /// The last fetch that each verifier began, until it succeeds.
+    last_fetch: Vec<Option<Ticket>>,
+    /// The newest version of the issuer's set that each verifier has used.
+    newest: Vec<u64>,
+    seen: HashMap<&'static str, usize>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let start = 1_750_000_000 * SECOND;
+        let mut simulation = Self {
+            seed,
+            random: Random(seed),
+            now: start,
+            order: 0,
+            queue: BinaryHeap::new(),
+            events: HashMap::new(),
+            issuer: Issuer { keys: HashMap::from([(0, (start, None))]), current: 0, version: 0, up: true, last_down: 0 },
+            verifiers: (0..VERIFIERS)
+                .map(|index| JwksCache::new(CacheSettings::default(), KeyRules::default(), seed * 100 + index as u64).unwrap())
+                .collect(),
+            fetches: vec![VecDeque::new(); VERIFIERS],
+            waiting_since: vec![None; VERIFIERS],
+            last_fetch: vec![None; VERIFIERS],
+            newest: vec![0; VERIFIERS],
+            seen: HashMap::new(),
+        };
+        for verifier in 0..VERIFIERS {
+            simulation.after(0, Event::Request(verifier));
+        }
+        simulation.after(3_600 * SECOND, Event::Rotate);
+        simulation.after(1_800 * SECOND, Event::Toggle);
+        simulation
+    }
+
+    fn after(&mut self, millis: u64, event: Event) {
+        self.order += 1;
+        self.queue.push(Reverse((self.now + millis, self.order)));
+        self.events.insert(self.order, event);
+    }
+
+    fn run(&mut self) {
+        for _ in 0..EVENTS_PER_SEED {
+            let Reverse((time, order)) = self.queue.pop().unwrap();
+            self.now = time;
+            match self.events.remove(&order).unwrap() {
+                Event::Request(verifier) => self.request(verifier),
+                Event::Answer(verifier, ticket, outcome) => self.answer(verifier, &ticket, outcome),
+                Event::Rotate => self.rotate(),
+                Event::Remove(kid) => {
+                    self.issuer.keys.get_mut(&kid).unwrap().1 = Some(self.now);
+                    self.issuer.version += 1;
+                }
+                Event::Toggle => self.toggle(),
+            }
+            if !self.issuer.up {
+                self.issuer.last_down = self.now;
+            }
+        }
+    }
+
+    fn rotate(&mut self) {
+        let (old, new) = (self.issuer.current, self.issuer.current + 1);
+        self.issuer.keys.insert(new, (self.now, None));
+        self.issuer.current = new;
+        self.issuer.version += 1;
+        // Retired after its tokens have expired, or compromised at once.
+        // Every second seed rotates so fast that answers overtake each other.
+        let scale = if self.seed % 2 == 1 { SECOND / 100 } else { SECOND };
+        let keep = if self.random.chance(50) { 0 } else { 7_200 * scale };
+        self.after(keep, Event::Remove(old));
+        let next = 1_800 * scale + self.random.below(14_400 * scale);
+        self.after(next, Event::Rotate);
+    }
+
+    fn toggle(&mut self) {
+        self.issuer.up = !self.issuer.up;
+        let longest = if self.issuer.up { 10_800 } else { 28_800 };
+        let next = SECOND + self.random.below(longest * SECOND);
+        self.after(next, Event::Toggle);
+    }
+
+    fn request(&mut self, verifier: usize) {
+        let longest = if self.random.chance(80) { SECOND } else { 60 * SECOND };
+        let pause = 1 + self.random.below(longest);
+        self.after(pause, Event::Request(verifier));
+        // A token of the current key, of an older one, or of a kid that an attacker made up.
+        // In every third seed there is no attacker, so that nothing but age refreshes a set.
+        let kid = match self.random.below(10) {
+            0 | 1 if !self.seed.is_multiple_of(3) => format!("hostile-{}", self.random.below(1 << 40)),
+            // A guess of the next key's kid must not keep that key out later.
+            2 if !self.seed.is_multiple_of(3) => (self.issuer.current + 1).to_string(),
+            3 | 4 => self.issuer.current.saturating_sub(1).to_string(),
+            _ => self.issuer.current.to_string(),
+        };
+        let request = KeyRequest { kid: Some(&kid), algorithm: Algorithm::EdDsa };
+        let lookup = self.verifiers[verifier].lookup(request, Timestamp::from_millis(self.now));
+        if !matches!(lookup, Lookup::Wait { .. }) {
+            self.waiting_since[verifier] = None;
+        }
+        let name = match lookup {
+            Lookup::Use(set) => {
+                self.used(verifier, &kid, &set);
+                "use"
+            }
+            Lookup::UseAndRefresh(set, ticket) => {
+                self.used(verifier, &kid, &set);
+                self.fetch(verifier, ticket);
+                "use and refresh"
+            }
+            Lookup::Fetch(ticket) => {
+                self.fetch(verifier, ticket);
+                "fetch"
+            }
+            Lookup::Wait { until } => {
+                let since = *self.waiting_since[verifier].get_or_insert(self.now);
+                assert!(self.now - since < LEASE, "seed {}: starved since {since}", self.seed);
+                assert!(
+                    until.as_millis() > self.now && until.as_millis() <= self.now + LEASE,
+                    "seed {}: lease {until:?}",
+                    self.seed
+                );
+                "wait"
+            }
+            Lookup::UnknownKid(_) => {
+                self.unknown(&kid);
+                "unknown kid"
+            }
+            Lookup::Unavailable { retry_at } => {
+                assert!(retry_at.as_millis() > self.now, "seed {}: retry in the past", self.seed);
+                assert!(retry_at.as_millis() <= self.now + 75 * SECOND, "seed {}: retry too late", self.seed);
+                self.unavailable(verifier);
+                "unavailable"
+            }
+        };
+        *self.seen.entry(name).or_default() += 1;
+    }
+
+    /// A key that was removed is refused within the bound of its set's life.
+    fn used(&mut self, verifier: usize, kid: &str, set: &JwkSet) {
+        let version = set.keys().iter().find_map(|key| key.kid()?.strip_prefix("version-")?.parse().ok()).unwrap();
+        assert!(version >= self.newest[verifier], "seed {}: version {version} after {}", self.seed, self.newest[verifier]);
+        self.newest[verifier] = version;
+        assert!(set.keys().iter().any(|key| key.kid() == Some(kid)), "seed {}: used a set without {kid}", self.seed);
+        let Some((_, Some(removed))) = kid.parse().ok().and_then(|kid: u64| self.issuer.keys.get(&kid)) else { return };
+        let settings = CacheSettings::default();
+        let up_since_removal = self.issuer.up && self.issuer.last_down < *removed;
+        // An answer may have been on its way when the key was removed.
+        let bound = settings.fresh_max * SECOND + LEASE + if up_since_removal { 0 } else { settings.stale_if_error * SECOND };
+        assert!(self.now - removed <= bound, "seed {}: {kid} used {} ms after its removal", self.seed, self.now - removed);
+    }
+
+    /// No token is blamed for an outage, nor for long for being the first of its key.
+    fn unknown(&self, kid: &str) {
+        let Some((published, removed)) = kid.parse().ok().and_then(|kid: u64| self.issuer.keys.get(&kid)) else { return };
+        let CacheSettings { unknown_kid_cooldown, fresh_min, .. } = CacheSettings::default();
+        // The kids here can be guessed, and are: until then a verifier may believe that the key does not exist.
+        let grace = (fresh_min + unknown_kid_cooldown) * SECOND + LEASE;
+        let known = self.now - published > grace && removed.is_none();
+        assert!(!known, "seed {}: {kid} is unknown {} ms after it was published", self.seed, self.now - published);
+    }
+
+    /// Keys are unavailable only to a verifier whose last fetch failed, or was never answered.
+    fn unavailable(&self, verifier: usize) {
+        assert!(self.last_fetch[verifier].is_some(), "seed {}: unavailable without a failure", self.seed);
+    }
+
+    fn fetch(&mut self, verifier: usize, ticket: Ticket) {
+        self.last_fetch[verifier] = Some(ticket.clone());
+        let window = &mut self.fetches[verifier];
+        window.push_back(self.now);
+        while window.front().is_some_and(|first| self.now - first > 60 * SECOND) {
+            window.pop_front();
+        }
+        // In any minute: two forced by kids and one by age, or those of the pauses 1 + 2 + 4 + 8 + 16 + 32 s, or a mix of both
+        // where the endpoint comes back in between.
+        assert!(window.len() <= 10, "seed {}: {} fetches in a minute", self.seed, window.len());
+        let outcome = self.outcome(&ticket);
+        if self.random.chance(2) {
+            // The caller vanished, and its answer with it.
+            return;
+        }
+        let latency = if self.random.chance(5) { self.random.below(20 * SECOND) } else { 1 + self.random.below(300) };
+        self.after(latency, Event::Answer(verifier, ticket, outcome));
+    }
+
+    fn outcome(&mut self, ticket: &Ticket) -> Outcome {
+        if !self.issuer.up {
+            return if self.random.chance(30) { Outcome::Malformed } else { Outcome::Failure };
+        }
+        if self.random.chance(5) {
+            return Outcome::Malformed;
+        }
+        let etag = self.issuer.version.to_string();
+        if ticket.etag() == Some(&etag) {
+            return Outcome::Unchanged;
+        }
+        let entries: Vec<String> = self
+            .issuer
+            .keys
+            .iter()
+            .filter(|(_, (_, removed))| removed.is_none())
+            .map(|(kid, _)| kid.to_string())
+            .chain([format!("version-{etag}")])
+            .map(|kid| {
+                format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}"#)
+            })
+            .collect();
+        Outcome::Set(format!("{{\"keys\":[{}]}}", entries.join(",")), etag)
+    }
+
+    fn answer(&mut self, verifier: usize, ticket: &Ticket, outcome: Outcome) {
+        let now = Timestamp::from_millis(self.now);
+        let cache = &mut self.verifiers[verifier];
+        let max_age = Some(self.random.below(10_000));
+        let answered = match outcome {
+            Outcome::Set(body, etag) => {
+                cache.on_response(ticket, FetchResponse { status: 200, body: &body, max_age, etag: Some(etag) }, now)
+            }
+            Outcome::Unchanged => cache.on_response(ticket, FetchResponse { status: 304, body: "", max_age, etag: None }, now),
+            Outcome::Malformed => {
+                let body = "<html>a friendly page</html>";
+                cache.on_response(ticket, FetchResponse { status: 200, body, max_age, etag: None }, now)
+            }
+            Outcome::Failure => {
+                cache.on_failure(ticket, now);
+                return;
+            }
+        };
+        if answered.is_ok() && self.last_fetch[verifier].as_ref() == Some(ticket) {
+            self.last_fetch[verifier] = None;
+        }
+    }
+}
+
+#[test]
+fn invariants_hold_over_a_million_events() {
+    let seeds = match std::env::var("EDGESEAL_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().unwrap();
+            seed..seed + 1
+        }
+        Err(_) => 0..SEEDS,
+    };
+    let mut seen = HashMap::new();
+    for seed in seeds {
+        let mut simulation = Simulation::new(seed);
+        simulation.run();
+        for (answer, count) in simulation.seen {
+            *seen.entry(answer).or_insert(0) += count;
+        }
+    }
+    // The simulations reached every answer, else they prove nothing.
+    for answer in ["use", "use and refresh", "fetch", "wait", "unknown kid", "unavailable"] {
+        assert!(seen.contains_key(answer), "never {answer}: {seen:?}");
+    }
+}
