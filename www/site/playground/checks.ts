@@ -54,6 +54,26 @@ export function finding(name: string, form: PolicyForm, header: Json, claims: Js
   }
 }
 
+/** Why a key of the set is not used, for the reasons that the core names; another one stands for itself. */
+export const KEY_REASONS: Readonly<Record<string, string>> = {
+  malformed: "a member is missing or has the wrong type",
+  unknown_key_type: "kty is not RSA, EC or OKP",
+  symmetric: "a shared secret cannot be a public key",
+  private: "it has private members",
+  unknown_curve: "crv is not P-256, P-384, P-521 or Ed25519",
+  unknown_algorithm: "alg is not an algorithm that Edgeseal verifies",
+  algorithm_mismatch: "alg is not an algorithm of this kind of key",
+  use: "use is not sig",
+  key_ops: "key_ops does not hold verify, or repeats a value",
+  kid_too_long: "kid is longer than 256 bytes",
+  encoding: "a number is missing, or is not canonical base64url of the right length",
+  invalid_point: "the point is not on the curve",
+  small_order: "the point is of small order",
+  modulus_size: "the modulus must have 2048 to 8192 bits",
+  weak_modulus: "the modulus is even or carries the ROCA fingerprint",
+  exponent: "the exponent must be odd, at least 65537 and at most 33 bits",
+};
+
 type Json = Record<string, unknown>;
 
 function text(value: unknown): string {

@@ -7,7 +7,7 @@ import { byId, listChecks, setText, showContents, showKeys, showOutcome, showPas
 const TYPING_PAUSE_MS = 160;
 const REFRESH_MS = 5000;
 const TIMING_BUDGET_MS = 15;
-const TIMING_RUNS = 200;
+const TIMING_RUNS = { least: 4, most: 200 };
 
 const token = byId<HTMLTextAreaElement>("token");
 const jwks = byId<HTMLTextAreaElement>("jwks");
@@ -184,7 +184,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
     await work();
     runs += 1;
     elapsed = performance.now() - start;
-  } while (elapsed < TIMING_BUDGET_MS && runs < TIMING_RUNS);
+  } while (runs < TIMING_RUNS.least || (elapsed < TIMING_BUDGET_MS && runs < TIMING_RUNS.most));
   return elapsed / runs;
 }
 

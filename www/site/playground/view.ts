@@ -1,4 +1,4 @@
-import { CHECK_TEXTS, finding } from "./checks";
+import { CHECK_TEXTS, KEY_REASONS, finding } from "./checks";
 import { explainDates, showJson, visible } from "./json";
 import type { PolicyForm } from "./policy";
 import { calendar } from "./time";
@@ -60,6 +60,7 @@ export function showOutcome(outcome: Outcome, contents: Contents | undefined, fo
   const message =
     outcome.state === "accepted" ? "Every check passed: header and claims can be trusted." : visible(outcome.message);
 
+  const judged = outcome.state === "accepted" || outcome.state === "rejected";
   let passed = 0;
   let reached = outcome.state === "accepted" || (failed !== "" && CHECK_TEXTS.some(({ name }) => name === failed));
   for (const item of byId("checks").querySelectorAll<HTMLElement>(".check")) {
@@ -71,7 +72,7 @@ export function showOutcome(outcome: Outcome, contents: Contents | undefined, fo
       state === "pass" && contents !== undefined && "header" in contents ? finding(name, form, contents.header, contents.claims, now) : "";
     showCheck(item, name, state, state === "fail" ? message : "", found);
   }
-  setText(byId("checks-summary"), outcome.state === "idle" ? "in this order" : `${passed} of ${CHECK_TEXTS.length} passed`);
+  setText(byId("checks-summary"), !judged ? "in this order" : `${passed} of ${CHECK_TEXTS.length} passed`);
 
   setText(byId("verdict-word"), WORDS[outcome.state]);
   setText(byId("verdict-code"), code);
@@ -135,7 +136,8 @@ export function showKeys(keys: { keys: number; usable: number; skipped: readonly
   list.replaceChildren(
     ...skipped.map(({ index, reason }) => {
       const item = document.createElement("li");
-      item.append(textElement("code", "", `keys[${index}]`), ` not used: ${visible(reason)}`);
+      item.dataset["reason"] = reason;
+      item.append(textElement("code", "", `keys[${index}]`), ` not used: ${KEY_REASONS[reason] ?? visible(reason)}`);
       return item;
     }),
   );
