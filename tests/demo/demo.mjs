@@ -83,14 +83,14 @@ async function demo() {
   const policy = { issuer: ready.issuer, audience: AUDIENCE, algorithms, leeway: 0 };
   /** The three hosts' verdicts on one token: all must be the same. */
   const judge = async (candidate) => {
-    const verdicts = {
-      native: await verifyNatively({ token: candidate, jwksUri: ready.jwks_uri, ca: ready.ca, ...policy }),
-      workerd: await verdictOfWorker(worker, candidate),
-      Chromium: await playground.verdict({ token: candidate, jwks: set, ...policy }),
-    };
-    const [first, ...others] = Object.values(verdicts);
+    const verdicts = await Promise.all([
+      verifyNatively({ token: candidate, jwksUri: ready.jwks_uri, ca: ready.ca, ...policy }),
+      verdictOfWorker(worker, candidate),
+      playground.verdict({ token: candidate, jwks: set, ...policy }),
+    ]);
+    const [first, ...others] = verdicts;
     if (!others.every((other) => other.code === first.code && isDeepStrictEqual(other.claims, first.claims))) {
-      throw new Error(`the hosts disagree: ${Object.entries(verdicts).map(([host, { code }]) => `${host} ${code ?? "accepted"}`).join(", ")}`);
+      throw new Error(`the hosts disagree: ${verdicts.map(({ code }, i) => `${["native", "workerd", "Chromium"][i]} ${code ?? "accepted"}`).join(", ")}`);
     }
     return first;
   };

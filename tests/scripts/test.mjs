@@ -27,7 +27,7 @@ const suites = [
   { name: "npm", what: "npm package", kind: "node", run: ["npm", "--prefix", "edge-wasm/npm", "test"] },
   { name: "www", what: "playground", kind: "node", run: ["npm", "--prefix", "www", "test"] },
   { name: "conformance", what: "conformance: native, node, workerd, chromium", kind: "summary", run: [node, "tests/conformance/run.mjs", "--host", "all", "--out", "target/conformance/verdicts.jsonl"] },
-  { name: "e2e", what: "end to end: HSM, workerd, Chromium, clients", kind: "node", run: [node, "--test", "--test-concurrency=1", "--test-reporter=spec", "tests/e2e/*.test.mjs", "tests/scripts/*.test.mjs"] },
+  { name: "e2e", what: "end to end: HSM, workerd, Chromium, clients", kind: "node", run: [node, "--test", "--test-concurrency=1", "--test-reporter=spec", "tests/e2e/*.test.mjs", "tests/scripts/*.test.mjs", "tests/conformance/*.test.mjs"] },
 ];
 const only = process.env.ONLY?.split(",");
 const chosen = only ? suites.filter(({ name }) => only.includes(name)) : suites;

@@ -14,6 +14,8 @@ export function call(url, { method, headers = {}, body, ca, cert, key, agent, se
   if (text !== undefined && !Array.isArray(headers)) headers = { "content-type": "application/json", ...headers };
   return new Promise((resolve, reject) => {
     const target = new URL(url);
+    // Node adds Host to an object of headers only.
+    if (Array.isArray(headers)) headers = ["host", target.host, ...headers];
     const send = target.protocol === "https:" ? https : http;
     // "localhost" may mean ::1 first; everything here listens on 127.0.0.1.
     const request = send(url, { method: method ?? (text === undefined ? "GET" : "POST"), headers, ca, cert, key, agent: agent ?? false, family: 4, signal: AbortSignal.timeout(seconds * 1000) }, (response) => {

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { call } from "./http.mjs";
 import { node22, path, root, wrangler } from "./paths.mjs";
+import { freePorts } from "./ports.mjs";
 import { start } from "./processes.mjs";
 import { until } from "./wait.mjs";
 
@@ -12,10 +13,11 @@ import { until } from "./wait.mjs";
  */
 export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart }) {
   mkdirSync(directory, { recursive: true });
+  const [inspectorPort] = await freePorts(1);
   const worker = start({
     name: "wrangler dev",
     command: node22,
-    args: [wrangler, "dev", "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0", "--persist-to", join(directory, "wrangler-state"),
+    args: [wrangler, "dev", "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(inspectorPort), "--persist-to", join(directory, "wrangler-state"),
       "--show-interactive-dev-session=false", "--var", `EDGESEAL:${JSON.stringify(settings)}`],
     log: join(directory, "worker.log"),
     cwd: root,
