@@ -17,7 +17,10 @@ export function corpusFiles(root, named) {
   const work = join(root, "target/conformance");
   mkdirSync(work, { recursive: true });
   const files = filesOf(join(root, "tests/vectors"));
-  files.push(made(root, "generate-vectors", ["--large", join(work, "large.jsonl")], join(work, "large.jsonl")));
+  for (const [name, ...args] of [["large", "--large"], ["mutated", "--mutated", "2000", "1"]]) {
+    const file = join(work, `${name}.jsonl`);
+    files.push(made(root, "generate-vectors", [...args, file], file));
+  }
   const shared = process.env.EDGESEAL_VECTORS;
   if (!shared) return { files, notRun: ["EDGESEAL_VECTORS is unset"] };
   const folder = isAbsolute(shared) ? shared : join(root, shared);

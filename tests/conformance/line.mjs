@@ -7,11 +7,12 @@ const LATEST = 253402300799;
 /** Names of the policy on the two sides. A name that is not here goes through as it is, to be refused by the package. */
 const POLICY = { typ: "typ", leeway: "leeway", max_lifetime: "maxLifetime", max_age: "maxAge", audience_claim: "audienceClaim", required_claims: "requiredClaims" };
 
-/** A line that is none. */
-class Malformed extends Error {
-  constructor(id) {
-    super("line_malformed");
+/** A line that never reaches the package. */
+class Unread extends Error {
+  constructor(id, code = "line_malformed") {
+    super(code);
     this.id = id;
+    this.code = code;
   }
 }
 
@@ -27,7 +28,7 @@ export async function judge(edgeseal, bytes) {
   try {
     line = readLine(bytes);
   } catch (error) {
-    if (error instanceof Malformed) return { id: error.id, v: "reject", code: "line_malformed" };
+    if (error instanceof Unread) return { id: error.id, v: "reject", code: error.code };
     throw error;
   }
   const { id } = line;
@@ -66,21 +67,22 @@ export function readLine(bytes) {
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new Malformed(null);
+    throw new Unread(null);
   }
   const members = rawMembers(text);
   const value = (name) => (members.has(name) ? JSON.parse(members.get(name)) : undefined);
   const id = value("id");
-  if (!isText(id)) throw new Malformed(null);
+  if (!isText(id)) throw new Unread(null);
   const need = (holds) => {
-    if (!holds) throw new Malformed(id);
+    if (!holds) throw new Unread(id);
   };
   if (members.has("token")) {
     const token = value("token");
     const now = value("now");
     need(isText(token) && members.has("jwks"));
     need(typeof now === "number" && now >= 0 && now <= LATEST);
-    return { id, token, options: { ...settings(value("alg_allow"), value("policy")), jwks: members.get("jwks"), clock: () => now } };
+    const policy = members.has("policy") ? policyOf(id, members.get("policy")) : {};
+    return { id, token, options: { ...settings(value("alg_allow"), policy), jwks: members.get("jwks"), clock: () => now } };
   }
   const algorithm = value("alg");
   const message = octets(value("msg_hex"));
@@ -89,14 +91,29 @@ export function readLine(bytes) {
   return { id, signature: { algorithm, jwk: members.get("jwk"), message, signature } };
 }
 
+/** A policy is read as strictly as a configuration file: an object, no member twice. */
+function policyOf(id, text) {
+  let members;
+  try {
+    members = rawMembers(text);
+  } catch {
+    throw new Unread(id, "policy_invalid");
+  }
+  // Not an ordinary object, so that `__proto__` is a name like any other.
+  const policy = Object.create(null);
+  for (const [name, raw] of members) {
+    // A whole number is written as one: parsed, 60.0 could not be told from 60.
+    if (/^-?[0-9]/.test(raw) && !/^-?[0-9]+$/.test(raw)) throw new Unread(id, "policy_invalid");
+    policy[name] = JSON.parse(raw);
+  }
+  return policy;
+}
+
 /** The policy as options of `createVerifier`. */
 function settings(algorithms, policy) {
+  const { iss = null, aud = null, require_exp = true, allow_rsa_exponent_3 = null, ...others } = policy;
   const dangerous = {};
   const options = { algorithms, dangerous };
-  if (policy === undefined) policy = {};
-  // Not an object: whatever the package says of an option that does not exist.
-  if (typeof policy !== "object" || policy === null || Array.isArray(policy)) policy = { policy: true };
-  const { iss = null, aud = null, require_exp = true, allow_rsa_exponent_3 = null, ...others } = policy;
   if (iss === null) dangerous.skipIssuer = true;
   else options.issuer = iss;
   if (aud === null) dangerous.skipAudience = true;
@@ -104,21 +121,22 @@ function settings(algorithms, policy) {
   if (require_exp !== null && require_exp !== true) dangerous.allowMissingExp = require_exp === false ? true : require_exp;
   if (allow_rsa_exponent_3 !== null) dangerous.allowRsaExponent3 = allow_rsa_exponent_3;
   for (const [name, value] of Object.entries(others)) {
-    if (value !== null) options[Object.hasOwn(POLICY, name) ? POLICY[name] : name] = value;
+    const option = Object.hasOwn(POLICY, name) ? POLICY[name] : name;
+    if (value !== null) Object.defineProperty(options, option, { value, enumerable: true });
   }
   return options;
 }
 
-/** The members of the line, each as the text that stands there. */
+/** The members of an object, each as the text that stands there; throws for what is no object, or has a member twice. */
 function rawMembers(text) {
   let parsed;
   try {
     // V8 does not recurse here, so that no depth of nesting overflows a stack.
     parsed = JSON.parse(text);
   } catch {
-    throw new Malformed(null);
+    throw new Unread(null);
   }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Malformed(null);
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Unread(null);
   const members = new Map();
   let twice = false;
   // The text is JSON, so it is enough to know where strings and brackets end.
@@ -135,7 +153,7 @@ function rawMembers(text) {
     at = skipSpace(text, end);
     if (text[at] === ",") at += 1;
   }
-  if (twice) throw new Malformed(null);
+  if (twice) throw new Unread(null);
   return members;
 }
 

@@ -2,12 +2,13 @@
 //!
 //! - `generate-vectors DIR`: the files of `tests/vectors/` (DIR defaults to that folder)
 //! - `generate-vectors --large FILE`: the lines that are too large to be kept
+//! - `generate-vectors --mutated COUNT SEED FILE`: lines changed at random, which the hosts must judge alike
 //! - `generate-vectors --primes`: the primes of the RSA keys, to standard output
 
 use std::{env, fs, io, path::Path, process::ExitCode};
 
 use edgeseal_tests::{
-    corpus::to_jsonl,
+    corpus::{Line, to_jsonl},
     keys::{PRIME_NAMES, find_prime},
     vectors,
 };
@@ -23,10 +24,14 @@ fn main() -> ExitCode {
             Ok(())
         }
         ["--large", file] => write(Path::new(file), vectors::LARGE),
+        ["--mutated", count, seed, file] => match count.parse() {
+            Ok(count) => write_lines(Path::new(file), &vectors::mutated::lines(count, seed)),
+            Err(error) => Err(io::Error::other(format!("COUNT {count}: {error}"))),
+        },
         [] => all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors"))),
         [directory] if !directory.starts_with('-') => all(Path::new(directory)),
         _ => {
-            eprintln!("usage: generate-vectors [DIR] | --large FILE | --primes");
+            eprintln!("usage: generate-vectors [DIR] | --large FILE | --mutated COUNT SEED FILE | --primes");
             return ExitCode::from(2);
         }
     };
@@ -48,7 +53,10 @@ fn all(directory: &Path) -> io::Result<()> {
 }
 
 fn write(path: &Path, file: vectors::File) -> io::Result<()> {
-    let lines = vectors::lines_of(file);
+    write_lines(path, &vectors::lines_of(file))
+}
+
+fn write_lines(path: &Path, lines: &[Line]) -> io::Result<()> {
     eprintln!("{}: {} vectors", path.display(), lines.len());
-    fs::write(path, to_jsonl(&lines))
+    fs::write(path, to_jsonl(lines))
 }

@@ -11,6 +11,7 @@ mod json;
 mod keys;
 mod large;
 mod lines;
+pub mod mutated;
 mod policy;
 mod selection;
 mod signatures;
