@@ -45,12 +45,20 @@ pub(crate) async fn request(
     }
 }
 
-async fn exchange(method: Method, uri: &Uri, json: Option<String>, tls: Option<Arc<ClientConfig>>, most: usize) -> Result<Answer, String> {
+async fn exchange(
+    method: Method,
+    uri: &Uri,
+    json: Option<String>,
+    tls: Option<Arc<ClientConfig>>,
+    most: usize,
+) -> Result<Answer, String> {
     let host = uri.host().ok_or("the URL names no host")?;
     let secure = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let plain_host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((plain_host, port)).await.map_err(|error| format!("{error}; is it running, and is the address right?"))?;
+    let stream = TcpStream::connect((plain_host, port))
+        .await
+        .map_err(|error| format!("{error}; is it running, and is the address right?"))?;
     match (secure, tls) {
         (true, Some(tls)) => {
             let name = ServerName::try_from(plain_host.to_owned()).map_err(|error| error.to_string())?;
@@ -66,11 +74,13 @@ async fn send<S>(stream: S, method: Method, uri: &Uri, json: Option<String>, mos
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map_or("", |authority| authority.as_str());
-    let mut builder = Request::builder().method(method).uri(path).header(header::HOST, authority).header(header::ACCEPT, "application/json");
+    let mut builder =
+        Request::builder().method(method).uri(path).header(header::HOST, authority).header(header::ACCEPT, "application/json");
     if json.is_some() {
         builder = builder.header(header::CONTENT_TYPE, "application/json");
     }

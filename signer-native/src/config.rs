@@ -32,6 +32,9 @@ pub const MAX_LEASE: u64 = 10;
 /// Seconds: the longest window in which verifiers may go on with an old JWK Set.
 pub const MAX_STALE_WINDOW: u64 = 86_400;
 
+/// The header's `typ` unless the profile says another (RFC 7519 section 5.1).
+const DEFAULT_TYP: &str = "JWT";
+
 /// Settings that the environment may set: variable, path in the file, kind.
 const ENVIRONMENT: [(&str, &str, Kind); 16] = [
     ("EDGESEAL_ISSUER", "issuer", Kind::Text),
@@ -285,14 +288,20 @@ impl Settings {
             }
         };
         let origin = text.as_ref().map_or_else(
-            || format!("no configuration ({DEFAULT_PATH} is not there; name one with --config or EDGESEAL_CONFIG)"),
+            || format!("any configuration: {DEFAULT_PATH} does not exist (name another file with --config or EDGESEAL_CONFIG)"),
             |_| path.display().to_string(),
         );
         let base = absolute(&path).parent().map(Path::to_owned).unwrap_or_default();
         Self::parse(&text.unwrap_or_default(), base, origin, flags, |name| env::var(name).ok())
     }
 
-    fn parse(text: &str, base: PathBuf, origin: String, flags: &[Override], variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+    fn parse(
+        text: &str,
+        base: PathBuf,
+        origin: String,
+        flags: &[Override],
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Failure> {
         // Once as it stands, for messages with line numbers; then with what lies over it.
         toml::from_str::<Raw>(text).map_err(|error| malformed(&origin, text, &error))?;
         let mut table: Table = toml::from_str(text).map_err(|error| malformed(&origin, text, &error))?;
@@ -310,9 +319,9 @@ impl Settings {
         for Override { setting, value } in flags {
             lay_over(&mut table, setting, value.clone());
         }
-        let raw = table
-            .try_into()
-            .map_err(|error| Failure::configuration(format!("{origin}, environment and flags together: {}", one_line(error.message()))))?;
+        let raw = table.try_into().map_err(|error| {
+            Failure::configuration(format!("{origin}, environment and flags together: {}", one_line(error.message())))
+        })?;
         Ok(Self { raw, base, origin })
     }
 
@@ -335,8 +344,11 @@ impl Settings {
         let issuer = self.required("issuer", issuer.clone(), "the https URL of this signer, as tokens say it in iss")?;
         check_issuer(&issuer)?;
         let profiles = self.profiles()?;
-        let client_ca =
-            self.file("listen.agents.client_ca", listen.agents.client_ca.as_ref(), "the PEM file of the authority of your agents' certificates")?;
+        let client_ca = self.file(
+            "listen.agents.client_ca",
+            listen.agents.client_ca.as_ref(),
+            "the PEM file of the authority of your agents' certificates",
+        )?;
         Ok(SignerConfig {
             issuer,
             hsm: self.hsm()?,
@@ -384,7 +396,11 @@ impl Settings {
     /// # Errors
     /// When it is not given.
     pub fn store(&self) -> Result<PathBuf, Failure> {
-        self.file("store.path", self.raw.store.path.as_ref(), "the file of the registry of keys, such as /var/lib/edgeseal/edgeseal.db")
+        self.file(
+            "store.path",
+            self.raw.store.path.as_ref(),
+            "the file of the registry of keys, such as /var/lib/edgeseal/edgeseal.db",
+        )
     }
 
     /// The rules of the key life cycle.
@@ -421,10 +437,16 @@ impl Settings {
         let agent = |(name, raw): (&String, &RawAgent)| {
             check_name("agents", name)?;
             if let Some(unknown) = raw.profiles.iter().find(|profile| !profiles.contains_key(*profile)) {
-                return Err(Failure::configuration(format!("agents.{name}.profiles names {unknown:?}, and there is no profiles.{unknown}")));
+                return Err(Failure::configuration(format!(
+                    "agents.{name}.profiles names {unknown:?}, and there is no profiles.{unknown}"
+                )));
             }
-            let agent =
-                Agent { name: name.clone(), profiles: raw.profiles.clone(), audiences: raw.audiences.clone(), max_lifetime: raw.max_lifetime };
+            let agent = Agent {
+                name: name.clone(),
+                profiles: raw.profiles.clone(),
+                audiences: raw.audiences.clone(),
+                max_lifetime: raw.max_lifetime,
+            };
             Ok((name.clone(), agent))
         };
         self.raw.agents.iter().map(agent).collect()
@@ -439,7 +461,11 @@ impl Settings {
         Ok(ClientConfig {
             url: self.required("client.url", url.clone(), "the agents' listener of your signer (or --url)")?,
             ca: ca.as_ref().map(|path| self.base.join(path)),
-            certificate: self.file("client.certificate", certificate.as_ref(), "the PEM file of the agent's certificate (or --cert)")?,
+            certificate: self.file(
+                "client.certificate",
+                certificate.as_ref(),
+                "the PEM file of the agent's certificate (or --cert)",
+            )?,
             key: self.file("client.key", key.as_ref(), "the PEM file of its private key (or --key)")?,
         })
     }
@@ -449,12 +475,18 @@ impl Settings {
         let default = if which == "public" { "127.0.0.1:8443" } else { "127.0.0.1:8444" };
         let address = raw.address.as_deref().unwrap_or(default);
         let address = address.parse().map_err(|_| {
-            Failure::configuration(format!("{setting}.address is {address:?}; it takes an IP address and a port, such as {default}"))
+            Failure::configuration(format!(
+                "{setting}.address is {address:?}; it takes an IP address and a port, such as {default}"
+            ))
         })?;
         Ok(ListenConfig {
             setting,
             address,
-            certificate: self.file(&format!("{setting}.certificate"), raw.certificate.as_ref(), "the PEM file of its TLS certificate chain")?,
+            certificate: self.file(
+                &format!("{setting}.certificate"),
+                raw.certificate.as_ref(),
+                "the PEM file of its TLS certificate chain",
+            )?,
             key: self.file(&format!("{setting}.key"), raw.key.as_ref(), "the PEM file of its TLS private key")?,
         })
     }
@@ -472,7 +504,10 @@ impl Settings {
             let path = PathBuf::from(folder).join(PIN_CREDENTIAL);
             return read_pin(&path, format!("the systemd credential {PIN_CREDENTIAL}"));
         }
-        Err(self.missing("hsm.pin_file", &format!("a file with mode 0600 that holds the PIN, or {PIN_VARIABLE}, or the systemd credential {PIN_CREDENTIAL}")))
+        Err(self.missing(
+            "hsm.pin_file",
+            &format!("a file with mode 0600 that holds the PIN, or {PIN_VARIABLE}, or the systemd credential {PIN_CREDENTIAL}"),
+        ))
     }
 
     fn required<T>(&self, setting: &str, value: Option<T>, what: &str) -> Result<T, Failure> {
@@ -497,7 +532,10 @@ fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
     }
     let max_lifetime = raw.max_lifetime.unwrap_or(Lifetime(3_600));
     if !(Lifetime(1)..=MAX_LIFETIME).contains(&max_lifetime) {
-        return Err(Failure::configuration(format!("{} is {max_lifetime}; it takes 1s to {MAX_LIFETIME}", setting("max_lifetime"))));
+        return Err(Failure::configuration(format!(
+            "{} is {max_lifetime}; it takes 1s to {MAX_LIFETIME}",
+            setting("max_lifetime")
+        )));
     }
     let default_lifetime = raw.default_lifetime.unwrap_or(Lifetime(600).min(max_lifetime));
     if !(Lifetime(1)..=max_lifetime).contains(&default_lifetime) {
@@ -516,7 +554,7 @@ fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
         default_lifetime,
         max_lifetime,
         audiences: raw.audiences.clone(),
-        typ: raw.typ.clone(),
+        typ: Some(raw.typ.clone().unwrap_or_else(|| DEFAULT_TYP.to_owned())),
     })
 }
 
@@ -530,7 +568,9 @@ fn check_name(section: &str, name: &str) -> Result<(), Failure> {
 }
 
 fn check_issuer(issuer: &str) -> Result<(), Failure> {
-    let refused = |why: &str| Failure::configuration(format!("issuer is {issuer:?}, and {why}; it takes a URL such as \"https://signer.example.com\""));
+    let refused = |why: &str| {
+        Failure::configuration(format!("issuer is {issuer:?}, and {why}; it takes a URL such as \"https://signer.example.com\""))
+    };
     let rest = issuer.strip_prefix("https://").ok_or_else(|| refused("does not begin with https://"))?;
     if rest.is_empty() || rest.starts_with('/') || rest.starts_with(':') {
         return Err(refused("names no host"));
@@ -546,10 +586,15 @@ fn check_issuer(issuer: &str) -> Result<(), Failure> {
 
 fn read_pin(path: &Path, origin: String) -> Result<Pin, Failure> {
     use std::os::unix::fs::PermissionsExt as _;
-    let failed = |error: std::io::Error| Failure::configuration(format!("{origin} cannot be read ({error}); it takes a file that holds the PIN"));
+    let failed = |error: std::io::Error| {
+        Failure::configuration(format!("{origin} cannot be read ({error}); it takes a file that holds the PIN"))
+    };
     let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o007 != 0 {
-        return Err(Failure::configuration(format!("{origin} is open to everybody on this machine; chmod 600 {}", path.display())));
+        return Err(Failure::configuration(format!(
+            "{origin} is open to everybody on this machine; chmod 600 {}",
+            path.display()
+        )));
     }
     let mut content = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
     let kept = content.trim_end_matches(['\r', '\n']).len();
@@ -565,22 +610,19 @@ fn pin_of(pin: Zeroizing<String>, origin: String) -> Result<Pin, Failure> {
 }
 
 fn lay_over(table: &mut Table, setting: &str, value: Value) {
-    match setting.split_once('.') {
-        Some((section, rest)) => {
-            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(inner) = entry {
-                lay_over(inner, rest, value);
-            }
+    if let Some((section, rest)) = setting.split_once('.') {
+        let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(inner) = entry {
+            lay_over(inner, rest, value);
         }
-        None => {
-            // Two ways to name one token: the one that lies over replaces the other.
-            match setting {
-                "slot" => table.remove("token"),
-                "token" => table.remove("slot"),
-                _ => None,
-            };
-            table.insert(setting.to_owned(), value);
-        }
+    } else {
+        // Two ways to name one token: the one that lies over replaces the other.
+        match setting {
+            "slot" => table.remove("token"),
+            "token" => table.remove("slot"),
+            _ => None,
+        };
+        table.insert(setting.to_owned(), value);
     }
 }
 
@@ -600,6 +642,8 @@ fn absolute(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const WHOLE: &str = r#"
@@ -628,7 +672,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pin = folder.path().join("pin");
         std::fs::write(&pin, "1234\n").unwrap();
-        use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o600)).unwrap();
         let mut environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
         let pin = pin.display().to_string();
@@ -693,7 +736,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pin = folder.path().join("pin");
         std::fs::write(&pin, "1234").unwrap();
-        use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o644)).unwrap();
         let message = load(WHOLE, &[("EDGESEAL_HSM_PIN_FILE", pin.to_str().unwrap())], &[]).unwrap_err();
         assert!(message.contains("chmod 600"), "{message}");

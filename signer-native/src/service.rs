@@ -145,12 +145,11 @@ async fn refresh(service: Shared) {
                 failing = false;
                 tracing::info!("the registry can be read again");
             }
-            Ok(_) => {}
             Err(error) if !failing => {
                 failing = true;
                 tracing::error!(%error, "the registry cannot be read; signing ends with the lease");
             }
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -94,7 +94,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         _ => LogLevel::Warn,
     };
     log(LogConfig { level, ..LogConfig::default() });
-    let dir = std::path::absolute(&arguments.dir).map_err(|error| Failure::new(FailureKind::System, format!("--dir {}: {error}", arguments.dir.display())))?;
+    let dir = std::path::absolute(&arguments.dir)
+        .map_err(|error| Failure::new(FailureKind::System, format!("--dir {}: {error}", arguments.dir.display())))?;
     let layout = Layout { dir };
     let module = softhsm::find(arguments.module.as_deref())?;
     with_environment(&[("SOFTHSM2_CONF", &layout.shown("softhsm2.conf"))])?;
@@ -148,7 +149,10 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
         "token_label": TOKEN,
         "pin_file": layout.path("pin"),
     });
-    output::line(format_args!("\n  Try it:  edgeseal token issue --dir {} --audience https://api.example.com --claim sub=alice", arguments.dir.display()));
+    output::line(format_args!(
+        "\n  Try it:  edgeseal token issue --dir {} --audience https://api.example.com --claim sub=alice",
+        arguments.dir.display()
+    ));
     let serving = tokio::spawn(signer.serve(stop));
     if let Some(path) = &arguments.ready_file {
         write_private(path, &format!("{ready}\n"))?;
@@ -163,7 +167,10 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
 /// The token, made if it is not there, and a session on it.
 async fn token(layout: &Layout, module: &Path, began: Instant) -> Result<Arc<dyn KeyStore>, Failure> {
     make_folder(&layout.path("tokens"))?;
-    let conf = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n", layout.shown("tokens"));
+    let conf = format!(
+        "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n",
+        layout.shown("tokens")
+    );
     write_private(&layout.path("softhsm2.conf"), &conf)?;
     let settings = softhsm::provision(layout, module, TOKEN).await?;
     let hsm = open_hsm(settings).await?;
@@ -185,7 +192,8 @@ fn profiles(arguments: &Arguments, hsm: &dyn KeyStore) -> Result<Vec<(String, Al
         arguments.algorithms.clone()
     };
     let first = if wanted.contains(&Algorithm::Es256) { Some(Algorithm::Es256) } else { wanted.first().copied() };
-    let name = |algorithm: Algorithm| if Some(algorithm) == first { "default".to_owned() } else { algorithm.name().to_lowercase() };
+    let name =
+        |algorithm: Algorithm| if Some(algorithm) == first { "default".to_owned() } else { algorithm.name().to_lowercase() };
     let mut profiles: Vec<(String, Algorithm)> = wanted.into_iter().map(|algorithm| (name(algorithm), algorithm)).collect();
     profiles.dedup();
     Ok(profiles)
@@ -202,13 +210,15 @@ async fn keys(signer: &Signer, profiles: &[(String, Algorithm)]) -> Result<Vec<s
         let kid = match snapshot.active.get(profile) {
             Some(key) if key.algorithm == *algorithm => key.kid.clone(),
             _ => {
-                let standby = snapshot.keys.iter().find(|key| key.profile == *profile && key.state == State::Published && key.algorithm == *algorithm);
-                let key = match standby {
-                    Some(key) => key.clone(),
-                    None => {
-                        made = true;
-                        registry.generate(profile, *algorithm, RSA_BITS, MAX_LIFETIME).await?
-                    }
+                let standby = snapshot
+                    .keys
+                    .iter()
+                    .find(|key| key.profile == *profile && key.state == State::Published && key.algorithm == *algorithm);
+                let key = if let Some(key) = standby {
+                    key.clone()
+                } else {
+                    made = true;
+                    registry.generate(profile, *algorithm, RSA_BITS, MAX_LIFETIME).await?
                 };
                 let kid = key.kid().unwrap_or_default().to_owned();
                 registry.ledger().activate(&kid).await?;
@@ -216,7 +226,11 @@ async fn keys(signer: &Signer, profiles: &[(String, Algorithm)]) -> Result<Vec<s
                 kid
             }
         };
-        let detail = format!("{algorithm:<6} {}  {}, not extractable", output::short(&kid), if made { "generated inside" } else { "in the token" });
+        let detail = format!(
+            "{algorithm:<6} {}  {}, not extractable",
+            output::short(&kid),
+            if made { "generated inside" } else { "in the token" }
+        );
         step("Key", &detail, made.then_some(began));
         told.push(json!({ "name": profile, "algorithm": algorithm, "kid": kid }));
     }
@@ -239,7 +253,9 @@ fn configuration(
 ) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let path = |path: &Path| quoted(&path.display().to_string());
-    let mut text = String::from("# Written by `edgeseal dev` at every start: changes here do not last. A real one: signer-native/README.md\n");
+    let mut text = String::from(
+        "# Written by `edgeseal dev` at every start: changes here do not last. A real one: signer-native/README.md\n",
+    );
     let names: Vec<String> = profiles.iter().map(|(name, _)| quoted(name)).collect();
     // Writing to a String cannot fail.
     let _ = write!(
@@ -309,7 +325,9 @@ profiles = [{names}]
 /// Two of us on one folder would fight over its token and its files.
 fn lock(layout: &Layout) -> Result<fs::File, Failure> {
     let path = layout.path("lock");
-    let failed = |error: &dyn std::fmt::Display| Failure::new(FailureKind::System, format!("--dir: {} cannot be locked: {error}", path.display()));
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(FailureKind::System, format!("--dir: {} cannot be locked: {error}", path.display()))
+    };
     let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(|error| failed(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -328,7 +346,8 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
 
 /// Whole or not at all, and only for its owner.
 fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()));
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);

@@ -47,8 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let findings = block_on(async { Ok(examine(&settings).await) })?;
     let fine = findings.iter().all(|finding| finding.fine);
     if arguments.json {
-        let checks: Vec<Value> =
-            findings.iter().map(|Finding { what, fine, detail }| json!({ "check": what, "ok": fine, "detail": detail })).collect();
+        let checks: Vec<Value> = findings
+            .iter()
+            .map(|Finding { what, fine, detail }| json!({ "check": what, "ok": fine, "detail": detail }))
+            .collect();
         output::json(&json!({ "ok": fine, "checks": checks }));
     } else {
         for Finding { what, fine, detail } in &findings {
@@ -79,7 +81,13 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
             let about = hsm.description();
             note("module", Ok(format!("{}   {}, {} tokens", about.module, about.library, about.slots)));
             let limit = about.max_sessions.map_or_else(|| "∞".to_owned(), |limit| limit.to_string());
-            note("token", Ok(format!("{:?} slot {}, login ok, {} signing threads (module allows {limit} sessions)", about.token, about.slot, about.threads)));
+            note(
+                "token",
+                Ok(format!(
+                    "{:?} slot {}, login ok, {} signing threads (module allows {limit} sessions)",
+                    about.token, about.slot, about.threads
+                )),
+            );
             note("mechanisms", mechanisms(hsm.as_ref()));
         }
         Err(failure) => note("module", Err(failure.to_string())),
@@ -87,7 +95,9 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
 
     let store = match settings.store() {
         Ok(path) if path.exists() => SqliteStore::open(&path).await.map(|store| (store, path)).map_err(Failure::from),
-        Ok(path) => Err(Failure::configuration(format!("store.path {} does not exist yet; edgeseal serve makes it", path.display()))),
+        Ok(path) => {
+            Err(Failure::configuration(format!("store.path {} does not exist yet; edgeseal serve makes it", path.display())))
+        }
         Err(failure) => Err(failure),
     };
     match (store, settings.timing()) {
@@ -135,8 +145,11 @@ fn mechanisms(hsm: &dyn KeyStore) -> Result<String, String> {
                 KeyKind::Rsa(_) => vec![2_048, 3_072, 4_096],
                 _ => vec![0],
             };
-            let has: Vec<String> =
-                sizes.iter().filter(|bits| hsm.supports(algorithm, KeyKind::of(algorithm, **bits))).map(ToString::to_string).collect();
+            let has: Vec<String> = sizes
+                .iter()
+                .filter(|bits| hsm.supports(algorithm, KeyKind::of(algorithm, **bits)))
+                .map(ToString::to_string)
+                .collect();
             some |= !has.is_empty();
             match (has.len(), sizes.len()) {
                 (0, _) => format!("{algorithm} ✗"),
@@ -206,7 +219,10 @@ async fn measure(registry: &Arc<Registry>, key: &Arc<ActiveKey>, at_once: usize)
 
 fn certificate(setting: &str, path: &Path) -> Result<String, String> {
     let chain = tls::certificates(setting, path).map_err(|failure| failure.to_string())?;
-    let end = chain.first().and_then(tls::not_after).ok_or_else(|| format!("{setting} {} cannot be read as X.509; put another there", path.display()))?;
+    let end = chain
+        .first()
+        .and_then(tls::not_after)
+        .ok_or_else(|| format!("{setting} {} cannot be read as X.509; put another there", path.display()))?;
     let shown = Moment(edgeseal_core::Timestamp::from_secs(end));
     let moment = now().as_secs();
     if end <= moment {

@@ -31,7 +31,8 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let set = JwkSet::from_json(&text).map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
     let skipped: Vec<(usize, String)> = set.skipped().iter().map(|key| (key.index, key.reason.as_str().to_owned())).collect();
     if *json {
-        let skipped: Vec<serde_json::Value> = skipped.iter().map(|(index, reason)| json!({ "index": index, "reason": reason })).collect();
+        let skipped: Vec<serde_json::Value> =
+            skipped.iter().map(|(index, reason)| json!({ "index": index, "reason": reason })).collect();
         output::json(&json!({ "keys": set.total(), "usable": set.keys().len(), "skipped": skipped }));
         return Ok(ExitCode::SUCCESS);
     }

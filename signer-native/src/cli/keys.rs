@@ -77,7 +77,10 @@ fn generate(arguments: &Generate) -> Result<(), Failure> {
     let (timing, profiles, hsm, path) = (settings.timing()?, settings.profiles()?, settings.hsm()?, settings.store()?);
     let profile = profiles.get(&arguments.profile).ok_or_else(|| {
         let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
-        Failure::new(FailureKind::Usage, format!("--profile {:?} is not configured; the profiles are {}", arguments.profile, known.join(", ")))
+        Failure::new(
+            FailureKind::Usage,
+            format!("--profile {:?} is not configured; the profiles are {}", arguments.profile, known.join(", ")),
+        )
     })?;
     let key = block_on(async {
         let hsm = open_hsm(hsm).await?;
@@ -125,6 +128,7 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Clone, Copy)]
 enum Do {
     Activate,
     Retire,
@@ -148,7 +152,11 @@ fn step(arguments: &Step, what: Do) -> Result<(), Failure> {
         output::json(&describe(&key, &timing));
     } else {
         let lease = timing.lease;
-        output::line(format_args!("{} is {}; a running signer follows within {lease} s", key.kid().unwrap_or_default(), key.state));
+        output::line(format_args!(
+            "{} is {}; a running signer follows within {lease} s",
+            key.kid().unwrap_or_default(),
+            key.state
+        ));
     }
     Ok(())
 }

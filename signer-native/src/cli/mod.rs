@@ -61,7 +61,7 @@ enum Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Configuration")]
 struct ConfigArguments {
-    /// The configuration file [default: $EDGESEAL_CONFIG, else /etc/edgeseal/edgeseal.toml]
+    /// The configuration file [default: `EDGESEAL_CONFIG`, else /etc/edgeseal/edgeseal.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The folder of an `edgeseal dev`: takes the configuration that it wrote there
@@ -96,7 +96,8 @@ impl ConfigArguments {
     fn settings(&self, more: Vec<Override>) -> Result<Settings, Failure> {
         let Self { config, dir, module, token_label, slot, pin_file, store } = self;
         let mut flags: Vec<Override> = Vec::new();
-        let mut path = |setting, value: &Option<PathBuf>| flags.extend(value.as_deref().map(|value| Override::path(setting, value)));
+        let mut path =
+            |setting, value: &Option<PathBuf>| flags.extend(value.as_deref().map(|value| Override::path(setting, value)));
         path("hsm.module", module);
         path("hsm.pin_file", pin_file);
         path("store.path", store);
@@ -154,7 +155,9 @@ fn with_environment(variables: &[(&str, &str)]) -> Result<(), Failure> {
     if variables.iter().all(present) {
         return Ok(());
     }
-    let failed = |error: &dyn std::fmt::Display| Failure::new(FailureKind::System, format!("hsm.environment: this program cannot start itself again: {error}"));
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(FailureKind::System, format!("hsm.environment: this program cannot start itself again: {error}"))
+    };
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let error = Process::new(program).args(arguments).envs(variables.iter().copied()).exec();
@@ -172,7 +175,9 @@ fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
     if path == Path::new("-") {
         let mut content = Vec::new();
         let read = std::io::stdin().lock().read_to_end(&mut content);
-        return read.map(|_| content).map_err(|error| Failure::new(FailureKind::System, format!("standard input cannot be read: {error}")));
+        return read
+            .map(|_| content)
+            .map_err(|error| Failure::new(FailureKind::System, format!("standard input cannot be read: {error}")));
     }
     std::fs::read(path).map_err(|error| Failure::new(FailureKind::Usage, format!("{} cannot be read: {error}", path.display())))
 }

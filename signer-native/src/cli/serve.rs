@@ -42,7 +42,9 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
     let signer = Signer::prepare(config, hsm, doors).await?;
     let snapshot = signer.registry().snapshot();
     for profile in profiles.iter().filter(|profile| !snapshot.active.contains_key(*profile)) {
-        tracing::warn!("profile {profile} has no active key: edgeseal keys generate --profile {profile}, then edgeseal keys activate");
+        tracing::warn!(
+            "profile {profile} has no active key: edgeseal keys generate --profile {profile}, then edgeseal keys activate"
+        );
     }
     tracing::info!(issuer, %public, %agents, "serving");
     signer.serve(stop).await;

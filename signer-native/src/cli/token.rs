@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Ask a signer for a token, with an agent's certificate over mutual TLS
-    Issue(Issue),
+    Issue(Box<Issue>),
     /// Show what a token says. Nothing in it is verified
     Inspect(Inspect),
 }
@@ -96,7 +96,10 @@ fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let Some((code, detail)) = member("code").zip(member("detail")) else {
-        return Err(Failure::new(FailureKind::Remote, format!("{url} answered {} and no problem document; is it a signer?", answer.status)));
+        return Err(Failure::new(
+            FailureKind::Remote,
+            format!("{url} answered {} and no problem document; is it a signer?", answer.status),
+        ));
     };
     let kind = if answer.status.is_server_error() { FailureKind::Remote } else { FailureKind::Refused };
     Err(Failure::new(kind, format!("{code}: {detail}")))
@@ -123,7 +126,8 @@ fn request_of(arguments: &Issue) -> Result<Value, Failure> {
         None => Map::new(),
     };
     for claim in &arguments.claims {
-        let (name, value) = claim.split_once('=').ok_or_else(|| usage(format!("--claim {claim:?} has no =; write NAME=VALUE")))?;
+        let (name, value) =
+            claim.split_once('=').ok_or_else(|| usage(format!("--claim {claim:?} has no =; write NAME=VALUE")))?;
         if claims.insert(name.to_owned(), value.into()).is_some() {
             return Err(usage(format!("claim {name} is given twice")));
         }

@@ -93,15 +93,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let token = token_text(arguments.token.as_deref().unwrap_or("-"))?;
     let policy = settings(arguments).policy().map_err(|error| usage(&error))?;
-    let keys = match keys(arguments) {
+    let keys = match keys(arguments, &token) {
         Ok(keys) => keys,
         Err(NoKeys::Verdict(error)) => return Ok(reject(arguments, &error)),
         Err(NoKeys::Failure(failure)) => return Err(failure),
     };
     let moment = arguments.now.map_or_else(now, Timestamp::from_secs);
-    let verifier = Verifier::new(policy);
+    let judge = Verifier::new(policy);
     let began = Instant::now();
-    let outcome = verifier.verify(&token, &keys, moment);
+    let outcome = judge.verify(&token, &keys, moment);
     let elapsed = began.elapsed();
     let verified = match outcome {
         Ok(verified) => verified,
@@ -171,7 +171,7 @@ impl From<Failure> for NoKeys {
 }
 
 /// From a file, from a URL, or from where the issuer's discovery document says.
-fn keys(arguments: &Arguments) -> Result<JwkSet, NoKeys> {
+fn keys(arguments: &Arguments, token: &str) -> Result<JwkSet, NoKeys> {
     let text = match (&arguments.jwks, &arguments.issuer) {
         (Some(place), _) if !place.starts_with("https://") && !place.starts_with("http://") => {
             String::from_utf8(read_input(Path::new(place))?)
@@ -180,14 +180,16 @@ fn keys(arguments: &Arguments) -> Result<JwkSet, NoKeys> {
         (Some(url), _) => fetch(url, "--jwks", MAX_JWKS_LEN, arguments.ca.as_deref())?,
         (None, Some(issuer)) => {
             // Nothing is fetched for a token that is none.
-            UnverifiedToken::parse(&token_text(arguments.token.as_deref().unwrap_or_default())?)?;
+            UnverifiedToken::parse(token)?;
             let url = Discovery::url(issuer);
             let document = fetch(&url, "--issuer", MAX_DISCOVERY_LEN, arguments.ca.as_deref())?;
             let jwks_uri = Discovery::from_json(&document, issuer)?.jwks_uri;
             fetch(&jwks_uri, "--issuer", MAX_JWKS_LEN, arguments.ca.as_deref())?
         }
         (None, None) => {
-            return Err(Failure::new(FailureKind::Usage, "--jwks is missing; without --issuer nothing says where the keys are").into());
+            return Err(
+                Failure::new(FailureKind::Usage, "--jwks is missing; without --issuer nothing says where the keys are").into()
+            );
         }
     };
     Ok(JwkSet::from_json(&text)?)
@@ -200,7 +202,10 @@ fn fetch(url: &str, flag: &str, most: usize, ca: Option<&Path>) -> Result<String
     if answer.status == hyper::StatusCode::OK {
         return Ok(answer.body);
     }
-    Err(Failure::new(FailureKind::Remote, format!("{url} answered {}; keys come with 200 only, redirects are not followed", answer.status)))
+    Err(Failure::new(
+        FailureKind::Remote,
+        format!("{url} answered {}; keys come with 200 only, redirects are not followed", answer.status),
+    ))
 }
 
 fn usage(error: &PolicyError) -> Failure {

@@ -16,7 +16,7 @@ use edgeseal_core::{
 };
 
 pub use self::{
-    pkcs11::{Pkcs11Settings, Pin, TokenSelector},
+    pkcs11::{Pin, Pkcs11Settings, TokenSelector},
     provision::provision_soft_token,
     worker::Pkcs11KeyStore,
 };
@@ -220,7 +220,9 @@ impl fmt::Display for HsmError {
             Self::Busy => formatter.write_str("every HSM session is at work and the queue is full"),
             Self::Deadline(limit) => write!(formatter, "the HSM did not answer within {} ms", limit.as_millis()),
             Self::KeyMissing(id) => write!(formatter, "the token holds no key with CKA_ID {id}"),
-            Self::KeyAmbiguous(id, count) => write!(formatter, "the token holds {count} keys with CKA_ID {id}; exactly one is needed"),
+            Self::KeyAmbiguous(id, count) => {
+                write!(formatter, "the token holds {count} keys with CKA_ID {id}; exactly one is needed")
+            }
         }
     }
 }
@@ -235,7 +237,13 @@ mod tests {
     fn key_id_is_hexadecimal() {
         let id = KeyId([0xab; 16]);
         assert_eq!(KeyId::from_hex(&id.to_string()), Some(id));
-        for text in ["", "ab", "zz000000000000000000000000000000", "é0000000000000000000000000000000", "+10000000000000000000000000000000"] {
+        for text in [
+            "",
+            "ab",
+            "zz000000000000000000000000000000",
+            "é0000000000000000000000000000000",
+            "+10000000000000000000000000000000",
+        ] {
             assert!(KeyId::from_hex(text).is_none_or(|id| id.to_string() == text), "{text}");
         }
     }

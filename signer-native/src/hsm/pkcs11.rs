@@ -21,9 +21,9 @@ use super::{HsmError, StoreDescription};
 
 /// The first pause after a failed attempt to bring the module back; it doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// After this long without a restart, the next one is a first one again.
-const RESTART_FORGIVEN: Duration = Duration::from_secs(600);
+const RESTART_FORGIVEN: Duration = Duration::from_mins(10);
 /// How long a restart waits for other threads to let go of their sessions.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -211,12 +211,11 @@ impl Module {
             return Ok(());
         }
         let Some(live) = &mut state.live else { return Err(state.down()) };
-        let logged_in = match live.anchor.get_session_info() {
-            Ok(info) => matches!(info.session_state(), SessionState::RoUser | SessionState::RwUser),
-            Err(_) => {
-                live.anchor = live.context.open_ro_session(live.slot).map_err(|error| explain("hsm.module", &error))?;
-                false
-            }
+        let logged_in = if let Ok(info) = live.anchor.get_session_info() {
+            matches!(info.session_state(), SessionState::RoUser | SessionState::RwUser)
+        } else {
+            live.anchor = live.context.open_ro_session(live.slot).map_err(|error| explain("hsm.module", &error))?;
+            false
         };
         if logged_in {
             return Ok(());
@@ -246,10 +245,8 @@ impl Module {
         tracing::warn!(reason, "restarting the PKCS#11 module");
         state.restarted_at = Some(Instant::now());
         state.draining = true;
-        let (mut state, _) = self
-            .released
-            .wait_timeout_while(state, DRAIN, |state| state.sessions > 0)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) =
+            self.released.wait_timeout_while(state, DRAIN, |state| state.sessions > 0).unwrap_or_else(PoisonError::into_inner);
         state.draining = false;
         if state.sessions > 0 {
             return Err(HsmError::Unavailable("the HSM module cannot be restarted while a call hangs in it".to_owned()));
@@ -258,7 +255,7 @@ impl Module {
         if let Some(Live { context, slot: _, anchor }) = state.live.take() {
             drop(anchor);
             if let Err(error) = context.finalize() {
-                tracing::warn!(%error, "C_Finalize");
+                tracing::warn!(error = word(&error), "C_Finalize");
             }
         }
         state.last_error = Some(HsmError::Unavailable(reason.to_owned()));
@@ -306,7 +303,7 @@ impl Module {
         description.slot = live.slot.id();
         if let Ok(info) = live.context.get_library_info() {
             let version = info.library_version();
-            description.library = format!("{} {}.{}", info.library_description().trim(), version.major(), version.minor());
+            description.library = format!("{} {}.{}", info.manufacturer_id().trim(), version.major(), version.minor());
         }
         if let Ok(slots) = live.context.get_slots_with_initialized_token() {
             description.slots = slots.len();
@@ -384,13 +381,18 @@ pub(super) fn load(settings: &Pkcs11Settings) -> Result<Pkcs11, HsmError> {
         )));
     }
     let context = Pkcs11::new(path).map_err(|error| {
-        HsmError::Misconfigured(format!("hsm.module {} is not a PKCS#11 library that can be loaded: {error}; set it to your HSM's", path.display()))
+        HsmError::Misconfigured(format!(
+            "hsm.module {} is not a PKCS#11 library that can be loaded ({}); set it to your HSM's",
+            path.display(),
+            word(&error)
+        ))
     })?;
     match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(context),
         Err(error) => Err(HsmError::Unavailable(format!(
-            "hsm.module {} does not start ({error}); check its own configuration (SoftHSM: SOFTHSM2_CONF, set by hsm.environment) and that this user may read it",
-            path.display()
+            "hsm.module {} does not start ({}); check its own configuration (SoftHSM: SOFTHSM2_CONF, set by hsm.environment) and that this user may read it",
+            path.display(),
+            word(&error)
         ))),
     }
 }
@@ -425,7 +427,9 @@ fn log_in(context: &Pkcs11, slot: Slot, anchor: &Session, settings: &Pkcs11Setti
     let token = &settings.token;
     let info = context.get_token_info(slot).map_err(|error| explain("hsm.module", &error))?;
     if info.user_pin_locked() {
-        return Err(HsmError::PinRefused(format!("the PIN of {token} is locked; the security officer must unlock it (pkcs11-tool --init-pin)")));
+        return Err(HsmError::PinRefused(format!(
+            "the PIN of {token} is locked; the security officer must unlock it (pkcs11-tool --init-pin)"
+        )));
     }
     if info.user_pin_final_try() {
         return Err(HsmError::PinRefused(format!(
@@ -434,9 +438,11 @@ fn log_in(context: &Pkcs11, slot: Slot, anchor: &Session, settings: &Pkcs11Setti
     }
     match anchor.login(UserType::User, Some(&settings.pin.auth())) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => Err(HsmError::PinRefused(format!(
-            "{token} refused the PIN from {origin}; it was tried once and is not tried again, since tokens lock: put the right PIN there"
-        ))),
+        Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
+            Err(HsmError::PinRefused(format!(
+                "{token} refused the PIN from {origin}; it was tried once and is not tried again, since tokens lock: put the right PIN there"
+            )))
+        }
         Err(Error::Pkcs11(RvError::PinLocked | RvError::PinExpired, _)) => {
             Err(HsmError::PinRefused(format!("the PIN of {token} is locked or expired; the security officer must set a new one")))
         }
@@ -448,8 +454,14 @@ fn log_in(context: &Pkcs11, slot: Slot, anchor: &Session, settings: &Pkcs11Setti
 }
 
 pub(super) fn explain(what: &str, error: &Error) -> HsmError {
+    HsmError::Unavailable(format!("{what}: {}", word(error)))
+}
+
+/// The module's answer by its name: the prose that comes with the codes says less.
+fn word(error: &Error) -> String {
     match error {
-        Error::Pkcs11(code, function) => HsmError::Unavailable(format!("{what}: {function:?} answered {code:?}")),
-        other => HsmError::Unavailable(format!("{what}: {other}")),
+        Error::Pkcs11(code, function) => format!("C_{function:?} answered {code:?}"),
+        Error::LibraryLoading(error) => error.to_string(),
+        other => other.to_string(),
     }
 }

@@ -12,7 +12,7 @@ use cryptoki::{
 
 use super::{
     HsmError,
-    pkcs11::{Pkcs11Settings, Pin, TokenSelector, explain, load},
+    pkcs11::{Pin, Pkcs11Settings, TokenSelector, explain, load},
 };
 
 /// Makes a token called `label` in the first free slot of a software module, with this security officer's PIN and this

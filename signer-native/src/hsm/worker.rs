@@ -30,7 +30,7 @@ use super::{
 /// How often an idle thread looks whether the module wants its session back.
 const IDLE: Duration = Duration::from_millis(500);
 /// Generating a large RSA key takes longer than any signature.
-const GENERATION: Duration = Duration::from_secs(120);
+const GENERATION: Duration = Duration::from_mins(2);
 /// The pause before a throttled call is repeated once (`CloudHSM` throttles with `CKR_FUNCTION_FAILED`).
 const THROTTLED: Duration = Duration::from_millis(50);
 /// Sessions left to others: the anchor, and one that writes.
@@ -110,13 +110,8 @@ impl Pkcs11KeyStore {
         }
         settings.threads = threads;
         let mechanisms = module.mechanisms()?;
-        let pool = Arc::new(Pool {
-            module,
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-            threads,
-            overrun: AtomicUsize::new(0),
-        });
+        let pool =
+            Arc::new(Pool { module, queue: Mutex::default(), wake: Condvar::new(), threads, overrun: AtomicUsize::new(0) });
         for index in 0..threads {
             let pool = Arc::clone(&pool);
             thread::Builder::new()
@@ -217,7 +212,11 @@ impl Pool {
     fn give_up(&self, progress: &Progress) {
         if !progress.change(Progress::WAITING, Progress::ABANDONED) && progress.change(Progress::RUNNING, Progress::OVERRUN) {
             let stuck = self.overrun.fetch_add(1, Ordering::SeqCst) + 1;
-            tracing::error!(stuck, threads = self.threads, "an HSM call overran its deadline; its thread is out of service until it returns");
+            tracing::error!(
+                stuck,
+                threads = self.threads,
+                "an HSM call overran its deadline; its thread is out of service until it returns"
+            );
         }
     }
 
@@ -348,7 +347,10 @@ impl Seat<'_> {
         let epoch = self.session.as_ref().map_or(0, |session| session.epoch);
         match remedy {
             Remedy::FindAgain => self.handles.clear(),
-            #[expect(clippy::disallowed_methods, reason = "CKR_FUNCTION_FAILED names no condition to wait for, and this thread serves nothing else")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "CKR_FUNCTION_FAILED names no condition to wait for, and this thread serves nothing else"
+            )]
             Remedy::Wait => thread::sleep(THROTTLED),
             Remedy::NewSession => {
                 self.leave();
@@ -410,8 +412,13 @@ impl Seat<'_> {
                     | RvError::FunctionFailed,
                     _,
                 )) if templates.peek().is_some() => {}
-                Err(Error::Pkcs11(code @ (RvError::MechanismInvalid | RvError::CurveNotSupported | RvError::KeySizeRange), _)) => {
-                    return Err(Fault::Final(HsmError::Unsupported(format!("the module cannot generate {kind} keys ({code:?})"))));
+                Err(Error::Pkcs11(
+                    code @ (RvError::MechanismInvalid | RvError::CurveNotSupported | RvError::KeySizeRange),
+                    _,
+                )) => {
+                    return Err(Fault::Final(HsmError::Unsupported(format!(
+                        "the module cannot generate {kind} keys ({code:?})"
+                    ))));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -499,17 +506,27 @@ fn remedy(error: &Error) -> Option<Remedy> {
 
 fn refused(error: &Error) -> HsmError {
     match error {
-        Error::Pkcs11(code @ (RvError::MechanismInvalid | RvError::MechanismParamInvalid | RvError::KeyTypeInconsistent), function) => {
-            HsmError::Unsupported(format!("the module cannot do this with the key ({function:?}: {code:?})"))
-        }
+        Error::Pkcs11(
+            code @ (RvError::MechanismInvalid | RvError::MechanismParamInvalid | RvError::KeyTypeInconsistent),
+            function,
+        ) => HsmError::Unsupported(format!("the module cannot do this with the key ({function:?}: {code:?})")),
         Error::Pkcs11(code, function) => HsmError::Refused(format!("the HSM refused ({function:?}: {code:?})")),
         other => HsmError::Refused(other.to_string()),
     }
 }
 
 /// The public key and what the module asserts about the private one.
-fn read_pair(session: &Session, public: ObjectHandle, private: ObjectHandle, kind: KeyKind, tells_local: bool) -> Result<StoredKey, Fault> {
-    Ok(StoredKey { public_key: read_public(session, public, kind)?, protection: read_protection(session, private, kind, tells_local)? })
+fn read_pair(
+    session: &Session,
+    public: ObjectHandle,
+    private: ObjectHandle,
+    kind: KeyKind,
+    tells_local: bool,
+) -> Result<StoredKey, Fault> {
+    Ok(StoredKey {
+        public_key: read_public(session, public, kind)?,
+        protection: read_protection(session, private, kind, tells_local)?,
+    })
 }
 
 fn read_public(session: &Session, handle: ObjectHandle, kind: KeyKind) -> Result<PublicKey, Fault> {
@@ -529,7 +546,8 @@ fn read_public(session: &Session, handle: ObjectHandle, kind: KeyKind) -> Result
     }
     let key = match (kind, point, modulus, exponent) {
         (KeyKind::Ec(curve), Some(point), _, _) => {
-            let raw = mechanism::ec_point(&point, 1 + 2 * curve.coordinate_len()).ok_or_else(|| unreadable(kind, "CKA_EC_POINT is malformed"))?;
+            let raw = mechanism::ec_point(&point, 1 + 2 * curve.coordinate_len())
+                .ok_or_else(|| unreadable(kind, "CKA_EC_POINT is malformed"))?;
             PublicKey::ec_from_sec1(curve, raw)
         }
         (KeyKind::Ed25519, Some(point), _, _) => {

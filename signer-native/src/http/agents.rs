@@ -53,7 +53,12 @@ struct TokenRequest {
     ttl: Option<Lifetime>,
 }
 
-async fn issue(State(service): State<Shared>, Extension(peer): Extension<Peer>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn issue(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
     let (profile, request) = read(&headers, body).await?;
     let issued = service.issuer.issue(agent, &profile, request).await?;
@@ -69,7 +74,11 @@ async fn issue(State(service): State<Shared>, Extension(peer): Extension<Peer>, 
     Ok(response)
 }
 
-async fn profile(State(service): State<Shared>, Extension(peer): Extension<Peer>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn profile(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
     let profile = service.issuer.profile(agent, &name).map_err(|denial| Problem::new(Code::PolicyDenied, denial.to_string()))?;
     let snapshot = service.issuer.registry().snapshot();
@@ -87,7 +96,10 @@ async fn profile(State(service): State<Shared>, Extension(peer): Extension<Peer>
 
 fn agent<'service>(service: &'service Shared, peer: &Peer) -> Result<&'service Agent, Problem> {
     let Some(name) = &peer.agent else {
-        return Err(Problem::new(Code::AgentUnknown, "the certificate has no single SAN URI of the form urn:edgeseal:agent:NAME"));
+        return Err(Problem::new(
+            Code::AgentUnknown,
+            "the certificate has no single SAN URI of the form urn:edgeseal:agent:NAME",
+        ));
     };
     service.agents.get(name).ok_or_else(|| Problem::new(Code::AgentUnknown, format!("no agents.{name} is configured here")))
 }
@@ -96,11 +108,16 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<(String, Request), Prob
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(Code::UnsupportedMediaType, format!("content-type is {media_type:?}; it takes application/json")));
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("content-type is {media_type:?}; it takes application/json"),
+        ));
     }
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
     let bytes = match collected {
-        Err(_) => return Err(Problem::new(Code::RequestTimeout, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()))),
+        Err(_) => {
+            return Err(Problem::new(Code::RequestTimeout, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs())));
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Problem::new(Code::BodyTooLarge, format!("the body has more than {MAX_BODY} bytes")));
         }
@@ -110,7 +127,9 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<(String, Request), Prob
     let malformed = |error: &dyn std::fmt::Display| Problem::new(Code::RequestMalformed, error.to_string());
     let TokenRequest { profile, claims, audience, ttl } = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
     let claims = match claims {
-        Some(claims) => json::parse_object(claims.get().as_bytes()).map_err(|error| malformed(&format_args!("claims: {error}")))?.1,
+        Some(claims) => {
+            json::parse_object(claims.get().as_bytes()).map_err(|error| malformed(&format_args!("claims: {error}")))?.1
+        }
         None => serde_json::Map::new(),
     };
     let audience = match audience {

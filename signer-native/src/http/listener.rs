@@ -52,7 +52,7 @@ pub struct Bound {
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn bind(listen: &ListenConfig) -> Result<Bound, Failure> {
-    bind_address(listen.setting, listen.address).await
+    bind_address(&format!("{}.address", listen.setting), listen.address).await
 }
 
 /// [`bind`], for an address that has no certificate yet.
@@ -63,12 +63,12 @@ pub async fn bind_address(setting: &str, address: SocketAddr) -> Result<Bound, F
     let failed = |error: &io::Error| {
         let sentence = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
-                "{setting}.address {address} is in use by another process; stop that one (ss -ltnp shows it) or set another address"
+                "{setting} {address} is in use by another process; stop that one (ss -ltnp shows it) or set another address"
             ),
             io::ErrorKind::PermissionDenied => {
-                format!("{setting}.address {address} may not be listened on by this user; set a port above 1023")
+                format!("{setting} {address} may not be listened on by this user; set a port above 1023")
             }
-            _ => format!("{setting}.address {address} cannot be listened on ({error}); set an address of this machine"),
+            _ => format!("{setting} {address} cannot be listened on ({error}); set an address of this machine"),
         };
         Failure::new(FailureKind::Address, sentence)
     };

@@ -41,7 +41,8 @@ pub const CANARY_FRESH: Duration = Duration::from_secs(30);
 impl Health {
     /// A canary was signed and verified.
     pub fn canary_succeeded(&self) {
-        *self.canary.write().unwrap_or_else(PoisonError::into_inner) = Canary { succeeded_at: Some(Instant::now()), failure: None };
+        *self.canary.write().unwrap_or_else(PoisonError::into_inner) =
+            Canary { succeeded_at: Some(Instant::now()), failure: None };
     }
 
     /// A canary was not signed.

@@ -6,11 +6,7 @@ use axum::{
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-use crate::{
-    hsm::HsmError,
-    issue::IssueError,
-    keys::registry::RegistryError,
-};
+use crate::{hsm::HsmError, issue::IssueError, keys::registry::RegistryError};
 
 /// What went wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +71,19 @@ impl Code {
             Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The request did not come in time"),
             Self::KeyState => ("key_state", StatusCode::CONFLICT, "No key of the profile signs now"),
             Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
-            Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not JSON"),
-            Self::ClaimsUnacceptable => ("claims_unacceptable", StatusCode::UNPROCESSABLE_ENTITY, "No verifier would accept these claims"),
-            Self::SignatureDiscarded => ("signature_discarded", StatusCode::INTERNAL_SERVER_ERROR, "The signature did not verify"),
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not JSON")
+            }
+            Self::ClaimsUnacceptable => {
+                ("claims_unacceptable", StatusCode::UNPROCESSABLE_ENTITY, "No verifier would accept these claims")
+            }
+            Self::SignatureDiscarded => {
+                ("signature_discarded", StatusCode::INTERNAL_SERVER_ERROR, "The signature did not verify")
+            }
             Self::HsmUnavailable => ("hsm_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The HSM cannot sign now"),
-            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The registry of keys cannot be read now"),
+            Self::StoreUnavailable => {
+                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The registry of keys cannot be read now")
+            }
             Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The signer is not ready"),
         }
     }
@@ -114,10 +118,11 @@ impl From<IssueError> for Problem {
         let code = match &error {
             IssueError::Denied(_) => Code::PolicyDenied,
             IssueError::ClaimsUnacceptable(_) => Code::ClaimsUnacceptable,
-            IssueError::NoActiveKey(_) => Code::KeyState,
             IssueError::RegistryStale | IssueError::Registry(RegistryError::Store(_)) => Code::StoreUnavailable,
             IssueError::Unsound(_) | IssueError::Registry(RegistryError::Unsound(_)) => Code::SignatureDiscarded,
-            IssueError::Registry(RegistryError::Refused(_) | RegistryError::TooManyKeys(_)) => Code::KeyState,
+            IssueError::NoActiveKey(_) | IssueError::Registry(RegistryError::Refused(_) | RegistryError::TooManyKeys(_)) => {
+                Code::KeyState
+            }
             IssueError::Registry(RegistryError::Hsm(_)) => Code::HsmUnavailable,
         };
         let detail = match &error {

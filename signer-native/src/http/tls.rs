@@ -24,7 +24,9 @@ pub const AGENT_URN: &str = "urn:edgeseal:agent:";
 /// # Errors
 /// When the certificate or the key cannot be used.
 pub fn public_server(listen: &ListenConfig) -> Result<ServerConfig, Failure> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|error| internal(&error))?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| internal(&error))?;
     with_identity(builder.with_no_client_auth(), listen)
 }
 
@@ -34,10 +36,12 @@ pub fn public_server(listen: &ListenConfig) -> Result<ServerConfig, Failure> {
 /// When the certificate, the key or the authority cannot be used.
 pub fn agents_server(listen: &ListenConfig, client_ca: &Path) -> Result<ServerConfig, Failure> {
     let roots = Arc::new(roots("listen.agents.client_ca", client_ca)?);
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-        .build()
-        .map_err(|error| Failure::configuration(format!("listen.agents.client_ca {} cannot be used: {error}", client_ca.display())))?;
-    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(|error| internal(&error))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(|error| {
+        Failure::configuration(format!("listen.agents.client_ca {} cannot be used: {error}", client_ca.display()))
+    })?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| internal(&error))?;
     with_identity(builder.with_client_cert_verifier(verifier), listen)
 }
 
@@ -46,16 +50,17 @@ pub fn agents_server(listen: &ListenConfig, client_ca: &Path) -> Result<ServerCo
 /// # Errors
 /// When a file cannot be used.
 pub fn client(ca: Option<(&str, &Path)>, identity: Option<(&Path, &Path)>) -> Result<ClientConfig, Failure> {
-    let roots = match ca {
-        Some((setting, path)) => roots(setting, path)?,
-        None => {
-            let mut store = RootCertStore::empty();
-            let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if added == 0 {
-                return Err(Failure::configuration("this system has no trusted certificates (Debian: apt install ca-certificates); name an authority with --ca"));
-            }
-            store
+    let roots = if let Some((setting, path)) = ca {
+        roots(setting, path)?
+    } else {
+        let mut store = RootCertStore::empty();
+        let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if added == 0 {
+            return Err(Failure::configuration(
+                "this system has no trusted certificates (Debian: apt install ca-certificates); name an authority with --ca",
+            ));
         }
+        store
     };
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -65,7 +70,11 @@ pub fn client(ca: Option<(&str, &Path)>, identity: Option<(&Path, &Path)>) -> Re
     let chain = certificates("client.certificate (--cert)", certificate)?;
     let private = private_key("client.key (--key)", key)?;
     builder.with_client_auth_cert(chain, private).map_err(|error| {
-        Failure::configuration(format!("client.certificate {} and client.key {} do not fit together: {error}", certificate.display(), key.display()))
+        Failure::configuration(format!(
+            "client.certificate {} and client.key {} do not fit together: {error}",
+            certificate.display(),
+            key.display()
+        ))
     })
 }
 
@@ -74,7 +83,9 @@ pub fn client(ca: Option<(&str, &Path)>, identity: Option<(&Path, &Path)>) -> Re
 /// # Errors
 /// When the file cannot be read or holds none.
 pub fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let unusable = |why: &dyn std::fmt::Display| Failure::configuration(format!("{setting} {} cannot be used: {why}; it takes a PEM file of certificates", path.display()));
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::configuration(format!("{setting} {} cannot be used: {why}; it takes a PEM file of certificates", path.display()))
+    };
     let found: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
         .map_err(|error| unusable(&error))?
         .collect::<Result<_, _>>()
@@ -114,7 +125,11 @@ fn with_identity(
     let chain = certificates(&format!("{setting}.certificate"), certificate)?;
     let private = private_key(&format!("{setting}.key"), key)?;
     let mut config = builder.with_single_cert(chain, private).map_err(|error| {
-        Failure::configuration(format!("{setting}.certificate {} and {setting}.key {} do not fit together: {error}", certificate.display(), key.display()))
+        Failure::configuration(format!(
+            "{setting}.certificate {} and {setting}.key {} do not fit together: {error}",
+            certificate.display(),
+            key.display()
+        ))
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
@@ -123,14 +138,20 @@ fn with_identity(
 fn roots(setting: &str, path: &Path) -> Result<RootCertStore, Failure> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(setting, path)? {
-        store.add(certificate).map_err(|error| Failure::configuration(format!("{setting} {} holds a certificate that is no authority: {error}", path.display())))?;
+        store.add(certificate).map_err(|error| {
+            Failure::configuration(format!("{setting} {} holds a certificate that is no authority: {error}", path.display()))
+        })?;
     }
     Ok(store)
 }
 
 fn private_key(setting: &str, path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| Failure::configuration(format!("{setting} {} cannot be used: {error}; it takes a PEM file of a private key", path.display())))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| {
+        Failure::configuration(format!(
+            "{setting} {} cannot be used: {error}; it takes a PEM file of a private key",
+            path.display()
+        ))
+    })
 }
 
 fn internal(error: &rustls::Error) -> Failure {

@@ -107,7 +107,14 @@ impl std::error::Error for Denial {}
 ///
 /// # Errors
 /// The first rule that the request breaks.
-pub fn decide(issuer: &str, agent: &Agent, profile: &Profile, request: Request, now: Timestamp, jwt_id: &str) -> Result<Grant, Denial> {
+pub fn decide(
+    issuer: &str,
+    agent: &Agent,
+    profile: &Profile,
+    request: Request,
+    now: Timestamp,
+    jwt_id: &str,
+) -> Result<Grant, Denial> {
     may_use(agent, &profile.name)?;
     let Request { mut claims, audience, ttl } = request;
     if let Some((name, why)) = RESERVED_CLAIMS.into_iter().find(|(name, _)| claims.contains_key(*name)) {
@@ -154,7 +161,9 @@ fn decide_audience(agent: &Agent, profile: &Profile, asked: Vec<String>) -> Resu
         return match allowed.as_slice() {
             _ if any => Err(Denial(format!("audience is missing, and profile {} takes any: name one", profile.name))),
             [only] => Ok(vec![(*only).clone()]),
-            several => Err(Denial(format!("audience is missing, and profile {} allows several: {}", profile.name, list(several)))),
+            several => {
+                Err(Denial(format!("audience is missing, and profile {} allows several: {}", profile.name, list(several))))
+            }
         };
     }
     if asked.len() > MAX_AUDIENCES {
@@ -177,7 +186,9 @@ fn decide_lifetime(agent: &Agent, profile: &Profile, asked: Option<Lifetime>) ->
     match asked {
         None => Ok(profile.default_lifetime.min(most)),
         Some(asked) if asked > most => Err(Denial(format!("{whose} allows at most {most}; {asked} was asked"))),
-        Some(asked) if asked < LEAST_LIFETIME => Err(Denial(format!("a token lives at least {LEAST_LIFETIME}; {asked} was asked"))),
+        Some(asked) if asked < LEAST_LIFETIME => {
+            Err(Denial(format!("a token lives at least {LEAST_LIFETIME}; {asked} was asked")))
+        }
         Some(asked) => Ok(asked),
     }
 }

@@ -58,7 +58,9 @@ impl fmt::Display for IssueError {
                 formatter,
                 "profile {profile} has no active key; edgeseal keys generate --profile {profile}, then edgeseal keys activate"
             ),
-            Self::RegistryStale => formatter.write_str("the registry of keys could not be read lately, so no key is known to be active"),
+            Self::RegistryStale => {
+                formatter.write_str("the registry of keys could not be read lately, so no key is known to be active")
+            }
             Self::Registry(error) => error.fmt(formatter),
         }
     }
@@ -111,8 +113,9 @@ impl Issuer {
         }
         let key = snapshot.active.get(&profile.name).ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
         let claims = serde_json::Value::Object(grant.claims).to_string();
-        let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims)
-            .map_err(|error| IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail())))?;
+        let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims).map_err(|error| {
+            IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail()))
+        })?;
         let token = self.sign(key, unsigned).await?;
         self.verify(key, profile, grant.audience, &token, moment)?;
         Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id })
@@ -124,7 +127,14 @@ impl Issuer {
     }
 
     /// What every verifier will do with the token, done here first.
-    fn verify(&self, key: &ActiveKey, profile: &Profile, audience: Vec<String>, token: &str, moment: Timestamp) -> Result<(), IssueError> {
+    fn verify(
+        &self,
+        key: &ActiveKey,
+        profile: &Profile,
+        audience: Vec<String>,
+        token: &str,
+        moment: Timestamp,
+    ) -> Result<(), IssueError> {
         let unsound = |reason: String| {
             tracing::error!(kid = key.kid, reason, "a signed token was discarded");
             IssueError::Unsound(format!("the signed token did not verify and was discarded ({reason})"))

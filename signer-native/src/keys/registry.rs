@@ -203,10 +203,19 @@ impl Registry {
     ///
     /// # Errors
     /// When the HSM cannot make such a key, or cannot prove that it is kept as asked.
-    pub async fn generate(&self, profile: &str, algorithm: Algorithm, rsa_bits: u16, max_lifetime: u64) -> Result<Key, RegistryError> {
+    pub async fn generate(
+        &self,
+        profile: &str,
+        algorithm: Algorithm,
+        rsa_bits: u16,
+        max_lifetime: u64,
+    ) -> Result<Key, RegistryError> {
         let kind = KeyKind::of(algorithm, rsa_bits);
         if !self.hsm.supports(algorithm, kind) {
-            return Err(HsmError::Unsupported(format!("the HSM has no {algorithm} with {kind} keys; `edgeseal doctor` shows what it has")).into());
+            return Err(HsmError::Unsupported(format!(
+                "the HSM has no {algorithm} with {kind} keys; `edgeseal doctor` shows what it has"
+            ))
+            .into());
         }
         let keys = self.store.keys().await?;
         let published = keys.iter().filter(|key| key.state.in_jwk_set()).count();
@@ -274,7 +283,10 @@ impl Registry {
     /// When the store cannot be written.
     pub async fn allow_lifetime(&self, profile: &str, seconds: u64) -> Result<(), RegistryError> {
         for key in self.store.keys().await? {
-            if key.profile == profile && matches!(key.state, State::Generating | State::Published | State::Active) && key.max_lifetime < seconds {
+            if key.profile == profile
+                && matches!(key.state, State::Generating | State::Published | State::Active)
+                && key.max_lifetime < seconds
+            {
                 self.store.allow_lifetime(key.id, seconds).await?;
             }
         }
@@ -282,7 +294,12 @@ impl Registry {
     }
 
     /// Signs with a key, and does not check the signature: [`crate::issue::Issuer`] verifies the whole token.
-    pub(crate) async fn sign_unverified(&self, id: KeyId, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, RegistryError> {
+    pub(crate) async fn sign_unverified(
+        &self,
+        id: KeyId,
+        algorithm: Algorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, RegistryError> {
         Ok(self.hsm.sign(id, algorithm, message.to_vec()).await?)
     }
 
@@ -336,7 +353,9 @@ impl Registry {
         match outcome {
             Ok(Some(adopted)) => tracing::warn!(kid = adopted.kid(), "adopted a key whose generation was cut short"),
             Ok(None) => self.abandon(key, &HsmError::KeyMissing(key.id).into()).await,
-            Err(error @ (RegistryError::Unsound(_) | RegistryError::Hsm(HsmError::Refused(_)))) => self.abandon(key, &error).await,
+            Err(error @ (RegistryError::Unsound(_) | RegistryError::Hsm(HsmError::Refused(_)))) => {
+                self.abandon(key, &error).await;
+            }
             Err(error) => return Err(error),
         }
         Ok(())

@@ -46,7 +46,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(reason) => write!(formatter, "the store cannot be used: {reason}"),
-            Self::Conflict(id) => write!(formatter, "the key with CKA_ID {id} was changed by somebody else at the same time; look again"),
+            Self::Conflict(id) => {
+                write!(formatter, "the key with CKA_ID {id} was changed by somebody else at the same time; look again")
+            }
             Self::Corrupt(reason) => write!(formatter, "the store holds what cannot be: {reason}"),
         }
     }

@@ -113,16 +113,17 @@ impl Store for SqliteStore {
     fn publish(&self, change: Change, published: Published) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let Change { id, from, to, at } = change;
-            let done = sqlx::query("UPDATE keys SET state = ?, published_at = ?, kid = ?, jwk = ? WHERE cka_id = ? AND state = ?")
-                .bind(to.as_str())
-                .bind(millis(at))
-                .bind(published.kid)
-                .bind(published.jwk)
-                .bind(id.to_string())
-                .bind(from.as_str())
-                .execute(&self.pool)
-                .await
-                .map_err(unavailable)?;
+            let done =
+                sqlx::query("UPDATE keys SET state = ?, published_at = ?, kid = ?, jwk = ? WHERE cka_id = ? AND state = ?")
+                    .bind(to.as_str())
+                    .bind(millis(at))
+                    .bind(published.kid)
+                    .bind(published.jwk)
+                    .bind(id.to_string())
+                    .bind(from.as_str())
+                    .execute(&self.pool)
+                    .await
+                    .map_err(unavailable)?;
             if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(id)) }
         })
     }
@@ -195,12 +196,17 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let opened = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     opened.map(drop).map_err(|error| {
-        StoreError::Unavailable(format!("{}: {error}; its folder must exist and this user must be allowed to write there", path.display()))
+        StoreError::Unavailable(format!(
+            "{}: {error}; its folder must exist and this user must be allowed to write there",
+            path.display()
+        ))
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
+
     use super::*;
 
     fn key(number: u8, profile: &str) -> Key {
@@ -237,11 +243,10 @@ mod tests {
         let written = key(1, "default");
         let store = SqliteStore::open(&path).await.unwrap();
         store.insert(written.clone()).await.unwrap();
-        assert_eq!(store.keys().await.unwrap(), [written.clone()]);
+        assert_eq!(store.keys().await.unwrap(), from_ref(&written));
         drop(store);
         let store = SqliteStore::open(&path).await.unwrap();
-        assert_eq!(store.keys().await.unwrap(), [written]);
-        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(store.keys().await.unwrap(), from_ref(&written));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -254,7 +259,8 @@ mod tests {
         published(&store, &new).await;
         store.apply(vec![change(&old, State::Published, State::Active)]).await.unwrap();
         // The second change does not hold, so neither is written.
-        let refused = store.apply(vec![change(&old, State::Active, State::Retiring), change(&new, State::Active, State::Retired)]).await;
+        let refused =
+            store.apply(vec![change(&old, State::Active, State::Retiring), change(&new, State::Active, State::Retired)]).await;
         assert_eq!(refused, Err(StoreError::Conflict(new.id)));
         let states: Vec<State> = store.keys().await.unwrap().iter().map(|key| key.state).collect();
         assert_eq!(states, [State::Active, State::Published]);

@@ -7,7 +7,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +20,7 @@ use crate::{
     keys::now,
 };
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Where the certificates are.
 pub(super) struct Certificates {
@@ -42,21 +43,22 @@ pub(super) fn issue(folder: &Path, agent: &str) -> Result<Certificates, Failure>
     };
     let authority = authority(&files.ca, &folder.join("ca.key"))?;
 
-    let mut server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]).map_err(failed)?;
+    let mut server =
+        CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]).map_err(failed)?;
     server.distinguished_name.push(DnType::CommonName, "Edgeseal dev signer");
     leaf(&mut server, ExtendedKeyUsagePurpose::ServerAuth, DAY * 30);
-    sign(server, &authority, &files.server_certificate, &files.server_key)?;
+    sign(&server, &authority, &files.server_certificate, &files.server_key)?;
 
     let mut client = CertificateParams::new(Vec::new()).map_err(failed)?;
     client.distinguished_name.push(DnType::CommonName, agent);
     client.subject_alt_names.push(SanType::URI(format!("{AGENT_URN}{agent}").try_into().map_err(failed)?));
     leaf(&mut client, ExtendedKeyUsagePurpose::ClientAuth, DAY);
-    sign(client, &authority, &files.agent_certificate, &files.agent_key)?;
+    sign(&client, &authority, &files.agent_certificate, &files.agent_key)?;
     Ok(files)
 }
 
 fn authority(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, Failure> {
-    if let (Ok(_), Ok(pem)) = (still_good(certificate), fs::read_to_string(key)) {
+    if let (Ok(()), Ok(pem)) = (still_good(certificate), fs::read_to_string(key)) {
         let pair = KeyPair::from_pem(&pem).map_err(failed)?;
         return Ok(Issuer::new(authority_params(&pair)?, pair));
     }
@@ -94,11 +96,11 @@ fn leaf(params: &mut CertificateParams, purpose: ExtendedKeyUsagePurpose, lifeti
 fn validity(params: &mut CertificateParams, lifetime: Duration) {
     let moment = SystemTime::now();
     // Clocks of containers and hosts differ a little.
-    params.not_before = (moment - Duration::from_secs(300)).into();
+    params.not_before = (moment - Duration::from_mins(5)).into();
     params.not_after = (moment + lifetime).into();
 }
 
-fn sign(params: CertificateParams, authority: &Issuer<'static, KeyPair>, certificate: &Path, key: &Path) -> Result<(), Failure> {
+fn sign(params: &CertificateParams, authority: &Issuer<'static, KeyPair>, certificate: &Path, key: &Path) -> Result<(), Failure> {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let signed = params.signed_by(&pair, authority).map_err(failed)?;
     write_private(key, &pair.serialize_pem())?;

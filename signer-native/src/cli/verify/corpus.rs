@@ -8,7 +8,9 @@ use std::{
     time::Instant,
 };
 
-use edgeseal_core::{Algorithm, ErrorCode, Jwk, JwkSet, PolicyError, Timestamp, Verifier, VerifyError, json, policy::IssuerSettings};
+use edgeseal_core::{
+    Algorithm, ErrorCode, Jwk, JwkSet, PolicyError, Timestamp, Verifier, VerifyError, json, policy::IssuerSettings,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
@@ -242,7 +244,15 @@ mod tests {
         let line = |policy: &str, jwks: &str| {
             format!(r#"{{"id":"a","token":"x","jwks":{jwks},"alg_allow":["ES256"],"now":1750000000.5,"policy":{policy}}}"#)
         };
-        for policy in [r#"{"leeway":-1}"#, r#"{"unknown":1}"#, r#"{"require_exp":1}"#, r#"{"iss":1}"#, r#"{"typ":1}"#, "[]", r#"{"leeway":1,"leeway":1}"#] {
+        for policy in [
+            r#"{"leeway":-1}"#,
+            r#"{"unknown":1}"#,
+            r#"{"require_exp":1}"#,
+            r#"{"iss":1}"#,
+            r#"{"typ":1}"#,
+            "[]",
+            r#"{"leeway":1,"leeway":1}"#,
+        ] {
             assert_eq!(code(&line(policy, "[]")).1, Some("policy_invalid"), "{policy}");
         }
         assert_eq!(code(&line("{}", "[]")).1, Some("jwks_malformed"));

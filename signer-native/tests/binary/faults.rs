@@ -1,0 +1,169 @@
+//! What goes wrong inside the HSM, on a real token behind a module that shows one fault at a time.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use edgeseal_core::{Algorithm, Timestamp};
+use edgeseal_signer::{
+    hsm::KeyId,
+    keys::{Key, State},
+    store::{SqliteStore, Store},
+};
+use serde_json::json;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{AUDIENCE, Answer, Signer, edgeseal, until};
+
+/// `edgeseal serve` on a token made by `edgeseal dev`, through the faulty module.
+struct Faulty {
+    signer: Signer,
+    fault: PathBuf,
+    _folder: TempDir,
+}
+
+impl Faulty {
+    fn serve(settings: &str) -> Self {
+        let folder = tempdir().unwrap();
+        let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+        let (dir, ready) = (dev.dir.clone(), dev.ready.clone());
+        let slot = dev.run(&["doctor", "--json"]).json()["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|check| check["check"] == "token")
+            .and_then(|check| check["detail"].as_str()?.split("slot ").nth(1)?.split(',').next().map(str::to_owned))
+            .unwrap();
+        assert_eq!(dev.end(), Some(0));
+
+        let module = compile(folder.path());
+        let fault = folder.path().join("fault");
+        let real = ready["pkcs11_module"].as_str().unwrap();
+        let environment = format!(
+            "environment = {{ FAULT_MODULE_REAL = {real:?}, FAULT_MODULE_FILE = {fault:?}, FAULT_MODULE_SLOT = {slot:?},",
+        );
+        let text = fs::read_to_string(dir.join("edgeseal.toml")).unwrap();
+        let text = text
+            .replace(real, module.to_str().unwrap())
+            .replace("environment = {", &environment)
+            .replace("[hsm]", &format!("[hsm]\n{settings}"));
+        let file = dir.join("faulty.toml");
+        fs::write(&file, text).unwrap();
+        let mut command = edgeseal();
+        command.arg("serve").arg("--config").arg(&file);
+        let signer = Signer::serve(command, &folder.path().join("serve.log"), ready, dir);
+        Self { signer, fault, _folder: folder }
+    }
+
+    /// Shows the fault at the next signature.
+    fn show(&self, fault: &str) {
+        let new = self.fault.with_extension("new");
+        fs::write(&new, fault).unwrap();
+        fs::rename(new, &self.fault).unwrap();
+    }
+
+    fn ask(&self) -> Answer {
+        self.signer.ask(&json!({ "profile": "default", "audience": AUDIENCE }).to_string())
+    }
+}
+
+fn compile(folder: &Path) -> PathBuf {
+    let module = folder.join("fault-module.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/binary/fault-module.c");
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-w", "-o"]).arg(&module).arg(source).arg("-ldl").status().unwrap();
+    assert!(compiled.success());
+    module
+}
+
+#[test]
+fn one_fault_costs_no_request() {
+    let faulty = Faulty::serve("");
+    for fault in ["object", "session", "failed", "logout", "close", "device", "object", "logout"] {
+        faulty.show(fault);
+        let answer = faulty.ask();
+        assert_eq!(answer.status, 200, "{fault}: {answer:?}");
+        until("the fault was shown", || !faulty.fault.exists());
+    }
+    // A second restart of the module in a row has to wait, and then it works as well.
+    faulty.show("general");
+    until("it signs again", || faulty.ask().status == 200 && !faulty.fault.exists());
+}
+
+#[test]
+fn a_wrong_signature_never_leaves() {
+    let faulty = Faulty::serve("");
+    faulty.show("flip");
+    let answer = faulty.ask();
+    answer.problem(500, "signature_discarded");
+    assert!(!answer.body.contains("eyJ"), "{answer:?}");
+    fs::remove_file(&faulty.fault).unwrap();
+    assert_eq!(faulty.ask().status, 200);
+}
+
+#[test]
+fn a_hanging_module_fails_requests_and_not_the_signer() {
+    let faulty = Faulty::serve("deadline = \"1s\"\nthreads = 2");
+    faulty.show("hang");
+    let began = Instant::now();
+    for _ in 0..2 {
+        let detail = faulty.ask().problem(503, "hsm_unavailable");
+        assert!(detail.contains("did not answer in time") || detail.contains("cannot be used"), "{detail}");
+    }
+    until("both threads hang", || faulty.ask().problem(503, "hsm_unavailable").contains("cannot be used now"));
+    // From here on nobody waits for the deadline.
+    let broken = Instant::now();
+    faulty.ask().problem(503, "hsm_unavailable");
+    assert!(broken.elapsed() < Duration::from_millis(900), "{:?} after {:?}", broken.elapsed(), began.elapsed());
+    assert_eq!(faulty.signer.public("/.well-known/jwks.json", &[]).status, 200);
+    fs::remove_file(&faulty.fault).unwrap();
+    until("it signs again", || faulty.ask().status == 200);
+}
+
+#[test]
+fn rows_left_by_a_crash_are_settled() {
+    let folder = tempdir().unwrap();
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let db = dev.path("db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // As if a process had written the row and died before it asked the HSM.
+    let orphan = Key {
+        id: KeyId::random().unwrap(),
+        profile: "default".to_owned(),
+        algorithm: Algorithm::Es256,
+        rsa_bits: 0,
+        state: State::Generating,
+        created_at: Timestamp::from_secs(1_700_000_000),
+        published_at: None,
+        activated_at: None,
+        demoted_at: None,
+        retired_at: None,
+        max_lifetime: 3_600,
+        published: None,
+    };
+    let insert =
+        |key: Key| runtime.block_on(async { Arc::new(SqliteStore::open(&db).await.unwrap()).insert(key).await.unwrap() });
+    insert(orphan.clone());
+    // And one that had the pair made, but died before it wrote that down: the pair of a key whose row is set back.
+    let made = dev.run(&["keys", "generate", "--json"]).json();
+    let id = KeyId::from_hex(made["cka_id"].as_str().unwrap()).unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&db);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query("DELETE FROM keys WHERE cka_id = ?").bind(id.to_string()).execute(&pool).await.unwrap();
+    });
+    insert(Key { id, ..orphan.clone() });
+    assert_eq!(dev.end(), Some(0));
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let state = |id: KeyId| {
+        let keys = dev.run(&["keys", "list", "--all", "--json"]).json();
+        let key = keys.as_array().unwrap().iter().find(|key| key["cka_id"] == id.to_string()).unwrap().clone();
+        (key["state"].as_str().unwrap().to_owned(), key["kid"].as_str().map(str::to_owned))
+    };
+    until("the empty row has failed", || state(orphan.id).0 == "failed");
+    until("the whole pair was adopted", || state(id) == ("published".to_owned(), made["kid"].as_str().map(str::to_owned)));
+}

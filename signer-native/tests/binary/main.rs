@@ -1,0 +1,11 @@
+//! The binary as its users meet it: a real `SoftHSM` token for every test, the command line, HTTPS.
+
+// Marked as tests so that helpers beside the test functions may unwrap as well.
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod mistakes;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
+mod support;

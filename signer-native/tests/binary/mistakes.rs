@@ -1,0 +1,210 @@
+//! What bad input gets: one sentence that names the setting and the mend, a documented exit code, no panic, no partial state.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use tempfile::tempdir;
+
+use crate::support::{AUDIENCE, Signer, edgeseal, run, run_with_input, write_private};
+
+/// A configuration that works, with its token, and nothing running on it.
+fn configured(folder: &Path) -> (String, std::path::PathBuf) {
+    let signer = Signer::dev(folder, &["--alg", "ES256"]);
+    let dir = signer.dir.clone();
+    assert_eq!(signer.end(), Some(0));
+    (fs::read_to_string(dir.join("edgeseal.toml")).unwrap(), dir)
+}
+
+#[test]
+fn configuration_mistakes() {
+    let folder = tempdir().unwrap();
+    let (text, dir) = configured(folder.path());
+    let file = dir.join("mistake.toml");
+    write_private(&dir.join("wrong-pin"), "wrong");
+    write_private(&dir.join("empty-pin"), "");
+    let with = |from: &str, to: &str| {
+        let changed: Vec<String> =
+            text.lines().map(|line| if line.starts_with(from) { to.to_owned() } else { line.to_owned() }).collect();
+        assert_ne!(changed.join("\n"), text.trim_end(), "{from} is not in the file");
+        fs::write(&file, changed.join("\n")).unwrap();
+        run(&["serve", "--config", file.to_str().unwrap(), "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
+    };
+    with("pin_file", r#"pin_file = "wrong-pin""#).fails(3, "refused the PIN from hsm.pin_file");
+    with("pin_file", r#"pin_file = "empty-pin""#).fails(3, "is empty; it takes the PIN");
+    with("pin_file", r#"pin_file = "no-pin""#).fails(3, "hsm.pin_file");
+    with("pin_file", "").fails(3, "hsm.pin_file is not set in");
+    with("module", r#"module = "/nonexistent/libhsm.so""#).fails(3, "hsm.module /nonexistent/libhsm.so does not exist");
+    with("module", r#"module = "pin""#).fails(3, "is not a PKCS#11 library that can be loaded");
+    with("token", r#"token = "other""#).fails(3, "hsm.token \"other\" is not there: the module shows \"edgeseal\"");
+    with("token", "slot = 4711").fails(3, "hsm.slot 4711 is not there: the module shows \"edgeseal\"");
+    with("environment", r#"environment = { SOFTHSM2_CONF = "/nonexistent/conf" }"#).fails(4, "SOFTHSM2_CONF");
+    with("[hsm]", "[hsm").fails(3, "line 4");
+    with("[hsm]", "[hms]").fails(3, "unknown field `hms`");
+    with("issuer", r#"issuer = "http://localhost""#).fails(3, "does not begin with https://");
+    with("certificate", r#"certificate = "pin""#).fails(3, "there is no certificate in it");
+    with("key", r#"key = "pin""#).fails(3, "PEM file of a private key");
+    with("client_ca", r#"client_ca = "nothing.crt""#).fails(3, "listen.agents.client_ca");
+    with("path", r#"path = "/nonexistent/edgeseal.db""#).fails(6, "/nonexistent/edgeseal.db");
+    with("algorithm", r#"algorithm = "none""#).fails(3, "unknown algorithm");
+
+    run(&["serve", "--config", "/nonexistent.toml"]).fails(3, "/nonexistent.toml cannot be read");
+    run(&["serve", "--config", dir.to_str().unwrap()]).fails(3, "cannot be read");
+    run(&["keys", "list", "--config", file.to_str().unwrap(), "--store", "/nonexistent/edgeseal.db"]).fails(3, "");
+}
+
+#[test]
+fn a_wrong_pin_is_tried_exactly_once() {
+    let folder = tempdir().unwrap();
+    let (text, dir) = configured(folder.path());
+    let log = folder.path().join("spy.log");
+    let spy =
+        ["/usr/lib/x86_64-linux-gnu/pkcs11-spy.so", "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so", "/usr/lib/pkcs11/pkcs11-spy.so"];
+    let spy = spy.into_iter().find(|path| Path::new(path).exists()).expect("pkcs11-spy (Debian: apt install opensc)");
+    let module = text.lines().find_map(|line| line.strip_prefix("module = ")).unwrap().trim_matches('"');
+    let file = dir.join("spied.toml");
+    fs::write(&file, text.replace(module, spy)).unwrap();
+    let serve = |pin: &str| {
+        let mut command = edgeseal();
+        command.args(["keys", "generate", "--config", file.to_str().unwrap()]);
+        command.env("PKCS11SPY", module).env("PKCS11SPY_OUTPUT", &log).env("EDGESEAL_HSM_PIN", pin);
+        command.output().unwrap()
+    };
+    let output = serve("wrong");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("refused the PIN from EDGESEAL_HSM_PIN; it was tried once"));
+    let logins = fs::read_to_string(&log).unwrap().lines().filter(|line| line.contains("C_Login")).count();
+    assert_eq!(logins, 1);
+    // With the right one, one login serves all threads, and generation asks for what the design says.
+    fs::remove_file(&log).unwrap();
+    let output = serve(&fs::read_to_string(dir.join("pin")).unwrap());
+    assert!(output.status.success(), "{output:?}");
+    let calls = fs::read_to_string(&log).unwrap();
+    assert_eq!(calls.lines().filter(|line| line.contains("C_Login")).count(), 1);
+    let searches = calls.lines().filter(|line| line.contains("C_FindObjectsInit")).count();
+    assert!(searches <= 2, "handles are cached: {searches} searches");
+}
+
+#[test]
+fn busy_ports_and_folders() {
+    let folder = tempdir().unwrap();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let dir = folder.path().join("never");
+    run(&["dev", "--dir", dir.to_str().unwrap(), "--public", &address, "--agents", "127.0.0.1:0"])
+        .fails(5, &format!("--public {address} is in use"));
+    run(&["dev", "--dir", dir.to_str().unwrap(), "--public", "127.0.0.1:0", "--agents", &address])
+        .fails(5, &format!("--agents {address} is in use"));
+    assert!(!dir.exists(), "nothing was begun");
+
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let dir = signer.dir.display().to_string();
+    run(&["dev", "--dir", &dir, "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
+        .fails(5, "is in use by another edgeseal dev");
+    signer.run(&["serve", "--public", &address, "--agents", "127.0.0.1:0"]).fails(5, "listen.public.address");
+    signer.issue("default");
+    run(&["dev", "--dir", &dir, "--module", "/nonexistent.so"]).fails(3, "--module /nonexistent.so does not exist");
+}
+
+#[test]
+fn verifying() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let token = signer.issue("default");
+    let (ca, issuer, jwks_uri) = (signer.text("ca"), signer.text("issuer"), signer.text("jwks_uri"));
+    let verify = |token: &str, more: &[&str]| {
+        let mut arguments = vec!["verify", token, "--alg", "ES256", "--ca", ca];
+        arguments.extend(more);
+        if !more.contains(&"--issuer") {
+            arguments.extend(["--issuer", issuer]);
+        }
+        if !more.contains(&"--audience") {
+            arguments.extend(["--audience", AUDIENCE]);
+        }
+        run(&arguments)
+    };
+    let rejected = |said: crate::support::Said, code: &str| {
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.out.starts_with(&format!("✗ {code}: ")), "{said:?}");
+    };
+    assert!(verify(&token, &["--jwks", jwks_uri]).ok().starts_with("✓ accepted  ES256"));
+    let jwks = folder.path().join("jwks.json");
+    fs::write(&jwks, signer.public("/.well-known/jwks.json", &[]).body).unwrap();
+    let keys = ["--jwks", jwks.to_str().unwrap()];
+    assert!(verify(&token, &keys).ok().starts_with("✓ accepted  ES256"));
+    rejected(verify(&token, &["--audience", "https://other.example.com"]), "audience_mismatch");
+    rejected(verify(&token, &["--now", "4102444800"]), "token_expired");
+    rejected(verify(&token, &["--issuer", "https://other.example.com", keys[0], keys[1]]), "issuer_mismatch");
+    rejected(verify("x", &keys), "token_malformed");
+    let mut flipped = token.clone();
+    let last = flipped.pop().unwrap();
+    let before = flipped.pop().unwrap();
+    flipped.extend([if before == 'A' { 'B' } else { 'A' }, last]);
+    rejected(verify(&flipped, &keys), "signature_invalid");
+    fs::write(&jwks, r#"{"keys":[]}"#).unwrap();
+    rejected(verify(&token, &keys), "key_not_found");
+    fs::write(&jwks, "[]").unwrap();
+    rejected(verify(&token, &keys), "jwks_malformed");
+
+    let said = run_with_input(
+        &["verify", "-", "--issuer", issuer, "--audience", AUDIENCE, "--alg", "ES256", "--ca", ca],
+        token.as_bytes(),
+    );
+    assert!(said.ok().starts_with("✓ accepted"));
+    verify(&token, &["--jwks", "https://127.0.0.1:1/jwks.json"]).fails(7, "https://127.0.0.1:1/jwks.json cannot be reached");
+    verify(&token, &["--jwks", &format!("{issuer}/nothing")]).fails(7, "answered 404");
+    verify(&token, &["--jwks", "http://example.com/jwks.json"]).fails(2, "loopback");
+    verify(&token, &["--jwks", "/nonexistent.json"]).fails(2, "/nonexistent.json cannot be read");
+    run(&[
+        "verify",
+        &token,
+        "--issuer",
+        issuer,
+        "--audience",
+        AUDIENCE,
+        "--alg",
+        "ES256",
+        "--jwks",
+        jwks_uri,
+        "--ca",
+        "/nonexistent.crt",
+    ])
+    .fails(3, "--ca /nonexistent.crt");
+    assert_eq!(run(&["verify", &token]).code, 2, "issuer, audience and algorithms must be named");
+}
+
+#[test]
+fn asking_for_tokens() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let (ca, cert, key) = (signer.text("ca"), signer.text("agent_cert"), signer.text("agent_key"));
+    let issue = |url: &str, ca: &str, more: &[&str]| {
+        let mut arguments =
+            vec!["token", "issue", "--url", url, "--ca", ca, "--cert", cert, "--key", key, "--audience", AUDIENCE];
+        arguments.extend(more);
+        run(&arguments)
+    };
+    assert_eq!(issue(signer.text("agent"), ca, &[]).ok().split('.').count(), 3);
+    issue("https://localhost:1", ca, &[]).fails(7, "cannot be reached");
+    issue(signer.text("issuer"), ca, &[]).fails(1, "not_found");
+    issue(signer.text("agent"), cert, &[]).fails(7, "TLS");
+    issue(signer.text("agent"), ca, &["--claim", "sub"]).fails(2, "--claim \"sub\" has no =");
+    issue(signer.text("agent"), ca, &["--claims-json", r#"{"a":1,"a":2}"#]).fails(2, "twice");
+    run(&["token", "issue", "--url", signer.text("agent"), "--cert", "/nonexistent.crt", "--key", key, "--ca", ca])
+        .fails(3, "--cert");
+    run(&["token", "inspect", "x"]).fails(1, "token_malformed");
+    run(&["jwks", "inspect", "/nonexistent.json"]).fails(2, "cannot be read");
+}
+
+#[test]
+fn a_corpus_gets_a_verdict_for_every_line() {
+    let lines = b"{\"id\":\"a\",\"token\":\"x\",\"jwks\":{\"keys\":[]},\"alg_allow\":[\"ES256\"],\"now\":1,\"policy\":{}}\n\nnonsense\n\xff\n{\"id\":\"b\"}";
+    let said = run_with_input(&["verify", "--jsonl"], lines).ok();
+    let verdicts: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = [("a", "token_malformed"), ("", "line_malformed"), ("", "line_malformed"), ("b", "line_malformed")];
+    assert_eq!(verdicts.len(), expected.len());
+    for (verdict, (id, code)) in verdicts.iter().zip(expected) {
+        assert_eq!(verdict["id"].as_str().unwrap_or_default(), id);
+        assert_eq!((&verdict["v"], &verdict["code"]), (&"reject".into(), &code.into()));
+    }
+    let timed = run_with_input(&["verify", "--jsonl", "--timing"], b"x\n").json();
+    assert!(timed["ms"].is_number());
+}
