@@ -1,6 +1,6 @@
 //! The running signer: HSM, registry and listeners put together, kept fresh, and ended in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
 use tokio::{sync::watch, task::JoinSet};
@@ -51,6 +51,13 @@ impl Doors {
             public,
             agents,
         })
+    }
+}
+
+impl Doors {
+    /// Where the public and the agents' listener really listen.
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        (self.public.address(), self.agents.address())
     }
 }
 

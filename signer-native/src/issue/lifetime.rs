@@ -1,4 +1,4 @@
-//! A span of time as people write it: `90s`, `10m`, `1h`, `7d`.
+//! PURE. A span of time as people write it: `90s`, `10m`, `1h`, `7d`.
 
 use std::fmt;
 

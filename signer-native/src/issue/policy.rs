@@ -1,4 +1,4 @@
-//! The decision, pure: agent, profile, request and time in; the claims set to sign out, or why not.
+//! PURE. The decision: agent, profile, request and time in; the claims set to sign out, or why not.
 
 use std::fmt;
 

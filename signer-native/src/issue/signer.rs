@@ -56,7 +56,7 @@ impl fmt::Display for IssueError {
             Self::ClaimsUnacceptable(reason) | Self::Unsound(reason) => formatter.write_str(reason),
             Self::NoActiveKey(profile) => write!(
                 formatter,
-                "profile {profile} has no active key; edgeseal keys generate --profile {profile}, then edgeseal keys activate"
+                "profile {profile} has no active key of its algorithm; edgeseal keys generate --profile {profile}, then edgeseal keys activate"
             ),
             Self::RegistryStale => {
                 formatter.write_str("the registry of keys could not be read lately, so no key is known to be active")
@@ -111,7 +111,9 @@ impl Issuer {
         if snapshot.is_expired(self.lease) {
             return Err(IssueError::RegistryStale);
         }
-        let key = snapshot.active.get(&profile.name).ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
+        // A profile whose algorithm was changed has no key until one of the new kind is active.
+        let key = snapshot.active.get(&profile.name).filter(|key| key.algorithm == profile.algorithm);
+        let key = key.ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
         let claims = serde_json::Value::Object(grant.claims).to_string();
         let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims).map_err(|error| {
             IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail()))

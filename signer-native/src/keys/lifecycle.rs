@@ -1,4 +1,4 @@
-//! The life of a key as a pure state machine: who may move where, and not before when.
+//! PURE. The life of a key as a state machine: who may move where, and not before when.
 //!
 //! `generating -> published -> active -> retiring -> retired`, and `failed` from generating. Each function takes what is
 //! known and the time, and answers with the changes to write in one transaction, or with a refusal that says what would

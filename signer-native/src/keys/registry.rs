@@ -245,6 +245,8 @@ impl Registry {
         };
         match outcome {
             Ok(key) => Ok(key),
+            // The HSM may still be at it: `tend` looks later what came of it.
+            Err(error @ RegistryError::Hsm(HsmError::Deadline(_))) => Err(error),
             Err(error) => {
                 self.abandon(&key, &error).await;
                 Err(error)
@@ -303,7 +305,7 @@ impl Registry {
         Ok(self.hsm.sign(id, algorithm, message.to_vec()).await?)
     }
 
-    /// Proves that a key signs: over [`CANARY`] and a nonce, never over anything that could be a token.
+    /// Proves that a key signs: over `edgeseal-canary:` and a nonce, never over anything that could be a token.
     ///
     /// # Errors
     /// The HSM's, or [`RegistryError::Unsound`] when the signature does not verify.

@@ -148,14 +148,9 @@ fn rows_left_by_a_crash_are_settled() {
     let insert =
         |key: Key| runtime.block_on(async { Arc::new(SqliteStore::open(&db).await.unwrap()).insert(key).await.unwrap() });
     insert(orphan.clone());
-    // And one that had the pair made, but died before it wrote that down: the pair of a key whose row is set back.
-    let made = dev.run(&["keys", "generate", "--json"]).json();
-    let id = KeyId::from_hex(made["cka_id"].as_str().unwrap()).unwrap();
-    runtime.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&db);
-        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-        sqlx::query("DELETE FROM keys WHERE cka_id = ?").bind(id.to_string()).execute(&pool).await.unwrap();
-    });
+    // And one that had the pair made, but died before it wrote that down.
+    let id = KeyId::random().unwrap();
+    generate_with_another_tool(&dev, id);
     insert(Key { id, ..orphan.clone() });
     assert_eq!(dev.end(), Some(0));
     let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
@@ -165,5 +160,23 @@ fn rows_left_by_a_crash_are_settled() {
         (key["state"].as_str().unwrap().to_owned(), key["kid"].as_str().map(str::to_owned))
     };
     until("the empty row has failed", || state(orphan.id).0 == "failed");
-    until("the whole pair was adopted", || state(id) == ("published".to_owned(), made["kid"].as_str().map(str::to_owned)));
+    until("the whole pair was adopted", || state(id).0 == "published");
+    dev.run(&["keys", "activate", &state(id).1.unwrap()]).ok();
+    until("it signs", || {
+        let verdict = dev.verify(&dev.issue("default"), "ES256").json();
+        verdict["verdict"] == "accept" && verdict["header"]["kid"].as_str() == state(id).1.as_deref()
+    });
+}
+
+fn generate_with_another_tool(dev: &Signer, id: KeyId) {
+    let pin = fs::read_to_string(dev.path("pin_file")).unwrap();
+    let made = Command::new("pkcs11-tool")
+        .env("SOFTHSM2_CONF", dev.path("softhsm_conf"))
+        .arg("--module")
+        .arg(dev.path("pkcs11_module"))
+        .args(["--token-label", "edgeseal", "--login", "--pin", &pin, "--keypairgen", "--key-type", "EC:prime256v1"])
+        .args(["--sensitive", "--usage-sign", "--id", &id.to_string()])
+        .output()
+        .expect("pkcs11-tool (Debian: apt install opensc)");
+    assert!(made.status.success(), "{made:?}");
 }
