@@ -41,9 +41,9 @@ export function bench(name) {
       return signer;
     },
 
-    async worker(settings, { ca } = {}) {
+    async worker(settings, { ca, broken } = {}) {
       const [port] = await freePorts(1);
-      const worker = await startWorker({ directory: join(directory, `worker-${(count += 1)}`), port, settings, ca, mark });
+      const worker = await startWorker({ directory: join(directory, `worker-${(count += 1)}`), port, settings, ca, mark, broken });
       cleanups.push(() => worker.stop());
       return worker;
     },

@@ -13,10 +13,11 @@ export function cli(args, { env = {}, cwd, input, seconds = 60 } = {}) {
   return new Promise((resolve, reject) => {
     const child = execFile(edgeseal, args, { env: { ...process.env, ...env }, cwd, timeout: seconds * 1000, maxBuffer: 1 << 26 }, (error, out, err) => {
       if (error && typeof error.code !== "number") {
-        return reject(new Error(`edgeseal ${args.join(" ")}: ${error.code === "ENOENT" ? `${edgeseal} is not built: run \`make signer\`` : error.message}`));
+        return reject(new Error(`edgeseal ${args.join(" ")}: ${error.code === "ENOENT" ? `${edgeseal} is not built: run \`make signer\`` : error.signal ? `ended by ${error.signal}: ${err.trim()}` : error.message}`));
       }
       resolve({ code: error ? error.code : 0, out, err });
     });
+    child.stdin.on("error", () => {}); // it may end without reading
     child.stdin.end(input ?? "");
   });
 }

@@ -9,9 +9,9 @@ import { start } from "./processes.mjs";
 import { until } from "./wait.mjs";
 
 /**
- * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number}} options `ca` is the path of a PEM file that workerd trusts
+ * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean}} options `ca` is the path of a PEM file that workerd trusts; `broken`: settings that make it answer 500
  */
-export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart }) {
+export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false }) {
   mkdirSync(directory, { recursive: true });
   const [inspectorPort] = await freePorts(1);
   const worker = start({
@@ -36,7 +36,7 @@ export async function startWorker({ directory, port, settings, ca, mark, seconds
   onStart?.(worker);
   const url = `http://localhost:${port}`;
   try {
-    await until("the Worker is ready", async () => (await call(`${url}/.edgeseal/health`, { seconds: 5 })).status < 500, { seconds, every: 100, giveUp: () => worker.trouble });
+    await until("the Worker is ready", async () => (await call(`${url}/.edgeseal/health`, { seconds: 5 })).status < 500 || broken, { seconds, every: 100, giveUp: () => worker.trouble });
   } catch (error) {
     await worker.stop();
     throw error;
