@@ -16,14 +16,19 @@ class Unread extends Error {
   }
 }
 
+/** Verifiers that are kept at most; the least recently used goes first. */
+const KEPT = 256;
+
 /**
  * The verdict of the package on one line.
  *
  * @param {typeof import("edgeseal")} edgeseal
  * @param {Uint8Array} bytes
+ * @param {Map<string, import("edgeseal").Verifier>} [kept] verifiers by their options, to be used again: warm, as in production. Without
+ * it each line gets a verifier of its own.
  * @returns {Promise<{id: string | null, v: "accept" | "reject" | "error", code: string | null}>}
  */
-export async function judge(edgeseal, bytes) {
+export async function judge(edgeseal, bytes, kept) {
   let line;
   try {
     line = readLine(bytes);
@@ -34,13 +39,23 @@ export async function judge(edgeseal, bytes) {
   const { id } = line;
   try {
     if (line.token === undefined) await edgeseal.verifySignature(line.signature);
-    else await edgeseal.createVerifier(line.options).verify(line.token);
+    else await verifierFor(edgeseal, line, kept).verify(line.token);
     return { id, v: "accept", code: null };
   } catch (error) {
     if (error instanceof edgeseal.VerifyError || error instanceof edgeseal.ConfigurationError) return { id, v: "reject", code: error.code };
     // A panic inside the WebAssembly, or a mistake of the package: never a verdict.
     return { id, v: "error", code: `${error?.name ?? "thrown"}: ${error?.message ?? error}` };
   }
+}
+
+function verifierFor(edgeseal, { options }, kept) {
+  if (kept === undefined) return edgeseal.createVerifier(options);
+  const key = JSON.stringify([options, options.clock()]);
+  const verifier = kept.get(key) ?? edgeseal.createVerifier(options);
+  kept.delete(key);
+  kept.set(key, verifier);
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  return verifier;
 }
 
 /** Whether a line is blank and gets no verdict. */

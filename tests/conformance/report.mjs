@@ -49,7 +49,7 @@ export function report(lines, byHost, print = console.log) {
   const expected = lines.map(expectation);
   const faults = [];
   let passed = 0;
-  print(`\n  ${"host".padEnd(10)} ${["lines", "accept", "reject", "wrong", "error"].map((name) => name.padStart(8)).join("")}`);
+  print(`\n  ${"host".padEnd(14)} ${["lines", "accept", "reject", "wrong", "error"].map((name) => name.padStart(8)).join("")}`);
   for (const [host, verdicts] of byHost) {
     const counts = { accept: 0, reject: 0, error: 0, wrong: 0 };
     verdicts.forEach((verdict, index) => {
@@ -60,7 +60,7 @@ export function report(lines, byHost, print = console.log) {
       if (reason !== undefined && verdict.v !== "error") counts.wrong += 1;
     });
     const row = [lines.length, counts.accept, counts.reject, counts.wrong, counts.error];
-    print(`  ${host.padEnd(10)} ${row.map((count) => String(count).padStart(8)).join("")}`);
+    print(`  ${host.padEnd(14)} ${row.map((count) => String(count).padStart(8)).join("")}`);
   }
   const wrong = faults.length;
   if (byHost.size > 1) {

@@ -1,5 +1,5 @@
-// Runs a corpus on one host or on all: `node tests/conformance/run.mjs [--corpus FILE|DIR,..] [--host all] [--out verdicts.jsonl]`.
-// CORPUS, HOST and OUT in the environment say the same. README.md describes corpus, verdicts and hosts.
+// Runs a corpus on one host or on all: `node tests/conformance/run.mjs [--corpus FILE|DIR,..] [--host all] [--out verdicts.jsonl]
+// [--warm]`. CORPUS, HOST and OUT in the environment say the same. README.md describes corpus, verdicts and hosts.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, extname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,22 +13,29 @@ import { judgeAll } from "./session.mjs";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
 async function main() {
-  const { values } = parseArgs({ options: { corpus: { type: "string" }, host: { type: "string" }, out: { type: "string" } } });
+  const { values } = parseArgs({ options: { corpus: { type: "string" }, host: { type: "string" }, out: { type: "string" }, warm: { type: "boolean" } } });
   const host = values.host || process.env.HOST || "all";
   const out = values.out || process.env.OUT;
   const names = host === "all" ? Object.keys(hosts) : [host];
   if (!names.every((name) => Object.hasOwn(hosts, name))) throw new Error(`HOST is ${host}: native, node, workerd, chromium or all`);
-  const { files, notRun } = corpusFiles(root, values.corpus || process.env.CORPUS);
+  const named = values.corpus || process.env.CORPUS;
+  const warm = values.warm || !named;
+  const { files, notRun } = corpusFiles(root, named);
   const lines = [...corpusLines(files)];
   if (lines.length === 0) throw new Error(`the corpus has no lines: ${files.join(", ")}`);
   console.log(`${lines.length} lines from ${files.length} files`);
 
   const byHost = new Map();
-  for (const name of names) {
+  const judge = async (host, label, options) => {
     const began = performance.now();
-    const verdicts = await judgeAll(new hosts[name]({ root }), lines);
-    byHost.set(name, verdicts);
-    console.log(`  ${name.padEnd(10)} ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    byHost.set(label, await judgeAll(host, lines, options));
+    console.log(`  ${label.padEnd(14)} ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    return byHost.get(label);
+  };
+  for (const name of names) {
+    const host = new hosts[name]({ root });
+    const verdicts = await judge(host, name);
+    if (warm && host.canBeWarm) await judge(host, `${name}, warm`, { warm });
     if (out) write(names.length > 1 ? withHost(out, name) : out, verdicts);
   }
   const { passed, failed } = report(lines, byHost);

@@ -153,3 +153,26 @@ test("hosts that differ are a failure even where neither is wrong", () => {
   assert.deepEqual(counts, { passed: 2, failed: 1 });
   assert.ok(printed.some((text) => text === "✗ a: the hosts differ: native x, node y"));
 });
+
+test("a host that says something else when it is warm is an error", async () => {
+  const asked = new Map();
+  const forgetful = played((id) => {
+    asked.set(id, (asked.get(id) ?? 0) + 1);
+    return id === "l3" && asked.get(id) === 2 ? { id, v: "reject", code: "signature_invalid" } : accept(id);
+  });
+  const verdicts = await judgeAll(forgetful, ids(6), { ...rules, warm: true });
+  assert.equal(forgetful.started, 1, "both rounds are asked of one host");
+  assert.deepEqual(verdicts.map(({ v }) => v), ["accept", "accept", "accept", "error", "accept", "accept"]);
+  assert.equal(verdicts[3].code, "accept at first, signature_invalid when asked again");
+});
+
+test("kept verifiers are found by their options, and are not kept without bound", async () => {
+  let made = 0;
+  const edgeseal = { VerifyError: class extends Error {}, ConfigurationError: class extends Error {}, createVerifier: () => ((made += 1), { verify: async () => {} }) };
+  const kept = new Map();
+  const line = (now) => bytes(`{"id":"a","token":"t","jwks":{},"now":${now}}`);
+  for (const now of [1, 1, 2, 1, 2]) assert.equal((await judge(edgeseal, line(now), kept)).v, "accept");
+  assert.equal(made, 2);
+  for (let now = 0; now < 1000; now += 1) await judge(edgeseal, line(now), kept);
+  assert.ok(kept.size <= 256);
+});

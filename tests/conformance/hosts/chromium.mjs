@@ -13,6 +13,7 @@ const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/go
 
 export class ChromiumHost {
   name = "chromium";
+  canBeWarm = true;
   chunk = { bytes: 4 << 20, lines: 512 };
   #root;
   #server;
@@ -47,11 +48,11 @@ export class ChromiumHost {
     }
   }
 
-  async judge(chunk) {
+  async judge(chunk, warm) {
     const path = `/chunk/${(this.#next += 1)}`;
     this.#chunks.set(path, chunk);
     try {
-      return await this.#page.evaluate((url) => globalThis.judgeChunk(url), path);
+      return await this.#page.evaluate(([url, warm]) => globalThis.judgeChunk(url, warm), [path, warm]);
     } finally {
       this.#chunks.delete(path);
     }

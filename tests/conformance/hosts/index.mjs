@@ -1,8 +1,8 @@
 // The four hosts. Each is started, judges chunks of lines, and is stopped; none knows what a line should get.
 //
-// start()          brings it up, or throws one sentence
-// judge(chunk)     a Buffer of lines -> verdicts in order, with `ms` where the host has a clock
-// stop()           ends everything that start() began
+// start()             brings it up, or throws one sentence
+// judge(chunk, warm)  a Buffer of lines -> verdicts in order, with `ms` where the host has a clock; warm: with verifiers that are kept
+// stop()              ends everything that start() began
 import { ChromiumHost } from "./chromium.mjs";
 import { NativeHost } from "./native.mjs";
 import { NodeHost } from "./node.mjs";

@@ -1,7 +1,7 @@
 // Native: the `edgeseal` binary reads lines on standard input, as a user would run it.
 import { spawn } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 export class NativeHost {
   name = "native";
@@ -11,7 +11,7 @@ export class NativeHost {
   #running;
 
   constructor({ root }) {
-    this.#binary = process.env.EDGESEAL_BIN || newest([join(root, "target/debug/edgeseal"), join(root, "target/release/edgeseal")]);
+    this.#binary = nativeBinary(root);
   }
 
   async start() {
@@ -53,6 +53,10 @@ export class NativeHost {
   }
 }
 
-function newest(files) {
-  return files.filter((file) => existsSync(file)).sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+/** The binary that EDGESEAL_BIN names, or the one that was built last; `undefined` where there is none. */
+export function nativeBinary(root) {
+  if (process.env.EDGESEAL_BIN) return process.env.EDGESEAL_BIN;
+  const folder = resolve(root, process.env.CARGO_TARGET_DIR || "target");
+  const built = ["debug", "release"].map((profile) => join(folder, profile, "edgeseal")).filter((file) => existsSync(file));
+  return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }

@@ -6,6 +6,7 @@ import { stageFor } from "../stage.mjs";
 
 export class NodeHost {
   name = "node";
+  canBeWarm = true;
   chunk = { bytes: 4 << 20, lines: 512 };
   #root;
   #child;
@@ -20,9 +21,9 @@ export class NodeHost {
     await this.#answer();
   }
 
-  async judge(chunk) {
+  async judge(chunk, warm) {
     const answer = this.#answer();
-    this.#child.send(chunk);
+    this.#child.send({ chunk, warm });
     return answer;
   }
 

@@ -9,6 +9,7 @@ import { stageFor } from "../stage.mjs";
 
 export class WorkerdHost {
   name = "workerd";
+  canBeWarm = true;
   /** Small: a chunk that takes too long is halved until the line is found. */
   chunk = { bytes: 1 << 20, lines: 64 };
   #root;
@@ -38,10 +39,10 @@ export class WorkerdHost {
     });
   }
 
-  judge(chunk) {
+  judge(chunk, warm) {
     return new Promise((resolve, reject) => {
       const fail = (reason) => reject(new Error(`workerd: ${reason}`));
-      const sent = request({ host: "127.0.0.1", port: this.#port, method: "POST", headers: { "content-length": chunk.length } }, (response) => {
+      const sent = request({ host: "127.0.0.1", port: this.#port, path: warm ? "/warm" : "/", method: "POST", headers: { "content-length": chunk.length } }, (response) => {
         const body = [];
         response.on("data", (data) => body.push(data));
         response.on("error", (error) => fail(error.message));

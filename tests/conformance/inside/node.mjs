@@ -3,11 +3,13 @@ import * as edgeseal from "edgeseal";
 
 import { judge, splitLines } from "./line.mjs";
 
-process.on("message", async (chunk) => {
+const kept = new Map();
+
+process.on("message", async ({ chunk, warm }) => {
   const verdicts = [];
   for (const line of splitLines(chunk)) {
     const began = performance.now();
-    const verdict = await judge(edgeseal, line);
+    const verdict = await judge(edgeseal, line, warm ? kept : undefined);
     verdicts.push({ ...verdict, ms: performance.now() - began });
   }
   process.send(verdicts);
