@@ -54,6 +54,7 @@ pub(super) struct Listing {
 #[derive(Debug, Args)]
 pub(super) struct Step {
     /// The key, or enough of the beginning of its kid
+    #[arg(allow_hyphen_values = true)]
     kid: String,
     /// Print JSON
     #[arg(long)]

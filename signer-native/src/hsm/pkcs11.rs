@@ -262,6 +262,18 @@ impl Module {
         self.revive(&mut state).map(|()| true)
     }
 
+    /// Logs out by closing the last session, and finalizes.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.epoch += 1;
+        if let Some(Live { context, slot: _, anchor }) = state.live.take() {
+            drop(anchor);
+            if let Err(error) = context.finalize() {
+                tracing::debug!(error = word(&error), "C_Finalize");
+            }
+        }
+    }
+
     fn revive(&self, state: &mut State) -> Result<(), HsmError> {
         if let Some(refused) = &state.pin_refused {
             return Err(refused.clone());

@@ -33,6 +33,8 @@ const IDLE: Duration = Duration::from_millis(500);
 const GENERATION: Duration = Duration::from_mins(2);
 /// The pause before a throttled call is repeated once (`CloudHSM` throttles with `CKR_FUNCTION_FAILED`).
 const THROTTLED: Duration = Duration::from_millis(50);
+/// How long the end of the process waits for the threads.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// Sessions left to others: the anchor, and one that writes.
 const RESERVE: u64 = 2;
 
@@ -46,6 +48,8 @@ struct Pool {
     module: Module,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Signalled when a thread ends.
+    ended: Condvar,
     threads: usize,
     overrun: AtomicUsize,
 }
@@ -54,6 +58,7 @@ struct Pool {
 struct Queue {
     jobs: VecDeque<Job>,
     closed: bool,
+    alive: usize,
 }
 
 struct Job {
@@ -110,16 +115,23 @@ impl Pkcs11KeyStore {
         }
         settings.threads = threads;
         let mechanisms = module.mechanisms()?;
-        let pool =
-            Arc::new(Pool { module, queue: Mutex::default(), wake: Condvar::new(), threads, overrun: AtomicUsize::new(0) });
+        let pool = Arc::new(Pool {
+            module,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            ended: Condvar::new(),
+            threads,
+            overrun: AtomicUsize::new(0),
+        });
+        let store = Self { pool, mechanisms };
         for index in 0..threads {
-            let pool = Arc::clone(&pool);
+            let life = Life::begin(&store.pool);
             thread::Builder::new()
                 .name(format!("hsm-{index}"))
-                .spawn(move || pool.serve())
+                .spawn(move || life.0.serve())
                 .map_err(|error| HsmError::Unavailable(format!("hsm.threads: no thread could be started: {error}")))?;
         }
-        Ok(Self { pool, mechanisms })
+        Ok(store)
     }
 
     fn call<T, F>(&self, limit: Duration, operation: F) -> KeyFuture<'_, T>
@@ -178,9 +190,37 @@ impl KeyStore for Pkcs11KeyStore {
 }
 
 impl Drop for Pkcs11KeyStore {
+    /// Ends the threads and finalizes the module, so that nothing is inside it when the process unloads it.
     fn drop(&mut self) {
-        self.pool.lock().closed = true;
+        let mut queue = self.pool.lock();
+        queue.closed = true;
         self.pool.wake.notify_all();
+        let ended = self.pool.ended.wait_timeout_while(queue, FAREWELL, |queue| queue.alive > 0);
+        let (queue, _) = ended.unwrap_or_else(PoisonError::into_inner);
+        let alive = queue.alive;
+        drop(queue);
+        if alive == 0 {
+            self.pool.module.close();
+        } else {
+            tracing::warn!(threads = alive, "HSM threads hang; the module is left as it is");
+        }
+    }
+}
+
+/// A thread's part in the pool, from before it starts until after it ends.
+struct Life(Arc<Pool>);
+
+impl Life {
+    fn begin(pool: &Arc<Pool>) -> Self {
+        pool.lock().alive += 1;
+        Self(Arc::clone(pool))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.lock().alive -= 1;
+        self.0.ended.notify_all();
     }
 }
 

@@ -266,6 +266,7 @@ fn rotation_is_picked_up_by_the_running_signer() {
     signer.run(&["keys", "retire", &first]).fails(1, "refused: tokens signed with key");
     signer.run(&["keys", "activate", &first]).fails(1, "is retiring, and only a key that is published");
     signer.run(&["keys", "activate", "nope"]).fails(1, "no key has the kid \"nope\"");
+    signer.run(&["keys", "activate", "-nope"]).fails(1, "no key has the kid \"-nope\"");
     signer.run(&["keys", "generate", "--profile", "nope"]).fails(2, "the profiles are default");
 
     // Killed in the middle of everything, it comes back with the same keys.
