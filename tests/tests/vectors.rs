@@ -3,9 +3,20 @@
 
 mod judge;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
-use edgeseal_core::ErrorCode;
+use edgeseal_core::{
+    Algorithm, ErrorCode, JwkSet, Policy, SignatureBackend as _, UnverifiedToken, Verifier,
+    backend::{
+        p256::{GeneratorTable, PreparedKey},
+        rustcrypto::RustCrypto,
+    },
+    jwk::KeyMaterial,
+};
 use edgeseal_tests::{
     corpus::{Body, Expect, Line, to_jsonl},
     vectors,
@@ -54,6 +65,29 @@ fn difference(line: &Line) -> Option<String> {
         Expect::Any => true,
     };
     (!as_expected).then(|| format!("{}: {judged:?}, expected {:?} ({})", line.id, line.expect, line.why))
+}
+
+/// The tables that serve hot keys, on every ES256 signature that any vector brings before a backend.
+#[test]
+fn tables_of_hot_keys_agree_with_the_reference() {
+    let generator = GeneratorTable::new();
+    let policy = Policy::builder().issuer("i").audience("a").algorithms([Algorithm::Es256]).build();
+    let verifier = Verifier::new(policy);
+    let mut tables = BTreeMap::new();
+    let mut compared = (0, 0);
+    for line in own_lines().into_iter().chain(vectors::mutated::lines(500, "tables")) {
+        let Body::Token { token, jwks, .. } = &line.body else { continue };
+        let (Ok(token), Ok(keys)) = (UnverifiedToken::parse(token), JwkSet::from_json(jwks)) else { continue };
+        let Ok(pending) = verifier.begin(token, &keys) else { continue };
+        let input = pending.input();
+        let KeyMaterial::Ec { sec1, .. } = input.key().public_key().material() else { panic!("an ES256 key") };
+        let prepared = tables.entry(sec1.to_vec()).or_insert_with(|| PreparedKey::new(&generator, sec1).unwrap());
+        let by_table = prepared.verify_input(input).is_ok();
+        let by_reference = RustCrypto.verify(input).is_ok();
+        assert_eq!(by_table, by_reference, "{}: {}", line.id, line.why);
+        if by_reference { compared.0 += 1 } else { compared.1 += 1 }
+    }
+    assert!(compared.0 > 400 && compared.1 > 40, "only {compared:?} valid and invalid signatures");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(super) fn fill(suite: &mut Suite) {
         tampered(suite, alg, key);
     }
     ecdsa(suite);
+    wrapped(suite);
     pkcs1(suite);
     pss(suite);
     ed25519(suite);
@@ -223,6 +224,70 @@ fn ecdsa(suite: &mut Suite) {
             );
         }
     }
+}
+
+/// Signatures whose point R has an x-coordinate between n and p, so that r is x - n. No signer meets one in a lifetime: R is chosen
+/// first, and the public key is the one that follows from it (SEC 1 section 4.1.6).
+fn wrapped(suite: &mut Suite) {
+    let n = order("ES256");
+    let p = BigUint::parse_bytes(b"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff", 16)
+        .expect("hexadecimal digits");
+    let gap = &p - &n;
+    let one = BigUint::from(1_u8);
+    let on_curve = |x: &BigUint| point_with_x(x).is_some();
+    let lowest = (0_u8..).map(|step| &n + step).find(|x| x > &n && on_curve(x)).expect("half of all x");
+    let highest = (1_u8..).map(|step| &p - step).find(on_curve).expect("half of all x");
+    let small = (1_u8..).map(|step| &one * step).find(on_curve).expect("half of all x");
+    for (id, why, x, r, good) in [
+        ("lowest", "x = n + r with a small r", &lowest, &lowest - &n, true),
+        ("highest", "x = n + r just below p", &highest, &highest - &n, true),
+        ("unreduced", "r = x where x is not below n", &lowest, lowest.clone(), false),
+        ("past-p", "r + n = x + p: reduced modulo p it would be x", &small, &small + &gap, false),
+        ("small", "x = r, both small", &small, small.clone(), true),
+    ] {
+        let input = suite.token("wrapped", "").claim("jti", "\"wrapped\"").signing_input();
+        let (key, signature) = key_that_follows(x, &r, input.as_bytes());
+        let (x, y) = key[1..].split_at(32);
+        let jwks = jwk_set(&[KEYS.es256.jwk().text("alg", "ES256").number("x", x).number("y", y).to_json()]);
+        // Several times the same, so that verifiers that are kept see the key often enough to call it hot.
+        for time in 1..=4 {
+            let signature = signature.clone();
+            let case = suite
+                .token(
+                    format!("ES256-wrapped-{id}-{time}"),
+                    format!("FIPS 186-5 section 6.4.2: x modulo n is compared with r; {why}"),
+                )
+                .claim("jti", "\"wrapped\"")
+                .jwks(&jwks)
+                .signed(move |_| signature.clone());
+            if good { case.accept() } else { case.reject("signature_invalid") }
+        }
+    }
+}
+
+/// A point of P-256 with this x-coordinate.
+fn point_with_x(x: &BigUint) -> Option<p256::AffinePoint> {
+    let sec1 = [vec![0x02], left_padded(&x.to_bytes_be(), 32)].concat();
+    p256::PublicKey::from_sec1_bytes(&sec1).ok().map(|key| *key.as_affine())
+}
+
+/// The public key under which `(r, s)` verifies for this message with the point R of this x-coordinate, and the signature.
+fn key_that_follows(x: &BigUint, r: &BigUint, message: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    use p256::{
+        FieldBytes, ProjectivePoint, Scalar,
+        elliptic_curve::{ops::Reduce, sec1::ToEncodedPoint as _},
+    };
+    let scalar = |octets: &[u8]| {
+        let octets: [u8; 32] = octets.try_into().expect("32");
+        <Scalar as Reduce<p256::U256>>::reduce_bytes(&FieldBytes::from(octets))
+    };
+    let point = ProjectivePoint::from(point_with_x(x).expect("the caller looked"));
+    let r = left_padded(&r.to_bytes_be(), 32);
+    let s = left_padded(&crate::keys::bytes("s of wrapped signatures", 31), 32);
+    let e = scalar(&Hash::Sha256.digest(message));
+    let inverse = Option::<Scalar>::from(scalar(&r).invert()).expect("r is not 0 modulo n");
+    let key = (point * scalar(&s) - ProjectivePoint::GENERATOR * e) * inverse;
+    (key.to_affine().to_encoded_point(false).as_bytes().to_vec(), [r, s].concat())
 }
 
 fn pkcs1(suite: &mut Suite) {
