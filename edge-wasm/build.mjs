@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -52,6 +53,8 @@ function buildWorker(sources) {
   const out = join(here, "build");
   const stamp = join(out, ".sources");
   const weighAll = () => weigh("Worker bundle", LIMIT_KB.worker, [join(out, "index.js"), join(out, "index_bg.wasm")]);
+  // For whoever has just built and starts many Workers: wrangler runs this at each start.
+  if (process.env.EDGESEAL_PREBUILT === "1" && existsSync(join(out, "index.js"))) return;
   if (isStamped(stamp, sources)) return weighAll();
   run("worker-build", ["--profile", "edge", "--out-dir", "build", "--features", "worker"], here);
   // wrangler wants the assets directory of wrangler.toml to exist, whether or not the site has been built into it.
@@ -94,10 +97,19 @@ function environment() {
   return {
     ...process.env,
     PATH: path,
+    CARGO_ENCODED_RUSTFLAGS: rustFlags(),
     WASM_BINDGEN_BIN: process.env.WASM_BINDGEN_BIN ?? find("wasm-bindgen", path),
     WASM_OPT_BIN: process.env.WASM_OPT_BIN ?? join(bin, "wasm-opt"),
     ESBUILD_BIN: process.env.ESBUILD_BIN ?? join(bin, "esbuild"),
   };
+}
+
+// Panic messages name source files: not by where this machine keeps them.
+function rustFlags() {
+  const cargo = process.env.CARGO_HOME ?? join(homedir(), ".cargo");
+  const sources = join(cargo, "registry", "src");
+  const registries = existsSync(sources) ? readdirSync(sources).map((name) => join(sources, name)) : [];
+  return [...registries, root].map((path) => `--remap-path-prefix=${path}=.`).join("\x1f");
 }
 
 // worker-build would download a tool that it does not find: so it is never asked without one.

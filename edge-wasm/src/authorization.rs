@@ -44,7 +44,15 @@ mod tests {
         for value in ["", "Basic dTpw", "DPoP a.b.c", "Bearera.b.c", "a.b.c"] {
             assert_eq!(code(Some(value)), Some("token_missing"), "{value}");
         }
-        for value in ["Bearer", "Bearer ", "Bearer a.b.c, Bearer a.b.c", "Bearer a.b.c,", "Bearer a b", "Basic x, Bearer a.b.c", "Bearer a\tb"] {
+        for value in [
+            "Bearer",
+            "Bearer ",
+            "Bearer a.b.c, Bearer a.b.c",
+            "Bearer a.b.c,",
+            "Bearer a b",
+            "Basic x, Bearer a.b.c",
+            "Bearer a\tb",
+        ] {
             assert_eq!(code(Some(value)), Some("authorization_malformed"), "{value}");
         }
     }

@@ -11,8 +11,7 @@ const HOP_BY_HOP: [&str; 7] =
 /// The names, of those that a client sent, that must not reach the origin: Edgeseal's own, those of one hop, and those that
 /// `Connection` names. Names are compared in lower case.
 pub fn stripped<'a>(names: impl Iterator<Item = &'a str>, connection: Option<&str>) -> Vec<&'a str> {
-    let listed: Vec<String> =
-        connection.unwrap_or_default().split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+    let listed: Vec<String> = connection.unwrap_or_default().split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
     let strip = |name: &&str| {
         let lower = name.to_ascii_lowercase();
         let upgrade = lower == "upgrade";
@@ -54,7 +53,10 @@ mod tests {
     fn urls() {
         let url = |origin, request| origin_url(origin, request).ok();
         assert_eq!(url("https://o.example", "http://edge/a/b?c=d").as_deref(), Some("https://o.example/a/b?c=d"));
-        assert_eq!(url("http://127.0.0.1:81/", "https://edge//evil.example/x").as_deref(), Some("http://127.0.0.1:81//evil.example/x"));
+        assert_eq!(
+            url("http://127.0.0.1:81/", "https://edge//evil.example/x").as_deref(),
+            Some("http://127.0.0.1:81//evil.example/x")
+        );
         assert_eq!(url("https://o.example/base", "http://edge/a"), None);
         assert_eq!(url("https://o.example?x=1", "http://edge/a"), None);
     }

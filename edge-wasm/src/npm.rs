@@ -8,10 +8,7 @@ use std::{
     fmt::Write as _,
 };
 
-use edgeseal_core::{
-    Algorithm, Check, ErrorCode, Jwk, JwkSet, SignatureBackend as _, Timestamp, UnverifiedToken,
-    backend::rustcrypto::RustCrypto,
-};
+use edgeseal_core::{Algorithm, Check, ErrorCode, Jwk, JwkSet, Timestamp, UnverifiedToken};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -61,7 +58,7 @@ impl Core {
         match self.verifier.begin(token, now) {
             Step::Verify(mut pending) => {
                 let refresh = pending.take_refresh().map(|fetch| self.hand_out(fetch));
-                let answer = RustCrypto.verify(pending.input());
+                let answer = self.verifier.verify_signature(&pending);
                 match pending.finish(answer, now) {
                     Ok(token) => {
                         let (header, claims) = (token.header_json(), token.claims_json());

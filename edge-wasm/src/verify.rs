@@ -5,7 +5,7 @@
 //! ```text
 //! loop {
 //!     match verifier.begin(token, now) {
-//!         Step::Verify(pending) => backend, then pending.finish(..)
+//!         Step::Verify(pending) => verifier.verify_signature(&pending), then pending.finish(..)
 //!         Step::Fetch(fetch)    => GET fetch.url(), verifier.on_response(..) or on_failure(..), again
 //!         Step::Wait            => somebody else is fetching: sleep a little, again
 //!         Step::Refused(why)    => answer
@@ -18,7 +18,7 @@ use std::{cell::RefCell, rc::Rc};
 use edgeseal_core::{
     Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp, UnverifiedToken,
     VerifiedToken, Verifier, VerifyError,
-    backend::SignatureInput,
+    backend::{SignatureBackend as _, SignatureInput, p256::HotKeys, rustcrypto::RustCrypto},
     discovery::Discovery,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Ticket},
     policy::{IssuerSettings, KeySource},
@@ -32,6 +32,11 @@ pub const FETCH_TIMEOUT_MILLIS: u64 = 3_000;
 pub const FETCH_BUDGET_MILLIS: u64 = 4_500;
 /// Octets of a fetched document, counted while it streams in, after decompression.
 pub const MAX_DOCUMENT_LEN: usize = edgeseal_core::jwk_set::MAX_JWKS_LEN;
+/// Octets of tables for ES256 keys that have proved hot, some 100 KiB each: a verifier with more active keys than fit goes on
+/// without tables for the rest.
+const HOT_KEYS_BUDGET: usize = 8 * 1024 * 1024;
+/// Valid signatures after which a key is hot: JWKS keys live for months, and a table has paid for itself after some ten tokens.
+const HOT_KEYS_THRESHOLD: u32 = 2;
 /// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
 const DISCOVERY_LIFETIME_SECS: u64 = 86_400;
 
@@ -39,6 +44,7 @@ const DISCOVERY_LIFETIME_SECS: u64 = 86_400;
 #[derive(Debug)]
 pub struct TokenVerifier {
     issuers: Issuers<Rc<Issuer>>,
+    hot_keys: RefCell<HotKeys>,
 }
 
 #[derive(Debug)]
@@ -152,7 +158,8 @@ impl TokenVerifier {
             let issuer = Issuer::new(settings, cache, seed.wrapping_add(index as u64)).map_err(|error| (Some(index), error))?;
             entries.push((settings.issuer.clone(), Rc::new(issuer)));
         }
-        Issuers::new(entries).map(|issuers| Self { issuers }).map_err(|error| (None, error))
+        let issuers = Issuers::new(entries).map_err(|error| (None, error))?;
+        Ok(Self { issuers, hot_keys: RefCell::new(HotKeys::new(HOT_KEYS_BUDGET, HOT_KEYS_THRESHOLD)) })
     }
 
     /// What to do next for this token.
@@ -180,6 +187,23 @@ impl TokenVerifier {
                 Ok(Step::Refused(Refusal::keys_unavailable(format!("the keys of {name} cannot be had"), retry_at, now)))
             }
         }
+    }
+
+    /// Verifies the signature of a pending token in pure Rust: with a table of its key where there is one.
+    ///
+    /// # Errors
+    /// [`SignatureInvalid`], without a reason.
+    pub fn verify_signature(&self, pending: &Pending) -> Result<SignatureValid, SignatureInvalid> {
+        let input = pending.input();
+        let key = input.key().public_key();
+        // Only ES256 has tables, and a P-256 key that passed core's checks serves no other algorithm.
+        let prepared = self.hot_keys.borrow_mut().get(key);
+        if let Some(prepared) = prepared {
+            return prepared.verify_input(input);
+        }
+        let valid = RustCrypto.verify(input)?;
+        self.hot_keys.borrow_mut().count_valid(key);
+        Ok(valid)
     }
 
     /// A server answered.

@@ -3,8 +3,7 @@
 use std::{cell::OnceCell, rc::Rc, time::Duration};
 
 use edgeseal_core::{
-    SignatureBackend as _, Timestamp, VerifiedToken,
-    backend::rustcrypto::RustCrypto,
+    Timestamp, VerifiedToken,
     gateway::{GatewaySettings, Origin},
 };
 use worker::{Context, Date, Delay, Env, js_sys};
@@ -61,7 +60,7 @@ impl Gateway {
                     if let Some(refresh) = pending.take_refresh() {
                         context.wait_until(keys::fetch(refresh));
                     }
-                    let answer = RustCrypto.verify(pending.input());
+                    let answer = self.verifier.verify_signature(&pending);
                     return pending.finish(answer, now());
                 }
                 Step::Fetch(fetch) => keys::fetch_beyond_request(fetch, context).await,
