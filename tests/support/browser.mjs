@@ -36,15 +36,14 @@ const algorithms = ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256
  */
 async function verdict(page, input) {
   const at = (name) => page.getByTestId(name);
-  await at("jwks").fill(input.jwks);
-  await at("issuer").fill(input.issuer);
-  await at("audience").fill(input.audience);
+  const policy = { jwks: input.jwks, issuer: input.issuer, audience: input.audience, leeway: String(input.leeway ?? 60), now: input.now ?? "" };
+  for (const [name, value] of Object.entries(policy)) {
+    if ((await at(name).inputValue()) !== value) await at(name).fill(value);
+  }
   for (const name of algorithms) {
     const box = at(`algorithm-${name}`);
     if (await box.count()) await box.setChecked(input.algorithms.includes(name));
   }
-  await at("leeway").fill(String(input.leeway ?? 60));
-  await at("now").fill(input.now ?? "");
   await at("token").fill(input.token);
   await at("verify").click();
   const shown = page.locator("[data-testid=verdict]:not([data-state=running]):not([data-state=idle])");

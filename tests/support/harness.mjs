@@ -37,7 +37,7 @@ export function bench(name) {
     async signer(options = {}) {
       const [publicPort, agentsPort] = await freePorts(2);
       const signer = await startSigner({ directory: join(directory, `signer-${(count += 1)}`), publicPort, agentsPort, mark, ...options });
-      cleanups.push(() => signer.stop());
+      cleanups.push(async () => assert.equal(await signer.stop(), "exit 0", `the signer ends gracefully\n${signer.output().slice(-500)}`));
       return signer;
     },
 

@@ -29,6 +29,7 @@ export function start({ name, command, args, log, mark, env = {}, cwd }) {
     output: () => readFileSync(log, "utf8"),
     exited: (seconds = 15) => until(`${name} ends`, () => ended, { seconds }),
     signal: (signal) => signalGroup(child.pid, signal),
+    /** Ends it, and whatever it started: SIGTERM, and SIGKILL to what is still there after a while. How it ended. */
     async stop({ seconds = 10 } = {}) {
       signalGroup(child.pid, "SIGTERM");
       try {
@@ -37,6 +38,7 @@ export function start({ name, command, args, log, mark, env = {}, cwd }) {
         signalGroup(child.pid, "SIGKILL");
         await until(`${name} ends`, () => ended !== null && !groupAlive(child.pid), { seconds: 5 });
       }
+      return ended;
     },
   };
 }
