@@ -49,7 +49,7 @@ export function report(lines, byHost, print = console.log) {
   const expected = lines.map(expectation);
   const faults = [];
   let passed = 0;
-  print(`\n  ${"host".padEnd(14)} ${["lines", "accept", "reject", "wrong", "error"].map((name) => name.padStart(8)).join("")}`);
+  print(`\n  ${"host".padEnd(14)} ${["lines", "accept", "reject", "wrong", "error"].map((name) => name.padStart(8)).join("")}   slowest`);
   for (const [host, verdicts] of byHost) {
     const counts = { accept: 0, reject: 0, error: 0, wrong: 0 };
     verdicts.forEach((verdict, index) => {
@@ -60,7 +60,7 @@ export function report(lines, byHost, print = console.log) {
       if (reason !== undefined && verdict.v !== "error") counts.wrong += 1;
     });
     const row = [lines.length, counts.accept, counts.reject, counts.wrong, counts.error];
-    print(`  ${host.padEnd(14)} ${row.map((count) => String(count).padStart(8)).join("")}`);
+    print(`  ${host.padEnd(14)} ${row.map((count) => String(count).padStart(8)).join("")}   ${slowest(verdicts)}`);
   }
   const wrong = faults.length;
   if (byHost.size > 1) {
@@ -76,6 +76,13 @@ export function report(lines, byHost, print = console.log) {
   if (faults.length > SHOWN) print(`  and ${faults.length - SHOWN} more`);
   if (byHost.size > 1) print(`  ${faults.length - wrong} lines on which right verdicts differ between hosts`);
   return { passed, failed: faults.length };
+}
+
+function slowest(verdicts) {
+  const timed = verdicts.filter(({ ms }) => typeof ms === "number");
+  if (timed.length === 0) return "no clock inside";
+  const { id, ms } = timed.reduce((a, b) => (b.ms > a.ms ? b : a));
+  return `${ms.toFixed(1)} ms (${id})`;
 }
 
 function name({ id }, index) {

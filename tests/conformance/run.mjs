@@ -47,7 +47,7 @@ async function main() {
 function write(file, verdicts) {
   const path = resolve(file);
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, verdicts.map((verdict) => `${JSON.stringify(verdict)}\n`).join(""));
+  writeFileSync(path, verdicts.map(({ id, v, code }) => `${JSON.stringify({ id, v, code })}\n`).join(""));
 }
 
 /** `verdicts.jsonl` becomes `verdicts.node.jsonl`. */

@@ -11,8 +11,8 @@ const RETRIES = 4;
  * @param {object} host see hosts/index.mjs
  * @param {Uint8Array[]} lines
  * @param {{warm?: boolean}} [options] warm: twice, with verifiers that are kept, so that caches and tables of hot keys are in use
- * @returns {Promise<{id: string | null, v: string, code: string | null}[]>} one verdict for each line; `v` is `"error"` where the
- * host gave none, gave none in time, or gave something else
+ * @returns {Promise<{id: string | null, v: string, code: string | null, ms?: number}[]>} one verdict for each line; `v` is `"error"`
+ * where the host gave none, gave none in time, or gave something else; `ms` where the host has a clock
  */
 export async function judgeAll(host, lines, { hangLimit = HANG_LIMIT, warm = false } = {}) {
   const how = { hangLimit, warm };
@@ -129,8 +129,8 @@ async function restart(host) {
   await host.start();
 }
 
-function plain({ id, v, code }) {
-  return { id, v, code };
+function plain({ id, v, code, ms }) {
+  return { id, v, code, ms };
 }
 
 function join(lines) {
