@@ -129,7 +129,7 @@ fn numeric_date(members: &Map<String, Value>, name: &str) -> Result<Option<Numer
     let Some(value) = members.get(name) else { return Ok(None) };
     let seconds = value.as_f64().ok_or_else(|| invalid(alloc::format!("claim {name} is not a number")))?;
     if !(0.0..=MAX_NUMERIC_DATE).contains(&seconds) {
-        return Err(invalid(alloc::format!("claim {name} is {value}, a NumericDate lies between 0 and {MAX_NUMERIC_DATE}")));
+        return Err(invalid(alloc::format!("claim {name} is {value}, a NumericDate lies between 0 and 253402300799")));
     }
     Ok(Some(NumericDate(seconds)))
 }

@@ -213,7 +213,7 @@ impl Verifier {
         match exp {
             None if *require_exp => return Err(missing(Check::Expiry, "exp")),
             Some(exp) if now >= exp + leeway_secs => {
-                let detail = alloc::format!("exp {exp} and {leeway} s leeway have passed, it is {now}");
+                let detail = alloc::format!("exp {} and {leeway} s leeway have passed, it is {}", Seconds(exp), Seconds(now));
                 return refuse(ErrorCode::TokenExpired, Check::Expiry, detail);
             }
             _ => {}
@@ -222,7 +222,7 @@ impl Verifier {
             if let Some(date) = date
                 && date > now + leeway_secs
             {
-                let detail = alloc::format!("{name} {date} lies beyond now {now} and {leeway} s leeway");
+                let detail = alloc::format!("{name} {} lies beyond now {} and {leeway} s leeway", Seconds(date), Seconds(now));
                 return refuse(ErrorCode::TokenNotYetValid, Check::NotBefore, detail);
             }
         }
@@ -230,14 +230,15 @@ impl Verifier {
             let iat = iat.ok_or_else(|| missing(Check::Lifetime, "iat"))?;
             let exp = exp.ok_or_else(|| missing(Check::Lifetime, "exp"))?;
             if exp - iat > *longest as f64 {
-                let detail = alloc::format!("exp - iat is {} s, the policy allows {longest} s", exp - iat);
+                let detail = alloc::format!("exp - iat is {} s, the policy allows {longest} s", Seconds(exp - iat));
                 return refuse(ErrorCode::LifetimeExceeded, Check::Lifetime, detail);
             }
         }
         if let Some(oldest) = max_age {
             let iat = iat.ok_or_else(|| missing(Check::Lifetime, "iat"))?;
             if now - iat > *oldest as f64 + leeway_secs {
-                let detail = alloc::format!("issued {} s ago, the policy allows {oldest} s and {leeway} s leeway", now - iat);
+                let age = Seconds(now - iat);
+                let detail = alloc::format!("issued {age} s ago, the policy allows {oldest} s and {leeway} s leeway");
                 return refuse(ErrorCode::TokenTooOld, Check::Lifetime, detail);
             }
         }
@@ -276,6 +277,21 @@ impl VerifiedToken {
     /// The key that verified it.
     pub fn key(&self) -> &Arc<Jwk> {
         &self.key
+    }
+}
+
+/// Seconds in a message, to the millisecond: the standard library's own formatting of a double would be a fiftieth of the
+/// WebAssembly that browsers download.
+struct Seconds(f64);
+
+impl core::fmt::Display for Seconds {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // The cast saturates, and what it cuts off no message needs.
+        #[expect(clippy::cast_possible_truncation, reason = "for people to read")]
+        let millis = (self.0 * 1_000.0) as i64;
+        let sign = if millis < 0 { "-" } else { "" };
+        let (seconds, rest) = (millis.unsigned_abs() / 1_000, millis.unsigned_abs() % 1_000);
+        if rest == 0 { write!(formatter, "{sign}{seconds}") } else { write!(formatter, "{sign}{seconds}.{rest:03}") }
     }
 }
 

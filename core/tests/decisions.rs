@@ -205,6 +205,8 @@ fn time() {
     let exact = r#","leeway":0"#;
     assert_eq!(refused(HEADER, &with("exp", ""), ""), "claim_missing");
     assert_eq!(refused(HEADER, &with("exp", "1750000000"), exact), "token_expired");
+    let refusal = verify(HEADER, &with("exp", "1749999999.5"), exact).unwrap_err();
+    assert_eq!(refusal.to_string(), "token_expired: exp 1749999999.500 and 0 s leeway have passed, it is 1750000000");
     assert!(verify(HEADER, &with("exp", "1750000000.001"), exact).is_ok());
     assert!(verify(HEADER, &with("exp", "1750000001"), exact).is_ok());
     assert_eq!(refused(HEADER, &with("exp", "1749999940"), ""), "token_expired");

@@ -93,7 +93,10 @@ impl PreparedKey {
 }
 
 /// `p - n`.
-const FIELD_MINUS_ORDER: U256 = U256::from_be_hex("000000000000000000000000000000004319055258e8617b0c46353d039cdaae");
+const FIELD_MINUS_ORDER: U256 = FIELD_PRIME.wrapping_sub(&p256::NistP256::ORDER);
+
+/// `p` (FIPS 186-4 section D.1.2.3).
+const FIELD_PRIME: U256 = U256::from_be_hex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
 
 #[cfg(test)]
 mod tests;

@@ -149,9 +149,10 @@ fn x_beyond_the_order() {
     // Points with n <= x < p exist for x near p - 3 (Wycheproof has one): r = x - n is tiny, and only r + n matches.
     let generator = GeneratorTable::new();
     let small = |value: u64| Scalar::from(value);
+    assert!(FieldElement::from_bytes(&FIELD_PRIME.to_be_byte_array().into()).is_zero());
     let mut found = 0;
     for below in 1..60_u64 {
-        let x = FIELD_MINUS_ORDER.wrapping_add(&p256::NistP256::ORDER).wrapping_sub(&U256::from(below));
+        let x = FIELD_PRIME.wrapping_sub(&U256::from(below));
         let mut compressed = [2; 33];
         compressed[1..].copy_from_slice(&x.to_be_byte_array());
         let Ok(point) = PublicKey::from_sec1_bytes(&compressed) else { continue };
