@@ -1,6 +1,7 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. All but hang and flip happen once: the file is removed
- * before. The tests compile it, so that what the pool does about faults is seen on a real token. */
+ * before. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes its parameters.
+ * The tests compile it, so that what the pool does about faults is seen on a real token. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@ typedef unsigned long word;
 typedef word (*call)();
 /* CK_FUNCTION_LIST of PKCS#11 2.40: a version, and 68 functions in fixed order. */
 struct functions { unsigned char version[2]; call call[68]; };
-enum { CLOSE_ALL_SESSIONS = 14, LOGOUT = 19, SIGN_INIT = 42, SIGN = 43 };
+enum { INITIALIZE = 0, CLOSE_ALL_SESSIONS = 14, LOGOUT = 19, SIGN_INIT = 42, SIGN = 43 };
 enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3 };
 
 static struct functions real, ours;
@@ -24,6 +25,14 @@ static void fault(char *name, int size) {
     if (!fgets(name, size, file)) name[0] = 0;
     fclose(file);
     if (strcmp(name, "hang") && strcmp(name, "flip")) unlink(path);
+}
+
+/* CK_C_INITIALIZE_ARGS, and the member that NSS puts behind it. */
+struct arguments { void *mutexes[4]; word flags; void *reserved; void *more; };
+
+static word initialize(struct arguments *given) {
+    struct arguments arguments = { { 0 }, given ? given->flags : 0, getenv("FAULT_MODULE_RESERVED"), NULL };
+    return real.call[INITIALIZE](arguments.reserved ? &arguments : given);
 }
 
 static word sign_init(word session, void *mechanism, word key) {
@@ -57,6 +66,7 @@ word C_GetFunctionList(struct functions **list) {
     word answer = get ? get(&theirs) : GENERAL_ERROR;
     if (answer) return answer;
     real = ours = *theirs;
+    ours.call[INITIALIZE] = (call)initialize;
     ours.call[SIGN_INIT] = (call)sign_init;
     ours.call[SIGN] = (call)sign;
     *list = &ours;

@@ -71,7 +71,8 @@ impl Faulty {
     }
 }
 
-fn compile(folder: &Path) -> PathBuf {
+/// The faulty module, compiled into `folder`.
+pub(crate) fn compile(folder: &Path) -> PathBuf {
     let module = folder.join("fault-module.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/binary/fault-module.c");
     let compiled =

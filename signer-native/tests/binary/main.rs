@@ -6,6 +6,8 @@ mod faults;
 #[cfg(test)]
 mod mistakes;
 #[cfg(test)]
+mod modules;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod support;
