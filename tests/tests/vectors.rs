@@ -87,7 +87,7 @@ fn tables_of_hot_keys_agree_with_the_reference() {
         assert_eq!(by_table, by_reference, "{}: {}", line.id, line.why);
         if by_reference { compared.0 += 1 } else { compared.1 += 1 }
     }
-    assert!(compared.0 > 400 && compared.1 > 40, "only {compared:?} valid and invalid signatures");
+    assert!(compared.0 > 400 && compared.1 > 20, "only {compared:?} valid and invalid signatures");
 }
 
 #[test]

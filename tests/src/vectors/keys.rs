@@ -368,6 +368,8 @@ fn siblings(suite: &mut Suite) {
             suite.token(format!("sibling-{id}-{order}"), format!("a good key beside {why}")).jwks(jwk_set(&set)).accept();
         }
     }
+    let long = KEYS.es256_other.jwk().text("kid", &"k".repeat(257)).to_json();
+    suite.token("sibling-long-kid", "a good key beside one whose kid has 257 octets").jwks(jwk_set(&[&long, &good])).accept();
     let many: Vec<String> =
         (0..40).map(|number| KEYS.es256_other.jwk().text("kid", &format!("other-{number}")).to_json()).chain([good]).collect();
     suite.token("sibling-many", "the last of 41 good keys").jwks(jwk_set(&many)).accept();

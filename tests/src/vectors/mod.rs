@@ -134,7 +134,7 @@ type Edit = Box<dyn Fn(String) -> String>;
 
 /// A token line in the making. Nothing is pushed before [`Token::accept`] or [`Token::reject`].
 #[must_use]
-pub struct Token<'s> {
+struct Token<'s> {
     suite: &'s mut Suite,
     id: String,
     tier: Tier,
