@@ -48,8 +48,7 @@ pub(super) struct Arguments {
     /// Where the agents' listener listens; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     agents: SocketAddr,
-    /// The `SoftHSM` library [default: where distributions install it]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = "The SoftHSM library [default: where distributions install it]")]
     module: Option<PathBuf>,
     /// An algorithm to have a profile and a key for; may be repeated [default: all that the module has]
     #[arg(long = "alg", value_name = "ALG")]
@@ -57,7 +56,7 @@ pub(super) struct Arguments {
     /// The name of the agent that gets a certificate
     #[arg(long, value_name = "NAME", default_value = "demo-app")]
     agent: String,
-    /// How long a new key waits before it may sign; `serve` goes by the rules instead
+    /// How long a new key waits before it may sign; a real signer goes by the rules instead
     #[arg(long, value_name = "SPAN", default_value = "0s")]
     activation_delay: crate::issue::Lifetime,
     /// A file to write as JSON when everything runs: addresses, certificates, profiles

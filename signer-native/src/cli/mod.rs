@@ -61,10 +61,13 @@ enum Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Configuration")]
 struct ConfigArguments {
-    /// The configuration file [default: `EDGESEAL_CONFIG`, else /etc/edgeseal/edgeseal.toml]
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The configuration file [default: $EDGESEAL_CONFIG, else /etc/edgeseal/edgeseal.toml]"
+    )]
     config: Option<PathBuf>,
-    /// The folder of an `edgeseal dev`: takes the configuration that it wrote there
+    /// The folder of an edgeseal dev: takes the configuration that it wrote there
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     dir: Option<PathBuf>,
     /// The PKCS#11 library (hsm.module)
@@ -74,10 +77,9 @@ struct ConfigArguments {
     #[arg(long, value_name = "LABEL")]
     token_label: Option<String>,
     /// The token's slot (hsm.slot)
-    #[arg(long, value_name = "NUMBER", conflicts_with = "token_label")]
-    slot: Option<u32>,
-    /// The file that holds the PIN (`hsm.pin_file`)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "token_label", value_parser = clap::value_parser!(i64).range(0..))]
+    slot: Option<i64>,
+    #[arg(long, value_name = "FILE", help = "The file that holds the PIN (hsm.pin_file)")]
     pin_file: Option<PathBuf>,
     /// The file of the registry of keys (store.path)
     #[arg(long, value_name = "FILE")]
@@ -102,7 +104,7 @@ impl ConfigArguments {
         path("hsm.pin_file", pin_file);
         path("store.path", store);
         flags.extend(token_label.as_ref().map(|label| Override::text("hsm.token", label)));
-        flags.extend(slot.map(|slot| Override { setting: "hsm.slot", value: i64::from(slot).into() }));
+        flags.extend(slot.map(|slot| Override { setting: "hsm.slot", value: slot.into() }));
         flags.extend(more);
         let file = config.clone().or_else(|| dir.as_deref().map(dev::configuration_file));
         Settings::load(file.as_deref(), &flags)

@@ -24,8 +24,10 @@ use crate::{
 
 /// Connections of one listener at a time.
 const MAX_CONNECTIONS: usize = 1_024;
-/// A TLS handshake, and the head of a request.
+/// A TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a request, and the pause between two on one connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take after the process was told to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Streams of one HTTP/2 connection.
@@ -150,7 +152,7 @@ async fn connection(
     let agent = certificates.and_then(|chain| chain.first()).and_then(tls::agent_name);
     let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent } });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
