@@ -160,10 +160,7 @@ impl Module {
 
     /// A session for the calling thread; brings the module back first if it is down and its pause is over.
     pub(super) fn session(&self) -> Result<ThreadSession, HsmError> {
-        let mut state = self.lock();
-        if state.draining {
-            return Err(HsmError::Unavailable("the HSM module is being restarted".to_owned()));
-        }
+        let mut state = self.after_restart(self.lock());
         if state.live.is_none() {
             self.revive(&mut state)?;
         }
@@ -230,12 +227,9 @@ impl Module {
     /// Drains, finalizes and initializes again: for a module that lost its objects or its device. `false` when it was
     /// done too short a while ago to be worth another try.
     pub(super) fn restart(&self, epoch: u64, reason: &str) -> Result<bool, HsmError> {
-        let mut state = self.lock();
+        let mut state = self.after_restart(self.lock());
         if state.epoch != epoch {
             return Ok(true); // Another thread has done it.
-        }
-        if state.draining {
-            return Err(HsmError::Unavailable(format!("the HSM module is being restarted: {reason}")));
         }
         match state.restarted_at.map(|at| at.elapsed()) {
             Some(since) if since < state.restart_pause => return Ok(false),
@@ -249,6 +243,8 @@ impl Module {
             self.released.wait_timeout_while(state, DRAIN, |state| state.sessions > 0).unwrap_or_else(PoisonError::into_inner);
         state.draining = false;
         if state.sessions > 0 {
+            drop(state);
+            self.released.notify_all();
             return Err(HsmError::Unavailable("the HSM module cannot be restarted while a call hangs in it".to_owned()));
         }
         state.epoch += 1;
@@ -259,7 +255,16 @@ impl Module {
             }
         }
         state.last_error = Some(HsmError::Unavailable(reason.to_owned()));
-        self.revive(&mut state).map(|()| true)
+        let revived = self.revive(&mut state).map(|()| true);
+        drop(state);
+        self.released.notify_all();
+        revived
+    }
+
+    /// Waits for a restart that another thread is at: it takes milliseconds, or [`DRAIN`] when a call hangs.
+    fn after_restart<'state>(&self, state: MutexGuard<'state, State>) -> MutexGuard<'state, State> {
+        let waited = self.released.wait_timeout_while(state, DRAIN, |state| state.draining);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Logs out by closing the last session, and finalizes.

@@ -96,6 +96,19 @@ fn one_fault_costs_no_request() {
 }
 
 #[test]
+fn a_restart_of_the_module_costs_no_other_request() {
+    let faulty = Faulty::serve("threads = 4");
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| (0..25).map(|_| faulty.ask().status).collect::<Vec<u16>>())).collect();
+        faulty.show("device");
+        until("the fault was shown", || !faulty.fault.exists());
+        for asker in askers {
+            assert_eq!(asker.join().unwrap(), [200; 25]);
+        }
+    });
+}
+
+#[test]
 fn a_wrong_signature_never_leaves() {
     let faulty = Faulty::serve("");
     faulty.show("flip");
