@@ -129,3 +129,18 @@ test("a demo that fails ends what it started, says where the logs are, and exits
   assert.match(output, /logs: target\/demo\/signer\.log/);
   assert.ok(await allFree());
 });
+
+test("on a terminal it stays up until Ctrl-C, then ends what it started", async () => {
+  const terminal = spawn("script", ["-qec", "make demo", "/dev/null"], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+  let output = "";
+  terminal.stdout.setEncoding("utf8").on("data", (chunk) => { output += chunk; });
+  const ended = new Promise((resolve) => terminal.on("close", resolve));
+  await until("it is up", () => output.includes("Running until Ctrl-C"), { seconds: 90, giveUp: () => (terminal.exitCode === null ? null : `it ended:\n${output}`) });
+  const token = readFileSync(join(directory, "token"), "utf8");
+  assert.equal(statSync(join(directory, "token")).mode & 0o777, 0o600);
+  assert.equal((await call("http://localhost:8787/hello", { headers: { authorization: `Bearer ${token}` } })).status, 200, "the command that it suggests works");
+  terminal.stdin.write("\x03");
+  await ended;
+  assert.ok(await allFree());
+  assert.ok(!existsSync(join(directory, "running.json")));
+});

@@ -24,7 +24,7 @@ process.env.PATH = [join(root, "tests/node_modules/node/bin"), join(root, "targe
 class StepFailed extends Error {}
 const children = new Set();
 
-/** @type {Record<string, {what: string, after?: string[], done?: () => boolean, stamp?: () => string, run?: string[][]}>} */
+/** @type {Record<string, {what: string, after?: string[], done?: () => boolean, stamp?: () => string, show?: RegExp, run: string[][]}>} */
 const steps = {
   system: { what: "system packages", run: [["sh", "tests/scripts/system.sh", ...systemNeeds()]] },
   rust: { what: "Rust toolchain and wasm32 target", run: rustCommands() },
@@ -47,6 +47,7 @@ const steps = {
     what: "npm package and Worker (WebAssembly)",
     after: ["rust", "tools", "npm-tests", "npm-edge"],
     run: [["node", "edge-wasm/build.mjs"]], // returns at once when its sources are unchanged
+    show: /gzipped of at most/,
   },
   www: {
     what: "playground",
@@ -99,6 +100,7 @@ async function perform(name) {
   writeFileSync(log, "");
   for (const command of step.run) await runStep(name, command, log);
   if (stamp !== undefined) writeFileSync(stampFile, step.stamp());
+  for (const line of readFileSync(log, "utf8").split("\n")) if (step.show?.test(line)) console.log(`  · ${"Size".padEnd(14)}  ${line.trim()}`);
   const seconds = (Date.now() - began) / 1000;
   if (seconds >= 1) console.log(`  ✓ ${"Ready".padEnd(14)}  ${step.what.padEnd(42)} ${seconds.toFixed(1).padStart(6)} s`);
 }
@@ -131,7 +133,7 @@ function npmStep(directory) {
 
 function systemNeeds() {
   const always = ["cc", "make", "git", "node", "npm", "softhsm", "chromium", "openssl"];
-  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "python-venv"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "python-venv"];
 }
 
 function rustCommands() {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # System packages: finds what is missing of the commands and files named as arguments and installs only that.
-# usage: system.sh [cc make git node npm python-venv softhsm pkcs11-tool chromium openssl]...
+# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool chromium openssl]...
 set -eu
 
 have() {
@@ -20,6 +20,12 @@ have() {
         done
         return 1
         ;;
+    softokn)
+        for file in /usr/lib/*/libsoftokn3.so /usr/lib64/libsoftokn3.so /usr/lib/libsoftokn3.so; do
+            [ -e "$file" ] && command -v certutil >/dev/null 2>&1 && return 0
+        done
+        return 1
+        ;;
     python-venv) python3 -c 'import venv, ensurepip' >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
@@ -28,6 +34,7 @@ have() {
 package() {
     case $1 in
     softhsm) echo softhsm2 ;;
+    softokn) echo libnss3 libnss3-tools ;;
     pkcs11-tool) echo opensc ;;
     python-venv) echo python3 python3-venv ;;
     cc) echo gcc libc6-dev ;;
