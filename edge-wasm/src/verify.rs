@@ -356,3 +356,104 @@ impl Location {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgeseal_core::Jwk;
+
+    // RFC 7515 appendix A.3: an ES256 key and a signature of the right form (here over something else).
+    const X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+    const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+    const SIGNATURE: &str = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    const START: Timestamp = Timestamp::from_secs(1_750_000_000);
+
+    fn verifier(more: &str) -> TokenVerifier {
+        let settings = format!(r#"{{"issuer":"https://i.example","audience":"a","algorithms":["ES256"]{more}}}"#);
+        TokenVerifier::new(&[IssuerSettings::from_json(&settings).unwrap()], CacheSettings::default(), 1).unwrap()
+    }
+
+    fn jwks() -> String {
+        format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k","x":"{X}","y":"{Y}"}}]}}"#)
+    }
+
+    fn token(header: &str) -> String {
+        use base64ct::{Base64UrlUnpadded as Base64Url, Encoding as _};
+        format!("{}.{}.{SIGNATURE}", Base64Url::encode_string(header.as_bytes()), Base64Url::encode_string(b"{}"))
+    }
+
+    fn fetch(step: Step) -> Fetch {
+        match step {
+            Step::Fetch(fetch) => fetch,
+            other => panic!("expected a fetch, got {other:?}"),
+        }
+    }
+
+    fn answer(body: &str) -> Answer<'_> {
+        Answer { status: 200, body: body.as_bytes(), cache_control: None, etag: Some("\"1\"".into()) }
+    }
+
+    #[test]
+    fn discovery_then_keys_then_a_signature() {
+        assert!(Jwk::from_json(&jwks()[9..jwks().len() - 2]).is_ok());
+        let verifier = verifier("");
+        let token = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let discovery = fetch(verifier.begin(&token, START));
+        assert_eq!(discovery.url(), "https://i.example/.well-known/openid-configuration");
+        assert!(matches!(verifier.begin(&token, START), Step::Wait));
+        let document = r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#;
+        let Fetched::Next(keys) = TokenVerifier::on_response(discovery, answer(document), START) else { panic!("no next") };
+        assert_eq!((keys.url(), keys.if_none_match()), ("https://i.example/jwks", None));
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        let Step::Verify(pending) = verifier.begin(&token, START) else { panic!("keys are there") };
+        let refused = pending_answer(&verifier, pending).unwrap_err();
+        assert_eq!(refused.code(), "signature_invalid");
+
+        // The next document is the JWK Set at once, and conditional.
+        let later = START.plus_secs(601);
+        let again = fetch(verifier.begin(&token, later));
+        assert_eq!((again.url(), again.if_none_match()), ("https://i.example/jwks", Some("\"1\"")));
+        // A failure ends the belief in the discovered URL.
+        assert!(matches!(TokenVerifier::on_failure(&again, "down", later), Fetched::Failed(_)));
+        let Step::Verify(mut pending) = verifier.begin(&token, later.plus_secs(5)) else { panic!("stale keys serve") };
+        let refresh = pending.take_refresh().unwrap();
+        assert_eq!(refresh.url(), "https://i.example/.well-known/openid-configuration");
+    }
+
+    fn pending_answer(verifier: &TokenVerifier, pending: Box<Pending>) -> Result<VerifiedToken, Refusal> {
+        let answer = verifier.verify_signature(&pending);
+        pending.finish(answer, START)
+    }
+
+    #[test]
+    fn another_issuers_discovery_document_is_an_outage() {
+        let verifier = verifier("");
+        let token = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let discovery = fetch(verifier.begin(&token, START));
+        let evil = r#"{"issuer":"https://evil.example","jwks_uri":"https://i.example/jwks"}"#;
+        let Fetched::Failed(reason) = TokenVerifier::on_response(discovery, answer(evil), START) else { panic!("believed") };
+        assert!(reason.contains("evil.example") && reason.contains("https://i.example/.well-known/"), "{reason}");
+        let Step::Refused(refusal) = verifier.begin(&token, START) else { panic!("no pause") };
+        assert_eq!((refusal.code(), refusal.status()), ("jwks_unavailable", 503));
+        assert!(refusal.retry_after().is_some());
+    }
+
+    #[test]
+    fn what_the_policy_refuses_is_never_fetched_for() {
+        let verifier = verifier("");
+        for header in [r#"{"alg":"none"}"#, r#"{"alg":"RS256","kid":"k"}"#, r#"{"alg":"ES256","crit":["x"]}"#] {
+            assert!(matches!(verifier.begin(&token(header), START), Step::Refused(_)), "{header}");
+        }
+        assert!(matches!(verifier.begin("a.b.c", START), Step::Refused(_)));
+        verifier.stats(|stats| assert_eq!(stats.cache.fetches, 0));
+    }
+
+    #[test]
+    fn inline_keys_need_no_fetch() {
+        let verifier = verifier(&format!(r#","jwks":{}"#, jwks()));
+        assert!(matches!(verifier.begin(&token(r#"{"alg":"ES256","kid":"k"}"#), START), Step::Verify(_)));
+        let Step::Refused(refusal) = verifier.begin(&token(r#"{"alg":"ES256","kid":"x"}"#), START) else { panic!("found") };
+        assert_eq!(refusal.code(), "key_not_found");
+        verifier.stats(|stats| assert_eq!((stats.issuer, stats.keys), (Some("https://i.example"), 1)));
+    }
+}

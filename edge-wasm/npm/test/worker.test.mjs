@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+
+import { WebSocket, WebSocketServer } from "ws";
 
 import { makeKey, seconds, serve } from "./support.mjs";
 
@@ -69,6 +72,61 @@ test("a verified request reaches the origin with its claims, and with nothing th
   const moved = await fetch(`${worker}/moved`, { ...bearer(token), redirect: "manual" });
   assert.deepEqual([moved.status, moved.headers.get("location")], [302, "https://elsewhere.example/"]);
   assert.equal(keys.hits["/jwks"], 1);
+});
+
+test("bodies stream in both directions, and a WebSocket reaches the origin", async (t) => {
+  // The origin answers at once, and ends its answer when `finish` is called.
+  let arrived, finish;
+  const streams = createHttpServer((request, response) => {
+    request.once("data", (chunk) => arrived(chunk.length));
+    response.writeHead(200, { "content-type": "application/octet-stream" }).write("first ");
+    finish = () => response.end("second");
+    request.resume();
+  });
+  const sockets = new WebSocketServer({ server: streams });
+  sockets.on("connection", (socket, request) => socket.on("message", (data) => socket.send(`${request.headers["edgeseal-claims"]} ${data}`)));
+  streams.listen(0, "127.0.0.1");
+  await once(streams, "listening");
+  t.after(() => {
+    sockets.close();
+    streams.closeAllConnections();
+    streams.close();
+  });
+  const worker = await start(t, { origin: `http://127.0.0.1:${streams.address().port}`, issuers: [issuer()] });
+  const token = await key.token(claims());
+
+  const response = await fetch(worker, bearer(token));
+  const reader = response.body.getReader();
+  assert.equal(Buffer.from((await reader.read()).value).toString(), "first ");
+  finish();
+  assert.equal(Buffer.from((await reader.read()).value).toString(), "second");
+
+  const reached = new Promise((resolve) => (arrived = resolve));
+  let send;
+  const body = new ReadableStream({ start: (controller) => (send = controller) });
+  send.enqueue(new Uint8Array(100_000));
+  const posted = fetch(worker, { method: "POST", body, duplex: "half", ...bearer(token) });
+  assert.ok((await reached) > 0);
+  send.close();
+  finish();
+  assert.equal(await (await posted).text(), "first second");
+
+  const client = new WebSocket(worker.replace("http", "ws"), { headers: { authorization: `Bearer ${token}`, "edgeseal-claims": "forged" } });
+  await once(client, "open");
+  client.send("hello");
+  const [message] = await once(client, "message");
+  const [told, said] = message.toString().split(" ");
+  assert.deepEqual([JSON.parse(Buffer.from(told, "base64url")).sub, said], ["alice", "hello"]);
+  client.terminate();
+  const stranger = new WebSocket(worker.replace("http", "ws"));
+  const [, refusal] = await once(stranger, "unexpected-response");
+  assert.equal(refusal.statusCode, 401);
+  refusal.destroy();
+});
+
+test("an origin that does not answer is a 502", async (t) => {
+  const worker = await start(t, { origin: `http://127.0.0.1:${await freePort()}`, issuers: [issuer()] });
+  await problem(await fetch(worker, bearer(await key.token(claims()))), 502, "origin_unavailable");
 });
 
 test("refusals follow RFC 6750, and tell the code only", async (t) => {
@@ -172,7 +230,10 @@ async function start(t, settings) {
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
   t.after(async () => {
     child.kill("SIGTERM");
-    if (child.exitCode === null) await once(child, "exit");
+    // wrangler waits for open connections, but not for ever.
+    const impatient = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    clearTimeout(impatient);
     rmSync(state, { recursive: true, force: true });
   });
   t.log = () => output;
