@@ -14,8 +14,10 @@ pub fn stripped<'a>(names: impl Iterator<Item = &'a str>, connection: Option<&st
     let listed: Vec<String> = connection.unwrap_or_default().split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
     let strip = |name: &&str| {
         let lower = name.to_ascii_lowercase();
+        // Origins behind CGI, WSGI or Rack read `_` as `-`: `Edgeseal_Claims` would pass for ours there.
+        let own = lower.replace('_', "-").starts_with(OWN_PREFIX);
         let upgrade = lower == "upgrade";
-        lower.starts_with(OWN_PREFIX) || HOP_BY_HOP.contains(&&*lower) || (!upgrade && listed.contains(&lower))
+        own || HOP_BY_HOP.contains(&&*lower) || (!upgrade && listed.contains(&lower))
     };
     names.filter(strip).collect()
 }
@@ -41,10 +43,20 @@ mod tests {
 
     #[test]
     fn what_is_stripped() {
-        let sent = ["Accept", "edgeseal-claims", "Edgeseal-Anything", "connection", "X-Hop", "TE", "upgrade", "authorization"];
+        let sent = [
+            "Accept",
+            "edgeseal-claims",
+            "Edgeseal-Anything",
+            "EDGESEAL_claims",
+            "connection",
+            "X-Hop",
+            "TE",
+            "upgrade",
+            "authorization",
+        ];
         assert_eq!(
             stripped(sent.into_iter(), Some("close, x-hop, Upgrade")),
-            ["edgeseal-claims", "Edgeseal-Anything", "connection", "X-Hop", "TE"]
+            ["edgeseal-claims", "Edgeseal-Anything", "EDGESEAL_claims", "connection", "X-Hop", "TE"]
         );
         assert_eq!(stripped(["accept", "cookie"].into_iter(), None), [""; 0]);
     }
