@@ -132,7 +132,7 @@ type Parts = Box<dyn Fn(String, String) -> (String, String)>;
 /// What is done to the finished token.
 type Edit = Box<dyn Fn(String) -> String>;
 
-/// A token line in the making. Nothing is pushed before [`Token::accept`] or [`Token::reject`].
+/// A token line in the making. Nothing is pushed before `accept` or `reject`.
 #[must_use]
 struct Token<'s> {
     suite: &'s mut Suite,
