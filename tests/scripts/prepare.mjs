@@ -26,8 +26,10 @@ const children = new Set();
 
 /** @type {Record<string, {what: string, after?: string[], done?: () => boolean, stamp?: () => string, show?: RegExp, run: string[][]}>} */
 const steps = {
-  system: { what: "system packages", run: [["sh", "tests/scripts/system.sh", ...systemNeeds()]] },
-  rust: { what: "Rust toolchain and wasm32 target", run: rustCommands() },
+  compiler: { what: "C compiler", run: [["sh", "tests/scripts/system.sh", "cc", "make"]] },
+  // Browser and HSM are not needed to compile: they are installed meanwhile.
+  system: { what: "system packages", after: ["compiler"], run: [["sh", "tests/scripts/system.sh", ...systemNeeds()]] },
+  rust: { what: "Rust toolchain and wasm32 target", after: ["compiler"], run: rustCommands() },
   tools: { what: "wasm-pack, worker-build, wasm-bindgen", after: ["rust"], run: [["sh", "tests/scripts/tools.sh"]], stamp: toolsKey },
   "npm-tests": npmStep("tests"),
   "npm-edge": npmStep("edge-wasm/npm"),
@@ -132,7 +134,7 @@ function npmStep(directory) {
 }
 
 function systemNeeds() {
-  const always = ["cc", "make", "git", "node", "npm", "softhsm", "chromium", "openssl"];
+  const always = ["git", "node", "npm", "softhsm", "chromium", "openssl"];
   return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "python-venv"];
 }
 
