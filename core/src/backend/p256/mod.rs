@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::hot_keys::HotKeys;
 use self::{
     field::FieldElement,
-    point::{Affine, Digits, Table},
+    point::{Affine, Digits, Table, TableBuilder},
 };
 
 /// The table of the generator, shared by all keys.
@@ -41,15 +41,19 @@ pub struct PreparedKey {
 }
 
 impl GeneratorTable {
-    /// Computes the table: about a millisecond.
-    #[expect(clippy::new_without_default, reason = "a default that takes a millisecond would hide its cost")]
+    /// Computes the table: some milliseconds. [`HotKeys`] does it in small steps instead.
+    #[expect(clippy::new_without_default, reason = "a default that takes milliseconds would hide its cost")]
     pub fn new() -> Self {
+        Self(Arc::new(Self::builder().finish()))
+    }
+
+    fn builder() -> TableBuilder {
         use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 
         let generator = p256::AffinePoint::GENERATOR.to_encoded_point(false);
         // The generator has coordinates; zeros stand in for what cannot be.
         let coordinate = |coordinate: Option<&FieldBytes>| coordinate.copied().unwrap_or_default().into();
-        Self(Arc::new(Table::new(Affine::from_coordinates(&coordinate(generator.x()), &coordinate(generator.y())))))
+        TableBuilder::new(Affine::from_coordinates(&coordinate(generator.x()), &coordinate(generator.y())))
     }
 }
 
@@ -57,12 +61,15 @@ impl PreparedKey {
     /// Octets of memory of one key, beside the generator's table of the same size.
     pub const BYTES: usize = Table::BYTES;
 
-    /// Computes the key's table: about a millisecond. `sec1` is `0x04 || x || y` of a point on the curve, as
+    /// Computes the key's table: some milliseconds. `sec1` is `0x04 || x || y` of a point on the curve, as
     /// [`crate::jwk::KeyMaterial::Ec`] holds it; `None` for another length.
     pub fn new(generator: &GeneratorTable, sec1: &[u8]) -> Option<Self> {
+        Some(Self { generator: generator.clone(), key: Self::builder(sec1)?.finish() })
+    }
+
+    fn builder(sec1: &[u8]) -> Option<TableBuilder> {
         let (x, y) = sec1.get(1..)?.split_at_checked(32)?;
-        let key = Affine::from_coordinates(x.try_into().ok()?, y.try_into().ok()?);
-        Some(Self { generator: generator.clone(), key: Table::new(key) })
+        Some(TableBuilder::new(Affine::from_coordinates(x.try_into().ok()?, y.try_into().ok()?)))
     }
 
     /// Whether `signature` (`r || s`) is the key's over `message`, hashed with SHA-256.

@@ -1,6 +1,7 @@
 //! Points of P-256 and the tables of multiples that replace doublings.
 
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use p256::{Scalar, elliptic_curve::PrimeField as _};
 
@@ -119,24 +120,6 @@ impl Table {
     /// Octets that a table takes in memory.
     pub(super) const BYTES: usize = WINDOWS * MULTIPLES * size_of::<Affine>();
 
-    /// The table of a point.
-    pub(super) fn new(point: Affine) -> Self {
-        let mut multiples: Vec<Jacobian> = Vec::with_capacity(WINDOWS * MULTIPLES);
-        let mut base = Jacobian::from(point);
-        for _ in 0..WINDOWS {
-            let mut multiple = base;
-            for k in 1..=MULTIPLES {
-                multiples.push(multiple);
-                // The point has a prime order far above 64, so only the sum of a point with itself needs care, and no sum is
-                // infinity; `base` stands in for what cannot be.
-                multiple = if k == 1 { base.doubled() } else { multiple.plus_jacobian(&base).unwrap_or(base) };
-            }
-            // The last multiple pushed is 32 * base.
-            base = multiples.last().map_or(base, Jacobian::doubled);
-        }
-        Self(normalized(&multiples))
-    }
-
     /// Adds `scalar * P` to a point.
     pub(super) fn add_multiple(&self, sum: Option<Jacobian>, digits: &Digits) -> Option<Jacobian> {
         let mut sum = sum;
@@ -152,6 +135,59 @@ impl Table {
             };
         }
         sum
+    }
+}
+
+/// A [`Table`] in the making, step by step, so that its cost can be spread.
+#[derive(Clone, Debug)]
+pub(super) struct TableBuilder {
+    /// `64^w * P` for the next window `w`.
+    base: Jacobian,
+    entries: Vec<Affine>,
+}
+
+impl TableBuilder {
+    /// Calls of [`TableBuilder::advance`] that make a table.
+    pub(super) const STEPS: usize = 4;
+
+    /// A table of this point without any window.
+    pub(super) fn new(point: Affine) -> Self {
+        Self { base: point.into(), entries: Vec::new() }
+    }
+
+    /// One step: the table when it has all its windows.
+    pub(super) fn advance(mut self) -> ControlFlow<Table, Self> {
+        self.entries.reserve_exact(WINDOWS * MULTIPLES - self.entries.len());
+        let windows = (WINDOWS - self.entries.len() / MULTIPLES).min(WINDOWS.div_ceil(Self::STEPS));
+        let mut multiples = Vec::with_capacity(windows * MULTIPLES);
+        for _ in 0..windows {
+            let mut multiple = self.base;
+            for k in 1..=MULTIPLES {
+                multiples.push(multiple);
+                // The point has a prime order far above 64, so only the sum of a point with itself needs care, and no sum is
+                // infinity; the base stands in for what cannot be.
+                let next = if k == 1 { Some(self.base.doubled()) } else { multiple.plus_jacobian(&self.base) };
+                multiple = next.unwrap_or(self.base);
+            }
+            // The last multiple pushed is 32 * base.
+            self.base = multiples.last().map_or(self.base, Jacobian::doubled);
+        }
+        self.entries.extend(normalized(&multiples));
+        if self.entries.len() < WINDOWS * MULTIPLES {
+            ControlFlow::Continue(self)
+        } else {
+            ControlFlow::Break(Table(self.entries))
+        }
+    }
+
+    /// All steps at once.
+    pub(super) fn finish(mut self) -> Table {
+        loop {
+            self = match self.advance() {
+                ControlFlow::Continue(builder) => builder,
+                ControlFlow::Break(table) => return table,
+            };
+        }
     }
 }
 
