@@ -66,7 +66,7 @@ const heated = new WeakSet();
 
 /** A good ES256 token as often as it takes for its key to get a table: the last verdicts, and all later ones, come from the table. */
 async function heat(verifier, { token, options: { algorithms } }) {
-  if (heated.has(verifier) || !algorithms.includes("ES256")) return;
+  if (heated.has(verifier) || !algorithms?.includes("ES256")) return;
   heated.add(verifier);
   for (let times = 0; times < 12; times += 1) await verifier.verify(token);
 }
