@@ -46,19 +46,12 @@ impl<T> Issuers<T> {
         self.position(token).map(|index| &self.entries[index].1)
     }
 
-    /// As [`Issuers::route`], to change what the host keeps.
-    ///
-    /// # Errors
-    /// As [`Issuers::route`].
-    pub fn route_mut(&mut self, token: &UnverifiedToken) -> Result<&mut T, VerifyError> {
-        self.position(token).map(|index| &mut self.entries[index].1)
+    /// All entries in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|(_, entry)| entry)
     }
 
-    /// The position of the token's issuer in the list, from 0: for hosts that keep their own state beside it.
-    ///
-    /// # Errors
-    /// As [`Issuers::route`].
-    pub fn position(&self, token: &UnverifiedToken) -> Result<usize, VerifyError> {
+    fn position(&self, token: &UnverifiedToken) -> Result<usize, VerifyError> {
         if self.entries.len() == 1 {
             return Ok(0);
         }
@@ -67,20 +60,5 @@ impl<T> Issuers<T> {
             let detail = alloc::format!("{} is not one of the {} configured issuers", quoted(&issuer), self.entries.len());
             VerifyError::new(ErrorCode::IssuerMismatch, Check::Routing, detail)
         })
-    }
-
-    /// All entries in the order given.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, entry)| entry)
-    }
-
-    /// The entry at a position that [`Issuers::position`] gave.
-    pub fn get(&self, position: usize) -> Option<&T> {
-        self.entries.get(position).map(|(_, entry)| entry)
-    }
-
-    /// As [`Issuers::get`], to change what the host keeps.
-    pub fn get_mut(&mut self, position: usize) -> Option<&mut T> {
-        self.entries.get_mut(position).map(|(_, entry)| entry)
     }
 }

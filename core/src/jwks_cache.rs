@@ -405,8 +405,8 @@ impl JwksCache {
     }
 }
 
-/// Unknown kids are attacker's choice; they are remembered by a digest of fixed size. FNV-1a is enough: a collision refuses a
-/// token whose key is unknown until the set next changes, and an attacker who sends it must know a kid of the future.
+/// Unknown kids are attacker's choice; they are remembered by a digest of fixed size. FNV-1a is enough: a collision makes one unknown
+/// kid pass for another for as long as that is believed absent, and an attacker who wants it must know a kid of the future.
 fn digest(request: KeyRequest<'_>) -> u64 {
     struct Fnv(u64);
     impl Default for Fnv {
