@@ -22,6 +22,20 @@ impl NumericDate {
     pub fn seconds(self) -> f64 {
         self.0
     }
+
+    /// As JSON writes it, whole seconds as an integer.
+    pub(crate) fn to_value(self) -> Value {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within MAX_NUMERIC_DATE")]
+        let whole = self.0 as u64;
+        #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "far below 2^53: whole or not, exactly")]
+        let is_whole = whole as f64 == self.0;
+        if is_whole { whole.into() } else { self.0.into() }
+    }
+
+    /// The number, if it is one and in range.
+    pub(crate) fn from_value(value: &Value) -> Option<Self> {
+        value.as_f64().filter(|seconds| (0.0..=MAX_NUMERIC_DATE).contains(seconds)).map(Self)
+    }
 }
 
 /// A claims set whose registered members have the right types.
@@ -127,11 +141,12 @@ pub(crate) fn strings(value: &Value) -> Option<Vec<String>> {
 
 fn numeric_date(members: &Map<String, Value>, name: &str) -> Result<Option<NumericDate>, VerifyError> {
     let Some(value) = members.get(name) else { return Ok(None) };
-    let seconds = value.as_f64().ok_or_else(|| invalid(alloc::format!("claim {name} is not a number")))?;
-    if !(0.0..=MAX_NUMERIC_DATE).contains(&seconds) {
-        return Err(invalid(alloc::format!("claim {name} is {value}, a NumericDate lies between 0 and 253402300799")));
+    if !value.is_number() {
+        return Err(invalid(alloc::format!("claim {name} is not a number")));
     }
-    Ok(Some(NumericDate(seconds)))
+    let date = NumericDate::from_value(value)
+        .ok_or_else(|| invalid(alloc::format!("claim {name} is {value}, a NumericDate lies between 0 and 253402300799")))?;
+    Ok(Some(date))
 }
 
 fn invalid(detail: impl Into<alloc::borrow::Cow<'static, str>>) -> VerifyError {

@@ -64,8 +64,10 @@ names! {
         TokenNotYetValid = "token_not_yet_valid",
         /// `iat` is older than the policy's maximum age.
         TokenTooOld = "token_too_old",
-        /// `exp - iat` is longer than the policy's maximum lifetime.
+        /// `exp - iat` is longer than the policy's maximum lifetime, or `exp` lies beyond the `exp` of the key.
         LifetimeExceeded = "lifetime_exceeded",
+        /// The key's own `exp` has come, or it has none where the policy asks for one.
+        KeyExpired = "key_expired",
         /// The issuer's keys cannot be had now: a fault of the host's side (HTTP 503), never of the token.
         JwksUnavailable = "jwks_unavailable",
         /// The document is not a JWK Set (RFC 7517 section 5) within the limits of [`crate::jwk_set`].
@@ -103,7 +105,7 @@ names! {
         Expiry = "expiry",
         /// `nbf` and `iat`.
         NotBefore = "not_before",
-        /// Maximum lifetime and maximum age.
+        /// The key's own `exp` where the policy asks for it, maximum lifetime and maximum age.
         Lifetime = "lifetime",
     }
 }
@@ -254,6 +256,7 @@ mod tests {
                 "token_not_yet_valid",
                 "token_too_old",
                 "lifetime_exceeded",
+                "key_expired",
                 "jwks_unavailable",
                 "jwks_malformed",
             ]

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     algorithm::{Algorithm, Curve, Scheme},
+    claims::NumericDate,
     error::{Check, ErrorCode, VerifyError},
     json,
     signature::{is_canonical_point, is_small_order_point},
@@ -275,11 +276,12 @@ impl PublicKey {
 }
 
 /// A key that may verify signatures.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Jwk {
     key: PublicKey,
     kid: Option<String>,
     algorithm: Option<Algorithm>,
+    expires_at: Option<NumericDate>,
 }
 
 impl Jwk {
@@ -294,7 +296,7 @@ impl Jwk {
         if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_LEN) {
             return Err(KeyProblem::KidTooLong);
         }
-        Ok(Self { key, kid, algorithm })
+        Ok(Self { key, kid, algorithm, expires_at: None })
     }
 
     /// One JWK as JSON text.
@@ -346,7 +348,9 @@ impl Jwk {
                 PublicKey::ed25519(&x)?
             }
         };
-        Self::new(key, algorithm, kid.map(String::from))
+        // Most verifiers do not know a JWK's `exp`: one that is no NumericDate makes the key unusable only where it is asked for.
+        let expires_at = members.get("exp").and_then(NumericDate::from_value);
+        Ok(Self { expires_at, ..Self::new(key, algorithm, kid.map(String::from))? })
     }
 
     /// `kid`.
@@ -357,6 +361,12 @@ impl Jwk {
     /// `alg`: the one algorithm that the key may verify; without it, each that fits the key and that the policy allows.
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
+    }
+
+    /// `exp` of the key itself (`OpenID` Federation 1.0 section 8.7.2), judged where the policy asks for it
+    /// ([`crate::policy::PolicyBuilder::require_key_exp`]).
+    pub fn expires_at(&self) -> Option<NumericDate> {
+        self.expires_at
     }
 
     /// The public key.
@@ -374,12 +384,15 @@ impl Jwk {
         self.key.fits(algorithm) && self.algorithm.is_none_or(|own| own == algorithm)
     }
 
-    /// The public members: the numbers, and `alg`, `kid` and `use`.
+    /// The public members: the numbers, and `alg`, `exp`, `kid` and `use`.
     pub fn to_json(&self) -> String {
         let mut members: Map<String, Value> =
             self.key.required_members().into_iter().map(|(name, value)| (name.into(), Value::String(value.into()))).collect();
         if let Some(algorithm) = self.algorithm {
             members.insert("alg".into(), Value::String(algorithm.name().into()));
+        }
+        if let Some(expires_at) = self.expires_at {
+            members.insert("exp".into(), expires_at.to_value());
         }
         if let Some(kid) = &self.kid {
             members.insert("kid".into(), Value::String(kid.clone()));

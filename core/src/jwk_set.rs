@@ -17,7 +17,7 @@ pub const MAX_JWKS_LEN: usize = 64 * 1024;
 pub const MAX_JWKS_KEYS: usize = 100;
 
 /// The usable keys of a JWK Set, and why the others are not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JwkSet {
     keys: Vec<Arc<Jwk>>,
     skipped: Vec<SkippedKey>,

@@ -35,6 +35,7 @@ pub struct Policy {
     pub(crate) max_age: Option<u64>,
     pub(crate) audience_claim: Cow<'static, str>,
     pub(crate) required_claims: Vec<String>,
+    pub(crate) require_key_exp: bool,
 }
 
 impl Policy {
@@ -57,6 +58,7 @@ impl Policy {
                 max_age: None,
                 audience_claim: Cow::Borrowed("aud"),
                 required_claims: Vec::new(),
+                require_key_exp: false,
             },
             state: PhantomData,
         }
@@ -158,6 +160,13 @@ impl<I, A, G> PolicyBuilder<I, A, G> {
         self
     }
 
+    /// The key's own JWK must have an `exp` that has not come, and no token may outlive it: for issuers whose keys are lent to an
+    /// agent for a time. No leeway applies to the key.
+    pub fn require_key_exp(mut self) -> Self {
+        self.policy.require_key_exp = true;
+        self
+    }
+
     /// The settings that make a verifier accept what it should not.
     pub fn dangerous(self) -> DangerousPolicyBuilder<I, A, G> {
         DangerousPolicyBuilder(self)
@@ -237,6 +246,9 @@ pub struct IssuerSettings {
     /// See [`PolicyBuilder::required_claim`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_claims: Vec<String>,
+    /// See [`PolicyBuilder::require_key_exp`].
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub require_key_exp: bool,
     /// The settings that make a verifier accept what it should not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dangerous: Option<DangerousSettings>,
@@ -268,7 +280,7 @@ pub enum OneOrMany {
 }
 
 /// Where an issuer's keys come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum KeySource {
     /// Given in the configuration.
     Inline(JwkSet),
@@ -304,6 +316,7 @@ impl IssuerSettings {
             max_age,
             audience_claim,
             required_claims,
+            require_key_exp,
             dangerous,
         } = self;
         let dangerous = dangerous.unwrap_or_default();
@@ -345,6 +358,7 @@ impl IssuerSettings {
             max_age: *max_age,
             audience_claim: audience_claim.clone().map_or(Cow::Borrowed("aud"), Cow::Owned),
             required_claims: required_claims.clone(),
+            require_key_exp: *require_key_exp,
         })
     }
 

@@ -61,12 +61,12 @@ impl TokenCache {
     /// The claims' times, judged anew: `token_expired` and the other codes of [`Verifier::finish`] that depend on `now`.
     pub fn get(&mut self, digest: TokenDigest, keys: &JwkSet, now: Timestamp) -> Option<Result<Arc<VerifiedToken>, VerifyError>> {
         let token = self.entries.get(&digest.0)?;
-        if !keys.keys().iter().any(|key| key == token.key()) {
+        if !keys.keys().iter().any(|key| Arc::ptr_eq(key, token.key()) || key == token.key()) {
             self.remove(digest);
             return None;
         }
         let token = Arc::clone(token);
-        match self.verifier.judge_time(token.claims(), now) {
+        match self.verifier.judge_time(token.claims(), token.key(), now) {
             Ok(()) => Some(Ok(token)),
             Err(error) => {
                 self.remove(digest);

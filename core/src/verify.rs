@@ -123,7 +123,7 @@ impl Verifier {
         let SignatureValid { .. } = answer.map_err(|SignatureInvalid| VerifyError::signature_invalid())?;
         let PendingSignature { input, header, header_json, payload } = pending;
         let (text, claims) = Claims::parse(&payload)?;
-        self.judge(&claims, now)?;
+        self.judge(&claims, input.key(), now)?;
         let claims_json = text.into();
         Ok(VerifiedToken { header, header_json, claims, claims_json, key: input.into_key() })
     }
@@ -152,7 +152,7 @@ impl Verifier {
         }
     }
 
-    fn judge(&self, claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
+    fn judge(&self, claims: &Claims, key: &Jwk, now: Timestamp) -> Result<(), VerifyError> {
         for name in &self.policy.required_claims {
             if claims.get(name).is_none() {
                 return Err(missing(Check::Claims, name));
@@ -164,7 +164,7 @@ impl Verifier {
         }
         self.judge_issuer(claims)?;
         self.judge_audience(claims)?;
-        self.judge_time(claims, now)
+        self.judge_time(claims, key, now)
     }
 
     fn judge_issuer(&self, claims: &Claims) -> Result<(), VerifyError> {
@@ -203,9 +203,9 @@ impl Verifier {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "configured seconds; a u64 beyond 2^53 is beyond any NumericDate too")]
-    pub(crate) fn judge_time(&self, claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
+    pub(crate) fn judge_time(&self, claims: &Claims, key: &Jwk, now: Timestamp) -> Result<(), VerifyError> {
         let refuse = |code, check, detail: String| Err(VerifyError::new(code, check, detail));
-        let Policy { require_exp, leeway, max_lifetime, max_age, .. } = &self.policy;
+        let Policy { require_exp, leeway, max_lifetime, max_age, require_key_exp, .. } = &self.policy;
         let (now, leeway_secs) = (now.as_secs_f64(), *leeway as f64);
         let seconds = |date: Option<claims::NumericDate>| date.map(claims::NumericDate::seconds);
         let (exp, nbf, iat) = (seconds(claims.expires_at()), seconds(claims.not_before()), seconds(claims.issued_at()));
@@ -224,6 +224,20 @@ impl Verifier {
             {
                 let detail = alloc::format!("{name} {} lies beyond now {} and {leeway} s leeway", Seconds(date), Seconds(now));
                 return refuse(ErrorCode::TokenNotYetValid, Check::NotBefore, detail);
+            }
+        }
+        if *require_key_exp {
+            let until = seconds(key.expires_at());
+            let Some(until) = until.filter(|until| now < *until) else {
+                let detail = match until {
+                    Some(until) => alloc::format!("the key was good until {}, it is {}", Seconds(until), Seconds(now)),
+                    None => "the key has no exp that is a NumericDate, the policy asks for one".into(),
+                };
+                return refuse(ErrorCode::KeyExpired, Check::Lifetime, detail);
+            };
+            if exp.is_none_or(|exp| exp > until) {
+                let detail = alloc::format!("the token outlives its key, which is good until {}", Seconds(until));
+                return refuse(ErrorCode::LifetimeExceeded, Check::Lifetime, detail);
             }
         }
         if let Some(longest) = max_lifetime {

@@ -227,6 +227,31 @@ fn time() {
 }
 
 #[test]
+fn a_key_may_expire_before_its_tokens() {
+    let verify = |exp: &str, claims: &str, more: &str| {
+        let key = Jwk::new(es256_key(), None, Some("es".into())).unwrap().to_json();
+        let keys = format!("{{\"keys\":[{}{exp}}}]}}", key.strip_suffix('}').unwrap());
+        let verifier = Verifier::new(settings(more).policy().unwrap());
+        verifier.verify(&sign(HEADER, claims), &JwkSet::from_json(&keys).unwrap(), Timestamp::from_secs(NOW))
+    };
+    let refused = |exp: &str, claims: &str| verify(exp, claims, r#","require_key_exp":true"#).unwrap_err().code().as_str();
+    verify(r#","exp":1750000100"#, CLAIMS, r#","require_key_exp":true"#).unwrap();
+    // The token's exp is 1750000100.
+    assert_eq!(refused(r#","exp":1750000099"#, CLAIMS), "lifetime_exceeded");
+    assert_eq!(refused(r#","exp":1750000000"#, CLAIMS), "key_expired");
+    assert_eq!(refused(r#","exp":"1750000100""#, CLAIMS), "key_expired");
+    assert_eq!(refused("", CLAIMS), "key_expired");
+    assert_eq!(refused(r#","exp":1750000000"#, &with("exp", "1749999900")), "token_expired");
+    for exp in ["", r#","exp":1"#, r#","exp":"never""#] {
+        verify(exp, CLAIMS, "").unwrap();
+    }
+    let lent = JwkSet::from_json(
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","exp":1750000000.5}]}"#,
+    );
+    assert!(lent.unwrap().to_json().contains(r#""exp":1750000000.5"#));
+}
+
+#[test]
 fn opt_outs_do_what_they_say_and_no_more() {
     let policy = Policy::builder().dangerous().skip_issuer().dangerous().skip_audience().algorithms([Algorithm::Es256]);
     let verify =

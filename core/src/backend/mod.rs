@@ -60,6 +60,9 @@ impl SignatureInput {
 
 /// Verifies signatures. An implementation is trusted with nothing but the arithmetic.
 pub trait SignatureBackend {
+    /// Its name in reports: `rustcrypto`, `p256-tables`, `webcrypto`, `aws-lc-rs`.
+    fn name(&self) -> &'static str;
+
     /// Whether the signature is valid.
     ///
     /// # Errors

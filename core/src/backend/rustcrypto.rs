@@ -25,6 +25,10 @@ use crate::{
 pub struct RustCrypto;
 
 impl SignatureBackend for RustCrypto {
+    fn name(&self) -> &'static str {
+        "rustcrypto"
+    }
+
     fn verify(&self, input: &SignatureInput) -> Result<SignatureValid, SignatureInvalid> {
         let (message, signature) = (input.message(), input.signature());
         let valid = match (input.algorithm().scheme(), input.key().public_key().material()) {

@@ -36,6 +36,7 @@ export type VerifyErrorCode =
   | "token_not_yet_valid"
   | "token_too_old"
   | "lifetime_exceeded"
+  | "key_expired"
   | "jwks_unavailable"
   | "jwks_malformed"
   | "token_missing"

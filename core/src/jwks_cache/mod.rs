@@ -10,6 +10,10 @@
 //! - Failures are followed by a growing pause, also when there never was a set.
 //! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
 
+mod snapshot;
+
+pub use snapshot::{Snapshot, SnapshotRefused, Source};
+
 use alloc::{collections::VecDeque, string::String, sync::Arc};
 use core::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
@@ -112,6 +116,7 @@ pub enum Lookup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     sequence: u64,
+    revocation: u64,
     etag: Option<String>,
 }
 
@@ -165,6 +170,8 @@ pub struct JwksCache {
     forced_for: Option<u64>,
     /// Kids that a fetch has shown to be absent, and until when that is believed.
     unknown_kids: VecDeque<(u64, Timestamp)>,
+    /// The last revocation that this cache was told of.
+    revocation: u64,
     random: u64,
     stats: CacheStats,
 }
@@ -172,9 +179,20 @@ pub struct JwksCache {
 #[derive(Clone, Debug)]
 struct Current {
     set: Arc<JwkSet>,
+    /// The text that `set` was read from, for snapshots.
+    body: Arc<str>,
     etag: Option<String>,
+    max_age: Option<u64>,
     sequence: u64,
+    /// The last revocation that was known when the set was asked for.
+    revocation: u64,
     fetched_at: Timestamp,
+    window: Window,
+}
+
+/// What the age of a set means for its use.
+#[derive(Clone, Copy, Debug)]
+struct Window {
     refresh_at: Timestamp,
     fresh_until: Timestamp,
     stale_until: Timestamp,
@@ -204,6 +222,7 @@ impl JwksCache {
             last_forced: None,
             forced_for: None,
             unknown_kids: VecDeque::new(),
+            revocation: 0,
             random: seed,
             stats: CacheStats::default(),
         })
@@ -212,14 +231,14 @@ impl JwksCache {
     /// What to do for a token that asks for this key. Call it only for tokens that [`crate::Verifier::admit`] let through.
     pub fn lookup(&mut self, request: KeyRequest<'_>, now: Timestamp) -> Lookup {
         self.lapse(now);
-        let Some(current) = self.current.as_ref().filter(|current| now < current.stale_until) else {
+        let Some(current) = self.current.as_ref().filter(|current| now < current.window.stale_until) else {
             return self.fetch_or_wait(now);
         };
         let set = Arc::clone(&current.set);
         if set.is_unknown(request) {
             return self.lookup_unknown(request, set, now);
         }
-        let (refresh_at, fresh_until) = (current.refresh_at, current.fresh_until);
+        let Window { refresh_at, fresh_until, .. } = current.window;
         if now < refresh_at {
             return Lookup::Use(set);
         }
@@ -244,7 +263,7 @@ impl JwksCache {
         let refusal = match status {
             200 => match JwkSet::from_json_with(body, self.rules) {
                 Ok(set) => {
-                    self.succeed(ticket, Some((Arc::new(set), etag)), max_age, now);
+                    self.succeed(ticket, Some((Arc::new(set), body.into(), etag)), max_age, now);
                     return Ok(());
                 }
                 Err(error) => error,
@@ -334,10 +353,16 @@ impl JwksCache {
         self.next_sequence += 1;
         self.lease = Some(Lease { sequence, until: now.plus_millis(LEASE_MILLIS) });
         self.stats.fetches += 1;
-        Ticket { sequence, etag: self.current.as_ref().and_then(|current| current.etag.clone()) }
+        Ticket { sequence, revocation: self.revocation, etag: self.current.as_ref().and_then(|current| current.etag.clone()) }
     }
 
-    fn succeed(&mut self, ticket: &Ticket, changed: Option<(Arc<JwkSet>, Option<String>)>, max_age: Option<u64>, now: Timestamp) {
+    fn succeed(
+        &mut self,
+        ticket: &Ticket,
+        changed: Option<(Arc<JwkSet>, Arc<str>, Option<String>)>,
+        max_age: Option<u64>,
+        now: Timestamp,
+    ) {
         if self.current.as_ref().is_some_and(|current| current.sequence > ticket.sequence) {
             // A later fetch has already answered: the late answer loses.
             return;
@@ -345,36 +370,40 @@ impl JwksCache {
         if self.lease.is_some_and(|lease| lease.sequence <= ticket.sequence) {
             self.lease = None;
         }
-        let CacheSettings { fresh_default, fresh_min, fresh_max, stale_if_error, .. } = self.settings;
-        let fresh = max_age.unwrap_or(fresh_default).clamp(fresh_min, fresh_max) * 1_000;
-        let fresh_until = now.plus_millis(fresh);
-        let jitter = self.random_below(fresh / 5);
-        let previous = self.current.take();
-        let (set, etag) = match (changed, &previous) {
-            (Some((set, etag)), _) => (set, etag),
-            (None, Some(previous)) => (Arc::clone(&previous.set), previous.etag.clone()),
+        let (set, body, etag) = match (changed, &self.current) {
+            (Some(changed), _) => changed,
+            (None, Some(current)) => (Arc::clone(&current.set), Arc::clone(&current.body), current.etag.clone()),
             // `on_response` lets a 304 through only where there is a set.
             (None, None) => return,
         };
-        if previous.is_none_or(|previous| previous.set != set) {
-            self.unknown_kids.clear();
-        }
+        let window = self.window(max_age, now);
+        let Ticket { sequence, revocation, .. } = *ticket;
+        self.replace(Current { set, body, etag, max_age, sequence, revocation, fetched_at: now, window });
         if let Some(digest) = self.forced_for.take() {
             // Should the new set have the kid after all, the table is not asked.
             self.remember_unknown(digest, now);
         }
-        self.current = Some(Current {
-            set,
-            etag,
-            sequence: ticket.sequence,
-            fetched_at: now,
-            // At 80 % of the freshness, 10 % earlier or later.
-            refresh_at: now.plus_millis(fresh * 7 / 10 + jitter),
-            fresh_until,
-            stale_until: fresh_until.plus_secs(stale_if_error),
-        });
         self.failures = 0;
         self.not_before = Timestamp::default();
+    }
+
+    fn replace(&mut self, new: Current) {
+        if self.current.as_ref().is_none_or(|current| current.set != new.set) {
+            self.unknown_kids.clear();
+        }
+        self.current = Some(new);
+    }
+
+    fn window(&mut self, max_age: Option<u64>, fetched_at: Timestamp) -> Window {
+        let CacheSettings { fresh_default, fresh_min, fresh_max, stale_if_error, .. } = self.settings;
+        let fresh = max_age.unwrap_or(fresh_default).clamp(fresh_min, fresh_max) * 1_000;
+        let fresh_until = fetched_at.plus_millis(fresh);
+        Window {
+            // At 80 % of the freshness, 10 % earlier or later.
+            refresh_at: fetched_at.plus_millis(fresh * 7 / 10 + self.random_below(fresh / 5)),
+            fresh_until,
+            stale_until: fresh_until.plus_secs(stale_if_error),
+        }
     }
 
     /// Counts the lease of a caller that never answered as a failure.

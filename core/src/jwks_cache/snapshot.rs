@@ -1,0 +1,320 @@
+//! A fetched set as a document, so that Workers KV, the Cache API or a file can carry it to another process.
+//!
+//! Nothing in it is believed more than a response would be: the set is parsed and its keys are checked again, its age counts from
+//! when it was fetched, and where the keys came from must be where this cache would get them.
+
+use alloc::{
+    string::{String, ToString as _},
+    sync::Arc,
+};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Current, JwksCache};
+use crate::{jwk_set::JwkSet, time::Timestamp};
+
+/// The version of the document that [`Snapshot::to_json`] writes.
+const VERSION: u32 = 1;
+
+/// One issuer's set and when it was fetched. Only [`JwksCache::snapshot`] makes one, or its JSON text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    jwks_uri: String,
+    /// Milliseconds since the epoch.
+    fetched_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    /// The last revocation that was known when the set was asked for.
+    #[serde(default)]
+    revocation: u64,
+    /// The body, as the endpoint sent it.
+    jwks: String,
+}
+
+/// Where a set comes from; a snapshot is only restored into a cache of the same source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The issuer, `None` where the policy skips it.
+    pub issuer: Option<&'a str>,
+    /// The URL of the set; `None` while discovery has not named it yet, and then any URL of the snapshot is accepted.
+    pub jwks_uri: Option<&'a str>,
+}
+
+/// Why a snapshot was not restored. The cache is as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRefused(String);
+
+impl Snapshot {
+    /// The document.
+    ///
+    /// # Errors
+    /// When it is not a snapshot, or one of another version.
+    pub fn from_json(text: &str) -> Result<Self, SnapshotRefused> {
+        let snapshot: Self =
+            serde_json::from_str(text).map_err(|error| SnapshotRefused(alloc::format!("not a snapshot: {error}")))?;
+        if snapshot.version != VERSION {
+            return Err(SnapshotRefused(alloc::format!("version {}, this is version {VERSION}", snapshot.version)));
+        }
+        Ok(snapshot)
+    }
+
+    /// The document as JSON text: public keys and times, no secret.
+    pub fn to_json(&self) -> String {
+        // Strings and numbers: serde_json cannot fail on them.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// When the set was fetched.
+    pub fn fetched_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.fetched_at)
+    }
+}
+
+impl JwksCache {
+    /// The set as it stands, whatever its age, for [`JwksCache::restore`] elsewhere. `jwks_uri` is where it was fetched.
+    pub fn snapshot(&self, issuer: Option<&str>, jwks_uri: &str) -> Option<Snapshot> {
+        let current = self.current.as_ref()?;
+        Some(Snapshot {
+            version: VERSION,
+            issuer: issuer.map(String::from),
+            jwks_uri: jwks_uri.into(),
+            fetched_at: current.fetched_at.as_millis(),
+            max_age: current.max_age,
+            etag: current.etag.clone(),
+            revocation: current.revocation,
+            jwks: current.body.to_string(),
+        })
+    }
+
+    /// Takes a set that was fetched elsewhere. Its freshness is what is left of it; an answer to a fetch that is under way
+    /// still replaces it.
+    ///
+    /// # Errors
+    /// Another source; a set that is not newer than this cache's, is past all use, was fetched in the future or before a
+    /// revocation that this cache knows of; a body that is not a JWK Set.
+    pub fn restore(&mut self, snapshot: &Snapshot, source: Source<'_>, now: Timestamp) -> Result<(), SnapshotRefused> {
+        let refuse = |why: String| Err(SnapshotRefused(why));
+        let Snapshot { version: _, issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = snapshot;
+        if issuer.as_deref() != source.issuer {
+            return refuse(alloc::format!("of the issuer {issuer:?}, not {:?}", source.issuer));
+        }
+        if source.jwks_uri.is_some_and(|expected| expected != jwks_uri) {
+            return refuse(alloc::format!("fetched from {jwks_uri:?}, not {:?}", source.jwks_uri));
+        }
+        let fetched_at = Timestamp::from_millis(*fetched_at);
+        if fetched_at > now {
+            return refuse(alloc::format!("fetched at {} s, it is {} s", fetched_at.as_secs(), now.as_secs()));
+        }
+        if self.current.as_ref().is_some_and(|current| current.fetched_at >= fetched_at) {
+            return refuse("not newer than the set at hand".into());
+        }
+        if *revocation < self.revocation {
+            return refuse(alloc::format!("fetched at revocation {revocation}, {} is known", self.revocation));
+        }
+        let sequence = self.current.as_ref().map_or(0, |current| current.sequence);
+        let window = self.window(*max_age, fetched_at);
+        if now >= window.stale_until {
+            return refuse("past all use".into());
+        }
+        let set = JwkSet::from_json_with(jwks, self.rules).map_err(|error| SnapshotRefused(error.to_string()))?;
+        self.replace(Current {
+            set: Arc::new(set),
+            body: jwks.as_str().into(),
+            etag: etag.clone(),
+            max_age: *max_age,
+            sequence,
+            revocation: *revocation,
+            fetched_at,
+            window,
+        });
+        Ok(())
+    }
+
+    /// A revocation was published: sets that were fetched before it are no longer restored, in whatever order they come.
+    pub fn on_revocation(&mut self, sequence: u64) {
+        self.revocation = self.revocation.max(sequence);
+    }
+}
+
+impl fmt::Display for SnapshotRefused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for SnapshotRefused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Algorithm,
+        jwk::KeyRules,
+        jwk_set::KeyRequest,
+        jwks_cache::{CacheSettings, FetchResponse, Lookup, Ticket},
+    };
+
+    const T0: Timestamp = Timestamp::from_secs(1_750_000_000);
+    const ISSUER: Option<&str> = Some("https://i.example");
+    const URI: &str = "https://i.example/jwks";
+    const SOURCE: Source<'_> = Source { issuer: ISSUER, jwks_uri: Some(URI) };
+
+    fn at(seconds: u64) -> Timestamp {
+        T0.plus_secs(seconds)
+    }
+
+    fn body(kid: &str) -> String {
+        alloc::format!(
+            r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"{kid}"}}]}}"#
+        )
+    }
+
+    fn empty() -> JwksCache {
+        JwksCache::new(CacheSettings::default(), KeyRules::default(), 3).unwrap()
+    }
+
+    fn lookup(cache: &mut JwksCache, kid: &str, now: Timestamp) -> Lookup {
+        cache.lookup(KeyRequest { kid: Some(kid), algorithm: Algorithm::EdDsa }, now)
+    }
+
+    fn fetch(cache: &mut JwksCache, kid: &str, now: Timestamp) -> Ticket {
+        match lookup(cache, kid, now) {
+            Lookup::Fetch(ticket) => ticket,
+            other => std::panic!("{other:?}"),
+        }
+    }
+
+    fn answer(cache: &mut JwksCache, ticket: &Ticket, kid: &str, now: Timestamp) {
+        let etag = Some(alloc::format!("\"{kid}\""));
+        cache.on_response(ticket, FetchResponse { status: 200, body: &body(kid), max_age: Some(1_000), etag }, now).unwrap();
+    }
+
+    fn filled(kid: &str, now: Timestamp) -> JwksCache {
+        let mut cache = empty();
+        let ticket = fetch(&mut cache, kid, now);
+        answer(&mut cache, &ticket, kid, now);
+        cache
+    }
+
+    fn taken(kid: &str, now: Timestamp) -> Snapshot {
+        let snapshot = filled(kid, now).snapshot(ISSUER, URI).unwrap();
+        let read = Snapshot::from_json(&snapshot.to_json()).unwrap();
+        assert_eq!(read, snapshot);
+        read
+    }
+
+    #[track_caller]
+    fn refused(cache: &mut JwksCache, snapshot: &Snapshot, source: Source<'_>, now: Timestamp) -> String {
+        let before = cache.current().cloned();
+        let why = cache.restore(snapshot, source, now).unwrap_err().to_string();
+        assert_eq!(cache.current().cloned(), before);
+        why
+    }
+
+    #[test]
+    fn a_restored_set_is_as_old_as_it_is() {
+        let mut cache = empty();
+        cache.restore(&taken("a", T0), SOURCE, at(300)).unwrap();
+        assert_eq!(cache.fetched_at(), Some(T0));
+        assert_eq!(cache.stats().fetches, 0);
+        assert!(matches!(lookup(&mut cache, "a", at(699)), Lookup::Use(_)));
+        assert!(matches!(lookup(&mut cache, "a", at(901)), Lookup::UseAndRefresh(..)));
+        // Restoring again and again does not make it younger, neither here nor over a second snapshot.
+        let mut second = empty();
+        second.restore(&cache.snapshot(ISSUER, URI).unwrap(), SOURCE, at(950)).unwrap();
+        let ticket = fetch(&mut second, "a", at(1_000));
+        assert_eq!(ticket.etag(), Some("\"a\""));
+    }
+
+    #[test]
+    fn freshness_is_this_caches_own() {
+        let settings = CacheSettings { fresh_max: 400, fresh_default: 400, ..CacheSettings::default() };
+        let mut cache = JwksCache::new(settings, KeyRules::default(), 3).unwrap();
+        cache.restore(&taken("a", T0), SOURCE, at(300)).unwrap();
+        fetch(&mut cache, "a", at(400));
+    }
+
+    #[test]
+    fn what_is_not_newer_is_not_taken() {
+        let (old, new) = (taken("old", T0), taken("new", at(10)));
+        let mut cache = empty();
+        cache.restore(&new, SOURCE, at(20)).unwrap();
+        for snapshot in [&old, &new] {
+            assert!(refused(&mut cache, snapshot, SOURCE, at(20)).contains("not newer"));
+        }
+        assert_eq!(cache.current().unwrap().keys()[0].kid(), Some("new"));
+    }
+
+    #[test]
+    fn a_fetch_under_way_wins() {
+        let mut cache = empty();
+        let ticket = fetch(&mut cache, "a", at(5));
+        cache.restore(&taken("a", T0), SOURCE, at(5)).unwrap();
+        assert!(matches!(lookup(&mut cache, "a", at(5)), Lookup::Use(_)));
+        answer(&mut cache, &ticket, "b", at(6));
+        assert_eq!(cache.current().unwrap().keys()[0].kid(), Some("b"));
+    }
+
+    #[test]
+    fn another_source_is_refused() {
+        let snapshot = taken("a", T0);
+        let mut cache = empty();
+        let other = Source { issuer: Some("https://j.example"), ..SOURCE };
+        assert!(refused(&mut cache, &snapshot, other, at(1)).contains("of the issuer"));
+        assert!(refused(&mut cache, &snapshot, Source { issuer: None, ..SOURCE }, at(1)).contains("of the issuer"));
+        let other = Source { jwks_uri: Some("https://i.example/other"), ..SOURCE };
+        assert!(refused(&mut cache, &snapshot, other, at(1)).contains("fetched from"));
+        cache.restore(&snapshot, Source { jwks_uri: None, ..SOURCE }, at(1)).unwrap();
+    }
+
+    #[test]
+    fn time_is_not_believed() {
+        let snapshot = taken("a", at(100));
+        assert!(refused(&mut empty(), &snapshot, SOURCE, at(99)).contains("fetched at"));
+        // 1000 s fresh and 3600 s stale.
+        assert!(refused(&mut empty(), &snapshot, SOURCE, at(4_700)).contains("past all use"));
+        empty().restore(&snapshot, SOURCE, at(4_699)).unwrap();
+    }
+
+    #[test]
+    fn a_set_from_before_a_revocation_is_refused() {
+        let mut source = filled("a", T0);
+        source.on_revocation(7);
+        // It was asked for before: what it says about the revoked key is not known.
+        let before = source.snapshot(ISSUER, URI).unwrap();
+        let mut cache = empty();
+        cache.on_revocation(7);
+        cache.on_revocation(3);
+        assert!(refused(&mut cache, &before, SOURCE, at(1)).contains("revocation"));
+        let ticket = fetch(&mut source, "a", at(1_000));
+        answer(&mut source, &ticket, "b", at(1_000));
+        cache.restore(&source.snapshot(ISSUER, URI).unwrap(), SOURCE, at(1_001)).unwrap();
+    }
+
+    #[test]
+    fn a_document_is_validated_like_a_response() {
+        let text = taken("a", T0).to_json();
+        for (from, to, why) in [
+            ("\"version\":1", "\"version\":2", "version 2"),
+            ("\"version\":1", "\"version\":1,\"fresh_until\":9", "not a snapshot"),
+            ("\"fetched_at\"", "\"fetched\"", "not a snapshot"),
+        ] {
+            assert!(Snapshot::from_json(&text.replace(from, to)).unwrap_err().to_string().contains(why), "{to}");
+        }
+        let broken = Snapshot::from_json(&text.replace("{\\\"keys\\\"", "{\\\"kees\\\"")).unwrap();
+        assert!(refused(&mut empty(), &broken, SOURCE, at(1)).contains("jwks_malformed"));
+        assert!(empty().snapshot(ISSUER, URI).is_none());
+    }
+}
