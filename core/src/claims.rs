@@ -106,6 +106,10 @@ impl Claims {
     pub(crate) fn parse(payload: &[u8]) -> Result<(&str, Self), VerifyError> {
         let (text, members) = json::parse_object(payload)
             .map_err(|error| VerifyError::new(ErrorCode::TokenMalformed, Check::Claims, alloc::format!("claims set: {error}")))?;
+        Ok((text, Self::from_members(members)?))
+    }
+
+    pub(crate) fn from_members(members: Map<String, Value>) -> Result<Self, VerifyError> {
         for name in ["iss", "sub", "jti"] {
             if members.get(name).is_some_and(|value| !value.is_string()) {
                 return Err(invalid(alloc::format!("claim {name} is not a string")));
@@ -122,7 +126,12 @@ impl Claims {
         if members.get("cnf").is_some_and(|value| !value.is_object()) {
             return Err(invalid("claim cnf is not an object"));
         }
-        Ok((text, Self { members, audience, expires_at, not_before, issued_at }))
+        Ok(Self { members, audience, expires_at, not_before, issued_at })
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        // `to_string` of a map that is borrowed would need a copy of it; serializing a map of strings to values cannot fail.
+        serde_json::to_string(&self.members).unwrap_or_default()
     }
 
     fn string(&self, name: &str) -> Option<&str> {

@@ -48,12 +48,17 @@ names! {
         KeyMismatch = "key_mismatch",
         /// The signature is not this key's signature over this token. Never says more.
         SignatureInvalid = "signature_invalid",
+        /// What a holder disclosed does not belong to the token, or the token conveys digests as RFC 9901 does not allow.
+        DisclosureInvalid = "disclosure_invalid",
         /// A claim that the policy needs is absent.
         ClaimMissing = "claim_missing",
         /// A registered claim has the wrong JSON type or is out of range.
         ClaimInvalid = "claim_invalid",
         /// `cnf` binds the token to a key, and no proof of possession came with it (RFC 7800, RFC 8705, RFC 9449).
         ProofRequired = "proof_required",
+        /// The proof of possession that came with the token is not its holder's, or not for this verifier and this moment
+        /// (RFC 9901 section 7.3). Of its signature it never says more.
+        ProofInvalid = "proof_invalid",
         /// `iss` is not the policy's issuer, or no configured issuer.
         IssuerMismatch = "issuer_mismatch",
         /// No audience of the token is one of the policy's.
@@ -93,9 +98,11 @@ names! {
         Key = "key",
         /// The signature.
         Signature = "signature",
+        /// Every disclosure belongs to the token, every digest occurs once (only where an SD-JWT is presented).
+        Disclosures = "disclosures",
         /// The claims set is a JSON object whose registered members have the right types; required claims are there.
         Claims = "claims",
-        /// Proof of possession where `cnf` asks for it.
+        /// Proof of possession where `cnf` or the policy asks for it.
         Proof = "proof",
         /// `iss`.
         Issuer = "issuer",
@@ -247,9 +254,11 @@ mod tests {
                 "key_ambiguous",
                 "key_mismatch",
                 "signature_invalid",
+                "disclosure_invalid",
                 "claim_missing",
                 "claim_invalid",
                 "proof_required",
+                "proof_invalid",
                 "issuer_mismatch",
                 "audience_mismatch",
                 "token_expired",

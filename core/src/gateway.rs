@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{discovery, error::PolicyError, issuers::Issuers, jwks_cache::CacheSettings, policy::IssuerSettings};
+use crate::{discovery, error::PolicyError, issuers::Issuers, jwks_cache::CacheSettings, policy::IssuerSettings, sd::KeyBinding};
 
 /// The gateway's configuration, as it stands in `wrangler.toml` under `[vars.EDGESEAL]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,7 +90,14 @@ impl GatewaySettings {
         self.cache.check().map_err(|error| error.within("cache"))?;
         Issuers::new(self.issuers.iter().map(|settings| (settings.issuer.clone(), ())).collect())?;
         for (index, settings) in self.issuers.iter().enumerate() {
-            settings.check().map_err(|error| error.within(&alloc::format!("issuers[{index}]")))?;
+            let place = alloc::format!("issuers[{index}]");
+            settings.check().map_err(|error| error.within(&place))?;
+            let skip_nonce = settings.dangerous.is_some_and(|dangerous| dangerous.skip_nonce);
+            if settings.sd_jwt.as_ref().is_some_and(|sd_jwt| sd_jwt.key_binding == KeyBinding::Required) && !skip_nonce {
+                let detail =
+                    "is \"required\", and the gateway hands out no nonce to compare with: set dangerous.skip_nonce as well";
+                return Err(PolicyError::new("sd_jwt.key_binding", detail).within(&place));
+            }
         }
         Ok(())
     }

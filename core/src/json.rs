@@ -20,6 +20,8 @@ pub enum JsonError {
     Syntax(serde_json::Error),
     /// A JSON value, but not an object.
     NotAnObject,
+    /// A JSON value, but not an array.
+    NotAnArray,
 }
 
 impl core::error::Error for JsonError {}
@@ -30,6 +32,7 @@ impl fmt::Display for JsonError {
             Self::NotUtf8 => formatter.write_str("not UTF-8"),
             Self::Syntax(error) => error.fmt(formatter),
             Self::NotAnObject => formatter.write_str("not a JSON object"),
+            Self::NotAnArray => formatter.write_str("not a JSON array"),
         }
     }
 }
@@ -39,16 +42,31 @@ impl fmt::Display for JsonError {
 /// # Errors
 /// What is wrong with the text.
 pub fn parse_object(bytes: &[u8]) -> Result<(&str, Map<String, Value>), JsonError> {
+    match parse(bytes)? {
+        (text, Value::Object(members)) => Ok((text, members)),
+        _ => Err(JsonError::NotAnObject),
+    }
+}
+
+/// Parses exactly one JSON array.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_array(bytes: &[u8]) -> Result<Vec<Value>, JsonError> {
+    match parse(bytes)? {
+        (_, Value::Array(elements)) => Ok(elements),
+        _ => Err(JsonError::NotAnArray),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
     let text = core::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     // The visitor below counts the depth itself, so that the bound is ours and is exact.
     deserializer.disable_recursion_limit();
     let value = Strict { depth: 1 }.deserialize(&mut deserializer).map_err(JsonError::Syntax)?;
     deserializer.end().map_err(JsonError::Syntax)?;
-    match value {
-        Value::Object(members) => Ok((text, members)),
-        _ => Err(JsonError::NotAnObject),
-    }
+    Ok((text, value))
 }
 
 #[derive(Clone, Copy)]

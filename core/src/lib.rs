@@ -28,6 +28,7 @@
 //! | [`algorithm`], [`signature`] | which key types, curves and lengths belong to which `alg` |
 //! | [`jwk`], [`jwk_set`] | which keys may verify at all, and which one key belongs to a token |
 //! | [`policy`], [`claims`] | what the verifier demands, and what the claims set says |
+//! | [`sd`] | what a holder disclosed of an SD-JWT, and the proof that the holder presents it |
 //! | [`verify`] | the order of all decisions, in two phases around the signature |
 //! | [`backend`] | who does the arithmetic |
 //! | [`token_cache`] | what a token costs the second time |
@@ -58,6 +59,7 @@ pub mod jwk_set;
 pub mod jwks_cache;
 pub mod manual;
 pub mod policy;
+pub mod sd;
 pub mod signature;
 pub mod time;
 pub mod token;
@@ -74,7 +76,8 @@ pub use jwk::{Jwk, PublicKey};
 pub use jwk_set::JwkSet;
 pub use jwks_cache::JwksCache;
 pub use policy::{IssuerSettings, Policy};
+pub use sd::{KeyBinding, SdJwtSettings};
 pub use time::Timestamp;
 pub use token::UnverifiedToken;
 pub use token_cache::TokenCache;
-pub use verify::{PendingSignature, VerifiedToken, Verifier};
+pub use verify::{Finished, PendingSignature, VerifiedToken, Verifier};

@@ -15,6 +15,7 @@ use crate::{
     error::PolicyError,
     jwk::KeyRules,
     jwk_set::JwkSet,
+    sd::SdJwtSettings,
 };
 
 /// Seconds of clock difference that are forgiven unless the policy says otherwise.
@@ -36,6 +37,8 @@ pub struct Policy {
     pub(crate) audience_claim: Cow<'static, str>,
     pub(crate) required_claims: Vec<String>,
     pub(crate) require_key_exp: bool,
+    pub(crate) sd_jwt: Option<SdJwtSettings>,
+    pub(crate) skip_nonce: bool,
 }
 
 impl Policy {
@@ -59,6 +62,8 @@ impl Policy {
                 audience_claim: Cow::Borrowed("aud"),
                 required_claims: Vec::new(),
                 require_key_exp: false,
+                sd_jwt: None,
+                skip_nonce: false,
             },
             state: PhantomData,
         }
@@ -167,6 +172,13 @@ impl<I, A, G> PolicyBuilder<I, A, G> {
         self
     }
 
+    /// Accepts presentations of SD-JWTs (RFC 9901). The audience of a presentation with key binding is said by its key-binding
+    /// JWT; an `aud` of the token itself, where there is one, must be right as well.
+    pub fn sd_jwt(mut self, settings: SdJwtSettings) -> Self {
+        self.policy.sd_jwt = Some(settings);
+        self
+    }
+
     /// The settings that make a verifier accept what it should not.
     pub fn dangerous(self) -> DangerousPolicyBuilder<I, A, G> {
         DangerousPolicyBuilder(self)
@@ -206,6 +218,13 @@ impl<I, A, G> DangerousPolicyBuilder<I, A, G> {
     /// Accepts tokens that never expire.
     pub fn allow_missing_exp(mut self) -> PolicyBuilder<I, A, G> {
         self.0.policy.require_exp = false;
+        self.0
+    }
+
+    /// Accepts key binding for which the caller gave no nonce ([`crate::UnverifiedToken::with_nonce`]): within its age, a
+    /// presentation can be replayed.
+    pub fn skip_nonce(mut self) -> PolicyBuilder<I, A, G> {
+        self.0.policy.skip_nonce = true;
         self.0
     }
 }
@@ -249,6 +268,9 @@ pub struct IssuerSettings {
     /// See [`PolicyBuilder::require_key_exp`].
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub require_key_exp: bool,
+    /// See [`PolicyBuilder::sd_jwt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sd_jwt: Option<SdJwtSettings>,
     /// The settings that make a verifier accept what it should not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dangerous: Option<DangerousSettings>,
@@ -265,6 +287,8 @@ pub struct DangerousSettings {
     pub skip_audience: bool,
     /// See [`DangerousPolicyBuilder::allow_missing_exp`].
     pub allow_missing_exp: bool,
+    /// See [`DangerousPolicyBuilder::skip_nonce`].
+    pub skip_nonce: bool,
     /// See [`KeyRules::dangerous_allow_rsa_exponent_3`].
     pub allow_rsa_exponent_3: bool,
 }
@@ -317,6 +341,7 @@ impl IssuerSettings {
             audience_claim,
             required_claims,
             require_key_exp,
+            sd_jwt,
             dangerous,
         } = self;
         let dangerous = dangerous.unwrap_or_default();
@@ -359,6 +384,8 @@ impl IssuerSettings {
             audience_claim: audience_claim.clone().map_or(Cow::Borrowed("aud"), Cow::Owned),
             required_claims: required_claims.clone(),
             require_key_exp: *require_key_exp,
+            sd_jwt: sd_jwt.clone(),
+            skip_nonce: dangerous.skip_nonce,
         })
     }
 

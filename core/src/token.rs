@@ -9,6 +9,7 @@ use crate::{
     error::{Check, ErrorCode, VerifyError},
     header::Header,
     json,
+    sd::Presentation,
 };
 
 /// Octets of a whole token: what the common servers allow for all header fields of a request together.
@@ -35,14 +36,20 @@ pub struct UnverifiedToken {
     pub(crate) signing_input: Vec<u8>,
     pub(crate) payload: Vec<u8>,
     pub(crate) signature: Vec<u8>,
+    pub(crate) presentation: Option<Presentation>,
+    pub(crate) nonce: Option<String>,
 }
 
 impl UnverifiedToken {
-    /// Splits and decodes a compact JWS.
+    /// Splits and decodes a compact JWS, or the presentation of an SD-JWT (RFC 9901 section 4), of which only the issuer-signed
+    /// JWT is decoded. Whether a presentation is acceptable is for [`crate::Verifier::admit`] to say.
     ///
     /// # Errors
-    /// `token_too_large` above [`MAX_TOKEN_LEN`], [`MAX_HEADER_LEN`] or [`MAX_KID_LEN`]; `token_malformed` for all else.
-    pub fn parse(compact: &str) -> Result<Self, VerifyError> {
+    /// `token_too_large` above [`MAX_TOKEN_LEN`], [`MAX_HEADER_LEN`], [`MAX_KID_LEN`] or the limits of [`crate::sd`];
+    /// `token_malformed` for all else.
+    pub fn parse(text: &str) -> Result<Self, VerifyError> {
+        let (compact, presentation) =
+            Presentation::split(text)?.map_or((text, None), |(compact, presentation)| (compact, Some(presentation)));
         too_large("the token", compact.len(), MAX_TOKEN_LEN)?;
         let mut parts = compact.split('.');
         let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
@@ -60,7 +67,15 @@ impl UnverifiedToken {
         let (header_json, members) =
             json::parse_object(&header_bytes).map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
         let header = Header::from_members(&members)?;
-        Ok(Self { header, header_json: header_json.into(), signing_input, payload, signature })
+        let header_json = header_json.into();
+        Ok(Self { header, header_json, signing_input, payload, signature, presentation, nonce: None })
+    }
+
+    /// The nonce that the caller gave the holder: the one that a key-binding JWT must carry (RFC 9901 section 7.3).
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: impl Into<String>) -> Self {
+        self.nonce = Some(nonce.into());
+        self
     }
 
     /// The JOSE header.
@@ -110,7 +125,7 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
     decode_base64url(text).ok_or_else(|| VerifyError::malformed(alloc::format!("the {part} is not canonical base64url")))
 }
 
-fn too_large(what: &str, len: usize, max: usize) -> Result<(), VerifyError> {
+pub(crate) fn too_large(what: &str, len: usize, max: usize) -> Result<(), VerifyError> {
     if len <= max {
         return Ok(());
     }

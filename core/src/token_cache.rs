@@ -75,8 +75,12 @@ impl TokenCache {
         }
     }
 
-    /// Remembers a token that [`TokenCache::verifier`] has just verified under this digest of its text.
+    /// Remembers a token that [`TokenCache::verifier`] has just verified under this digest of its text, unless it is bound to a
+    /// key.
     pub fn insert(&mut self, digest: TokenDigest, token: Arc<VerifiedToken>) {
+        if token.claims().get("cnf").is_some() {
+            return;
+        }
         let size = size_of_entry(&token);
         if size > self.budget {
             return;

@@ -18,17 +18,18 @@
 //! let forged = edgeseal_core::SignatureValid(());
 //! ```
 
-use alloc::{borrow::Cow, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
 
 use crate::{
     algorithm::Algorithm,
-    backend::{SignatureInput, SignatureInvalid, SignatureValid},
+    backend::{SignatureBackend, SignatureInput, SignatureInvalid, SignatureValid},
     claims::{self, Claims},
     error::{Check, ErrorCode, VerifyError, quoted},
     header::Header,
     jwk::Jwk,
     jwk_set::{JwkSet, KeyRequest},
     policy::Policy,
+    sd::{self, Disclosed, PendingKeyBinding, Presentation},
     time::Timestamp,
     token::UnverifiedToken,
 };
@@ -39,13 +40,38 @@ pub struct Verifier {
     policy: Policy,
 }
 
-/// A token that passed every check before its signature; it owns all that the rest needs, so it may cross an `await`.
+/// A token that passed every check before a signature; it owns all that the rest needs, so it may cross an `await`.
 #[derive(Debug)]
 pub struct PendingSignature {
     input: SignatureInput,
+    rest: Rest,
+}
+
+/// What is to be judged once the signature is verified.
+#[derive(Debug)]
+enum Rest {
+    /// The signature is the issuer's.
+    Token(SignedToken),
+    /// The signature is the holder's, under a token whose issuer's signature is verified.
+    KeyBinding { token: Box<VerifiedToken>, key_binding: PendingKeyBinding },
+}
+
+#[derive(Debug)]
+struct SignedToken {
     header: Header,
     header_json: String,
     payload: Vec<u8>,
+    presentation: Option<Presentation>,
+    nonce: Option<String>,
+}
+
+/// What [`Verifier::finish`] comes to.
+#[derive(Debug)]
+pub enum Finished {
+    /// Every check has passed.
+    Verified(VerifiedToken),
+    /// The presentation carries a second signature, the holder's: a backend verifies it too, and `finish` is called again.
+    KeyBinding(PendingSignature),
 }
 
 /// A token that passed every check of its verifier: the only type that has claims.
@@ -56,6 +82,8 @@ pub struct VerifiedToken {
     claims: Claims,
     claims_json: String,
     key: Arc<Jwk>,
+    disclosed: Vec<String>,
+    holder: Option<Arc<Jwk>>,
 }
 
 impl Verifier {
@@ -75,25 +103,52 @@ impl Verifier {
     /// The first check that fails, in the order of [`Check`].
     #[cfg(feature = "rustcrypto")]
     pub fn verify(&self, compact: &str, keys: &JwkSet, now: Timestamp) -> Result<VerifiedToken, VerifyError> {
-        use crate::backend::{SignatureBackend as _, rustcrypto::RustCrypto};
+        use crate::backend::rustcrypto::RustCrypto;
 
-        let pending = self.begin(UnverifiedToken::parse(compact)?, keys)?;
-        let answer = RustCrypto.verify(pending.input());
-        self.finish(pending, answer, now)
+        self.verify_with(&RustCrypto, UnverifiedToken::parse(compact)?, keys, now)
+    }
+
+    /// Verifies a token with a backend that answers at once.
+    ///
+    /// # Errors
+    /// The first check that fails, in the order of [`Check`].
+    pub fn verify_with(
+        &self,
+        backend: &impl SignatureBackend,
+        token: UnverifiedToken,
+        keys: &JwkSet,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, VerifyError> {
+        let mut pending = self.begin(token, keys)?;
+        loop {
+            let answer = backend.verify(pending.input());
+            match self.finish(pending, answer, now)? {
+                Finished::Verified(token) => return Ok(token),
+                Finished::KeyBinding(next) => pending = next,
+            }
+        }
     }
 
     /// Judges the header and says which key the token asks for. A host does so before it looks for keys: a token that the
     /// policy refuses never causes a fetch.
     ///
     /// # Errors
-    /// `critical_header_unsupported`, `algorithm_not_allowed`, `type_mismatch`.
+    /// `token_malformed` for a presentation where the policy takes none; `critical_header_unsupported`,
+    /// `algorithm_not_allowed`, `type_mismatch`.
     pub fn admit<'token>(&self, token: &'token UnverifiedToken) -> Result<KeyRequest<'token>, VerifyError> {
+        if token.presentation.is_some() && self.policy.sd_jwt.is_none() {
+            return Err(VerifyError::malformed("the presentation of an SD-JWT (there is a ~), and the policy accepts none"));
+        }
         let header = token.header();
         if let Some(why) = header.critical() {
             return Err(VerifyError::new(ErrorCode::CriticalHeaderUnsupported, Check::Critical, why));
         }
         let algorithm = self.admit_algorithm(header.algorithm())?;
         self.admit_type(header.typ())?;
+        if token.presentation.is_none() && self.policy.sd_jwt.as_ref().is_some_and(|settings| !settings.allow_plain) {
+            let detail = "a plain token, and the policy asks for the presentation of an SD-JWT (with a ~ after the token)";
+            return Err(VerifyError::new(ErrorCode::TypeMismatch, Check::Type, detail));
+        }
         Ok(KeyRequest { kid: header.kid(), algorithm })
     }
 
@@ -105,27 +160,62 @@ impl Verifier {
         let request = self.admit(&token)?;
         let key = Arc::clone(keys.select(request)?);
         let algorithm = request.algorithm;
-        let UnverifiedToken { header, header_json, signing_input, payload, signature } = token;
+        let UnverifiedToken { header, header_json, signing_input, payload, signature, presentation, nonce } = token;
         let input = SignatureInput::new(algorithm, key, signing_input, signature)?;
-        Ok(PendingSignature { input, header, header_json, payload })
+        Ok(PendingSignature { input, rest: Rest::Token(SignedToken { header, header_json, payload, presentation, nonce }) })
     }
 
-    /// Takes the backend's answer and judges the claims.
+    /// Takes the backend's answer and judges the claims. For a presentation with key binding it comes to a second signature:
+    /// [`Finished::KeyBinding`].
     ///
     /// # Errors
-    /// `signature_invalid`, then the first check of the claims that fails.
+    /// `signature_invalid`, then the first check of the disclosures and claims that fails.
     pub fn finish(
         &self,
         pending: PendingSignature,
         answer: Result<SignatureValid, SignatureInvalid>,
         now: Timestamp,
-    ) -> Result<VerifiedToken, VerifyError> {
-        let SignatureValid { .. } = answer.map_err(|SignatureInvalid| VerifyError::signature_invalid())?;
-        let PendingSignature { input, header, header_json, payload } = pending;
-        let (text, claims) = Claims::parse(&payload)?;
-        self.judge(&claims, input.key(), now)?;
-        let claims_json = text.into();
-        Ok(VerifiedToken { header, header_json, claims, claims_json, key: input.into_key() })
+    ) -> Result<Finished, VerifyError> {
+        let PendingSignature { input, rest } = pending;
+        match rest {
+            Rest::Token(token) => {
+                let SignatureValid { .. } = answer.map_err(|SignatureInvalid| VerifyError::signature_invalid())?;
+                self.finish_token(token, input.into_key(), now)
+            }
+            Rest::KeyBinding { mut token, key_binding } => {
+                let SignatureValid { .. } = answer.map_err(|SignatureInvalid| sd::signature_invalid())?;
+                key_binding.judge(&self.policy, now)?;
+                token.holder = Some(input.into_key());
+                self.judge(*token, now).map(Finished::Verified)
+            }
+        }
+    }
+
+    fn finish_token(&self, token: SignedToken, key: Arc<Jwk>, now: Timestamp) -> Result<Finished, VerifyError> {
+        let SignedToken { header, header_json, payload, presentation, nonce } = token;
+        let Some((presentation, settings)) = presentation.zip(self.policy.sd_jwt.as_ref()) else {
+            let (text, claims) = Claims::parse(&payload)?;
+            let claims_json = text.into();
+            let token = VerifiedToken { header, header_json, claims, claims_json, key, disclosed: Vec::new(), holder: None };
+            self.judge_required(&token.claims)?;
+            if token.claims.get("cnf").is_some() {
+                let detail = "the token is bound to a key (cnf), and no proof of possession came with it";
+                return Err(VerifyError::new(ErrorCode::ProofRequired, Check::Proof, detail));
+            }
+            return self.judge(token, now).map(Finished::Verified);
+        };
+        let Disclosed { members, paths: disclosed, hash } = presentation.disclose(&payload)?;
+        let claims = Claims::from_members(members)?;
+        let claims_json = claims.to_json();
+        let token = VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None };
+        self.judge_required(&token.claims)?;
+        match PendingKeyBinding::begin(&self.policy, settings, presentation, hash, token.claims.get("cnf"), nonce)? {
+            None => self.judge(token, now).map(Finished::Verified),
+            Some((input, key_binding)) => {
+                let rest = Rest::KeyBinding { token: Box::new(token), key_binding };
+                Ok(Finished::KeyBinding(PendingSignature { input, rest }))
+            }
+        }
     }
 
     fn admit_algorithm(&self, name: &str) -> Result<Algorithm, VerifyError> {
@@ -152,19 +242,17 @@ impl Verifier {
         }
     }
 
-    fn judge(&self, claims: &Claims, key: &Jwk, now: Timestamp) -> Result<(), VerifyError> {
-        for name in &self.policy.required_claims {
-            if claims.get(name).is_none() {
-                return Err(missing(Check::Claims, name));
-            }
-        }
-        if claims.get("cnf").is_some() {
-            let detail = "the token is bound to a key (cnf), and no proof of possession came with it";
-            return Err(VerifyError::new(ErrorCode::ProofRequired, Check::Proof, detail));
-        }
-        self.judge_issuer(claims)?;
-        self.judge_audience(claims)?;
-        self.judge_time(claims, key, now)
+    fn judge_required(&self, claims: &Claims) -> Result<(), VerifyError> {
+        let absent = self.policy.required_claims.iter().find(|name| claims.get(name).is_none());
+        absent.map_or(Ok(()), |name| Err(missing(Check::Claims, name)))
+    }
+
+    /// All that is judged after the proof of possession.
+    fn judge(&self, token: VerifiedToken, now: Timestamp) -> Result<VerifiedToken, VerifyError> {
+        self.judge_issuer(&token.claims)?;
+        self.judge_audience(&token.claims, token.holder.is_some())?;
+        self.judge_time(&token.claims, &token.key, now)?;
+        Ok(token)
     }
 
     fn judge_issuer(&self, claims: &Claims) -> Result<(), VerifyError> {
@@ -178,7 +266,8 @@ impl Verifier {
         Err(VerifyError::new(ErrorCode::IssuerMismatch, Check::Issuer, detail))
     }
 
-    fn judge_audience(&self, claims: &Claims) -> Result<(), VerifyError> {
+    /// `is_key_bound`: the key-binding JWT has said the right audience already.
+    fn judge_audience(&self, claims: &Claims, is_key_bound: bool) -> Result<(), VerifyError> {
         let Some(expected) = &self.policy.audience else { return Ok(()) };
         let name = &*self.policy.audience_claim;
         let audience = if name == "aud" {
@@ -192,7 +281,9 @@ impl Verifier {
                 })?),
             }
         };
-        let Some(first) = audience.first() else { return Err(missing(Check::Audience, name)) };
+        let Some(first) = audience.first() else {
+            return if is_key_bound { Ok(()) } else { Err(missing(Check::Audience, name)) };
+        };
         if audience.iter().any(|one| expected.contains(one)) {
             return Ok(());
         }
@@ -283,7 +374,8 @@ impl VerifiedToken {
         &self.header_json
     }
 
-    /// The claims' JSON text, as signed: valid under the strict rules, so that any parser reads the same from it.
+    /// The claims' JSON text, as signed (of an SD-JWT: as they are after disclosure): valid under the strict rules, so that any
+    /// parser reads the same from it.
     pub fn claims_json(&self) -> &str {
         &self.claims_json
     }
@@ -291,6 +383,16 @@ impl VerifiedToken {
     /// The key that verified it.
     pub fn key(&self) -> &Arc<Jwk> {
         &self.key
+    }
+
+    /// What the holder of an SD-JWT disclosed: JSON Pointers (RFC 6901) into the claims.
+    pub fn disclosed(&self) -> &[String] {
+        &self.disclosed
+    }
+
+    /// The key of the holder who proved to present this SD-JWT, for this verifier and with the caller's nonce.
+    pub fn holder_key(&self) -> Option<&Arc<Jwk>> {
+        self.holder.as_ref()
     }
 }
 
@@ -319,7 +421,7 @@ fn is_reserved_type(typ: &str) -> bool {
         || subtype.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }
 
-fn is_same_media_type(a: &str, b: &str) -> bool {
+pub(crate) fn is_same_media_type(a: &str, b: &str) -> bool {
     without_application(a).eq_ignore_ascii_case(without_application(b))
 }
 
