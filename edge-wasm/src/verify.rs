@@ -16,8 +16,8 @@
 use std::{cell::RefCell, rc::Rc};
 
 use edgeseal_core::{
-    Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp, UnverifiedToken,
-    VerifiedToken, Verifier, VerifyError,
+    Finished, Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp,
+    UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     backend::{SignatureBackend as _, SignatureInput, p256::HotKeys, rustcrypto::RustCrypto},
     discovery::Discovery,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Ticket},
@@ -300,7 +300,17 @@ impl Pending {
     /// # Errors
     /// `signature_invalid`, or the first check of the claims that fails.
     pub fn finish(self, answer: Result<SignatureValid, SignatureInvalid>, now: Timestamp) -> Result<VerifiedToken, Refusal> {
-        self.issuer.verifier.finish(self.signature, answer, now).map_err(Refusal::from)
+        let Self { issuer, signature, .. } = self;
+        let mut finished = issuer.verifier.finish(signature, answer, now)?;
+        loop {
+            match finished {
+                Finished::Verified(token) => return Ok(token),
+                Finished::KeyBinding(second) => {
+                    let answer = RustCrypto.verify(second.input());
+                    finished = issuer.verifier.finish(second, answer, now)?;
+                }
+            }
+        }
     }
 }
 

@@ -27,9 +27,11 @@ export type VerifyErrorCode =
   | "key_ambiguous"
   | "key_mismatch"
   | "signature_invalid"
+  | "disclosure_invalid"
   | "claim_missing"
   | "claim_invalid"
   | "proof_required"
+  | "proof_invalid"
   | "issuer_mismatch"
   | "audience_mismatch"
   | "token_expired"
@@ -51,6 +53,7 @@ export const CHECKS = [
   "type",
   "key",
   "signature",
+  "disclosures",
   "claims",
   "proof",
   "issuer",

@@ -17,6 +17,7 @@ const TEXTS: Readonly<Record<string, readonly [title: string, demand: string]>> 
   type: ["Type", "The one that the policy names, or none made for another purpose"],
   key: ["Key", "Exactly one usable key of the set fits"],
   signature: ["Signature", "Made by that key over this very token"],
+  disclosures: ["Disclosures", "Each belongs to the token, where an SD-JWT is presented"],
   claims: ["Claims set", "One JSON object, registered claims of the right types, required claims there"],
   proof: ["Proof of possession", "Not bound to a key that the sender would have to prove"],
   issuer: ["Issuer", "Exactly the policy’s"],
