@@ -29,7 +29,7 @@ before(async () => {
 test("the tarball holds the package, its types, the WebAssembly, a README and the licence, and nothing else", () => {
   const files = packed.files.map((file) => file.path).sort();
   for (const wanted of ["package.json", "README.md", "LICENSE"]) assert.ok(files.includes(wanted), `${wanted} is among ${files}`);
-  const strange = files.filter((file) => !["package.json", "README.md", "LICENSE"].includes(file) && !/^dist\/.+\.(js|d\.ts)$/.test(file) && !/^wasm\/.+\.(wasm|js|d\.ts)$/.test(file));
+  const strange = files.filter((file) => !["package.json", "README.md", "LICENSE"].includes(file) && !/^dist\/.+\.(js|js\.map|d\.ts)$/.test(file) && !/^wasm\/.+\.(wasm|js|d\.ts)$/.test(file));
   assert.deepEqual(strange, []);
   const manifest = JSON.parse(readFileSync(join(project, "node_modules/edgeseal/package.json"), "utf8"));
   assert.deepEqual(Object.keys(manifest.dependencies ?? {}), [], "no dependencies");

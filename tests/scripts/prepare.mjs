@@ -34,6 +34,7 @@ const steps = {
   "npm-tests": npmStep("tests"),
   "npm-edge": npmStep("edge-wasm/npm"),
   "npm-www": npmStep("www"),
+  "npm-hosts": npmStep("edge-wasm/npm/test/hosts"),
   python: {
     what: "Python client (PyJWT)",
     after: ["system"],
@@ -62,7 +63,7 @@ const steps = {
 
 const targets = {
   demo: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "signer", "edge", "www"],
-  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "python", "tools", "rehearsal", "edge", "www"],
+  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "npm-hosts", "python", "tools", "rehearsal", "edge", "www"],
   conformance: ["system", "rust", "npm-tests", "npm-edge", "tools", "rehearsal", "edge"],
 };
 

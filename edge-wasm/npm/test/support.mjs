@@ -3,11 +3,17 @@ import { createServer } from "node:http";
 
 const { subtle } = globalThis.crypto;
 const ALGORITHMS = {
-  ES256: [{ name: "ECDSA", namedCurve: "P-256" }, { name: "ECDSA", hash: "SHA-256" }],
-  RS256: [
-    { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" },
-    { name: "RSASSA-PKCS1-v1_5" },
-  ],
+  ES256: ecdsa("P-256", "SHA-256"),
+  ES384: ecdsa("P-384", "SHA-384"),
+  ES512: ecdsa("P-521", "SHA-512"),
+  RS256: rsa("RSASSA-PKCS1-v1_5", "SHA-256"),
+  RS384: rsa("RSASSA-PKCS1-v1_5", "SHA-384"),
+  RS512: rsa("RSASSA-PKCS1-v1_5", "SHA-512"),
+  PS256: rsa("RSA-PSS", "SHA-256", 32),
+  PS384: rsa("RSA-PSS", "SHA-384", 48),
+  PS512: rsa("RSA-PSS", "SHA-512", 64),
+  EdDSA: [{ name: "Ed25519" }, { name: "Ed25519" }],
+  Ed25519: [{ name: "Ed25519" }, { name: "Ed25519" }],
 };
 
 export const base64url = (data) => Buffer.from(data).toString("base64url");
@@ -52,4 +58,13 @@ export async function serve(paths) {
       return new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** How to generate a key and how to sign with it. */
+function ecdsa(namedCurve, hash) {
+  return [{ name: "ECDSA", namedCurve }, { name: "ECDSA", hash }];
+}
+
+function rsa(name, hash, saltLength) {
+  return [{ name, modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash }, { name, saltLength }];
 }

@@ -24,15 +24,19 @@ export async function startWrangler(t, folder, more = []) {
     cwd: folder,
     env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", DO_NOT_TRACK: "1", FORCE_COLOR: "0" },
     stdio: ["ignore", "pipe", "pipe"],
+    // A process group of its own: killed, wrangler would leave workerd behind.
+    detached: true,
   });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output += data));
   t.after(async () => {
     child.kill("SIGTERM");
     // wrangler waits for open connections, but not for ever.
-    const impatient = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    const impatient = setTimeout(() => killGroup(child.pid), 5_000);
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
     clearTimeout(impatient);
+    killGroup(child.pid);
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
     rmSync(state, { recursive: true, force: true });
   });
   t.log = () => output;
@@ -50,6 +54,14 @@ export async function startWrangler(t, folder, more = []) {
     assert.match(output, /Ready on/, output);
   });
   return `http://127.0.0.1:${port}`;
+}
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
 }
 
 // wrangler needs Node 22; the project's own is in tests/.
