@@ -1,7 +1,10 @@
 //! Claims: their types, their times and whom they are for (attacks 19, 20 and 29).
 
 use super::{AUDIENCE, ISSUER, NOW, Suite};
-use crate::corpus::json_string;
+use crate::{
+    corpus::json_string,
+    keys::{KEYS, jwk_set},
+};
 
 pub(super) fn fill(suite: &mut Suite) {
     suite.token("good", "the positive control").accept();
@@ -9,6 +12,7 @@ pub(super) fn fill(suite: &mut Suite) {
     times(suite);
     leeway(suite);
     lifetimes(suite);
+    key_expiry(suite);
     issuer(suite);
     audience(suite);
     required(suite);
@@ -233,6 +237,32 @@ fn lifetimes(suite: &mut Suite) {
         .policy("max_age", "600")
         .by_policy()
         .reject("claim_missing");
+}
+
+/// `exp` of the key itself, where the policy asks for it.
+fn key_expiry(suite: &mut Suite) {
+    for (id, why, exp, code) in [
+        ("good", "a key that is good longer than its token", Some("1750000301"), None),
+        ("same", "a key that is good exactly as long", Some("1750000300"), None),
+        ("outlived", "a token that outlives its key", Some("1750000299"), Some("lifetime_exceeded")),
+        ("now", "a key whose time is up now; no leeway applies to it", Some("1750000000"), Some("key_expired")),
+        ("past", "a key whose time was up long ago", Some("1"), Some("key_expired")),
+        ("missing", "a key without exp", None, Some("key_expired")),
+        ("string", "an exp that is no number", Some("\"1750000300\""), Some("key_expired")),
+        ("negative", "an exp that is no NumericDate", Some("-1"), Some("key_expired")),
+    ] {
+        let key = KEYS.es256.jwk().text("alg", "ES256");
+        let key = exp.into_iter().fold(key, |key, exp| key.json("exp", exp));
+        let token = suite.token(format!("key-exp-{id}"), why).jwks(jwk_set(&[key.to_json()]));
+        let token = token.policy("require_key_exp", "true").policy("leeway", "0").by_policy();
+        match code {
+            Some(code) => token.reject(code),
+            None => token.accept(),
+        }
+    }
+    let expired = KEYS.es256.jwk().text("alg", "ES256").json("exp", "1").to_json();
+    suite.token("key-exp-not-asked-for", "exp of a key is nobody's unless the policy asks").jwks(jwk_set(&[expired])).accept();
+    suite.token("key-exp-setting", "true or false").policy("require_key_exp", "1").by_policy().reject("policy_invalid");
 }
 
 fn issuer(suite: &mut Suite) {

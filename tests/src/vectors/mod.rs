@@ -13,6 +13,7 @@ mod large;
 mod lines;
 pub mod mutated;
 mod policy;
+mod sd_jwt;
 mod selection;
 mod signatures;
 
@@ -34,7 +35,7 @@ pub const AUDIENCE: &str = "https://api.example";
 pub type File = (&'static str, fn(&mut Suite));
 
 /// The files in `tests/vectors/`.
-pub const FILES: [File; 10] = [
+pub const FILES: [File; 11] = [
     ("algorithms", algorithms::fill),
     ("claims", claims::fill),
     ("encoding", encoding::fill),
@@ -43,6 +44,7 @@ pub const FILES: [File; 10] = [
     ("keys", keys::fill),
     ("lines", lines::fill),
     ("policy", policy::fill),
+    ("sd_jwt", sd_jwt::fill),
     ("selection", selection::fill),
     ("signatures", signatures::fill),
 ];

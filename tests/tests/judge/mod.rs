@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use edgeseal_core::{Algorithm, IssuerSettings, Jwk, JwkSet, Timestamp, Verifier, VerifyError};
+use edgeseal_core::{
+    Algorithm, IssuerSettings, Jwk, JwkSet, Timestamp, UnverifiedToken, Verifier, VerifyError, backend::rustcrypto::RustCrypto,
+};
 use serde_json::{Map, Value, json, value::RawValue};
 
 /// The code of the refusal, or `None` for acceptance.
@@ -23,11 +25,13 @@ fn judge_token(token: &str, jwks: &str, value: &impl Fn(&str) -> Option<Value>) 
     let mut dangerous = Map::new();
     let mut settings = Map::from_iter([("algorithms".to_owned(), value("alg_allow").expect("alg_allow"))]);
     let policy = value("policy").expect("policy");
+    let mut nonce = None;
     for (name, value) in policy.as_object().expect("an object") {
         match (name.as_str(), value) {
             ("require_exp", Value::Bool(required)) => drop(dangerous.insert("allow_missing_exp".into(), json!(!required))),
             ("require_exp", value) => drop(dangerous.insert("allow_missing_exp".into(), value.clone())),
-            ("allow_rsa_exponent_3", value) => drop(dangerous.insert(name.clone(), value.clone())),
+            ("nonce", Value::String(expected)) => nonce = Some(expected.clone()),
+            ("allow_rsa_exponent_3" | "skip_nonce", value) => drop(dangerous.insert(name.clone(), value.clone())),
             ("iss", Value::Null) => drop(dangerous.insert("skip_issuer".into(), json!(true))),
             ("aud", Value::Null) => drop(dangerous.insert("skip_audience".into(), json!(true))),
             (_, Value::Null) => {}
@@ -42,7 +46,11 @@ fn judge_token(token: &str, jwks: &str, value: &impl Fn(&str) -> Option<Value>) 
     let policy = settings.policy().map_err(refused)?;
     let keys = JwkSet::from_json_with(jwks, settings.key_rules()).map_err(code)?;
     let now = Timestamp::from_secs(value("now").and_then(|now| now.as_u64()).expect("now"));
-    Verifier::new(policy).verify(token, &keys, now).map(drop).map_err(code)
+    let mut token = UnverifiedToken::parse(token).map_err(code)?;
+    if let Some(nonce) = nonce {
+        token = token.with_nonce(nonce);
+    }
+    Verifier::new(policy).verify_with(&RustCrypto, token, &keys, now).map(drop).map_err(code)
 }
 
 fn judge_signature(jwk: &str, value: &impl Fn(&str) -> Option<Value>) -> Result<(), VerifyError> {
