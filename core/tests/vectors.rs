@@ -1,6 +1,5 @@
 //! The committed vectors through core alone, so that mutants of core meet them without building the generator.
 //! `tests/tests/vectors.rs` judges more: the large vectors, and that the files are what the generator writes.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
 
 #[path = "../../tests/tests/judge/mod.rs"]
 mod judge;

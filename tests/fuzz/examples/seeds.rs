@@ -1,0 +1,59 @@
+//! Writes a first corpus for every target into the folder named as argument, from the vectors: `cargo run --example seeds DIR`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use edgeseal_fuzz::oracle::base64url;
+use serde_json::value::RawValue;
+
+fn main() {
+    let target = PathBuf::from(std::env::args().nth(1).expect("the folder to write to"));
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors");
+    let mut count = BTreeMap::new();
+    let mut seed = |name: &'static str, octets: &[u8]| {
+        if octets.len() > 4096 {
+            return;
+        }
+        let number = count.entry(name).or_insert(0);
+        *number += 1;
+        let folder = target.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("seed-{number}")), octets).unwrap();
+    };
+    for file in fs::read_dir(vectors).unwrap() {
+        for line in fs::read(file.unwrap().path()).unwrap().split(|octet| *octet == b'\n') {
+            let Ok(members) = serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(line) else { continue };
+            if let Some(jwks) = members.get("jwks") {
+                seed("jwk_set", jwks.get().as_bytes());
+            }
+            if let Some(jwk) = members.get("jwk") {
+                seed("jwk_set", format!("{{\"keys\":[{}]}}", jwk.get()).as_bytes());
+            }
+            let Some(Ok(token)) = members.get("token").map(|token| serde_json::from_str::<String>(token.get())) else { continue };
+            seed("token", token.as_bytes());
+            let parts: Vec<&str> = token.split('.').collect();
+            let [header, payload, signature] = parts[..] else { continue };
+            seed("base64url", signature.as_bytes());
+            if let (Some(header), Some(payload)) = (base64url(header), base64url(payload)) {
+                seed("json", &header);
+                seed("json", &payload);
+                let header = String::from_utf8_lossy(&header);
+                let header = ["ES256", "RS256", "PS256", "ES384"].iter().fold(header.into_owned(), |text, alg| text.replace(alg, "EdDSA"));
+                let payload = String::from_utf8_lossy(&payload)
+                    .replace("https://issuer.example", edgeseal_fuzz::claims::ISSUER)
+                    .replace("https://api.example", edgeseal_fuzz::claims::AUDIENCE);
+                for flags in [[0, 4], [1, 0x3b], [0, 0xf4]] {
+                    seed("claims", &[&[flags[0], flags[1], 128, 60], header.as_bytes(), &[0], payload.as_bytes()].concat());
+                }
+            }
+        }
+    }
+    for kind in 0_u8..16 {
+        let octets: Vec<u8> = (0_u8..120).map(|index| kind.wrapping_mul(31).wrapping_add(index.wrapping_mul(7))).collect();
+        seed("p256", &octets);
+        seed("jwks_cache", &octets);
+    }
+}

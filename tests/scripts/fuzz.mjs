@@ -1,0 +1,88 @@
+// `make fuzz` and `make fuzz-smoke`: every fuzz target in turn, on one core, with what it finds kept apart from the committed corpus.
+// usage: fuzz.mjs [--minutes N] [--only TARGET,TARGET] | --minimize
+// A finding ends the run of its target, is left in target/fuzz/findings/<target>/, and makes the exit code 1.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+process.chdir(root);
+process.env.PATH = [join(root, "target/tools/bin"), process.env.PATH].join(delimiter);
+const { values } = parseArgs({ options: { minutes: { type: "string" }, only: { type: "string" }, minimize: { type: "boolean" } } });
+const minutes = Number(values.minutes || 1);
+if (!(minutes > 0)) fail(`MINUTES is ${JSON.stringify(values.minutes)}: a number above 0 is expected`);
+
+const all = [...readFileSync("tests/fuzz/Cargo.toml", "utf8").matchAll(/\[\[bin\]\]\nname = "(.+)"/g)].map(([, name]) => name);
+const targets = values.only ? values.only.split(",") : all;
+for (const name of targets) if (!all.includes(name)) fail(`no fuzz target ${JSON.stringify(name)}: ${all.join(", ")}`);
+
+// No sanitizer: all code of ours and beneath it is safe Rust or long proven, and so the stable toolchain is enough.
+const options = ["--fuzz-dir", "tests/fuzz", "--sanitizer", "none", "--target-dir", "target/fuzz/build"];
+if (run("cargo", ["fuzz", "build", ...options]).status !== 0) fail("the fuzz targets do not build");
+
+if (values.minimize) targets.forEach(minimize);
+else report(targets.map(fuzz));
+
+function fuzz(name) {
+  const [found, corpus, findings] = [`target/fuzz/corpus/${name}`, `tests/fuzz/corpus/${name}`, `target/fuzz/findings/${name}/`];
+  for (const folder of [found, findings]) mkdirSync(folder, { recursive: true });
+  const log = `target/fuzz/${name}.log`;
+  const libfuzzer = [
+    `-max_total_time=${Math.round(minutes * 60)}`, "-max_len=4096", "-timeout=10", "-rss_limit_mb=1024", "-dict=tests/fuzz/jose.dict",
+    "-print_final_stats=1", `-artifact_prefix=${findings}`,
+  ];
+  const { status, stdout, stderr } = run("cargo", ["fuzz", "run", ...options, name, found, corpus, "--", ...libfuzzer], { pipe: true });
+  const text = `${stdout}${stderr}`;
+  writeFileSync(log, text);
+  const last = (pattern) => Number([...text.matchAll(pattern)].at(-1)?.[1] ?? 0);
+  const row = {
+    target: name,
+    minutes,
+    executions: last(/stat::number_of_executed_units: (\d+)/g),
+    edges: last(/cov: (\d+)/g),
+    features: last(/ft: (\d+)/g),
+    inputs: last(/corp: (\d+)\//g),
+    ok: status === 0,
+  };
+  console.log(`  ${row.ok ? "✓" : "✗"} ${name.padEnd(12)} ${String(row.executions).padStart(12)} executions ${String(row.edges).padStart(7)} edges ${String(row.features).padStart(7)} features ${String(row.inputs).padStart(6)} inputs`);
+  if (!row.ok) console.log(`${text.trimEnd().split("\n").slice(-25).join("\n")}\n  the log is ${log}, the input in ${findings}`);
+  return row;
+}
+
+function report(rows) {
+  writeFileSync("target/fuzz/report.json", `${JSON.stringify({ date: new Date().toISOString(), rows }, null, 2)}\n`);
+  const failed = rows.filter(({ ok }) => !ok).length;
+  console.log(`${rows.length - failed} passed, ${failed} failed`);
+  process.exitCode = failed ? 1 : 0;
+}
+
+/** The fewest inputs, each small, that reach what both corpora reach, in place of the committed one. */
+function minimize(name) {
+  const [found, corpus, merged] = [`target/fuzz/corpus/${name}`, `tests/fuzz/corpus/${name}`, `target/fuzz/merged/${name}`];
+  rmSync(merged, { recursive: true, force: true });
+  mkdirSync(merged, { recursive: true });
+  const sources = [corpus, found].filter((folder) => existsSync(folder));
+  // 400 octets a file keep the repository small; what only longer inputs reach is left to the vectors.
+  const { status } = run("cargo", ["fuzz", "run", ...options, name, merged, ...sources, "--", "-merge=1", "-max_len=400"]);
+  if (status !== 0) fail(`the corpus of ${name} does not merge`);
+  rmSync(corpus, { recursive: true, force: true });
+  mkdirSync(dirname(corpus), { recursive: true });
+  renameSync(merged, corpus);
+  const files = readdirSync(corpus);
+  const bytes = files.reduce((sum, file) => sum + statSync(join(corpus, file)).size, 0);
+  console.log(`  ${name.padEnd(12)} ${files.length} inputs, ${bytes} bytes`);
+}
+
+function run(command, args, { pipe = false } = {}) {
+  const result = spawnSync(command, args, { stdio: ["ignore", pipe ? "pipe" : "inherit", pipe ? "pipe" : "inherit"], encoding: "utf8", maxBuffer: 1 << 30 });
+  if (result.error) fail(`cannot run ${command}: ${result.error.message}`);
+  return result;
+}
+
+function fail(message) {
+  console.error(`  ✗ ${message}`);
+  process.exit(1);
+}
