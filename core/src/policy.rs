@@ -476,5 +476,6 @@ mod tests {
         let settings = IssuerSettings::from_json(r#"{"issuer":"i","audience":"a","algorithms":["ES256"]}"#).unwrap();
         let built = Policy::builder().issuer("i").audience("a").algorithms([Algorithm::Es256]).build();
         assert_eq!(settings.policy().unwrap(), built);
+        assert_eq!((built.issuer(), built.algorithms()), (Some("i"), [Algorithm::Es256].as_slice()));
     }
 }

@@ -81,6 +81,8 @@ fn accepts_and_gives_the_claims() {
     let token = verify(HEADER, CLAIMS, "").unwrap();
     assert_eq!(token.claims().subject(), Some("alice"));
     assert_eq!(token.claims().audience(), ["https://a.example"]);
+    assert_eq!(token.claims().jwt_id(), None);
+    assert_eq!(verify(HEADER, &with("jti", r#""7""#), "").unwrap().claims().jwt_id(), Some("7"));
     assert_eq!(token.claims_json(), CLAIMS);
     assert_eq!(token.header_json(), HEADER);
     assert_eq!(token.key().kid(), Some("es"));

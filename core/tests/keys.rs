@@ -1,12 +1,17 @@
 //! Which keys may verify, and what they are called.
 
-use edgeseal_core::{Algorithm, ErrorCode, Jwk, JwkSet, jwk::KeyRules};
+use edgeseal_core::{
+    Algorithm, ErrorCode, Jwk, JwkSet, PublicKey,
+    algorithm::Curve,
+    jwk::{KeyMaterial, KeyProblem, KeyRules},
+    jwk_set::KeyRequest,
+};
 
 const P256: &str = r#""kty":"EC","crv":"P-256","x":"ytH8MlvqTx3X-eL0pdx4ULKUb2YOi2DPnIPpSaIk28M","y":"AO5TMe5lNcjJpuGjjGtHd4gX9POG9dh_vG-8ptp7HJs""#;
 const RSA_N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
 fn reason(members: &str) -> &'static str {
-    Jwk::from_json(&format!("{{{members}}}")).map_or_else(edgeseal_core::jwk::KeyProblem::as_str, |_| "usable")
+    Jwk::from_json(&format!("{{{members}}}")).map_or_else(KeyProblem::as_str, |_| "usable")
 }
 
 #[test]
@@ -26,7 +31,7 @@ fn what_is_published_is_what_is_read() {
     ] {
         let key = Jwk::from_json(&text).unwrap();
         assert_eq!(Jwk::from_json(&key.to_json()).unwrap(), key);
-        let set = JwkSet::from_keys([key]);
+        let set = JwkSet::from_keys([key.clone(), key]);
         assert_eq!(JwkSet::from_json(&set.to_json()).unwrap(), set);
     }
 }
@@ -68,6 +73,8 @@ fn reasons() {
         (rsa("").replace("AQAB", "AQ"), "exponent"),
         (rsa("").replace("AQAB", "Aw"), "exponent"),
         (rsa("").replace("AQAB", "AQAA"), "exponent"),
+        // 65538: even.
+        (rsa("").replace("AQAB", "AQAC"), "exponent"),
         (rsa("").replace("AQAB", "AAEAAQ"), "usable"),
         (rsa("").replace("AQAB", "AgAAAAE"), "exponent"),
         (rsa("").replace("AQAB", "AQAAAAE"), "usable"),
@@ -124,4 +131,56 @@ fn a_key_verifies_its_own_algorithms_only() {
     let fitting: Vec<&str> =
         Algorithm::ALL.into_iter().filter(|algorithm| one.verifies(*algorithm)).map(Algorithm::name).collect();
     assert_eq!(fitting, ["PS256"]);
+}
+
+#[test]
+fn points_have_one_form() {
+    let key = Jwk::from_json(&format!("{{{P256}}}")).unwrap();
+    let KeyMaterial::Ec { sec1: point, .. } = key.public_key().material() else { panic!("an EC key") };
+    let problem = |octets: &[u8]| PublicKey::ec_from_sec1(Curve::P256, octets).map_err(KeyProblem::as_str).err();
+    assert_eq!(problem(point), None);
+    // Compressed, hybrid, cut short, too long: another form, not another point.
+    let compressed = [&[2 + (point[64] & 1)], &point[1..33]].concat();
+    let hybrid = [&[6 + (point[64] & 1)], &point[1..]].concat();
+    for octets in [compressed.as_slice(), &hybrid, &point[..64], &[point, &[0]].concat(), &[0], &[]] {
+        assert_eq!(problem(octets), Some("encoding"), "{octets:x?}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_in_words_of_its_own() {
+    use KeyProblem as P;
+    let problems = [
+        P::Malformed,
+        P::UnknownKeyType,
+        P::Symmetric,
+        P::Private,
+        P::UnknownCurve,
+        P::UnknownAlgorithm,
+        P::AlgorithmMismatch,
+        P::Use,
+        P::KeyOps,
+        P::KidTooLong,
+        P::Encoding,
+        P::InvalidPoint,
+        P::SmallOrder,
+        P::ModulusSize,
+        P::WeakModulus,
+        P::Exponent,
+    ];
+    let told: std::collections::BTreeSet<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), problems.len());
+    assert!(told.iter().all(|words| words.len() > 10));
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong_with_the_key_that_was_meant() {
+    let text =
+        format!(r#"{{"keys":[{{{P256},"kid":"es"}},{{{P256},"kid":"own","alg":"ES256"}},{{{P256},"kid":"enc","use":"enc"}}]}}"#);
+    let set = JwkSet::from_json(&text).unwrap();
+    let detail = |kid: &str, algorithm| set.select(KeyRequest { kid: Some(kid), algorithm }).unwrap_err().detail().to_owned();
+    assert!(detail("es", Algorithm::Rs256).ends_with("is of another type"));
+    assert!(detail("own", Algorithm::Rs256).ends_with("is ES256"));
+    assert!(detail("enc", Algorithm::Es256).ends_with("is not usable: use is not sig"));
+    assert!(detail("other", Algorithm::Es256).starts_with("no key has the kid"));
 }

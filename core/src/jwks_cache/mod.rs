@@ -641,4 +641,168 @@ mod tests {
         let ticket = fetch(&mut cold, "a", T0);
         cold.on_response(&ticket, unchanged, T0).unwrap_err();
     }
+
+    #[test]
+    fn settings_that_cannot_be_meant_are_named() {
+        let good = CacheSettings::default();
+        type Change = fn(&mut CacheSettings, u64);
+        let changes: [(&str, Change, u64, u64); 7] = [
+            ("fresh_max", |settings, value| settings.fresh_max = value, 600, 86_400),
+            ("fresh_min", |settings, value| settings.fresh_min = value, 1, 600),
+            ("fresh_default", |settings, value| settings.fresh_default = value, 300, 3_600),
+            ("stale_if_error", |settings, value| settings.stale_if_error = value, 0, 86_400),
+            ("unknown_kid_cooldown", |settings, value| settings.unknown_kid_cooldown = value, 1, 86_400),
+            ("backoff_max", |settings, value| settings.backoff_max = value, 1, 86_400),
+            ("backoff_min", |settings, value| settings.backoff_min = value, 1, 60),
+        ];
+        for (name, change, least, most) in changes {
+            let check = |value| {
+                let mut settings = good;
+                change(&mut settings, value);
+                JwksCache::new(settings, KeyRules::default(), 0).map(drop)
+            };
+            assert!(check(least).is_ok() && check(most).is_ok(), "{name}");
+            check(most + 1).unwrap_err();
+            if least > 0 {
+                check(least - 1).unwrap_err();
+            }
+        }
+        for (name, change, ..) in changes {
+            let mut settings = good;
+            change(&mut settings, 86_401);
+            assert_eq!(settings.check().unwrap_err().setting(), name);
+        }
+    }
+
+    #[test]
+    fn boundaries_belong_to_what_follows() {
+        let mut cache = filled();
+        let refresh_at = cache.current.as_ref().unwrap().window.refresh_at;
+        let before = |moment: Timestamp| Timestamp::from_millis(moment.as_millis() - 1);
+        assert!(matches!(cache.lookup(request("a"), before(refresh_at)), Lookup::Use(_)));
+        let Lookup::UseAndRefresh(_, ticket) = cache.lookup(request("a"), refresh_at) else { std::panic!() };
+        cache.on_failure(&ticket, refresh_at);
+        let retry_at = cache.not_before;
+        assert!(matches!(cache.lookup(request("a"), before(retry_at)), Lookup::Use(_)));
+        let Lookup::UseAndRefresh(_, ticket) = cache.lookup(request("a"), retry_at) else { std::panic!() };
+        cache.on_response(&ticket, ok(&set(&["a"])), retry_at).unwrap();
+        // A forced fetch, and the next one.
+        let forced = retry_at.plus_secs(1);
+        let ticket = fetch(&mut cache, "x", forced);
+        cache.on_response(&ticket, ok(&set(&["a"])), forced).unwrap();
+        let allowed = forced.plus_secs(30);
+        assert!(matches!(cache.lookup(request("y"), before(allowed)), Lookup::UnknownKid(_)));
+        fetch(&mut cache, "y", allowed);
+    }
+
+    #[test]
+    fn a_304_answers_only_the_entity_tag_that_was_sent() {
+        let unchanged = FetchResponse { status: 304, body: "", max_age: None, etag: None };
+        // Neither the set nor the ticket has a tag: that they agree on none means nothing.
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "a", at(600));
+        assert_eq!(ticket.etag(), None);
+        cache.on_response(&ticket, unchanged.clone(), at(600)).unwrap_err();
+        // The set has been replaced by one with another tag since.
+        let tagged = |tag: &str| FetchResponse { etag: Some(tag.into()), ..ok(r#"{"keys":[]}"#) };
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "a", at(600));
+        cache.on_response(&ticket, tagged("1"), at(600)).unwrap();
+        let late = fetch(&mut cache, "a", at(700));
+        let Lookup::Unavailable { retry_at } = cache.lookup(request("a"), at(705)) else { std::panic!() };
+        let ticket = fetch(&mut cache, "a", retry_at);
+        cache.on_response(&ticket, tagged("2"), retry_at).unwrap();
+        assert_eq!(late.etag(), Some("1"));
+        cache.on_response(&late, unchanged, retry_at.plus_secs(1)).unwrap_err();
+    }
+
+    #[test]
+    fn what_happens_is_counted() {
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", T0);
+        cache.on_failure(&ticket, T0);
+        for _ in 0..3 {
+            assert!(matches!(cache.lookup(request("a"), T0), Lookup::Unavailable { .. }));
+        }
+        assert_eq!(cache.stats(), CacheStats { fetches: 1, failures: 1, stale_served: 0, suppressed: 3 });
+        let ticket = fetch(&mut cache, "a", at(2));
+        cache.on_response(&ticket, ok(&set(&["a"])), at(2)).unwrap();
+        // Shown to be absent, believed absent twice, and another one that comes within the cooldown.
+        let ticket = fetch(&mut cache, "x", at(3));
+        cache.on_response(&ticket, ok(&set(&["a"])), at(3)).unwrap();
+        for kid in ["x", "x", "y"] {
+            assert!(matches!(cache.lookup(request(kid), at(4)), Lookup::UnknownKid(_)));
+        }
+        assert_eq!(cache.stats(), CacheStats { fetches: 3, failures: 1, stale_served: 0, suppressed: 6 });
+        // An outage past the freshness: the set is stale, and an unknown kid has to wait.
+        let ticket = fetch(&mut cache, "a", at(700));
+        cache.on_failure(&ticket, at(700));
+        for _ in 0..2 {
+            assert!(matches!(cache.lookup(request("a"), at(700)), Lookup::Use(_)));
+        }
+        assert!(matches!(cache.lookup(request("z"), at(700)), Lookup::Unavailable { .. }));
+        assert_eq!(cache.stats(), CacheStats { fetches: 4, failures: 2, stale_served: 2, suppressed: 7 });
+    }
+
+    #[test]
+    fn as_many_unknown_kids_are_remembered_as_there_is_room_for() {
+        let settings =
+            CacheSettings { unknown_kid_cooldown: 1, fresh_min: 3_600, fresh_default: 3_600, ..CacheSettings::default() };
+        let mut cache = JwksCache::new(settings, KeyRules::default(), 7).unwrap();
+        let ticket = fetch(&mut cache, "a", T0);
+        cache.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
+        let names: alloc::vec::Vec<String> = (0..=MAX_UNKNOWN_KIDS).map(|number| std::format!("x{number}")).collect();
+        for (second, name) in (1..).zip(&names) {
+            let ticket = fetch(&mut cache, name, at(second));
+            cache.on_response(&ticket, ok(&set(&["a"])), at(second)).unwrap();
+        }
+        assert_eq!(cache.unknown_kids.len(), MAX_UNKNOWN_KIDS);
+        for name in &names[1..] {
+            assert!(matches!(cache.lookup(request(name), at(400)), Lookup::UnknownKid(_)));
+        }
+        fetch(&mut cache, &names[0], at(400));
+    }
+
+    #[test]
+    fn the_kid_of_an_unusable_key_and_a_missing_kid_are_known_when_no_fetch_could_help() {
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", T0);
+        let body = std::format!(r#"{{"keys":[{KEY}"a","use":"enc"}},{KEY}"b"}}]}}"#);
+        cache.on_response(&ticket, ok(&body), T0).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(1)), Lookup::Use(_)));
+        assert!(matches!(cache.lookup(KeyRequest { kid: None, ..request("") }, at(1)), Lookup::Use(_)));
+        let other = KeyRequest { kid: None, algorithm: Algorithm::Es256 };
+        assert!(matches!(cache.lookup(other, at(1)), Lookup::Fetch(_)));
+    }
+
+    #[test]
+    fn jitter_spreads_what_many_processes_do() {
+        let (mut refreshes, mut pauses) = (alloc::vec::Vec::new(), alloc::vec::Vec::new());
+        for seed in 0..200 {
+            let mut cache = JwksCache::new(CacheSettings::default(), KeyRules::default(), seed).unwrap();
+            let ticket = fetch(&mut cache, "a", T0);
+            cache.on_failure(&ticket, T0);
+            pauses.push(cache.not_before.millis_since(T0));
+            let ticket = fetch(&mut cache, "a", at(2));
+            cache.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
+            refreshes.push(cache.current.unwrap().window.refresh_at.millis_since(T0));
+        }
+        // 70 to 90 % of 600 s; 1 s and up to a quarter more.
+        for (moments, least, most) in [(refreshes, 420_000, 540_000), (pauses, 1_000, 1_250)] {
+            let margin = (most - least) / 10;
+            let (first, last) = (*moments.iter().min().unwrap(), *moments.iter().max().unwrap());
+            assert!((least..least + margin).contains(&first), "{first}");
+            assert!((most - margin..most).contains(&last), "{last}");
+        }
+    }
+
+    #[test]
+    fn the_generator_is_splitmix64() {
+        // The first numbers of seed 1234567, as Vigna's reference implementation prints them.
+        let mut cache = JwksCache::new(CacheSettings::default(), KeyRules::default(), 1_234_567).unwrap();
+        for expected in [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423] {
+            assert_eq!(cache.random_below(u64::MAX), expected);
+        }
+        assert_eq!(cache.random_below(0), 0);
+    }
 }
