@@ -1,16 +1,16 @@
-//! Tokens that have been verified, so that the same token costs a hash the next time.
+//! Tokens that have been verified, so that the same token costs a comparison the next time.
 //!
 //! A hit is not a shortcut past a decision: everything that can have changed since is judged again. What cannot change is not:
 //! the octets of the token, and with them its signature and claims.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 
 use lru::LruCache;
-use sha2::{Digest, Sha256};
 
 use crate::{
+    algorithm::Algorithm,
     error::VerifyError,
-    jwk_set::JwkSet,
+    jwk_set::{JwkSet, KeyRequest},
     time::Timestamp,
     verify::{VerifiedToken, Verifier},
 };
@@ -20,78 +20,86 @@ const ENTRY_OVERHEAD: usize = 512;
 /// The claims are held as text and parsed; a parsed member takes about three times its text.
 const PARSED_FACTOR: usize = 4;
 
-/// Verified tokens of one [`Verifier`], bounded by memory, the least recently used going first.
+/// Verified tokens, bounded by memory, the least recently used going first.
 ///
-/// It holds its verifier, so entries are never shared between policies. Only successes are cached: what an attacker makes up
-/// takes no room. Tokens bound to a key (`cnf`) are never in it, as the proof of possession belongs to the request.
+/// Each entry belongs to an owner, who has the [`Verifier`] that verified it: it is judged again by that one and never serves
+/// another policy. Only successes are cached: what an attacker makes up takes no room. Tokens bound to a key (`cnf`) are never in
+/// it, as the proof of possession belongs to the request.
+///
+/// An entry is found by the end of the token, a part of its signature, and then compared with the whole text: equal octets, not
+/// equal digests, make a hit. A digest of every token that comes by would cost more than all other parsing in WebAssembly.
 #[derive(Debug)]
-pub struct TokenCache {
-    verifier: Verifier,
-    entries: LruCache<[u8; 32], Arc<VerifiedToken>>,
+pub struct TokenCache<O> {
+    entries: LruCache<Tail, Entry<O>>,
     budget: usize,
     bytes: usize,
 }
 
-/// The place of one token in a [`TokenCache`]: the SHA-256 digest of its whole text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenDigest([u8; 32]);
+/// The last octets of a token.
+type Tail = [u8; 16];
 
-impl TokenDigest {
-    /// The digest of a compact token.
-    pub fn of(compact: &str) -> Self {
-        Self(Sha256::digest(compact.as_bytes()).into())
-    }
+#[derive(Debug)]
+struct Entry<O> {
+    text: Box<str>,
+    owner: O,
+    token: Arc<VerifiedToken>,
 }
 
-impl TokenCache {
+/// A token that was verified before and is to be judged again: see [`TokenCache::find`].
+#[derive(Debug)]
+pub struct Found<O> {
+    tail: Tail,
+    owner: O,
+    token: Arc<VerifiedToken>,
+}
+
+impl<O: AsRef<Verifier> + Clone> TokenCache<O> {
     /// An empty cache of at most `budget` octets; 0 caches nothing.
-    pub fn new(verifier: Verifier, budget: usize) -> Self {
-        Self { verifier, entries: LruCache::unbounded(), budget, bytes: 0 }
+    pub fn new(budget: usize) -> Self {
+        Self { entries: LruCache::unbounded(), budget, bytes: 0 }
     }
 
-    /// The verifier whose tokens these are.
-    pub fn verifier(&self) -> &Verifier {
-        &self.verifier
+    /// A token with exactly this text that was verified before. The caller looks up its owner's key set for
+    /// [`Found::key_request`], as for any token, and asks [`TokenCache::judge`]: without a set there is no hit.
+    pub fn find(&mut self, compact: &str) -> Option<Found<O>> {
+        let tail = tail(compact)?;
+        let entry = self.entries.get(&tail).filter(|entry| *entry.text == *compact)?;
+        Some(Found { tail, owner: entry.owner.clone(), token: Arc::clone(&entry.token) })
     }
 
-    /// A token that was verified before, if the key that verified it is still in the issuer's set (same numbers, `kid` and
-    /// `alg`). The caller has looked the set up for this request, as for any token: without a set there is no hit.
+    /// The token, if the key that verified it is still in the owner's set (same numbers, `kid`, `alg` and expiry).
     ///
     /// # Errors
-    /// The claims' times, judged anew: `token_expired` and the other codes of [`Verifier::finish`] that depend on `now`.
-    pub fn get(&mut self, digest: TokenDigest, keys: &JwkSet, now: Timestamp) -> Option<Result<Arc<VerifiedToken>, VerifyError>> {
-        let token = self.entries.get(&digest.0)?;
+    /// The times, judged anew: `token_expired` and the other codes of [`Verifier::finish`] that depend on `now`.
+    pub fn judge(&mut self, found: Found<O>, keys: &JwkSet, now: Timestamp) -> Option<Result<Arc<VerifiedToken>, VerifyError>> {
+        let Found { tail, owner, token } = found;
         if !keys.keys().iter().any(|key| Arc::ptr_eq(key, token.key()) || key == token.key()) {
-            self.remove(digest);
+            self.remove(&tail);
             return None;
         }
-        let token = Arc::clone(token);
-        match self.verifier.judge_time(token.claims(), token.key(), now) {
+        match owner.as_ref().judge_time(token.claims(), token.key(), now) {
             Ok(()) => Some(Ok(token)),
             Err(error) => {
-                self.remove(digest);
+                self.remove(&tail);
                 Some(Err(error))
             }
         }
     }
 
-    /// Remembers a token that [`TokenCache::verifier`] has just verified under this digest of its text, unless it is bound to a
-    /// key.
-    pub fn insert(&mut self, digest: TokenDigest, token: Arc<VerifiedToken>) {
-        if token.claims().get("cnf").is_some() {
+    /// Remembers a token that the owner's verifier has just verified from this text.
+    pub fn insert(&mut self, compact: &str, owner: O, token: &Arc<VerifiedToken>) {
+        let Some(tail) = tail(compact) else { return };
+        let entry = Entry { text: compact.into(), owner, token: Arc::clone(token) };
+        if entry.size() > self.budget || token.claims().get("cnf").is_some() {
             return;
         }
-        let size = size_of_entry(&token);
-        if size > self.budget {
-            return;
-        }
-        self.bytes += size;
-        if let Some(previous) = self.entries.put(digest.0, token) {
-            self.bytes -= size_of_entry(&previous);
+        self.bytes += entry.size();
+        if let Some(previous) = self.entries.put(tail, entry) {
+            self.bytes -= previous.size();
         }
         while self.bytes > self.budget {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
-            self.bytes -= size_of_entry(&oldest);
+            self.bytes -= oldest.size();
         }
     }
 
@@ -110,13 +118,32 @@ impl TokenCache {
         self.entries.is_empty()
     }
 
-    fn remove(&mut self, digest: TokenDigest) {
-        if let Some(token) = self.entries.pop(&digest.0) {
-            self.bytes -= size_of_entry(&token);
+    fn remove(&mut self, tail: &Tail) {
+        if let Some(entry) = self.entries.pop(tail) {
+            self.bytes -= entry.size();
         }
     }
 }
 
-fn size_of_entry(token: &VerifiedToken) -> usize {
-    ENTRY_OVERHEAD + token.header_json().len() + PARSED_FACTOR * token.claims_json().len()
+impl<O> Entry<O> {
+    fn size(&self) -> usize {
+        ENTRY_OVERHEAD + self.text.len() + self.token.header_json().len() + PARSED_FACTOR * self.token.claims_json().len()
+    }
+}
+
+impl<O> Found<O> {
+    /// Whose token it is.
+    pub fn owner(&self) -> &O {
+        &self.owner
+    }
+
+    /// What the token asked of its owner's key set; `None` would be a header that no verifier accepts.
+    pub fn key_request(&self) -> Option<KeyRequest<'_>> {
+        let header = self.token.header();
+        Some(KeyRequest { kid: header.kid(), algorithm: Algorithm::from_name(header.algorithm())? })
+    }
+}
+
+fn tail(compact: &str) -> Option<Tail> {
+    compact.as_bytes().last_chunk().copied()
 }

@@ -8,7 +8,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::Signer as _;
 use edgeseal_core::{
     Algorithm, ErrorCode, IssuerSettings, Issuers, Jwk, JwkSet, Policy, PublicKey, Timestamp, TokenCache, UnsignedToken,
-    UnverifiedToken, VerifiedToken, Verifier, VerifyError, token_cache::TokenDigest,
+    UnverifiedToken, VerifiedToken, Verifier, VerifyError,
 };
 use p256::ecdsa::SigningKey;
 
@@ -300,51 +300,64 @@ fn what_is_issued_is_what_is_accepted() {
 
 #[test]
 fn a_cached_token_is_judged_by_what_may_have_changed() {
-    let policy = || settings(r#","max_age":200,"leeway":0"#).policy().unwrap();
-    let mut cache = TokenCache::new(Verifier::new(policy()), 10_000);
+    let verifier = Arc::new(Verifier::new(settings(r#","max_age":200,"leeway":0"#).policy().unwrap()));
+    let mut cache = TokenCache::new(10_000);
     let compact = sign(HEADER, CLAIMS);
-    let digest = TokenDigest::of(&compact);
     let now = Timestamp::from_secs(NOW);
-    let fill = |cache: &mut TokenCache| {
-        let token = cache.verifier().verify(&compact, &keys(), now).unwrap();
-        cache.insert(digest, Arc::new(token));
+    let fill = |cache: &mut TokenCache<_>| {
+        let token = verifier.verify(&compact, &keys(), now).unwrap();
+        cache.insert(&compact, Arc::clone(&verifier), &Arc::new(token));
     };
-    assert!(cache.get(digest, &keys(), now).is_none());
+    let get = |cache: &mut TokenCache<Arc<Verifier>>, keys: &JwkSet, now: Timestamp| {
+        let found = cache.find(&compact)?;
+        assert_eq!(found.key_request().map(|request| (request.kid, request.algorithm)), Some((Some("es"), Algorithm::Es256)));
+        cache.judge(found, keys, now)
+    };
+    assert!(get(&mut cache, &keys(), now).is_none());
     fill(&mut cache);
-    assert_eq!(cache.get(digest, &keys(), now).unwrap().unwrap().claims_json(), CLAIMS);
-    // One octet more is another token.
-    assert!(cache.get(TokenDigest::of(&(compact.clone() + "A")), &keys(), now).is_none());
+    assert_eq!(get(&mut cache, &keys(), now).unwrap().unwrap().claims_json(), CLAIMS);
+    // One octet more is another token, and so is one that ends alike.
+    assert!(cache.find(&(compact.clone() + "A")).is_none());
+    assert!(cache.find(&("A".to_owned() + &compact)).is_none());
+    assert!(cache.find(&compact.replacen("ey", "eY", 1)).is_none());
+    assert!(cache.find("").is_none());
     // Time goes on: expired, too old, and back before its time.
-    let refusal = cache.get(digest, &keys(), Timestamp::from_secs(1_750_000_100)).unwrap().unwrap_err();
+    let refusal = get(&mut cache, &keys(), Timestamp::from_secs(1_750_000_100)).unwrap().unwrap_err();
     assert_eq!(refusal.code(), ErrorCode::TokenExpired);
     assert!(cache.is_empty());
     fill(&mut cache);
-    let refusal = cache.get(digest, &keys(), Timestamp::from_secs(1_749_999_899)).unwrap().unwrap_err();
+    let refusal = get(&mut cache, &keys(), Timestamp::from_secs(1_749_999_899)).unwrap().unwrap_err();
     assert_eq!(refusal.code(), ErrorCode::TokenNotYetValid);
     // The key is gone, has another kid, or is restricted to an algorithm: no hit, and nothing is left to hit again.
     let renamed = JwkSet::from_keys([Jwk::new(es256_key(), Some(Algorithm::Es256), Some("other".into())).unwrap()]);
     let unrestricted = JwkSet::from_keys([Jwk::new(es256_key(), None, Some("es".into())).unwrap()]);
     for changed in [JwkSet::default(), renamed, unrestricted] {
         fill(&mut cache);
-        assert!(cache.get(digest, &changed, now).is_none());
+        assert!(get(&mut cache, &changed, now).is_none());
         assert!(cache.is_empty() && cache.bytes() == 0);
     }
 }
 
 #[test]
 fn the_token_cache_keeps_to_its_budget() {
-    let mut cache = TokenCache::new(Verifier::new(settings("").policy().unwrap()), 10_000);
-    let tokens: Vec<String> = (0..50).map(|index| sign(HEADER, &with("jti", &format!("\"{index}\"")))).collect();
-    for compact in tokens.iter().chain(&tokens) {
-        let token = cache.verifier().verify(compact, &keys(), Timestamp::from_secs(NOW)).unwrap();
-        cache.insert(TokenDigest::of(compact), Arc::new(token));
-        assert!(cache.bytes() <= 10_000);
+    let verifier = Arc::new(Verifier::new(settings("").policy().unwrap()));
+    let mut cache = TokenCache::new(10_000);
+    let tokens: Vec<String> = (0..50).map(|n| sign(HEADER, &with("n", &n.to_string()))).collect();
+    let fill = |cache: &mut TokenCache<Arc<Verifier>>, compact: &str| {
+        let token = Arc::new(verifier.verify(compact, &keys(), Timestamp::from_secs(NOW)).unwrap());
+        cache.insert(compact, Arc::clone(&verifier), &token);
+    };
+    for compact in &tokens {
+        fill(&mut cache, compact);
+        assert!(cache.bytes() <= 10_000 && !cache.is_empty());
     }
     assert!((5..20).contains(&cache.len()), "{}", cache.len());
-    assert!(cache.get(TokenDigest::of(&tokens[49]), &keys(), Timestamp::from_secs(NOW)).is_some());
-    assert!(cache.get(TokenDigest::of(&tokens[0]), &keys(), Timestamp::from_secs(NOW)).is_none());
-    let mut none = TokenCache::new(cache.verifier().clone(), 0);
-    let token = none.verifier().verify(&tokens[0], &keys(), Timestamp::from_secs(NOW)).unwrap();
-    none.insert(TokenDigest::of(&tokens[0]), Arc::new(token));
+    assert!(cache.find(&tokens[49]).is_some());
+    assert!(cache.find(&tokens[0]).is_none());
+    let (len, bytes) = (cache.len(), cache.bytes());
+    fill(&mut cache, &tokens[49]);
+    assert_eq!((cache.len(), cache.bytes()), (len, bytes));
+    let mut none = TokenCache::new(0);
+    fill(&mut none, &tokens[0]);
     assert!(none.is_empty());
 }

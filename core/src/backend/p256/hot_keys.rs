@@ -58,6 +58,29 @@ impl HotKeys {
         self.prepared.last().map(|(_, prepared)| Arc::clone(prepared))
     }
 
+    /// The table of a P-256 key, made at once where it has none: some milliseconds, for hosts without another backend. `None` for
+    /// other keys, and where the budget is below two tables.
+    pub fn get_or_make(&mut self, key: &PublicKey) -> Option<Arc<PreparedKey>> {
+        if let Some(prepared) = self.get(key) {
+            return Some(prepared);
+        }
+        let KeyMaterial::Ec { curve: crate::algorithm::Curve::P256, sec1 } = key.material() else { return None };
+        if self.capacity == 0 {
+            return None;
+        }
+        let generator = match core::mem::replace(&mut self.generator, Generator::Absent) {
+            Generator::Ready(generator) => generator,
+            Generator::Building(_) | Generator::Absent => GeneratorTable::new(),
+        };
+        self.generator = Generator::Ready(generator.clone());
+        let prepared = Arc::new(PreparedKey::new(&generator, sec1)?);
+        if self.prepared.len() == self.capacity {
+            self.prepared.remove(0);
+        }
+        self.prepared.push((key.clone(), Arc::clone(&prepared)));
+        Some(prepared)
+    }
+
     /// Counts a valid signature of a key without a table; makes a quarter of a table when the key is hot.
     pub fn count_valid(&mut self, key: &PublicKey) {
         let KeyMaterial::Ec { curve: crate::algorithm::Curve::P256, sec1 } = key.material() else { return };
@@ -209,6 +232,21 @@ mod tests {
         heat(&mut hot, 2, 2 + FURTHER);
         assert!(is_hot(&mut hot, 2));
         assert_eq!((hot.len(), hot.bytes()), (2, 3 * PreparedKey::BYTES));
+    }
+
+    #[test]
+    fn a_table_can_be_made_at_once() {
+        let mut hot = HotKeys::new(3 * PreparedKey::BYTES, 1);
+        heat(&mut hot, 1, 1);
+        for secret in [2, 3, 4] {
+            let (valid, forged) = (input(secret, b"message", true), input(secret, b"message", false));
+            let prepared = hot.get_or_make(valid.key().public_key()).unwrap();
+            prepared.verify_input(&valid).unwrap();
+            prepared.verify_input(&forged).unwrap_err();
+            assert_eq!(hot.bytes(), 3.min(secret as usize) * PreparedKey::BYTES);
+        }
+        assert!(!is_hot(&mut hot, 2) && is_hot(&mut hot, 3) && is_hot(&mut hot, 4));
+        assert!(HotKeys::new(0, 1).get_or_make(input(1, b"m", true).key().public_key()).is_none());
     }
 
     #[test]
