@@ -37,7 +37,7 @@ function buildNpm(sources) {
   const packed = join(targetDir(), "edge-npm");
   run("wasm-pack", [
     "build", here, "--mode", "no-install", "--target", "web", "--profile", "edge", "--no-pack",
-    "--out-dir", packed, "--out-name", "edgeseal", "--", "--features", "npm",
+    "--out-dir", packed, "--out-name", "edgeseal", "--", "--features", "npm,rustcrypto",
   ]);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });

@@ -136,7 +136,8 @@ impl VerifyError {
         Self::new(ErrorCode::TokenMalformed, Check::Structure, detail)
     }
 
-    pub(crate) fn signature_invalid() -> Self {
+    /// The refusal of a signature, without a reason.
+    pub fn signature_invalid() -> Self {
         Self::new(ErrorCode::SignatureInvalid, Check::Signature, "the signature does not verify")
     }
 
@@ -178,7 +179,8 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    pub(crate) fn new(setting: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// A mistake in a setting, of core's or of a host's own.
+    pub fn new(setting: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code: "policy_invalid", setting: setting.into(), detail: detail.into() }
     }
 

@@ -14,5 +14,6 @@ pub mod npm;
 pub mod refusal;
 pub mod settings;
 pub mod verify;
+pub mod webcrypto;
 #[cfg(feature = "worker")]
 pub mod worker;

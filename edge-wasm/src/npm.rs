@@ -1,14 +1,26 @@
-//! The WebAssembly inside the npm package: strings and numbers in, JSON text out. `npm/src/core.ts` is its other side.
+//! The WebAssembly inside the npm package. `npm/src/core.ts` is its other side.
+//!
+//! What every token needs crosses the boundary as octets and numbers in memory that both sides see: JavaScript writes the token
+//! into [`Core::input`], calls [`Core::verify`], and reads the outcome's numbers from [`Core::reply`]: addresses and lengths of
+//! texts, which hold until the next call. What is rare crosses as strings.
 //!
 //! Every method takes `&self`, and no borrow of a cell spans a parse or a verification: a trap leaves the instance usable.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     fmt::Write as _,
+    sync::Arc,
 };
 
-use edgeseal_core::{Algorithm, Check, ErrorCode, Jwk, JwkSet, Timestamp, UnverifiedToken};
+use edgeseal_core::{
+    Algorithm, Check, ErrorCode, Jwk, JwkSet, PublicKey, Timestamp, UnverifiedToken, VerifiedToken, VerifyError,
+    backend::{
+        SignatureInput,
+        p256::{HotKeys, PreparedKey},
+    },
+    token::MAX_TOKEN_LEN,
+};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -16,17 +28,59 @@ use crate::{
     authorization::bearer_token,
     refusal::Refusal,
     settings::VerifierSettings,
-    verify::{Answer, Fetch, Fetched, IssuerStats, Step, TokenVerifier},
+    verify::{Answer, Answered, Backend, Fetch, Fetched, HostSettings, IssuerStats, Outcome, Pending, Step, TokenVerifier},
+    webcrypto::KeyImport,
 };
+
+/// Octets of a token or `Authorization` field that the face hands over at most: more than is accepted, whatever scheme stands
+/// before the token, so that it is refused here.
+const INPUT_LEN: usize = MAX_TOKEN_LEN + 64;
+/// Tokens that wait for WebCrypto at most. A Worker's request that is cancelled meanwhile never asks for its verdict.
+const MAX_PENDING: usize = 16_384;
+/// Keys that have a number: those of several full sets.
+const MAX_NUMBERED_KEYS: usize = 1_024;
+
+/// Verified: the addresses and lengths of claims and header, whether there is a refresh, two zeros, where in the input the token
+/// begins (0 in an answer to WebCrypto's).
+const VERIFIED: u32 = 0;
+/// Ask WebCrypto: the numbers of pending token and key, addresses and lengths of message and signature, whether there is a
+/// refresh, where in the input the token begins.
+const SIGNATURE: u32 = 1;
+/// Refused: address and length of JSON text, 0, 0, whether there is a refresh.
+const REFUSED: u32 = 2;
+/// Refused for its signature: as above, always the same text.
+const SIGNATURE_INVALID: u32 = 3;
+/// Fetch a document: address and length of JSON text.
+const FETCH: u32 = 4;
+/// Somebody else is fetching.
+const WAIT: u32 = 5;
+/// No backend of this build and host can verify it: address and length of the algorithm's name.
+const UNSUPPORTED: u32 = 6;
+/// The number of a pending token is not known: begin again.
+const FORGOTTEN: u32 = 7;
 
 /// The verifier behind one `createVerifier`.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Core {
     verifier: TokenVerifier,
+    /// What the face writes tokens into, from outside.
+    input: Box<[u8]>,
+    reply: [Cell<u32>; 8],
+    /// What the reply's addresses point to.
+    text: RefCell<String>,
+    token: RefCell<Option<Arc<VerifiedToken>>>,
+    signature_invalid: OnceCell<String>,
+    refresh: RefCell<Option<Fetch>>,
     /// What the face was told to fetch, by the number that it was told.
     fetches: RefCell<BTreeMap<u32, Fetch>>,
     next_fetch: Cell<u32>,
+    /// Tokens that wait for WebCrypto, by the number that the face was told.
+    pending: RefCell<BTreeMap<u32, Box<Pending>>>,
+    next_pending: Cell<u32>,
+    /// Keys by the number under which the face keeps what it imported.
+    keys: RefCell<Vec<(PublicKey, Algorithm, u32)>>,
+    next_key: Cell<u32>,
 }
 
 #[wasm_bindgen]
@@ -36,12 +90,13 @@ impl Core {
     /// # Errors
     /// Throws JSON text: `{setting, message}` for a setting that cannot be meant, a refusal for an inline JWK Set that is not one.
     #[wasm_bindgen(constructor)]
-    pub fn new(settings: &str, seed: f64) -> Result<Core, String> {
-        let VerifierSettings { issuers, cache } = VerifierSettings::from_json(settings)
+    pub fn new(settings: &str, has_web_crypto: bool, seed: f64) -> Result<Core, String> {
+        let VerifierSettings { issuers, cache, backend, token_cache } = VerifierSettings::from_json(settings)
             .map_err(|message| json!({ "setting": "options", "message": message }).to_string())?;
-        let verifier = TokenVerifier::new(&issuers, cache, seed.to_bits()).map_err(|(index, error)| {
+        let host = HostSettings { backend, has_web_crypto, token_cache, seed: seed.to_bits() };
+        let verifier = TokenVerifier::new(&issuers, cache, host).map_err(|(index, error)| {
             if error.code() == ErrorCode::JwksMalformed.as_str() {
-                return refused(&Refusal::new(ErrorCode::JwksMalformed, Check::Key, error.to_string()), None);
+                return refused(&Refusal::new(ErrorCode::JwksMalformed, Check::Key, error.to_string()));
             }
             let parent = match index {
                 Some(index) if issuers.len() > 1 => format!("issuers[{index}]."),
@@ -49,42 +104,84 @@ impl Core {
             };
             json!({ "setting": format!("{parent}{}", error.setting()), "message": format!("{parent}{error}") }).to_string()
         })?;
-        Ok(Self { verifier, fetches: RefCell::default(), next_fetch: Cell::new(1) })
+        Ok(Self {
+            verifier,
+            input: vec![0; INPUT_LEN].into(),
+            reply: Default::default(),
+            text: RefCell::default(),
+            token: RefCell::default(),
+            signature_invalid: OnceCell::new(),
+            refresh: RefCell::default(),
+            fetches: RefCell::default(),
+            next_fetch: Cell::new(1),
+            pending: RefCell::default(),
+            next_pending: Cell::new(1),
+            keys: RefCell::default(),
+            next_key: Cell::new(1),
+        })
     }
 
-    /// One step for a compact token; see `Reply` in `core.ts`. `now` is in milliseconds.
-    pub fn verify(&self, token: &str, now: f64) -> String {
-        let now = timestamp(now);
-        match self.verifier.begin(token, now) {
-            Step::Verify(mut pending) => {
-                let refresh = pending.take_refresh().map(|fetch| self.hand_out(fetch));
-                let answer = self.verifier.verify_signature(&pending);
-                match pending.finish(answer, now) {
-                    Ok(token) => {
-                        let (header, claims) = (token.header_json(), token.claims_json());
-                        let refresh = refresh.as_deref().unwrap_or("null");
-                        let mut reply = String::with_capacity(header.len() + claims.len() + refresh.len() + 20);
-                        // Both texts are JSON that core has read to the end.
-                        for part in ["[\"verified\",", header, ",", claims, ",", refresh, "]"] {
-                            reply.push_str(part);
-                        }
-                        reply
-                    }
-                    Err(refusal) => refused(&refusal, refresh.as_deref()),
-                }
-            }
-            Step::Fetch(fetch) => format!("[\"fetch\",{}]", self.hand_out(fetch)),
-            Step::Wait => "[\"wait\"]".into(),
-            Step::Refused(refusal) => refused(&refusal, None),
-        }
+    /// The address of the memory to write a token into.
+    pub fn input(&self) -> usize {
+        self.input.as_ptr() as usize
+    }
+
+    /// Octets of that memory.
+    #[wasm_bindgen(js_name = inputLength)]
+    pub fn input_length(&self) -> usize {
+        INPUT_LEN
+    }
+
+    /// The address of the eight numbers of a reply.
+    pub fn reply(&self) -> usize {
+        self.reply.as_ptr() as usize
+    }
+
+    /// One step for a compact token of `length` octets; gives the kind of the reply. `nonce` is what the caller gave the holder of
+    /// an SD-JWT; `now` is in milliseconds.
+    #[expect(clippy::needless_pass_by_value, reason = "wasm-bindgen takes no reference to an optional text")]
+    pub fn verify(&self, length: usize, nonce: Option<String>, now: f64) -> u32 {
+        let Ok(compact) = str::from_utf8(self.input.get(..length).unwrap_or_default()) else { return FORGOTTEN };
+        self.begin(compact, 0, nonce.as_deref(), timestamp(now))
     }
 
     /// As [`Core::verify`], for the value of an `Authorization` field, empty where there is none.
-    pub fn authorize(&self, authorization: &str, now: f64) -> String {
-        match bearer_token(Some(authorization)) {
-            Ok(token) => self.verify(token, now),
-            Err(refusal) => refused(&refusal, None),
+    #[expect(clippy::needless_pass_by_value, reason = "wasm-bindgen takes no reference to an optional text")]
+    pub fn authorize(&self, length: usize, nonce: Option<String>, now: f64) -> u32 {
+        let Ok(field) = str::from_utf8(self.input.get(..length).unwrap_or_default()) else { return FORGOTTEN };
+        match bearer_token(Some(field)) {
+            Ok(token) => self.begin(token, token.as_ptr() as usize - self.input(), nonce.as_deref(), timestamp(now)),
+            Err(refusal) => self.refuse(&refusal, None),
         }
+    }
+
+    /// What `crypto.subtle.verify` said of a pending token.
+    pub fn finish(&self, id: u32, valid: bool, now: f64) -> u32 {
+        let Some(pending) = self.take_pending(id) else { return FORGOTTEN };
+        self.conclude(*pending, Answered::by_web_crypto(valid), 0, timestamp(now))
+    }
+
+    /// `crypto.subtle` cannot verify a pending token: another backend does, if there is one.
+    pub fn decline(&self, id: u32, now: f64) -> u32 {
+        let Some(pending) = self.take_pending(id) else { return FORGOTTEN };
+        if let Some(answered) = self.verifier.verify_without_web_crypto(&pending) {
+            return self.conclude(*pending, answered, 0, timestamp(now));
+        }
+        self.reply_text(pending.input().algorithm().name().into());
+        UNSUPPORTED
+    }
+
+    /// How to import the key of a pending token: the JSON text of [`KeyImport`].
+    #[wasm_bindgen(js_name = keyImport)]
+    pub fn key_import(&self, id: u32) -> Option<String> {
+        self.pending.borrow().get(&id).map(|pending| KeyImport::of(pending.input()).to_json())
+    }
+
+    /// The fetch to carry out off the request path, once after a reply that says that there is one.
+    #[wasm_bindgen(js_name = takeRefresh)]
+    pub fn take_refresh(&self) -> Option<String> {
+        let fetch = self.refresh.borrow_mut().take();
+        fetch.map(|fetch| self.hand_out(fetch))
     }
 
     /// The answer to a fetch, `cache_control` empty where the field is absent; returns the next document to fetch, if any.
@@ -128,7 +225,139 @@ impl Core {
                 "suppressed": cache.suppressed,
             }));
         });
-        json!({ "backend": "rustcrypto", "issuers": issuers }).to_string()
+        let counts = self.verifier.counts();
+        let (tokens, bytes) = self.verifier.cached_tokens();
+        json!({
+            "backend": self.verifier.choice().name(),
+            "verifications": { "p256-tables": counts.tables, "webcrypto": counts.web_crypto, "rustcrypto": counts.rust_crypto },
+            "hotKeys": self.verifier.hot_keys(),
+            "tokenCache": { "hits": counts.token_hits, "tokens": tokens, "bytes": bytes },
+            "issuers": issuers,
+        })
+        .to_string()
+    }
+}
+
+impl Core {
+    fn begin(&self, compact: &str, start: usize, nonce: Option<&str>, now: Timestamp) -> u32 {
+        match self.verifier.begin(compact, nonce, now) {
+            Step::Verified(token, refresh) => self.verified(token, start, refresh),
+            Step::Verify(pending) => self.proceed(pending, start, now),
+            Step::Fetch(fetch) => {
+                let text = self.hand_out(fetch);
+                self.reply_text(text);
+                FETCH
+            }
+            Step::Wait => WAIT,
+            Step::Refused(refusal, refresh) => self.refuse(&refusal, refresh),
+        }
+    }
+
+    fn proceed(&self, mut pending: Box<Pending>, start: usize, now: Timestamp) -> u32 {
+        let Some(answered) = self.verifier.verify_signature(&pending) else { return self.ask(pending, start) };
+        let refresh = pending.take_refresh();
+        self.refresh.replace(refresh);
+        self.conclude(*pending, answered, start, now)
+    }
+
+    /// Hands a signature out to WebCrypto.
+    #[expect(clippy::cast_possible_truncation, reason = "wasm32: an address has 32 bits")]
+    fn ask(&self, mut pending: Box<Pending>, start: usize) -> u32 {
+        let refresh = pending.take_refresh();
+        let id = self.next_pending.get();
+        self.next_pending.set(id.wrapping_add(1));
+        let input = pending.input();
+        self.set_reply([
+            id,
+            self.number_of_key(input),
+            address(input.message()),
+            length(input.message()),
+            address(input.signature()),
+            length(input.signature()),
+            refresh.is_some().into(),
+            start as u32,
+        ]);
+        self.refresh.replace(refresh);
+        let mut waiting = self.pending.borrow_mut();
+        waiting.insert(id, pending);
+        if waiting.len() > MAX_PENDING {
+            waiting.pop_first();
+        }
+        SIGNATURE
+    }
+
+    /// Judges a token whose signature was answered. A refresh that was found in this call stands ready.
+    fn conclude(&self, pending: Pending, answered: Answered, start: usize, now: Timestamp) -> u32 {
+        match self.verifier.finish(pending, answered, now) {
+            Ok(Outcome::Verified(token)) => {
+                let refresh = self.refresh.borrow_mut().take();
+                self.verified(token, start, refresh)
+            }
+            Ok(Outcome::KeyBinding(mut pending)) => {
+                pending.set_refresh(self.refresh.borrow_mut().take());
+                self.proceed(pending, start, now)
+            }
+            Err(refusal) => {
+                let refresh = self.refresh.borrow_mut().take();
+                self.refuse(&refusal, refresh)
+            }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "wasm32: an address has 32 bits")]
+    fn verified(&self, token: Arc<VerifiedToken>, start: usize, refresh: Option<Fetch>) -> u32 {
+        // Both texts are JSON that core has read to the end.
+        let (claims, header) = (token.claims_json().as_bytes(), token.header_json().as_bytes());
+        let has_refresh = refresh.is_some().into();
+        self.set_reply([address(claims), length(claims), address(header), length(header), has_refresh, start as u32, 0, 0]);
+        self.refresh.replace(refresh);
+        self.token.replace(Some(token));
+        VERIFIED
+    }
+
+    fn refuse(&self, refusal: &Refusal, refresh: Option<Fetch>) -> u32 {
+        let has_refresh = refresh.is_some().into();
+        self.refresh.replace(refresh);
+        let is_signature = refusal.code() == ErrorCode::SignatureInvalid.as_str();
+        if is_signature {
+            let text = self.signature_invalid.get_or_init(|| refused(refusal)).as_bytes();
+            self.set_reply([address(text), length(text), 0, 0, has_refresh, 0, 0, 0]);
+            return SIGNATURE_INVALID;
+        }
+        self.reply_text(refused(refusal));
+        self.reply[4].set(has_refresh);
+        REFUSED
+    }
+
+    fn reply_text(&self, text: String) {
+        self.set_reply([address(text.as_bytes()), length(text.as_bytes()), 0, 0, 0, 0, 0, 0]);
+        self.text.replace(text);
+    }
+
+    fn set_reply(&self, numbers: [u32; 8]) {
+        for (cell, number) in self.reply.iter().zip(numbers) {
+            cell.set(number);
+        }
+    }
+
+    fn take_pending(&self, id: u32) -> Option<Box<Pending>> {
+        self.pending.borrow_mut().remove(&id)
+    }
+
+    /// The number under which the face keeps the imported key. A key that is forgotten here gets a new one.
+    fn number_of_key(&self, input: &SignatureInput) -> u32 {
+        let (key, algorithm) = (input.key().public_key(), input.algorithm());
+        let mut keys = self.keys.borrow_mut();
+        if let Some((_, _, number)) = keys.iter().find(|(known, of, _)| *of == algorithm && known == key) {
+            return *number;
+        }
+        if keys.len() == MAX_NUMBERED_KEYS {
+            keys.remove(0);
+        }
+        let number = self.next_key.get();
+        self.next_key.set(number.wrapping_add(1));
+        keys.push((key.clone(), algorithm, number));
+        number
     }
 
     fn hand_out(&self, fetch: Fetch) -> String {
@@ -144,30 +373,75 @@ impl Core {
 #[wasm_bindgen(js_name = keysUnavailable)]
 pub fn keys_unavailable(detail: &str, now: f64) -> String {
     let now = timestamp(now);
-    refused(&Refusal::keys_unavailable(detail, now, now), None)
+    refused(&Refusal::keys_unavailable(detail, now, now))
 }
 
 /// A refusal for a caller that has no token at all.
 #[wasm_bindgen(js_name = tokenMissing)]
 pub fn token_missing(detail: &str) -> String {
-    refused(&Refusal::token_missing(detail), None)
+    refused(&Refusal::token_missing(detail))
 }
 
-/// Verifies a signature below the level of tokens: `["verified"]` or a refusal.
+/// A refusal of claims by the caller's own schema.
+#[wasm_bindgen(js_name = claimsRefused)]
+pub fn claims_refused(detail: &str) -> String {
+    refused(&Refusal::new(ErrorCode::ClaimInvalid, Check::Claims, detail))
+}
+
+/// A refusal of a signature.
+#[wasm_bindgen(js_name = signatureInvalid)]
+pub fn signature_invalid() -> String {
+    refused(&VerifyError::signature_invalid().into())
+}
+
+/// Verifies a signature below the level of tokens with the backend of this name: `["verified"]`, a refusal, or
+/// `["import", {jwk, import, verify}]` to ask WebCrypto; `["unsupported"]` where neither can.
 #[wasm_bindgen(js_name = verifySignature)]
-pub fn verify_signature(algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]) -> String {
+pub fn verify_signature(
+    algorithm: &str,
+    jwk: &str,
+    message: &[u8],
+    signature: &[u8],
+    backend: &str,
+    has_web_crypto: bool,
+) -> String {
     let Some(algorithm) = Algorithm::from_name(algorithm) else {
         let refusal = Refusal::new(ErrorCode::AlgorithmNotAllowed, Check::Algorithm, "not an algorithm that Edgeseal verifies");
-        return refused(&refusal, None);
+        return refused(&refusal);
     };
     let key = match Jwk::from_json(jwk) {
         Ok(key) => key,
-        Err(problem) => return refused(&Refusal::new(ErrorCode::KeyNotFound, Check::Key, problem.to_string()), None),
+        Err(problem) => return refused(&problem_of_key(&problem.to_string())),
     };
-    match key.verify_signature(algorithm, message, signature) {
-        Ok(()) => "[\"verified\"]".into(),
-        Err(error) => refused(&error.into(), None),
+    let input = match SignatureInput::new(algorithm, Arc::new(key), message.into(), signature.into()) {
+        Ok(input) => input,
+        Err(error) => return refused(&error.into()),
+    };
+    let may_ask = has_web_crypto && matches!(backend, "auto" | "webcrypto");
+    let answered = match backend {
+        _ if may_ask => None,
+        "auto" => crate::verify::reference(&input).or_else(|| by_table(&input)),
+        "rustcrypto" => crate::verify::reference(&input),
+        "p256-tables" => by_table(&input),
+        _ => None,
+    };
+    match answered {
+        Some(Answered { result: Ok(_), .. }) => "[\"verified\"]".into(),
+        Some(Answered { result: Err(_), .. }) => signature_invalid(),
+        None if may_ask => format!("[\"import\",{}]", KeyImport::of(&input).to_json()),
+        None => "[\"unsupported\"]".into(),
     }
+}
+
+fn by_table(input: &SignatureInput) -> Option<Answered> {
+    // Room for the generator's table and one key's.
+    let mut tables = HotKeys::new(2 * PreparedKey::BYTES, 1);
+    let prepared = tables.get_or_make(input.key().public_key())?;
+    Some(Answered { backend: Backend::Tables, result: prepared.verify_input(input) })
+}
+
+fn problem_of_key(problem: &str) -> Refusal {
+    Refusal::new(ErrorCode::KeyNotFound, Check::Key, problem)
 }
 
 /// What a JWK Set holds: `["inspected", {keys, usable, skipped}]` or a refusal.
@@ -182,7 +456,7 @@ pub fn inspect_jwks(text: &str) -> String {
                 .collect();
             format!("[\"inspected\",{}]", json!({ "keys": set.total(), "usable": set.keys().len(), "skipped": skipped }))
         }
-        Err(error) => refused(&error.into(), None),
+        Err(error) => refused(&error.into()),
     }
 }
 
@@ -195,11 +469,11 @@ pub fn inspect_token(text: &str) -> String {
             let claims = Value::from(token.unverified_payload());
             format!("[\"inspected\",{{\"header\":{},\"claims\":{claims}}}]", token.header_json())
         }
-        Err(error) => refused(&error.into(), None),
+        Err(error) => refused(&error.into()),
     }
 }
 
-fn refused(refusal: &Refusal, refresh: Option<&str>) -> String {
+fn refused(refusal: &Refusal) -> String {
     let details = json!({
         "code": refusal.code(),
         "check": refusal.check().map(Check::as_str),
@@ -211,8 +485,18 @@ fn refused(refusal: &Refusal, refresh: Option<&str>) -> String {
     });
     let mut reply = String::from("[\"refused\",");
     // Writing to a string cannot fail.
-    let _ = write!(reply, "{details},{}]", refresh.unwrap_or("null"));
+    let _ = write!(reply, "{details}]");
     reply
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "wasm32: an address has 32 bits")]
+fn address(bytes: &[u8]) -> u32 {
+    bytes.as_ptr() as usize as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "wasm32: a length has 32 bits")]
+fn length(bytes: &[u8]) -> u32 {
+    bytes.len() as u32
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the face lets only finite times since 1970 through")]

@@ -1,28 +1,36 @@
 //! What to do next for a token: [`TokenVerifier::begin`] routes it to its issuer, judges its header, asks the key cache, and
 //! says whether to verify a signature, to fetch a document, or to wait. It does no I/O and awaits nothing, so the Worker and
-//! the npm package share it and each fetches in its own way:
+//! the npm package share it, and each fetches and asks WebCrypto in its own way:
 //!
 //! ```text
 //! loop {
 //!     match verifier.begin(token, now) {
-//!         Step::Verify(pending) => verifier.verify_signature(&pending), then pending.finish(..)
+//!         Step::Verified(..)    => the same token was verified before, and what may have changed since was judged again
+//!         Step::Verify(pending) => verifier.verify_signature(&pending), where that says nothing ask WebCrypto;
+//!                                  then verifier.finish(pending, answer, now), which may come to a second signature
 //!         Step::Fetch(fetch)    => GET fetch.url(), verifier.on_response(..) or on_failure(..), again
 //!         Step::Wait            => somebody else is fetching: sleep a little, again
-//!         Step::Refused(why)    => answer
+//!         Step::Refused(..)     => answer
 //!     }
 //! }
 //! ```
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 use edgeseal_core::{
-    Finished, Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp,
-    UnverifiedToken, VerifiedToken, Verifier, VerifyError,
-    backend::{SignatureBackend as _, SignatureInput, p256::HotKeys, rustcrypto::RustCrypto},
+    Algorithm, Finished, Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp,
+    TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
+    backend::{SignatureInput, p256::HotKeys},
     discovery::Discovery,
+    jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Ticket},
     policy::{IssuerSettings, KeySource},
 };
+use serde::Deserialize;
 
 use crate::{http_cache, refusal::Refusal};
 
@@ -35,8 +43,11 @@ pub const MAX_DOCUMENT_LEN: usize = edgeseal_core::jwk_set::MAX_JWKS_LEN;
 /// Octets of tables for ES256 keys that have proved hot, some 100 KiB each: a verifier with more active keys than fit goes on
 /// without tables for the rest.
 const HOT_KEYS_BUDGET: usize = 8 * 1024 * 1024;
-/// Valid signatures after which a key is hot: JWKS keys live for months, and a table has paid for itself after some ten tokens.
+/// Valid signatures after which a key is hot where pure Rust verified them: a table has paid for itself after some ten tokens.
 const HOT_KEYS_THRESHOLD: u32 = 2;
+/// The same where WebCrypto did, which is nearly as fast as a table: it pays after some hundreds of tokens, and an isolate that
+/// has seen this many will see those too.
+const HOT_KEYS_THRESHOLD_WEB_CRYPTO: u32 = 32;
 /// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
 const DISCOVERY_LIFETIME_SECS: u64 = 86_400;
 
@@ -44,7 +55,69 @@ const DISCOVERY_LIFETIME_SECS: u64 = 86_400;
 #[derive(Debug)]
 pub struct TokenVerifier {
     issuers: Issuers<Rc<Issuer>>,
+    choice: BackendChoice,
+    has_web_crypto: bool,
     hot_keys: RefCell<HotKeys>,
+    tokens: RefCell<TokenCache<Owner>>,
+    keeps_tokens: bool,
+    counts: Cell<Counts>,
+}
+
+/// Who may verify signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// Tables for the ES256 keys that are hot, else WebCrypto, else the pure-Rust reference where the build has it.
+    #[default]
+    Auto,
+    /// WebCrypto alone.
+    WebCrypto,
+    /// The pure-Rust reference alone.
+    RustCrypto,
+}
+
+/// What a host gives to its verifier beside the issuers.
+#[derive(Clone, Copy, Debug)]
+pub struct HostSettings {
+    /// Who may verify signatures.
+    pub backend: BackendChoice,
+    /// Whether the host has WebCrypto.
+    pub has_web_crypto: bool,
+    /// Octets of verified tokens to remember.
+    pub token_cache: usize,
+    /// Decides the jitter of refreshes.
+    pub seed: u64,
+}
+
+/// Who verified a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `core`'s tables of hot ES256 keys.
+    Tables,
+    /// The host's `crypto.subtle`.
+    WebCrypto,
+    /// The pure-Rust reference.
+    RustCrypto,
+}
+
+/// A backend's word about one signature.
+#[derive(Debug)]
+pub struct Answered {
+    pub(crate) backend: Backend,
+    pub(crate) result: Result<SignatureValid, SignatureInvalid>,
+}
+
+/// How many signatures each backend verified, and how many tokens needed none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By [`Backend::Tables`].
+    pub tables: u64,
+    /// By [`Backend::WebCrypto`].
+    pub web_crypto: u64,
+    /// By [`Backend::RustCrypto`].
+    pub rust_crypto: u64,
+    /// Tokens that the token cache had.
+    pub token_hits: u64,
 }
 
 #[derive(Debug)]
@@ -54,10 +127,22 @@ struct Issuer {
     keys: Keys,
 }
 
+/// The issuer as the owner of its tokens in the cache.
+#[derive(Clone, Debug)]
+struct Owner(Rc<Issuer>);
+
 #[derive(Debug)]
 enum Keys {
-    Inline(JwkSet),
+    Inline(Arc<JwkSet>),
     Remote(Box<RefCell<Remote>>),
+}
+
+/// What an issuer has for a token.
+enum KeysNow {
+    /// Judge by these keys; the fetch is to be carried out off the request path.
+    Ready(Arc<JwkSet>, Option<Fetch>),
+    /// First this.
+    Not(Step),
 }
 
 #[derive(Debug)]
@@ -75,14 +160,25 @@ enum Location {
 /// What to do next for a token.
 #[derive(Debug)]
 pub enum Step {
+    /// It was verified before. The fetch is to be carried out off the request path.
+    Verified(Arc<VerifiedToken>, Option<Fetch>),
     /// Verify this signature.
     Verify(Box<Pending>),
     /// Fetch this document, report it, and begin again.
     Fetch(Fetch),
     /// Another caller is fetching: begin again in some milliseconds.
     Wait,
-    /// The token is refused, or the keys cannot be had.
-    Refused(Refusal),
+    /// The token is refused, or the keys cannot be had. The fetch is to be carried out off the request path.
+    Refused(Refusal, Option<Fetch>),
+}
+
+/// What a backend's answer comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Every check has passed.
+    Verified(Arc<VerifiedToken>),
+    /// There is a second signature, the holder's, to be verified in the same way.
+    KeyBinding(Box<Pending>),
 }
 
 /// A token whose signature is to be verified.
@@ -90,6 +186,10 @@ pub enum Step {
 pub struct Pending {
     issuer: Rc<Issuer>,
     signature: PendingSignature,
+    /// The token's text, where it is to be remembered.
+    text: Option<Box<str>>,
+    /// Whether the signature is that of a token's holder, not of its issuer.
+    is_holders: bool,
     /// A fetch to carry out off the request path.
     refresh: Option<Fetch>,
 }
@@ -147,63 +247,140 @@ pub struct IssuerStats<'a> {
 }
 
 impl TokenVerifier {
-    /// A verifier with empty caches. `seed` decides the jitter of their refreshes.
+    /// A verifier with empty caches.
     ///
     /// # Errors
     /// The first setting that cannot be meant, and the position of its issuer.
-    pub fn new(issuers: &[IssuerSettings], cache: CacheSettings, seed: u64) -> Result<Self, (Option<usize>, PolicyError)> {
+    pub fn new(
+        issuers: &[IssuerSettings],
+        cache: CacheSettings,
+        host: HostSettings,
+    ) -> Result<Self, (Option<usize>, PolicyError)> {
+        let HostSettings { backend: choice, has_web_crypto, token_cache, seed } = host;
         cache.check().map_err(|error| (None, error))?;
+        host.check().map_err(|error| (None, error))?;
         let mut entries = Vec::with_capacity(issuers.len());
         for (index, settings) in issuers.iter().enumerate() {
+            host.check_algorithms(&settings.algorithms).map_err(|error| (Some(index), error))?;
             let issuer = Issuer::new(settings, cache, seed.wrapping_add(index as u64)).map_err(|error| (Some(index), error))?;
             entries.push((settings.issuer.clone(), Rc::new(issuer)));
         }
         let issuers = Issuers::new(entries).map_err(|error| (None, error))?;
-        Ok(Self { issuers, hot_keys: RefCell::new(HotKeys::new(HOT_KEYS_BUDGET, HOT_KEYS_THRESHOLD)) })
+        let threshold = if has_web_crypto { HOT_KEYS_THRESHOLD_WEB_CRYPTO } else { HOT_KEYS_THRESHOLD };
+        Ok(Self {
+            issuers,
+            choice,
+            has_web_crypto,
+            hot_keys: RefCell::new(HotKeys::new(HOT_KEYS_BUDGET, threshold)),
+            tokens: RefCell::new(TokenCache::new(token_cache)),
+            keeps_tokens: token_cache > 0,
+            counts: Cell::default(),
+        })
     }
 
-    /// What to do next for this token.
-    pub fn begin(&self, compact: &str, now: Timestamp) -> Step {
-        self.try_begin(compact, now).unwrap_or_else(|error| Step::Refused(error.into()))
+    /// What to do next for this token. `nonce` is what the caller gave the holder of an SD-JWT to prove possession with.
+    pub fn begin(&self, compact: &str, nonce: Option<&str>, now: Timestamp) -> Step {
+        self.try_begin(compact, nonce, now).unwrap_or_else(|error| Step::Refused(error.into(), None))
     }
 
-    fn try_begin(&self, compact: &str, now: Timestamp) -> Result<Step, VerifyError> {
-        let token = UnverifiedToken::parse(compact)?;
-        let issuer = self.issuers.route(&token)?;
-        let request = issuer.verifier.admit(&token)?;
-        let remote = match &issuer.keys {
-            Keys::Inline(keys) => return issuer.pending(token, keys, None),
-            Keys::Remote(remote) => remote,
-        };
-        // The cell is free again before anything is parsed or verified.
-        let lookup = remote.borrow_mut().cache.lookup(request, now);
-        match lookup {
-            Lookup::Use(keys) | Lookup::UnknownKid(keys) => issuer.pending(token, &keys, None),
-            Lookup::UseAndRefresh(keys, ticket) => issuer.pending(token, &keys, Some(Fetch::new(issuer, ticket, now))),
-            Lookup::Fetch(ticket) => Ok(Step::Fetch(Fetch::new(issuer, ticket, now))),
-            Lookup::Wait { .. } => Ok(Step::Wait),
-            Lookup::Unavailable { retry_at } => {
-                let name = issuer.name.as_deref().unwrap_or("the issuer");
-                Ok(Step::Refused(Refusal::keys_unavailable(format!("the keys of {name} cannot be had"), retry_at, now)))
+    fn try_begin(&self, compact: &str, nonce: Option<&str>, now: Timestamp) -> Result<Step, VerifyError> {
+        // No borrow of a cell spans a parse or a verification.
+        let found = if nonce.is_none() { self.tokens.borrow_mut().find(compact) } else { None };
+        let mut keys_now = None;
+        if let Some(found) = found
+            && let Some(request) = found.key_request()
+        {
+            match found.owner().0.keys_now(request, now) {
+                KeysNow::Ready(keys, refresh) => match self.tokens.borrow_mut().judge(found, &keys, now) {
+                    Some(Ok(token)) => {
+                        self.count(|counts| counts.token_hits += 1);
+                        return Ok(Step::Verified(token, refresh));
+                    }
+                    Some(Err(error)) => return Ok(Step::Refused(error.into(), refresh)),
+                    None => keys_now = Some(KeysNow::Ready(keys, refresh)),
+                },
+                KeysNow::Not(step) => return Ok(step),
             }
         }
+        let mut token = UnverifiedToken::parse(compact)?;
+        if let Some(nonce) = nonce {
+            token = token.with_nonce(nonce);
+        }
+        let issuer = self.issuers.route(&token)?;
+        let request = issuer.verifier.admit(&token)?;
+        match keys_now.unwrap_or_else(|| issuer.keys_now(request, now)) {
+            KeysNow::Ready(keys, refresh) => Ok(match issuer.verifier.begin(token, &keys) {
+                Ok(signature) => {
+                    let text = (self.keeps_tokens && nonce.is_none()).then(|| compact.into());
+                    let issuer = Rc::clone(issuer);
+                    Step::Verify(Box::new(Pending { issuer, signature, text, is_holders: false, refresh }))
+                }
+                Err(error) => Step::Refused(error.into(), refresh),
+            }),
+            KeysNow::Not(step) => Ok(step),
+        }
     }
 
-    /// Verifies the signature of a pending token in pure Rust: with a table of its key where there is one.
+    /// Verifies the signature of a pending token, if the backend of choice is in this module; `None` asks for WebCrypto, or
+    /// [`TokenVerifier::verify_without_web_crypto`] where that cannot.
+    pub fn verify_signature(&self, pending: &Pending) -> Option<Answered> {
+        let input = pending.input();
+        match self.choice {
+            BackendChoice::WebCrypto => return None,
+            BackendChoice::RustCrypto => return reference(input),
+            BackendChoice::Auto => {}
+        }
+        // Only ES256 has tables, and a P-256 key that passed core's checks serves no other algorithm.
+        let prepared = self.hot_keys.borrow_mut().get(input.key().public_key());
+        match prepared {
+            Some(prepared) => Some(Answered { backend: Backend::Tables, result: prepared.verify_input(input) }),
+            None if self.has_web_crypto => None,
+            None => self.verify_without_web_crypto(pending),
+        }
+    }
+
+    /// Verifies a signature that WebCrypto cannot, because it lacks the algorithm or does not take the key: in pure Rust where
+    /// the build has it, else with a table that is made at once. `None` where there is no other backend.
+    pub fn verify_without_web_crypto(&self, pending: &Pending) -> Option<Answered> {
+        let input = pending.input();
+        if self.choice == BackendChoice::WebCrypto {
+            return None;
+        }
+        reference(input).or_else(|| {
+            let prepared = self.hot_keys.borrow_mut().get_or_make(input.key().public_key())?;
+            Some(Answered { backend: Backend::Tables, result: prepared.verify_input(input) })
+        })
+    }
+
+    /// Takes the backend's answer and judges the claims.
     ///
     /// # Errors
-    /// [`SignatureInvalid`], without a reason.
-    pub fn verify_signature(&self, pending: &Pending) -> Result<SignatureValid, SignatureInvalid> {
-        let input = pending.input();
-        let key = input.key().public_key();
-        // Only ES256 has tables, and a P-256 key that passed core's checks serves no other algorithm.
-        let prepared = self.hot_keys.borrow_mut().get(key);
-        if let Some(prepared) = prepared {
-            return prepared.verify_input(input);
+    /// `signature_invalid`, or the first check of the claims that fails.
+    pub fn finish(&self, pending: Pending, answered: Answered, now: Timestamp) -> Result<Outcome, Refusal> {
+        let Answered { backend, result } = answered;
+        self.count(|counts| match backend {
+            Backend::Tables => counts.tables += 1,
+            Backend::WebCrypto => counts.web_crypto += 1,
+            Backend::RustCrypto => counts.rust_crypto += 1,
+        });
+        // Holders are many, and each seldom comes: their keys take no table from an issuer's.
+        let heats = self.choice == BackendChoice::Auto && backend != Backend::Tables && !pending.is_holders;
+        if heats && result.is_ok() {
+            self.hot_keys.borrow_mut().count_valid(pending.input().key().public_key());
         }
-        let valid = RustCrypto.verify(input)?;
-        self.hot_keys.borrow_mut().count_valid(key);
-        Ok(valid)
+        let Pending { issuer, signature, text, is_holders: _, refresh: _ } = pending;
+        match issuer.verifier.finish(signature, result, now)? {
+            Finished::Verified(token) => {
+                let token = Arc::new(token);
+                if let Some(text) = text {
+                    self.tokens.borrow_mut().insert(&text, Owner(issuer), &token);
+                }
+                Ok(Outcome::Verified(token))
+            }
+            Finished::KeyBinding(signature) => {
+                Ok(Outcome::KeyBinding(Box::new(Pending { issuer, signature, text: None, is_holders: true, refresh: None })))
+            }
+        }
     }
 
     /// A server answered.
@@ -239,6 +416,33 @@ impl TokenVerifier {
         Fetched::Failed(format!("{}: {reason}", fetch.url))
     }
 
+    /// Who verified how much.
+    pub fn counts(&self) -> Counts {
+        self.counts.get()
+    }
+
+    /// Who may verify.
+    pub fn choice(&self) -> BackendChoice {
+        self.choice
+    }
+
+    /// Tokens in the token cache, and the octets that they take.
+    pub fn cached_tokens(&self) -> (usize, usize) {
+        let tokens = self.tokens.borrow();
+        (tokens.len(), tokens.bytes())
+    }
+
+    /// ES256 keys that have a table.
+    pub fn hot_keys(&self) -> usize {
+        self.hot_keys.borrow().len()
+    }
+
+    fn count(&self, one: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.get();
+        one(&mut counts);
+        self.counts.set(counts);
+    }
+
     /// Every issuer's keys, in the order of the settings.
     pub fn stats(&self, mut visit: impl FnMut(IssuerStats<'_>)) {
         for issuer in self.issuers.iter() {
@@ -266,7 +470,7 @@ impl Issuer {
         let verifier = Verifier::new(settings.policy()?);
         let location = match settings.key_source()? {
             KeySource::Inline(keys) => {
-                return Ok(Self { name: settings.issuer.clone(), verifier, keys: Keys::Inline(keys) });
+                return Ok(Self { name: settings.issuer.clone(), verifier, keys: Keys::Inline(Arc::new(keys)) });
             }
             KeySource::JwksUri(url) => Location::Pinned(url),
             KeySource::Discovery(url) => {
@@ -278,9 +482,66 @@ impl Issuer {
         Ok(Self { name: settings.issuer.clone(), verifier, keys })
     }
 
-    fn pending(self: &Rc<Self>, token: UnverifiedToken, keys: &JwkSet, refresh: Option<Fetch>) -> Result<Step, VerifyError> {
-        let signature = self.verifier.begin(token, keys)?;
-        Ok(Step::Verify(Box::new(Pending { issuer: Rc::clone(self), signature, refresh })))
+    fn keys_now(self: &Rc<Self>, request: KeyRequest<'_>, now: Timestamp) -> KeysNow {
+        let remote = match &self.keys {
+            Keys::Inline(keys) => return KeysNow::Ready(Arc::clone(keys), None),
+            Keys::Remote(remote) => remote,
+        };
+        let lookup = remote.borrow_mut().cache.lookup(request, now);
+        match lookup {
+            Lookup::Use(keys) | Lookup::UnknownKid(keys) => KeysNow::Ready(keys, None),
+            Lookup::UseAndRefresh(keys, ticket) => KeysNow::Ready(keys, Some(Fetch::new(self, ticket, now))),
+            Lookup::Fetch(ticket) => KeysNow::Not(Step::Fetch(Fetch::new(self, ticket, now))),
+            Lookup::Wait { .. } => KeysNow::Not(Step::Wait),
+            Lookup::Unavailable { retry_at } => {
+                let name = self.name.as_deref().unwrap_or("the issuer");
+                let refusal = Refusal::keys_unavailable(format!("the keys of {name} cannot be had"), retry_at, now);
+                KeysNow::Not(Step::Refused(refusal, None))
+            }
+        }
+    }
+}
+
+impl AsRef<Verifier> for Owner {
+    fn as_ref(&self) -> &Verifier {
+        &self.0.verifier
+    }
+}
+
+impl HostSettings {
+    fn check(&self) -> Result<(), PolicyError> {
+        match self.backend {
+            BackendChoice::WebCrypto if !self.has_web_crypto => {
+                Err(PolicyError::new("backend", "is webcrypto, and this host has no crypto.subtle"))
+            }
+            BackendChoice::RustCrypto if !HAS_REFERENCE => {
+                Err(PolicyError::new("backend", "is rustcrypto, which is not in this build: import edgeseal/reference"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Without WebCrypto and the reference there is ES256 alone, by its tables.
+    fn check_algorithms(&self, algorithms: &[Algorithm]) -> Result<(), PolicyError> {
+        let unserved = algorithms.iter().find(|algorithm| **algorithm != Algorithm::Es256);
+        match unserved {
+            Some(algorithm) if !self.has_web_crypto && !HAS_REFERENCE => {
+                let message = format!("{algorithm} needs crypto.subtle, which this host has not: import edgeseal/reference");
+                Err(PolicyError::new("algorithms", message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl BackendChoice {
+    /// The name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::WebCrypto => "webcrypto",
+            Self::RustCrypto => "rustcrypto",
+        }
     }
 }
 
@@ -295,23 +556,26 @@ impl Pending {
         self.refresh.take()
     }
 
-    /// Takes the backend's answer and judges the claims.
-    ///
-    /// # Errors
-    /// `signature_invalid`, or the first check of the claims that fails.
-    pub fn finish(self, answer: Result<SignatureValid, SignatureInvalid>, now: Timestamp) -> Result<VerifiedToken, Refusal> {
-        let Self { issuer, signature, .. } = self;
-        let mut finished = issuer.verifier.finish(signature, answer, now)?;
-        loop {
-            match finished {
-                Finished::Verified(token) => return Ok(token),
-                Finished::KeyBinding(second) => {
-                    let answer = RustCrypto.verify(second.input());
-                    finished = issuer.verifier.finish(second, answer, now)?;
-                }
-            }
-        }
+    /// Gives a fetch that was taken to the token's second signature.
+    pub fn set_refresh(&mut self, refresh: Option<Fetch>) {
+        self.refresh = refresh;
     }
+}
+
+/// Whether the pure-Rust reference is part of this build.
+pub const HAS_REFERENCE: bool = cfg!(feature = "rustcrypto");
+
+/// The pure-Rust reference, where the build has it.
+#[cfg(feature = "rustcrypto")]
+pub(crate) fn reference(input: &SignatureInput) -> Option<Answered> {
+    use edgeseal_core::backend::{SignatureBackend as _, rustcrypto::RustCrypto};
+
+    Some(Answered { backend: Backend::RustCrypto, result: RustCrypto.verify(input) })
+}
+
+#[cfg(not(feature = "rustcrypto"))]
+pub(crate) fn reference(_: &SignatureInput) -> Option<Answered> {
+    None
 }
 
 impl Fetch {
@@ -380,7 +644,8 @@ mod tests {
 
     fn verifier(more: &str) -> TokenVerifier {
         let settings = format!(r#"{{"issuer":"https://i.example","audience":"a","algorithms":["ES256"]{more}}}"#);
-        TokenVerifier::new(&[IssuerSettings::from_json(&settings).unwrap()], CacheSettings::default(), 1).unwrap()
+        let host = HostSettings { backend: BackendChoice::Auto, has_web_crypto: false, token_cache: 10_000, seed: 1 };
+        TokenVerifier::new(&[IssuerSettings::from_json(&settings).unwrap()], CacheSettings::default(), host).unwrap()
     }
 
     fn jwks() -> String {
@@ -408,42 +673,42 @@ mod tests {
         assert!(Jwk::from_json(&jwks()[9..jwks().len() - 2]).is_ok());
         let verifier = verifier("");
         let token = token(r#"{"alg":"ES256","kid":"k"}"#);
-        let discovery = fetch(verifier.begin(&token, START));
+        let discovery = fetch(verifier.begin(&token, None, START));
         assert_eq!(discovery.url(), "https://i.example/.well-known/openid-configuration");
-        assert!(matches!(verifier.begin(&token, START), Step::Wait));
+        assert!(matches!(verifier.begin(&token, None, START), Step::Wait));
         let document = r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#;
         let Fetched::Next(keys) = TokenVerifier::on_response(discovery, answer(document), START) else { panic!("no next") };
         assert_eq!((keys.url(), keys.if_none_match()), ("https://i.example/jwks", None));
         assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
-        let Step::Verify(pending) = verifier.begin(&token, START) else { panic!("keys are there") };
+        let Step::Verify(pending) = verifier.begin(&token, None, START) else { panic!("keys are there") };
         let refused = pending_answer(&verifier, pending).unwrap_err();
         assert_eq!(refused.code(), "signature_invalid");
 
         // The next document is the JWK Set at once, and conditional.
         let later = START.plus_secs(601);
-        let again = fetch(verifier.begin(&token, later));
+        let again = fetch(verifier.begin(&token, None, later));
         assert_eq!((again.url(), again.if_none_match()), ("https://i.example/jwks", Some("\"1\"")));
         // A failure ends the belief in the discovered URL.
         assert!(matches!(TokenVerifier::on_failure(&again, "down", later), Fetched::Failed(_)));
-        let Step::Verify(mut pending) = verifier.begin(&token, later.plus_secs(5)) else { panic!("stale keys serve") };
+        let Step::Verify(mut pending) = verifier.begin(&token, None, later.plus_secs(5)) else { panic!("stale keys serve") };
         let refresh = pending.take_refresh().unwrap();
         assert_eq!(refresh.url(), "https://i.example/.well-known/openid-configuration");
     }
 
-    fn pending_answer(verifier: &TokenVerifier, pending: Box<Pending>) -> Result<VerifiedToken, Refusal> {
-        let answer = verifier.verify_signature(&pending);
-        pending.finish(answer, START)
+    fn pending_answer(verifier: &TokenVerifier, pending: Box<Pending>) -> Result<Outcome, Refusal> {
+        let answer = verifier.verify_signature(&pending).unwrap();
+        verifier.finish(*pending, answer, START)
     }
 
     #[test]
     fn another_issuers_discovery_document_is_an_outage() {
         let verifier = verifier("");
         let token = token(r#"{"alg":"ES256","kid":"k"}"#);
-        let discovery = fetch(verifier.begin(&token, START));
+        let discovery = fetch(verifier.begin(&token, None, START));
         let evil = r#"{"issuer":"https://evil.example","jwks_uri":"https://i.example/jwks"}"#;
         let Fetched::Failed(reason) = TokenVerifier::on_response(discovery, answer(evil), START) else { panic!("believed") };
         assert!(reason.contains("evil.example") && reason.contains("https://i.example/.well-known/"), "{reason}");
-        let Step::Refused(refusal) = verifier.begin(&token, START) else { panic!("no pause") };
+        let Step::Refused(refusal, None) = verifier.begin(&token, None, START) else { panic!("no pause") };
         assert_eq!((refusal.code(), refusal.status()), ("jwks_unavailable", 503));
         assert!(refusal.retry_after().is_some());
     }
@@ -452,17 +717,19 @@ mod tests {
     fn what_the_policy_refuses_is_never_fetched_for() {
         let verifier = verifier("");
         for header in [r#"{"alg":"none"}"#, r#"{"alg":"RS256","kid":"k"}"#, r#"{"alg":"ES256","crit":["x"]}"#] {
-            assert!(matches!(verifier.begin(&token(header), START), Step::Refused(_)), "{header}");
+            assert!(matches!(verifier.begin(&token(header), None, START), Step::Refused(..)), "{header}");
         }
-        assert!(matches!(verifier.begin("a.b.c", START), Step::Refused(_)));
+        assert!(matches!(verifier.begin("a.b.c", None, START), Step::Refused(..)));
         verifier.stats(|stats| assert_eq!(stats.cache.fetches, 0));
     }
 
     #[test]
     fn inline_keys_need_no_fetch() {
         let verifier = verifier(&format!(r#","jwks":{}"#, jwks()));
-        assert!(matches!(verifier.begin(&token(r#"{"alg":"ES256","kid":"k"}"#), START), Step::Verify(_)));
-        let Step::Refused(refusal) = verifier.begin(&token(r#"{"alg":"ES256","kid":"x"}"#), START) else { panic!("found") };
+        assert!(matches!(verifier.begin(&token(r#"{"alg":"ES256","kid":"k"}"#), None, START), Step::Verify(_)));
+        let Step::Refused(refusal, None) = verifier.begin(&token(r#"{"alg":"ES256","kid":"x"}"#), None, START) else {
+            panic!("found")
+        };
         assert_eq!(refusal.code(), "key_not_found");
         verifier.stats(|stats| assert_eq!((stats.issuer, stats.keys), (Some("https://i.example"), 1)));
     }

@@ -1,12 +1,13 @@
 import { parseReply, type Host, type Wasm } from "./core.js";
+import { hasWebCrypto, importKey } from "./subtle.js";
 import type { JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
-import { EdgeVerifier, refusal } from "./verifier.js";
+import { EdgeVerifier, refusal, unsupported } from "./verifier.js";
 
 /** The package's functions on one host. */
 export function bind(host: Host) {
   async function inspect(text: string, what: (wasm: Wasm, text: string) => string): Promise<unknown> {
     if (typeof text !== "string") throw new TypeError("a string is needed");
-    const answer = what(await host.load(), text.length > INSPECTED_CUT ? text.slice(0, INSPECTED_CUT) : text);
+    const answer = what((await host.load()).wasm, text.length > INSPECTED_CUT ? text.slice(0, INSPECTED_CUT) : text);
     const reply = parseReply(answer);
     if (reply[0] === "inspected") return reply[1];
     throw refusal(answer);
@@ -17,11 +18,26 @@ export function bind(host: Host) {
       return new EdgeVerifier(host, options);
     },
 
-    async verifySignature({ algorithm, jwk, message, signature }: SignatureOptions): Promise<void> {
-      const wasm = await host.load();
+    async verifySignature({ algorithm, jwk, message, signature, backend = "auto" }: SignatureOptions): Promise<void> {
+      // Copies: what is checked here is what WebCrypto gets, whatever the caller does meanwhile.
+      const [octets, signed] = [signature.slice(), message.slice()];
+      const { wasm } = await host.load();
       const text = typeof jwk === "string" ? jwk : JSON.stringify(jwk);
-      const answer = wasm.verifySignature(algorithm, text, message, signature);
-      if (parseReply(answer)[0] !== "verified") throw refusal(answer);
+      const answer = wasm.verifySignature(algorithm, text, signed, octets, backend, hasWebCrypto());
+      const reply = parseReply(answer);
+      if (reply[0] === "verified") return;
+      if (reply[0] === "refused") throw refusal(answer);
+      if (reply[0] !== "import") throw unsupported(algorithm, backend, undefined);
+      const key = await importKey(reply[1]);
+      if (!(key instanceof Error)) {
+        if (await key(octets, signed)) return;
+        throw refusal(wasm.signatureInvalid());
+      }
+      if (backend === "webcrypto") throw unsupported(algorithm, backend, key);
+      const without = wasm.verifySignature(algorithm, text, signed, octets, backend, false);
+      const [kind] = parseReply(without);
+      if (kind === "verified") return;
+      throw kind === "refused" ? refusal(without) : unsupported(algorithm, backend, key);
     },
 
     async inspectJwks(text: string): Promise<JwksInspection> {

@@ -1,15 +1,16 @@
 import * as wasm from "../wasm/edgeseal.js";
 import { bind } from "./bind.js";
+import type { Loaded } from "./core.js";
 
 export { ConfigurationError, VerifyError } from "./errors.js";
 export { ALGORITHMS, CHECKS } from "./names.js";
 
-let loading: Promise<typeof wasm> | undefined;
+let loading: Promise<Loaded> | undefined;
 
 export const { createVerifier, verifySignature, inspectJwks, inspectToken } = bind({
   load() {
     loading ??= wasm.default({ module_or_path: new URL("../wasm/edgeseal_bg.wasm", import.meta.url) }).then(
-      () => wasm,
+      ({ memory }) => ({ wasm, memory }),
       (error: unknown) => {
         // A network that was down may be up the next time.
         loading = undefined;

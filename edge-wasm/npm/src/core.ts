@@ -8,18 +8,41 @@ export interface Fetch {
   etag: string | null;
 }
 
-/** What one step of a verification says. `refresh` is to be fetched off the request path. */
+/** How to ask WebCrypto for the signatures of one key. */
+export interface KeyImport {
+  jwk: JsonWebKey;
+  import: AlgorithmIdentifier | EcKeyImportParams | RsaHashedImportParams;
+  verify: AlgorithmIdentifier | EcdsaParams | RsaPssParams;
+}
+
+/** What is rare comes as JSON text. */
 export type Reply =
-  | ["verified", header: object, claims: object, refresh: Fetch | null]
-  | ["refused", refusal: Refusal, refresh: Fetch | null]
-  | ["fetch", fetch: Fetch]
-  | ["wait"]
-  | ["inspected", inspection: unknown];
+  | ["refused", refusal: Refusal]
+  | ["inspected", inspection: unknown]
+  | ["import", key: KeyImport]
+  | ["verified"]
+  | ["unsupported"];
+
+/** The kinds of a step's reply; `npm.rs` says what the eight numbers beside each mean. */
+export const VERIFIED = 0;
+export const SIGNATURE = 1;
+export const REFUSED = 2;
+export const SIGNATURE_INVALID = 3;
+export const FETCH = 4;
+export const WAIT = 5;
+export const UNSUPPORTED = 6;
 
 /** The verifier of one `createVerifier`, inside the WebAssembly. Times are in milliseconds. */
 export interface Core {
-  verify(token: string, now: number): string;
-  authorize(authorization: string, now: number): string;
+  input(): number;
+  inputLength(): number;
+  reply(): number;
+  verify(length: number, nonce: string | undefined, now: number): number;
+  authorize(length: number, nonce: string | undefined, now: number): number;
+  finish(id: number, valid: boolean, now: number): number;
+  decline(id: number, now: number): number;
+  keyImport(id: number): string | undefined;
+  takeRefresh(): string | undefined;
   fetched(
     id: number,
     status: number,
@@ -34,18 +57,33 @@ export interface Core {
 
 /** The exports of the WebAssembly's glue that the face uses. */
 export interface Wasm {
-  Core: new (settings: string, seed: number) => Core;
+  Core: new (settings: string, hasWebCrypto: boolean, seed: number) => Core;
   keysUnavailable(detail: string, now: number): string;
   tokenMissing(detail: string): string;
-  verifySignature(algorithm: string, jwk: string, message: Uint8Array, signature: Uint8Array): string;
+  claimsRefused(detail: string): string;
+  signatureInvalid(): string;
+  verifySignature(
+    algorithm: string,
+    jwk: string,
+    message: Uint8Array,
+    signature: Uint8Array,
+    backend: string,
+    hasWebCrypto: boolean,
+  ): string;
   inspectJwks(text: string): string;
   inspectToken(text: string): string;
+}
+
+/** The WebAssembly, ready, and its memory. */
+export interface Loaded {
+  wasm: Wasm;
+  memory: WebAssembly.Memory;
 }
 
 /** What differs between workerd, browsers and Node. */
 export interface Host {
   /** The WebAssembly: at once where the host can, once for all verifiers. */
-  load(): Wasm | Promise<Wasm>;
+  load(): Loaded | Promise<Loaded>;
   /** Sends `If-None-Match` itself. A browser's HTTP cache does so, and from a script it would cost a CORS preflight. */
   conditionalRequests: boolean;
   /** What the host's `fetch` takes beyond the common members. */
@@ -56,4 +94,64 @@ export interface Host {
 
 export function parseReply(text: string): Reply {
   return JSON.parse(text) as Reply;
+}
+
+const encoder = new TextEncoder();
+// A byte order mark stays what it is: no claims begin with one.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The memory that a verifier shares with its `Core`. Its views are made anew when the memory has grown. */
+export class Wire {
+  readonly #memory: WebAssembly.Memory;
+  readonly #inputAt: number;
+  readonly #inputLength: number;
+  readonly #replyAt: number;
+  #input: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #reply: Uint32Array = new Uint32Array(0);
+
+  constructor(memory: WebAssembly.Memory, core: Core) {
+    this.#memory = memory;
+    this.#inputAt = core.input();
+    this.#inputLength = core.inputLength();
+    this.#replyAt = core.reply();
+  }
+
+  /** Writes a text, as much of it as has room, and returns its length in octets. */
+  write(text: string): number {
+    if (this.#input.length === 0) this.#input = this.bytes(this.#inputAt, this.#inputLength);
+    const input = this.#input;
+    const end = text.length;
+    if (end <= input.length) {
+      // Tokens are ASCII; for their few hundred characters a loop is faster than a call of the host's encoder.
+      let at = 0;
+      for (; at < end; at += 1) {
+        const code = text.charCodeAt(at);
+        if (code > 0x7f) break;
+        input[at] = code;
+      }
+      if (at === end) return end;
+    }
+    return encoder.encodeInto(text, input).written;
+  }
+
+  /** A number of the last reply. */
+  number(index: number): number {
+    if (this.#reply.length === 0) this.#reply = new Uint32Array(this.#memory.buffer as ArrayBuffer, this.#replyAt, 8);
+    return this.#reply[index] as number;
+  }
+
+  /** The text whose address and length are these numbers of the last reply. */
+  text(index: number): string {
+    return decoder.decode(this.view(index));
+  }
+
+  /** The octets whose address and length are these numbers of the last reply: to be used at once, they are the WebAssembly's. */
+  view(index: number): Uint8Array<ArrayBuffer> {
+    return this.bytes(this.number(index), this.number(index + 1));
+  }
+
+  /** The WebAssembly's octets from an address on. */
+  bytes(at: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#memory.buffer as ArrayBuffer, at, length);
+  }
 }

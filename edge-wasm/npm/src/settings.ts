@@ -28,6 +28,7 @@ const ISSUER: Record<keyof IssuerOptions, Option> = {
   maxAge: ["max_age", "a whole number of seconds"],
   audienceClaim: ["audience_claim", "a string"],
   requiredClaims: ["required_claims", "an array of strings"],
+  requireKeyExp: ["require_key_exp", "true or false"],
   dangerous: ["dangerous", "an object"],
 };
 const DANGEROUS: Record<keyof DangerousOptions, Option> = {
@@ -45,18 +46,31 @@ const CACHE: Record<keyof CacheOptions, Option> = {
   backoffMin: ["backoff_min", "a whole number of seconds"],
   backoffMax: ["backoff_max", "a whole number of seconds"],
 };
-const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true };
+const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true, backend: true, tokenCache: true };
+const BACKENDS: readonly unknown[] = ["auto", "webcrypto", "rustcrypto"];
 
 const TO_OPTION = new Map([ISSUER, DANGEROUS, CACHE].flatMap((names) => Object.entries(names)).map(([option, [name]]) => [name, option]));
+
+/** 1 GiB: WebAssembly has 4 in all. */
+const MAX_TOKEN_CACHE = 2 ** 30;
 
 /** The settings for the WebAssembly, as JSON text. */
 export function settingsText(options: VerifierOptions): string {
   demandObject(options, "options");
-  const { fetch, clock, cache, ...rest } = options;
+  const { fetch, clock, cache, backend, tokenCache, ...rest } = options;
   if (fetch !== undefined && typeof fetch !== "function") throw new ConfigurationError("fetch", "fetch: must be a function");
   if (clock !== undefined && typeof clock !== "function") throw new ConfigurationError("clock", "clock: must be a function");
   const settings: Record<string, unknown> = { issuers: issuers(rest as VerifierOptions) };
   if (cache !== undefined) settings["cache"] = rename(cache, CACHE, "cache");
+  if (backend !== undefined) {
+    if (!BACKENDS.includes(backend)) throw new ConfigurationError("backend", `backend: must be one of ${BACKENDS.join(", ")}`);
+    settings["backend"] = backend;
+  }
+  if (tokenCache !== undefined) {
+    const fits = Number.isInteger(tokenCache) && tokenCache >= 0 && tokenCache <= MAX_TOKEN_CACHE;
+    if (!fits) throw new ConfigurationError("tokenCache", `tokenCache: must be a number of octets, 0 to ${MAX_TOKEN_CACHE}`);
+    settings["token_cache"] = tokenCache;
+  }
   return JSON.stringify(settings);
 }
 

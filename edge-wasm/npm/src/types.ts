@@ -24,6 +24,8 @@ export interface IssuerOptions {
   audienceClaim?: string;
   /** Claims that must be there, whatever they say. */
   requiredClaims?: readonly string[];
+  /** Only keys that name their expiry (`exp` in the JWK) verify. */
+  requireKeyExp?: boolean;
   /** What makes a verifier accept what it should not. */
   dangerous?: DangerousOptions;
 }
@@ -66,7 +68,20 @@ export interface HostOptions {
   clock?: () => number;
   /** The key caches. */
   cache?: CacheOptions;
+  /** Who verifies signatures: `"auto"` unless given. */
+  backend?: Backend;
+  /**
+   * Octets of verified tokens to remember, so that the same token costs a comparison the next time; 4 MiB unless given, 0 for
+   * none. What can have changed since (time, the issuer's keys) is judged again; tokens bound to a key are never remembered.
+   */
+  tokenCache?: number;
 }
+
+/**
+ * `"auto"`: tables of multiples for the ES256 keys that are used most, else WebCrypto, else pure Rust where the build has it
+ * (`edgeseal/reference`, and everywhere in Node). `"webcrypto"` and `"rustcrypto"`: that one alone.
+ */
+export type Backend = "auto" | "webcrypto" | "rustcrypto";
 
 /** The options of {@link createVerifier}: one issuer, or several under `issuers`. */
 export type VerifierOptions = (IssuerOptions & HostOptions) | ({ issuers: readonly IssuerOptions[] } & HostOptions);
@@ -124,8 +139,14 @@ export interface Verifier {
 
 /** See {@link Verifier.stats}. */
 export interface VerifierStats {
-  /** Who does the arithmetic. */
-  backend: "rustcrypto";
+  /** Who may verify signatures. */
+  backend: Backend;
+  /** Signatures that each backend verified. */
+  verifications: { "p256-tables": number; webcrypto: number; rustcrypto: number };
+  /** ES256 keys that have a table. */
+  hotKeys: number;
+  /** Tokens that were verified before: how often one came again, how many are kept, and their octets. */
+  tokenCache: { hits: number; tokens: number; bytes: number };
   /** In the order of the options; empty until the WebAssembly is loaded. */
   issuers: IssuerStats[];
 }
@@ -155,6 +176,8 @@ export interface SignatureOptions {
   message: Uint8Array;
   /** As JWA writes it: `r || s` for ECDSA. */
   signature: Uint8Array;
+  /** Who verifies it: `"auto"` unless given, which is WebCrypto where the host has it. */
+  backend?: Backend | "p256-tables";
 }
 
 /** See {@link inspectJwks}. */

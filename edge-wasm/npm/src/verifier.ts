@@ -1,8 +1,25 @@
-import { parseReply, type Core, type Fetch, type Host, type Reply, type Wasm } from "./core.js";
+import {
+  FETCH,
+  REFUSED,
+  SIGNATURE,
+  SIGNATURE_INVALID,
+  UNSUPPORTED,
+  VERIFIED,
+  WAIT,
+  Wire,
+  parseReply,
+  type Core,
+  type Fetch,
+  type Host,
+  type Loaded,
+  type Reply,
+  type Wasm,
+} from "./core.js";
 import { ConfigurationError, VerifyError, type Refusal } from "./errors.js";
 import { fetchDocument } from "./fetch.js";
 import { configurationError, settingsText } from "./settings.js";
-import type { Claims, Header, RequestLike, Verified, Verifier, VerifierOptions, VerifierStats } from "./types.js";
+import { hasWebCrypto, importKey, type VerifyKey } from "./subtle.js";
+import type { Backend, Claims, Header, RequestLike, Verified, Verifier, VerifierOptions, VerifierStats } from "./types.js";
 
 /** Milliseconds that one document may take, and that discovery and JWK Set may take together. */
 const FETCH_TIMEOUT = 3_000;
@@ -12,16 +29,22 @@ const PATIENCE = 10_000;
 /** Milliseconds between two looks at a fetch that another caller has begun. */
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 100;
-/** Characters of a token that go to the WebAssembly at most: more than it accepts, so that it is it who refuses. */
-const TOKEN_CUT = 16 * 1024 + 1;
+/** Imported keys and headers that are kept: those of several full sets. */
+const MAX_KEYS = 1_024;
+const MAX_HEADERS = 256;
 
 export class EdgeVerifier implements Verifier {
   readonly #host: Host;
   readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly #clock: () => number;
-  #wasm: Wasm | undefined;
-  #core: Core | undefined;
+  readonly #backend: Backend;
+  #inside: Inside | undefined;
   readonly #ready: Promise<void> | undefined;
+  /** What WebCrypto made of a key, by the number that the WebAssembly gave it; or why it does not take it. */
+  readonly #keys = new Map<number, VerifyKey | Error>();
+  /** The headers of verified tokens, by their encoded text. */
+  readonly #headers = new Map<string, Header>();
+  #signatureInvalid: Refusal | undefined;
 
   constructor(host: Host, options: VerifierOptions) {
     const settings = settingsText(options);
@@ -29,68 +52,134 @@ export class EdgeVerifier implements Verifier {
     // Looked up at each call, so that a global fetch that is replaced later (a test, an instrumentation) is the one used.
     this.#fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
     this.#clock = options.clock ?? (() => Date.now() / 1_000);
-    const open = (wasm: Wasm) => {
-      this.#core = openCore(wasm, settings);
-      this.#wasm = wasm;
-    };
-    const wasm = host.load();
-    if (wasm instanceof Promise) {
-      this.#ready = wasm.then(open);
+    this.#backend = options.backend ?? "auto";
+    const loaded = host.load();
+    if (loaded instanceof Promise) {
+      this.#ready = loaded.then((loaded) => {
+        this.#inside = open(loaded, settings);
+      });
       // Whoever calls verify hears of it.
       this.#ready.catch(() => {});
     } else {
-      open(wasm);
+      this.#inside = open(loaded, settings);
     }
   }
 
   async verify<C extends object = Claims>(token: string | RequestLike | null | undefined): Promise<Verified<C>> {
-    if (this.#core === undefined) await this.#ready;
-    const core = this.#core as Core;
-    const wasm = this.#wasm as Wasm;
-    const step = this.#stepper(core, wasm, token);
+    if (this.#inside === undefined) await this.#ready;
+    const { wasm, core, wire } = this.#inside as Inside;
+    const isToken = typeof token === "string";
+    const text = isToken ? token : authorization(wasm, token);
+    let now = this.#now();
+    let refresh: string | undefined;
     let pause = FIRST_PAUSE;
     let patience = PATIENCE;
     for (;;) {
-      const reply = step(this.#now());
-      switch (reply[0]) {
-        case "verified":
-          await this.#refresh(core, reply[3]);
-          return { header: reply[1] as Header, claims: reply[2] as C };
-        case "refused":
-          await this.#refresh(core, reply[2]);
-          throw new VerifyError(reply[1]);
-        case "fetch": {
+      const length = wire.write(text);
+      let kind = isToken ? core.verify(length, undefined, now) : core.authorize(length, undefined, now);
+      // Where in the text the token begins.
+      const start = wire.number(7);
+      let declined: Error | undefined;
+      while (kind === SIGNATURE) {
+        const id = wire.number(0);
+        const number = wire.number(1);
+        if (wire.number(6) === 1) refresh = core.takeRefresh();
+        let message = wire.view(2);
+        let signature = wire.view(4);
+        let key = this.#keys.get(number);
+        if (key === undefined) {
+          // The octets stay where they are while the token waits; views do not survive when the memory grows.
+          const messageAt = message.byteOffset;
+          const signatureAt = signature.byteOffset;
+          const [messageLength, signatureLength] = [message.length, signature.length];
+          key = await this.#importKey(core, id, number);
+          message = wire.bytes(messageAt, messageLength);
+          signature = wire.bytes(signatureAt, signatureLength);
+        }
+        let valid: boolean | undefined;
+        if (key instanceof Error) {
+          declined = key;
+        } else {
+          try {
+            valid = await key(signature, message);
+          } catch (error) {
+            declined = error as Error;
+          }
+        }
+        kind = valid === undefined ? core.decline(id, now) : core.finish(id, valid, now);
+      }
+      switch (kind) {
+        case VERIFIED: {
+          const claims = JSON.parse(wire.text(0)) as C;
+          const header = this.#header(wire, text, start);
+          if (wire.number(4) === 1) refresh = core.takeRefresh();
+          if (refresh !== undefined) await this.#refresh(core, refresh);
+          return { header, claims };
+        }
+        case REFUSED:
+        case SIGNATURE_INVALID: {
+          const error = new VerifyError(this.#refusal(wire, kind));
+          if (wire.number(4) === 1) refresh = core.takeRefresh();
+          if (refresh !== undefined) await this.#refresh(core, refresh);
+          throw error;
+        }
+        case FETCH: {
           const begun = performance.now();
-          await this.#carryOut(core, reply[1]);
+          await this.#carryOut(core, JSON.parse(wire.text(0)) as Fetch);
           patience -= performance.now() - begun;
           break;
         }
-        default:
+        case WAIT:
           // A promise shared between requests would break on Workers: each caller looks again for itself.
           await new Promise((resolve) => setTimeout(resolve, pause));
           patience -= pause;
           pause = Math.min(pause * 2, LONGEST_PAUSE);
+          break;
+        case UNSUPPORTED:
+          throw unsupported(wire.text(0), this.#backend, declined);
+        // Forgotten, as too many others waited for WebCrypto at once: again.
       }
-      if (patience <= 0) throw refusal(wasm.keysUnavailable("the keys did not come in time", this.#now()));
+      now = this.#now();
+      if (patience <= 0) throw refusal(wasm.keysUnavailable("the keys did not come in time", now));
     }
   }
 
   stats(): VerifierStats {
-    if (this.#core === undefined) return { backend: "rustcrypto", issuers: [] };
-    return JSON.parse(this.#core.stats()) as VerifierStats;
+    if (this.#inside === undefined) {
+      const verifications = { "p256-tables": 0, webcrypto: 0, rustcrypto: 0 };
+      const tokenCache = { hits: 0, tokens: 0, bytes: 0 };
+      return { backend: this.#backend, verifications, hotKeys: 0, tokenCache, issuers: [] };
+    }
+    return JSON.parse(this.#inside.core.stats()) as VerifierStats;
   }
 
-  #stepper(core: Core, wasm: Wasm, token: string | RequestLike | null | undefined): (now: number) => Reply {
-    if (typeof token === "string") {
-      const cut = token.length > TOKEN_CUT ? token.slice(0, TOKEN_CUT) : token;
-      return (now) => parseReply(core.verify(cut, now));
+  async #importKey(core: Core, id: number, number: number): Promise<VerifyKey | Error> {
+    const told = core.keyImport(id);
+    // A token that was forgotten meanwhile begins again.
+    if (told === undefined) return new Error("forgotten");
+    const key = await importKey(JSON.parse(told));
+    if (this.#keys.size === MAX_KEYS) this.#keys.clear();
+    this.#keys.set(number, key);
+    return key;
+  }
+
+  /** A fresh object for each caller. The text of a verified token is ASCII, so its header is found in it without WebAssembly. */
+  #header(wire: Wire, text: string, start: number): Header {
+    const encoded = text.slice(start, text.indexOf(".", start));
+    const known = this.#headers.get(encoded);
+    if (known !== undefined) return { ...known };
+    const header = JSON.parse(wire.text(2)) as Header;
+    if (Object.values(header).every((value) => typeof value !== "object" || value === null)) {
+      if (this.#headers.size === MAX_HEADERS) this.#headers.clear();
+      this.#headers.set(encoded, { ...header });
     }
-    if (token === undefined || token === null) return () => parseReply(wasm.tokenMissing("no token was given"));
-    if (typeof token === "object" && typeof token.headers?.get === "function") {
-      const authorization = token.headers.get("authorization") ?? "";
-      return (now) => parseReply(core.authorize(authorization, now));
-    }
-    throw new TypeError("verify takes a compact token or a Request");
+    return header;
+  }
+
+  #refusal(wire: Wire, kind: number): Refusal {
+    if (kind !== SIGNATURE_INVALID) return parseReply(wire.text(0))[1] as Refusal;
+    this.#signatureInvalid ??= parseReply(wire.text(0))[1] as Refusal;
+    return this.#signatureInvalid;
   }
 
   #now(): number {
@@ -101,9 +190,8 @@ export class EdgeVerifier implements Verifier {
     return seconds * 1_000;
   }
 
-  async #refresh(core: Core, fetch: Fetch | null): Promise<void> {
-    if (fetch === null) return;
-    const work = this.#carryOut(core, fetch);
+  async #refresh(core: Core, fetch: string): Promise<void> {
+    const work = this.#carryOut(core, JSON.parse(fetch) as Fetch);
     const { waitUntil } = this.#host;
     if (waitUntil === undefined) await work;
     else waitUntil?.(work);
@@ -134,13 +222,34 @@ export function refusal(text: string): VerifyError {
   return new VerifyError(parseReply(text)[1] as Refusal);
 }
 
-function openCore(wasm: Wasm, settings: string): Core {
+/** The error for an algorithm or a key that no backend of this build and host serves. */
+export function unsupported(algorithm: string, backend: string, reason: Error | undefined): ConfigurationError {
+  const why = reason === undefined ? "no backend here serves it" : `WebCrypto says ${reason.name}: ${reason.message}`;
+  const mend = backend === "auto" ? "import edgeseal/reference" : "choose the backend auto of edgeseal/reference";
+  return new ConfigurationError("algorithms", `algorithms: this key of ${algorithm} cannot be verified with, ${why}; ${mend}`);
+}
+
+/** A verifier's part of the WebAssembly. */
+interface Inside {
+  wasm: Wasm;
+  core: Core;
+  wire: Wire;
+}
+
+function open({ wasm, memory }: Loaded, settings: string): Inside {
   try {
-    return new wasm.Core(settings, Math.random());
+    const core = new wasm.Core(settings, hasWebCrypto(), Math.random());
+    return { wasm, core, wire: new Wire(memory, core) };
   } catch (thrown) {
     if (typeof thrown !== "string") throw thrown;
     const told: Reply | { setting: string; message: string } = JSON.parse(thrown);
     if (Array.isArray(told)) throw refusal(thrown);
     throw configurationError(told.setting, told.message);
   }
+}
+
+function authorization(wasm: Wasm, request: RequestLike | null | undefined): string {
+  if (request === undefined || request === null) throw refusal(wasm.tokenMissing("no token was given"));
+  if (typeof request === "object" && typeof request.headers?.get === "function") return request.headers.get("authorization") ?? "";
+  throw new TypeError("verify takes a compact token or a Request");
 }

@@ -1,6 +1,6 @@
 //! The isolate's one gateway: its configuration, parsed once, and the keys of its issuers.
 
-use std::{cell::OnceCell, rc::Rc, time::Duration};
+use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 
 use edgeseal_core::{
     Timestamp, VerifiedToken,
@@ -8,16 +8,19 @@ use edgeseal_core::{
 };
 use worker::{Context, Date, Delay, Env, js_sys};
 
-use super::keys;
+use super::{keys, subtle::Subtle};
 use crate::{
     refusal::Refusal,
-    verify::{Step, TokenVerifier},
+    settings::DEFAULT_TOKEN_CACHE,
+    verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
 };
 
 /// The variable that holds the configuration: an object, or its JSON text.
 const VARIABLE: &str = "EDGESEAL";
 /// Milliseconds for which a request waits for keys: two leases of the cache.
 const PATIENCE_MILLIS: u64 = 10_000;
+/// Seconds after which a client may ask again whose issuer has a key that the runtime does not take.
+const UNSUPPORTED_RETRY_SECS: u64 = 60;
 /// Milliseconds between two looks at a fetch that another request has begun.
 const FIRST_PAUSE_MILLIS: u64 = 5;
 const LONGEST_PAUSE_MILLIS: u64 = 100;
@@ -29,6 +32,7 @@ pub(super) struct Gateway {
     /// The header that carries the claims.
     pub(super) claims_header: String,
     verifier: TokenVerifier,
+    subtle: Subtle,
 }
 
 thread_local! {
@@ -45,35 +49,74 @@ impl Gateway {
         let settings = GatewaySettings::from_json(&variable(env)?).map_err(|error| error.to_string())?;
         let origin = settings.origin().map_err(|error| error.to_string())?;
         let GatewaySettings { issuers, claims_header, cache, .. } = settings;
-        let seed = js_sys::Math::random().to_bits();
-        let verifier = TokenVerifier::new(&issuers, cache, seed).map_err(|(_, error)| error.to_string())?;
-        Ok(Self { origin, claims_header, verifier })
+        let host = HostSettings {
+            backend: BackendChoice::Auto,
+            has_web_crypto: true,
+            token_cache: DEFAULT_TOKEN_CACHE,
+            seed: js_sys::Math::random().to_bits(),
+        };
+        let verifier = TokenVerifier::new(&issuers, cache, host).map_err(|(_, error)| error.to_string())?;
+        Ok(Self { origin, claims_header, verifier, subtle: Subtle::of_runtime() })
     }
 
     /// Verifies a token, fetching keys where that is needed.
-    pub(super) async fn verify(&self, token: &str, context: &Context) -> Result<VerifiedToken, Refusal> {
+    pub(super) async fn verify(&self, token: &str, context: &Context) -> Result<Arc<VerifiedToken>, Refusal> {
         let patience_ends = now().plus_millis(PATIENCE_MILLIS);
         let mut pause = FIRST_PAUSE_MILLIS;
         loop {
-            match self.verifier.begin(token, now()) {
+            match self.verifier.begin(token, None, now()) {
+                Step::Verified(token, refresh) => {
+                    carry_out(refresh, context);
+                    return Ok(token);
+                }
                 Step::Verify(mut pending) => {
-                    if let Some(refresh) = pending.take_refresh() {
-                        context.wait_until(keys::fetch(refresh));
-                    }
-                    let answer = self.verifier.verify_signature(&pending);
-                    return pending.finish(answer, now());
+                    carry_out(pending.take_refresh(), context);
+                    return self.finish(pending).await;
                 }
                 Step::Fetch(fetch) => keys::fetch_beyond_request(fetch, context).await,
                 Step::Wait => {
                     Delay::from(Duration::from_millis(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE_MILLIS);
                 }
-                Step::Refused(refusal) => return Err(refusal),
+                Step::Refused(refusal, refresh) => {
+                    carry_out(refresh, context);
+                    return Err(refusal);
+                }
             }
             if now() >= patience_ends {
                 return Err(Refusal::keys_unavailable("the keys did not come in time", patience_ends, now()));
             }
         }
+    }
+
+    async fn finish(&self, mut pending: Box<Pending>) -> Result<Arc<VerifiedToken>, Refusal> {
+        loop {
+            let answered = self.answer(&pending).await?;
+            match self.verifier.finish(*pending, answered, now())? {
+                Outcome::Verified(token) => return Ok(token),
+                Outcome::KeyBinding(second) => pending = second,
+            }
+        }
+    }
+
+    async fn answer(&self, pending: &Pending) -> Result<Answered, Refusal> {
+        if let Some(answered) = self.verifier.verify_signature(pending) {
+            return Ok(answered);
+        }
+        match self.subtle.verify(pending.input()).await {
+            Ok(answered) => Ok(answered),
+            // The key is the issuer's and the runtime does not take it: no fault of the token.
+            Err(reason) => self.verifier.verify_without_web_crypto(pending).ok_or_else(|| {
+                let detail = format!("the runtime does not take the issuer's key: {reason}");
+                Refusal::keys_unavailable(detail, now().plus_secs(UNSUPPORTED_RETRY_SECS), now())
+            }),
+        }
+    }
+}
+
+fn carry_out(refresh: Option<Fetch>, context: &Context) {
+    if let Some(refresh) = refresh {
+        context.wait_until(keys::fetch(refresh));
     }
 }
 

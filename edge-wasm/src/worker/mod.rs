@@ -11,6 +11,9 @@ mod answer;
 mod forward;
 mod gateway;
 mod keys;
+mod subtle;
+
+use std::sync::Arc;
 
 use worker::{Context, Env, Request, Response, Result, console_error, console_warn, event};
 
@@ -71,7 +74,7 @@ async fn verified(
     gateway: &Gateway,
     request: &Request,
     context: &Context,
-) -> std::result::Result<edgeseal_core::VerifiedToken, Refusal> {
+) -> std::result::Result<Arc<edgeseal_core::VerifiedToken>, Refusal> {
     let authorization = request.headers().get("authorization").unwrap_or_default();
     let token = bearer_token(authorization.as_deref())?;
     gateway.verify(token, context).await
