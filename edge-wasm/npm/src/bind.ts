@@ -1,6 +1,6 @@
 import { parseReply, type Host, type Wasm } from "./core.js";
 import { hasWebCrypto, importKey } from "./subtle.js";
-import type { JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
+import type { Claims, JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
 import { EdgeVerifier, refusal, unsupported } from "./verifier.js";
 
 /** The package's functions on one host. */
@@ -14,7 +14,7 @@ export function bind(host: Host) {
   }
 
   return {
-    createVerifier(options: VerifierOptions): Verifier {
+    createVerifier<C extends object = Claims>(options: VerifierOptions<C>): Verifier<C> {
       return new EdgeVerifier(host, options);
     },
 

@@ -26,7 +26,7 @@ export interface OutgoingResponse {
 }
 
 /** See {@link edgeseal}. */
-export type EdgesealOptions = MiddlewareOptions<IncomingRequest>;
+export type EdgesealOptions<C extends object = Claims> = MiddlewareOptions<IncomingRequest, C>;
 
 /** A middleware, and who it let through. */
 export interface EdgesealMiddleware<A> {
@@ -47,13 +47,13 @@ export interface EdgesealMiddleware<A> {
  * @throws {ConfigurationError} for options that cannot be meant.
  */
 export function edgeseal<C extends object = Claims>(
-  options: EdgesealOptions & { required: false },
+  options: EdgesealOptions<C> & { required: false },
 ): EdgesealMiddleware<Verified<C> | undefined>;
 export function edgeseal<C extends object = Claims>(
-  options: (EdgesealOptions & { required?: true }) | Verifier,
+  options: (EdgesealOptions<C> & { required?: true }) | Verifier<C>,
 ): EdgesealMiddleware<Verified<C>>;
 export function edgeseal<C extends object = Claims>(
-  options: EdgesealOptions | Verifier,
+  options: EdgesealOptions<C> | Verifier<C>,
 ): EdgesealMiddleware<Verified<C> | undefined> {
   const judge = guard<C, IncomingRequest>(options);
   const passed = new WeakMap<IncomingRequest, Verified<C> | undefined>();

@@ -12,7 +12,7 @@ export interface EdgesealVariables<C extends object = Claims> {
 }
 
 /** See {@link edgeseal}. */
-export type EdgesealOptions = MiddlewareOptions<Context>;
+export type EdgesealOptions<C extends object = Claims> = MiddlewareOptions<Context, C>;
 
 /**
  * Middleware for Hono: verifies `Authorization: Bearer`, sets `claims` and `verified`, and answers refusals itself
@@ -22,13 +22,13 @@ export type EdgesealOptions = MiddlewareOptions<Context>;
  * @throws {ConfigurationError} for options that cannot be meant.
  */
 export function edgeseal<C extends object = Claims>(
-  options: EdgesealOptions & { required: false },
+  options: EdgesealOptions<C> & { required: false },
 ): MiddlewareHandler<{ Variables: Partial<EdgesealVariables<C>> }>;
 export function edgeseal<C extends object = Claims>(
-  options: (EdgesealOptions & { required?: true }) | Verifier,
+  options: (EdgesealOptions<C> & { required?: true }) | Verifier<C>,
 ): MiddlewareHandler<{ Variables: EdgesealVariables<C> }>;
 export function edgeseal<C extends object = Claims>(
-  options: EdgesealOptions | Verifier,
+  options: EdgesealOptions<C> | Verifier<C>,
 ): MiddlewareHandler {
   const judge = guard<C, Context>(options);
   return async (c, next) => {

@@ -1,8 +1,9 @@
 // The types of the package, the same on every host; `node.ts`, `browser.ts` and `workerd.ts` carry them out.
-import type { JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
+import type { Claims, JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
 
 export { ConfigurationError, VerifyError } from "./errors.js";
 export { ALGORITHMS, CHECKS, type Algorithm, type Check, type VerifyErrorCode } from "./names.js";
+export type { SchemaIssue, SchemaResult, StandardSchema } from "./schema.js";
 export type * from "./types.js";
 
 /**
@@ -12,7 +13,7 @@ export type * from "./types.js";
  * it is thrown by the first `verify`.
  * @throws {VerifyError} `jwks_malformed` for an inline JWK Set that is not one.
  */
-export declare function createVerifier(options: VerifierOptions): Verifier;
+export declare function createVerifier<C extends object = Claims>(options: VerifierOptions<C>): Verifier<C>;
 
 /**
  * Verifies a signature below the level of tokens.

@@ -1,6 +1,7 @@
 import { ConfigurationError } from "./errors.js";
 import { ALGORITHMS } from "./names.js";
-import type { CacheOptions, DangerousOptions, HostOptions, IssuerOptions, VerifierOptions } from "./types.js";
+import { demandSchema } from "./schema.js";
+import type { CacheOptions, DangerousOptions, HostOptions, IssuerOptions, VerifierOptions, VerifyOptions } from "./types.js";
 
 // The options: their names inside the WebAssembly, and what they take. A name that is not here is a mistake: silently ignored,
 // it would leave a check undone.
@@ -46,7 +47,8 @@ const CACHE: Record<keyof CacheOptions, Option> = {
   backoffMin: ["backoff_min", "a whole number of seconds"],
   backoffMax: ["backoff_max", "a whole number of seconds"],
 };
-const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true, backend: true, tokenCache: true };
+const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true, schema: true, backend: true, tokenCache: true };
+const CALL: Record<keyof VerifyOptions, true> = { schema: true };
 const BACKENDS: readonly unknown[] = ["auto", "webcrypto", "rustcrypto"];
 
 const TO_OPTION = new Map([ISSUER, DANGEROUS, CACHE].flatMap((names) => Object.entries(names)).map(([option, [name]]) => [name, option]));
@@ -55,11 +57,12 @@ const TO_OPTION = new Map([ISSUER, DANGEROUS, CACHE].flatMap((names) => Object.e
 const MAX_TOKEN_CACHE = 2 ** 30;
 
 /** The settings for the WebAssembly, as JSON text. */
-export function settingsText(options: VerifierOptions): string {
+export function settingsText<C extends object>(options: VerifierOptions<C>): string {
   demandObject(options, "options");
-  const { fetch, clock, cache, backend, tokenCache, ...rest } = options;
+  const { fetch, clock, cache, backend, tokenCache, schema, ...rest } = options;
   if (fetch !== undefined && typeof fetch !== "function") throw new ConfigurationError("fetch", "fetch: must be a function");
   if (clock !== undefined && typeof clock !== "function") throw new ConfigurationError("clock", "clock: must be a function");
+  if (schema !== undefined) demandSchema(schema);
   const settings: Record<string, unknown> = { issuers: issuers(rest as VerifierOptions) };
   if (cache !== undefined) settings["cache"] = rename(cache, CACHE, "cache");
   if (backend !== undefined) {
@@ -72,6 +75,16 @@ export function settingsText(options: VerifierOptions): string {
     settings["token_cache"] = tokenCache;
   }
   return JSON.stringify(settings);
+}
+
+/** Refuses what is no option of one call: ignored, a misspelt schema would check nothing. */
+export function demandVerifyOptions(options: VerifyOptions<object>): void {
+  demandObject(options, "options");
+  for (const option of Object.keys(options)) {
+    if (Object.hasOwn(CALL, option)) continue;
+    throw new ConfigurationError(option, `${option}: is not an option of verify; there is ${Object.keys(CALL).join(", ")}`);
+  }
+  if (options.schema !== undefined) demandSchema(options.schema);
 }
 
 /** A message of the WebAssembly about `setting`, with the options' own names. */

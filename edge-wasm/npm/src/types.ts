@@ -1,4 +1,5 @@
 import type { Algorithm } from "./names.js";
+import type { StandardSchema } from "./schema.js";
 
 /** One issuer whose tokens are accepted. Issuer, audience and algorithms must be named. */
 export interface IssuerOptions {
@@ -61,13 +62,18 @@ export interface CacheOptions {
 }
 
 /** What the host lends to a verifier. */
-export interface HostOptions {
+export interface HostOptions<C extends object = Claims> {
   /** Fetches discovery documents and JWK Sets; the global `fetch` unless given. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
   /** The time in seconds since 1970, for tokens and caches alike; the host's clock unless given. */
   clock?: () => number;
   /** The key caches. */
   cache?: CacheOptions;
+  /**
+   * The application's own claims, as zod, valibot and others describe them: the type of `claims` is what the schema gives. Asked
+   * last, and for every token; what it does not take is refused with `claim_invalid`.
+   */
+  schema?: StandardSchema<C>;
   /** Who verifies signatures: `"auto"` unless given. */
   backend?: Backend;
   /**
@@ -84,7 +90,9 @@ export interface HostOptions {
 export type Backend = "auto" | "webcrypto" | "rustcrypto";
 
 /** The options of {@link createVerifier}: one issuer, or several under `issuers`. */
-export type VerifierOptions = (IssuerOptions & HostOptions) | ({ issuers: readonly IssuerOptions[] } & HostOptions);
+export type VerifierOptions<C extends object = Claims> =
+  | (IssuerOptions & HostOptions<C>)
+  | ({ issuers: readonly IssuerOptions[] } & HostOptions<C>);
 
 /** A JWK Set (RFC 7517 section 5). */
 export interface JwkSet {
@@ -122,17 +130,29 @@ export interface RequestLike {
   readonly headers: { get(name: string): string | null };
 }
 
-/** Verifies tokens of the issuers it was created with, and keeps their keys. Create it once, not for every request. */
-export interface Verifier {
+/** What holds a token: its compact text, or a request with `Authorization: Bearer`. Nothing is `token_missing`. */
+export type Token = string | RequestLike | null | undefined;
+
+/** What one call of {@link Verifier.verify} asks beyond the verifier's options. */
+export interface VerifyOptions<C extends object = Claims> {
+  /** In place of the verifier's own. */
+  schema?: StandardSchema<C> | undefined;
+}
+
+/**
+ * Verifies tokens of the issuers it was created with, and keeps their keys. Create it once, not for every request. `C` is the
+ * type of the claims: without a schema it is only named, and nothing beyond the registered claims is checked for it.
+ */
+export interface Verifier<C extends object = Claims> {
   /**
    * Verifies a compact token, or the one in a request's `Authorization: Bearer`.
-   *
-   * `C` only names the type of the claims: nothing beyond the registered ones is checked for it.
    *
    * @throws {VerifyError} for a token that is refused, and when the issuer's keys cannot be had (`jwks_unavailable`).
    * @throws {ConfigurationError} for options that cannot be meant, where the host could not say so earlier.
    */
-  verify<C extends object = Claims>(token: string | RequestLike | null | undefined): Promise<Verified<C>>;
+  verify(token: Token, options?: VerifyOptions & { schema?: undefined }): Promise<Verified<C>>;
+  /** The same, with claims of another type than the verifier's. */
+  verify<D extends object>(token: Token, options?: VerifyOptions<D>): Promise<Verified<D>>;
   /** Which backend verifies signatures, and the state of the key caches. */
   stats(): VerifierStats;
 }

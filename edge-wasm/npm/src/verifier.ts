@@ -17,9 +17,10 @@ import {
 } from "./core.js";
 import { ConfigurationError, VerifyError, type Refusal } from "./errors.js";
 import { fetchDocument } from "./fetch.js";
-import { configurationError, settingsText } from "./settings.js";
+import { applySchema, type StandardSchema } from "./schema.js";
+import { configurationError, demandVerifyOptions, settingsText } from "./settings.js";
 import { hasWebCrypto, importKey, type VerifyKey } from "./subtle.js";
-import type { Backend, Claims, Header, RequestLike, Verified, Verifier, VerifierOptions, VerifierStats } from "./types.js";
+import type { Backend, Claims, Header, RequestLike, Token, Verified, Verifier, VerifierOptions, VerifierStats, VerifyOptions } from "./types.js";
 
 /** Milliseconds that one document may take, and that discovery and JWK Set may take together. */
 const FETCH_TIMEOUT = 3_000;
@@ -33,21 +34,23 @@ const LONGEST_PAUSE = 100;
 const MAX_KEYS = 1_024;
 const MAX_HEADERS = 256;
 
-export class EdgeVerifier implements Verifier {
+export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   readonly #host: Host;
   readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly #clock: () => number;
   readonly #backend: Backend;
   #inside: Inside | undefined;
   readonly #ready: Promise<void> | undefined;
+  readonly #schema: StandardSchema<object> | undefined;
   /** What WebCrypto made of a key, by the number that the WebAssembly gave it; or why it does not take it. */
   readonly #keys = new Map<number, VerifyKey | Error>();
   /** The headers of verified tokens, by their encoded text. */
   readonly #headers = new Map<string, Header>();
   #signatureInvalid: Refusal | undefined;
 
-  constructor(host: Host, options: VerifierOptions) {
+  constructor(host: Host, options: VerifierOptions<C>) {
     const settings = settingsText(options);
+    this.#schema = options.schema;
     this.#host = host;
     // Looked up at each call, so that a global fetch that is replaced later (a test, an instrumentation) is the one used.
     this.#fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
@@ -65,7 +68,11 @@ export class EdgeVerifier implements Verifier {
     }
   }
 
-  async verify<C extends object = Claims>(token: string | RequestLike | null | undefined): Promise<Verified<C>> {
+  verify(token: Token, options?: VerifyOptions & { schema?: undefined }): Promise<Verified<C>>;
+  verify<D extends object>(token: Token, options?: VerifyOptions<D>): Promise<Verified<D>>;
+  async verify(token: Token, options?: VerifyOptions<object>): Promise<Verified<object>> {
+    if (options !== undefined) demandVerifyOptions(options);
+    const schema = options?.schema ?? this.#schema;
     if (this.#inside === undefined) await this.#ready;
     const { wasm, core, wire } = this.#inside as Inside;
     const isToken = typeof token === "string";
@@ -110,11 +117,12 @@ export class EdgeVerifier implements Verifier {
       }
       switch (kind) {
         case VERIFIED: {
-          const claims = JSON.parse(wire.text(0)) as C;
+          const claims = JSON.parse(wire.text(0)) as object;
           const header = this.#header(wire, text, start);
           if (wire.number(4) === 1) refresh = core.takeRefresh();
           if (refresh !== undefined) await this.#refresh(core, refresh);
-          return { header, claims };
+          if (schema === undefined) return { header, claims };
+          return { header, claims: await applySchema(schema, claims, (detail) => refusal(wasm.claimsRefused(detail))) };
         }
         case REFUSED:
         case SIGNATURE_INVALID: {

@@ -1,9 +1,12 @@
-// Compiled by package.test.mjs against the packed package and the real Hono and Express, never run.
-import { createVerifier, type Claims, type Verified } from "edgeseal";
+// Compiled by package.test.mjs against the packed package and the real Hono, Express, zod and valibot, never run.
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { createVerifier, type Claims, type StandardSchema, type Verified, type Verifier } from "edgeseal";
 import { edgeseal as expressSeal } from "edgeseal/express";
 import { edgeseal as honoSeal, type EdgesealVariables } from "edgeseal/hono";
 import express from "express";
 import { Hono } from "hono";
+import * as v from "valibot";
+import { z } from "zod";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const holds = <T extends true>(): T | undefined => undefined;
@@ -47,3 +50,36 @@ server.get("/", optional, (req, res) => {
   optional.of(req).claims;
   res.send(optional.of(req)?.claims.sub);
 });
+
+// A schema names the type of the claims: for a verifier, for one call, and behind a middleware.
+type Shaped = { sub: string; scope: string[] };
+const zod = z.object({ sub: z.string(), scope: z.string().transform((scope) => scope.split(" ")) });
+const valibot = v.object({ sub: v.string(), scope: v.pipe(v.string(), v.transform((scope) => scope.split(" "))) });
+const shaped = createVerifier({ ...options, schema: zod });
+holds<Equal<typeof shaped, Verifier<Shaped>>>();
+createVerifier({ issuers: [options], schema: valibot }) satisfies Verifier<Shaped>;
+export async function verified(): Promise<void> {
+  const first = await shaped.verify("a.b.c");
+  holds<Equal<typeof first, Verified<Shaped>>>();
+  const second = await verifier.verify("a.b.c", { schema: valibot });
+  holds<Equal<typeof second.claims, Shaped>>();
+  const third = await shaped.verify("a.b.c", { schema: z.object({ only: z.number() }) });
+  holds<Equal<typeof third.claims, { only: number }>>();
+  const kept = { schema: valibot };
+  const fourth = await verifier.verify("a.b.c", kept);
+  holds<Equal<typeof fourth.claims, Shaped>>();
+  // @ts-expect-error claims are an object
+  await verifier.verify("a.b.c", { schema: z.string() });
+  // @ts-expect-error an option that does not exist
+  await verifier.verify("a.b.c", { shema: zod });
+}
+new Hono().use(honoSeal({ ...options, schema: zod })).get("/", (c) => c.json(c.get("claims").scope.length));
+new Hono().use(honoSeal({ verifier: shaped })).get("/", (c) => c.json(c.get("claims").scope.length));
+new Hono().use(honoSeal(shaped)).get("/", (c) => c.json(c.get("claims").scope.length));
+const typed = expressSeal({ ...options, schema: valibot });
+server.get("/typed", typed, (req, res) => void res.json(typed.of(req).claims.scope.length));
+// A verifier of other claims is no verifier of these.
+// @ts-expect-error
+verifier satisfies Verifier<Shaped>;
+// What is declared here is the specification's own, as far as it is used.
+export const specified = (schema: StandardSchemaV1<unknown, Shaped>): StandardSchema<Shaped> => schema;

@@ -193,6 +193,14 @@ const cases = {
     results.forEach(({ value, reason }, index) => equal(value?.claims.jti ?? reason.code, index % 4 ? `${index}` : "signature_invalid"));
   },
 
+  "a schema shapes the claims, or refuses them": async () => {
+    const validate = async ({ sub, scope }) => (typeof scope === "string" ? { value: { sub, scope } } : { issues: [{ message: "no text", path: ["scope"] }] });
+    const verifier = createVerifier({ ...options, schema: { "~standard": { version: 1, vendor: "suite", validate } } });
+    equal((await verifier.verify(await key.token(claims({ scope: "read" })))).claims, { sub: "alice", scope: "read" });
+    const error = await refused(verifier.verify(await key.token(claims())), "claim_invalid", "claims");
+    equal([error.message, error.toResponse().status], ["claim_invalid: the schema says scope: no text", 401]);
+  },
+
   "claims belong to whoever got them": async () => {
     const verifier = createVerifier(options);
     const token = await key.token(claims({ roles: ["reader"] }));
@@ -273,4 +281,5 @@ async function throws(promise, type) {
 async function refused(promise, code, check) {
   const error = await throws(promise, VerifyError);
   equal([error.code, check === undefined ? undefined : error.check], [code, check], error.message);
+  return error;
 }
