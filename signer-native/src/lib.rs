@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`hsm`] | the [`hsm::KeyStore`] trait, and the PKCS#11 session pool behind it |
 //! | [`keys`] | the life of a key as a pure state machine, and the registry that remembers it |
+//! | [`backend`] | who verifies signatures: AWS-LC, tables for hot keys, the reference |
 //! | [`issue`] | who may have which token, and the only way to one |
 //! | [`store`] | what must survive a restart |
 //! | [`http`] | the public listener and the agents' listener |
@@ -14,6 +15,7 @@
 //!
 //! The operator's page is this crate's `README.md`.
 
+pub mod backend;
 pub mod cli;
 mod client;
 pub mod config;

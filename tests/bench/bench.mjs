@@ -3,11 +3,12 @@ import { parseArgs } from "node:util";
 
 import { ALGORITHMS, fixtures } from "./fixture.mjs";
 import { ChromiumHost } from "./hosts/chromium.mjs";
+import { NativeHost } from "./hosts/native.mjs";
 import { NodeHost } from "./hosts/node.mjs";
 import { WorkerdHost } from "./hosts/workerd.mjs";
 import { measure, speedup, summary } from "./measure.mjs";
 
-const HOSTS = { workerd: WorkerdHost, node: NodeHost, chromium: ChromiumHost };
+const HOSTS = { workerd: WorkerdHost, node: NodeHost, chromium: ChromiumHost, native: NativeHost };
 const CASES = ["distinct", "repeated", "wrong", "concurrent"];
 
 const { values } = parseArgs({

@@ -103,7 +103,8 @@ impl Hash {
 }
 
 impl Rsa {
-    fn new(primes: Vec<BigUint>, e: u64) -> Self {
+    /// A key of these primes.
+    pub fn new(primes: Vec<BigUint>, e: u64) -> Self {
         let n = primes.iter().fold(BigUint::from(1_u8), |product, prime| product * prime);
         Self { n, e: BigUint::from(e), primes }
     }
@@ -525,8 +526,13 @@ pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
 const PRIMES: &str = include_str!("primes.txt");
 
 fn named_prime(name: &str) -> BigUint {
-    let line = PRIMES.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("the prime is in primes.txt");
-    BigUint::parse_bytes(line.as_bytes(), 16).expect("hexadecimal digits")
+    kept_prime(name).expect("the prime is in primes.txt")
+}
+
+/// The prime of this name, if it is one of those that are kept.
+pub fn kept_prime(name: &str) -> Option<BigUint> {
+    let line = PRIMES.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    BigUint::parse_bytes(line.as_bytes(), 16)
 }
 
 /// Finds the prime of this name again.

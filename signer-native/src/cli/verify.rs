@@ -3,15 +3,21 @@
 mod corpus;
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use edgeseal_core::{
-    Algorithm, JwkSet, PolicyError, Timestamp, UnverifiedToken, Verifier, VerifyError,
+    Algorithm, JwkSet, PolicyError, SignatureBackend, SignatureInvalid, SignatureValid, Timestamp, UnverifiedToken, Verifier,
+    VerifyError,
+    backend::SignatureInput,
     discovery::{Discovery, MAX_DISCOVERY_LEN, check_fetch_url},
     jwk_set::MAX_JWKS_LEN,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
@@ -21,6 +27,7 @@ use serde_json::{Value, json};
 
 use super::{block_on, output, read_input, refused, token::token_text};
 use crate::{
+    backend::{Choice, Native},
     client,
     error::{Failure, FailureKind},
     http::tls,
@@ -76,57 +83,105 @@ pub(super) struct Arguments {
     /// Accept tokens that were made for somebody else
     #[arg(long, conflicts_with = "audience")]
     dangerous_skip_audience: bool,
+    /// Who does the arithmetic; auto is aws-lc-rs, and with --jsonl tables for ES256 keys that come again and again
+    #[arg(long, value_name = "NAME", default_value = Choice::Auto.name(), value_parser = backend_parser())]
+    backend: Choice,
     /// Print JSON
     #[arg(long)]
     json: bool,
     /// Read corpus lines from standard input and write a verdict for each
     #[arg(long)]
     jsonl: bool,
-    /// With --jsonl: add the milliseconds of each verdict
+    /// With --jsonl: add to each verdict its milliseconds, and the backend if it came to a signature
     #[arg(long, requires = "jsonl")]
     timing: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.jsonl {
-        return corpus::run(arguments.timing);
+        return corpus::run(arguments.backend, arguments.timing);
     }
     let token = token_text(arguments.token.as_deref().unwrap_or("-"))?;
     let policy = settings(arguments).policy().map_err(|error| usage(&error))?;
     let keys = match keys(arguments, &token) {
         Ok(keys) => keys,
-        Err(NoKeys::Verdict(error)) => return Ok(reject(arguments, &error)),
+        Err(NoKeys::Verdict(error)) => return Ok(reject(arguments, &error, None)),
         Err(NoKeys::Failure(failure)) => return Err(failure),
     };
     let moment = arguments.now.map_or_else(now, Timestamp::from_secs);
     let judge = Verifier::new(policy);
+    let native = Native::new(arguments.backend);
+    let backend = Witness::new(&native);
     let began = Instant::now();
-    let outcome = judge.verify(&token, &keys, moment);
+    let outcome = UnverifiedToken::parse(&token).and_then(|token| judge.verify_with(&backend, token, &keys, moment));
     let elapsed = began.elapsed();
     let verified = match outcome {
         Ok(verified) => verified,
-        Err(error) => return Ok(reject(arguments, &error)),
+        Err(error) => return Ok(reject(arguments, &error, backend.answered())),
     };
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
     let (header, claims) = (parse(verified.header_json()), parse(verified.claims_json()));
     if arguments.json {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        output::json(&json!({ "verdict": "accept", "header": header, "claims": claims, "elapsed_us": micros }));
+        output::json(&json!({
+            "verdict": "accept",
+            "header": header,
+            "claims": claims,
+            "backend": backend.answered(),
+            "elapsed_us": micros,
+        }));
     } else {
         let name = |member: &str| header.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
-        output::line(format_args!("✓ accepted  {} {}  in {} µs", name("alg"), output::short(&name("kid")), elapsed.as_micros()));
+        let (micros, by) = (elapsed.as_micros(), backend.answered().unwrap_or("-"));
+        output::line(format_args!("✓ accepted  {} {}  in {micros} µs ({by})", name("alg"), output::short(&name("kid"))));
         output::line(format_args!("{claims:#}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn reject(arguments: &Arguments, error: &VerifyError) -> ExitCode {
+/// A backend that remembers which of its parts answered.
+struct Witness<'backend> {
+    backend: &'backend Native,
+    answered: Cell<Option<&'static str>>,
+}
+
+impl<'backend> Witness<'backend> {
+    fn new(backend: &'backend Native) -> Self {
+        Self { backend, answered: Cell::new(None) }
+    }
+
+    /// Who verified the last signature.
+    fn answered(&self) -> Option<&'static str> {
+        self.answered.get()
+    }
+}
+
+impl SignatureBackend for Witness<'_> {
+    fn name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    fn verify(&self, input: &SignatureInput) -> Result<SignatureValid, SignatureInvalid> {
+        let (name, answer) = self.backend.verify_by(input);
+        self.answered.set(Some(name));
+        answer
+    }
+}
+
+fn backend_parser() -> impl TypedValueParser<Value = Choice> {
+    PossibleValuesParser::new(Choice::ALL.map(Choice::name))
+        .map(|name| Choice::ALL.into_iter().find(|choice| choice.name() == name).unwrap_or_default())
+}
+
+/// `backend` is who verified a signature, if it came to that.
+fn reject(arguments: &Arguments, error: &VerifyError, backend: Option<&str>) -> ExitCode {
     if arguments.json {
         output::json(&json!({
             "verdict": "reject",
             "code": error.code().as_str(),
             "check": error.check().as_str(),
             "detail": error.detail(),
+            "backend": backend,
         }));
     } else {
         output::line(format_args!("✗ {error}"));

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
-    Timestamp, UnsignedToken, Verifier,
+    Timestamp, UnsignedToken, UnverifiedToken, Verifier,
     policy::{IssuerSettings, OneOrMany},
 };
 
 use super::policy::{self, Agent, Denial, Profile, Request};
+use crate::backend::Native;
 use crate::keys::{ActiveKey, Registry, now, registry::RegistryError};
 
 /// Issues tokens of one issuer.
@@ -17,6 +18,7 @@ pub struct Issuer {
     profiles: BTreeMap<String, Profile>,
     registry: Arc<Registry>,
     lease: Duration,
+    backend: Native,
 }
 
 /// A token and what its caller wants to know of it.
@@ -71,7 +73,7 @@ impl std::error::Error for IssueError {}
 impl Issuer {
     /// An issuer of these profiles. `lease` is how long a snapshot of the registry may be signed by.
     pub fn new(url: String, profiles: BTreeMap<String, Profile>, registry: Arc<Registry>, lease: Duration) -> Self {
-        Self { url, profiles, registry, lease }
+        Self { url, profiles, registry, lease, backend: Native::default() }
     }
 
     /// Its URL, as `iss` says it.
@@ -151,7 +153,10 @@ impl Issuer {
             ..IssuerSettings::default()
         };
         let policy = settings.policy().map_err(|error| unsound(error.to_string()))?;
-        Verifier::new(policy).verify(token, &key.alone, moment).map(drop).map_err(|error| unsound(error.to_string()))
+        UnverifiedToken::parse(token)
+            .and_then(|token| Verifier::new(policy).verify_with(&self.backend, token, &key.alone, moment))
+            .map(drop)
+            .map_err(|error| unsound(error.to_string()))
     }
 }
 

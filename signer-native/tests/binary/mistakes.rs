@@ -104,6 +104,34 @@ fn busy_ports_and_folders() {
     run(&["dev", "--dir", &dir, "--module", "/nonexistent.so"]).fails(3, "--module /nonexistent.so does not exist");
 }
 
+/// Our own vectors, through every backend: the same verdict and code, line by line.
+#[test]
+fn backends_agree() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "jsonl") {
+            lines.extend(fs::read(path).unwrap());
+        }
+    }
+    let judged = |backend: &str, more: &[&str]| {
+        let arguments = [&["verify", "--jsonl", "--backend", backend], more].concat();
+        run_with_input(&arguments, &lines).ok()
+    };
+    let reference = judged("rustcrypto", &[]);
+    assert!(reference.lines().count() > 400);
+    for backend in ["auto", "p256-tables", "aws-lc-rs"] {
+        let verdicts = judged(backend, &[]);
+        let differing: Vec<_> = reference.lines().zip(verdicts.lines()).filter(|(theirs, ours)| theirs != ours).collect();
+        assert!(verdicts == reference, "{backend} differs from the reference: {differing:#?}");
+    }
+    let timed = judged("auto", &["--timing"]);
+    for backend in ["aws-lc-rs", "p256-tables"] {
+        assert!(timed.contains(&format!("\"backend\":\"{backend}\"")), "{backend} verified nothing");
+    }
+}
+
 #[test]
 fn verifying() {
     let folder = tempdir().unwrap();
@@ -130,6 +158,14 @@ fn verifying() {
     fs::write(&jwks, signer.public("/.well-known/jwks.json", &[]).body).unwrap();
     let keys = ["--jwks", jwks.to_str().unwrap()];
     assert!(verify(&token, &keys).ok().starts_with("✓ accepted  ES256"));
+    for (asked, answered) in
+        [("auto", "aws-lc-rs"), ("aws-lc-rs", "aws-lc-rs"), ("p256-tables", "p256-tables"), ("rustcrypto", "rustcrypto")]
+    {
+        let said = verify(&token, &[keys[0], keys[1], "--backend", asked, "--json"]).json();
+        assert_eq!(said["backend"], answered, "{asked}: {said}");
+    }
+    let unknown = verify(&token, &["--backend", "openssl"]);
+    assert!(unknown.code == 2 && unknown.err.contains("auto, p256-tables, aws-lc-rs, rustcrypto"), "{unknown:?}");
     rejected(verify(&token, &["--audience", "https://other.example.com"]), "audience_mismatch");
     rejected(verify(&token, &["--now", "4102444800"]), "token_expired");
     rejected(verify(&token, &["--issuer", "https://other.example.com", keys[0], keys[1]]), "issuer_mismatch");

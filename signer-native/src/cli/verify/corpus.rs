@@ -5,11 +5,13 @@ use std::{
     fmt,
     io::{self, BufRead as _, Write as _},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
 use edgeseal_core::{
-    Algorithm, ErrorCode, Jwk, JwkSet, PolicyError, Timestamp, Verifier, VerifyError, json, policy::IssuerSettings,
+    Algorithm, ErrorCode, Jwk, JwkSet, PolicyError, SignatureBackend, SignatureInvalid, Timestamp, UnverifiedToken, Verifier,
+    VerifyError, backend::SignatureInput, json, policy::IssuerSettings,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -17,7 +19,11 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::error::{Failure, FailureKind};
+use super::Witness;
+use crate::{
+    backend::{Choice, Native},
+    error::{Failure, FailureKind},
+};
 
 /// The code of a line that is no corpus line.
 const LINE_MALFORMED: &str = "line_malformed";
@@ -26,7 +32,9 @@ const POLICY_INVALID: &str = "policy_invalid";
 /// The last second of the year 9999, as for every `NumericDate`.
 const MAX_NOW: f64 = 253_402_300_799.0;
 
-pub(super) fn run(timing: bool) -> Result<ExitCode, Failure> {
+pub(super) fn run(choice: Choice, timing: bool) -> Result<ExitCode, Failure> {
+    // One for all lines, so that keys become hot as they would in a service.
+    let native = Native::new(choice);
     let system = |what: &str, error: &io::Error| Failure::new(FailureKind::System, format!("standard {what}: {error}"));
     let mut input = io::BufReader::with_capacity(64 * 1024, io::stdin().lock());
     let mut output = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
@@ -44,7 +52,8 @@ pub(super) fn run(timing: bool) -> Result<ExitCode, Failure> {
             continue;
         }
         let began = Instant::now();
-        let verdict = judge(&line);
+        let backend = Witness::new(&native);
+        let verdict = judge(&backend, &line);
         let mut written = serde_json::json!({
             "id": verdict.id,
             "v": if verdict.code.is_none() { "accept" } else { "reject" },
@@ -52,6 +61,7 @@ pub(super) fn run(timing: bool) -> Result<ExitCode, Failure> {
         });
         if timing {
             written["ms"] = (began.elapsed().as_secs_f64() * 1_000.0).into();
+            written["backend"] = backend.answered().into();
         }
         writeln!(output, "{written}").map_err(|error| system("output", &error))?;
     }
@@ -80,14 +90,14 @@ impl From<PolicyError> for Rejected {
     }
 }
 
-fn judge(line: &[u8]) -> Verdict {
+fn judge(backend: &impl SignatureBackend, line: &[u8]) -> Verdict {
     let malformed = |id| Verdict { id, code: Some(LINE_MALFORMED) };
     let Some(Members(members)) = core::str::from_utf8(line).ok().and_then(|text| serde_json::from_str(text).ok()) else {
         return malformed(None);
     };
     let line = Line { members };
     let Some(id) = line.text("id") else { return malformed(None) };
-    let outcome = if line.members.contains_key("token") { line.token() } else { line.signature() };
+    let outcome = if line.members.contains_key("token") { line.token(backend) } else { line.signature(backend) };
     Verdict { id: Some(id), code: outcome.err().map(|Rejected(code)| code) }
 }
 
@@ -135,12 +145,12 @@ impl Line<'_> {
         self.text(name).ok_or(Rejected(LINE_MALFORMED))
     }
 
-    fn token(&self) -> Result<(), Rejected> {
+    fn token(&self, backend: &impl SignatureBackend) -> Result<(), Rejected> {
         let (token, jwks, now) = (self.needed("token")?, self.raw("jwks")?, self.now()?);
         let settings = self.settings()?;
         let policy = settings.policy()?;
         let keys = JwkSet::from_json_with(jwks, settings.key_rules())?;
-        Verifier::new(policy).verify(&token, &keys, now)?;
+        Verifier::new(policy).verify_with(backend, UnverifiedToken::parse(&token)?, &keys, now)?;
         Ok(())
     }
 
@@ -191,13 +201,14 @@ impl Line<'_> {
         serde_json::from_value(Value::Object(settings)).map_err(|_| invalid())
     }
 
-    fn signature(&self) -> Result<(), Rejected> {
+    fn signature(&self, backend: &impl SignatureBackend) -> Result<(), Rejected> {
         let algorithm = self.needed("alg")?;
         let jwk = self.raw("jwk")?;
         let (message, signature) = (self.octets("msg_hex")?, self.octets("sig_hex")?);
         let algorithm = Algorithm::from_name(&algorithm).ok_or(Rejected(ErrorCode::AlgorithmNotAllowed.as_str()))?;
         let key = Jwk::from_json(jwk).map_err(VerifyError::from)?;
-        Ok(key.verify_signature(algorithm, &message, &signature)?)
+        let input = SignatureInput::new(algorithm, Arc::new(key), message, signature)?;
+        backend.verify(&input).map(drop).map_err(|SignatureInvalid| Rejected(ErrorCode::SignatureInvalid.as_str()))
     }
 
     fn octets(&self, name: &str) -> Result<Vec<u8>, Rejected> {
@@ -216,7 +227,7 @@ mod tests {
     use super::*;
 
     fn code(line: &str) -> (Option<String>, Option<&'static str>) {
-        let verdict = judge(line.as_bytes());
+        let verdict = judge(&Native::default(), line.as_bytes());
         (verdict.id, verdict.code)
     }
 
@@ -226,7 +237,7 @@ mod tests {
         for line in ["x", "[]", "null", "{}", "{\"id\":1}", "\u{feff}{}", "{\"id\":\"a\",\"id\":\"b\"}", "{\"id\":\"a\"} x"] {
             assert_eq!(code(line), malformed, "{line}");
         }
-        assert_eq!(judge(b"{\"id\":\"\xff\"}").code, Some(LINE_MALFORMED));
+        assert_eq!(judge(&Native::default(), b"{\"id\":\"\xff\"}").code, Some(LINE_MALFORMED));
         let named = |line: &str| {
             let (id, code) = code(line);
             assert_eq!(id.as_deref(), Some("a"), "{line}");
