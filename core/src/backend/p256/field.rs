@@ -164,6 +164,11 @@ impl FieldElement {
     const fn carry(mut limbs: [i64; 9]) -> Self {
         let mut carry = 0;
         let mut i = 0;
+        while i < 9 {
+            debug_assert!(-(1 << 33) < limbs[i] && limbs[i] < 1 << 33);
+            i += 1;
+        }
+        i = 0;
         while i < 8 {
             let sum = limbs[i] + carry;
             limbs[i] = sum & MASK as i64;
@@ -189,6 +194,7 @@ impl FieldElement {
             carry = sum >> BITS;
             i += 1;
         }
+        debug_assert!(limbs[8] + carry >= 0 && limbs[8] + carry < 1 << (TOP_BITS + 1));
         tight[8] = (limbs[8] + carry) as u32;
         Self(tight)
     }
@@ -202,7 +208,10 @@ impl FieldElement {
     /// Each column is below `2^61.2` and grows by less than `2^59`. The value is below `2^514 + 2^261 p`, so the result is below
     /// `2^253 + p`.
     fn reduce(mut columns: [u64; 18]) -> Self {
+        debug_assert!(columns.iter().all(|column| *column < 9 << (2 * BITS)));
         for i in 0..9 {
+            // What came from lower columns: a carry below 2^33, and m times the limbs of p, below 2^59 together.
+            debug_assert!(columns[i] < (9 << (2 * BITS)) + (1 << 59));
             let m = columns[i] & MASK;
             columns[i + 1] += columns[i] >> BITS;
             columns[i + 3] += m << 9;
