@@ -7,10 +7,11 @@ SHELL := /bin/sh
 node22  := tests/node_modules/node/bin/node
 prepare := sh tests/scripts/prepare.sh
 
-.PHONY: help setup tools signer edge www demo demo-stop test conformance lint docs clean
+.PHONY: help setup tools signer edge www demo demo-stop test conformance lint docs clean \
+	fuzz fuzz-smoke mutants miri simulate p256-differential
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
 
 setup: ## system packages that are missing (apt-get as root; elsewhere prints the command)
 	@$(prepare) system rust
@@ -45,6 +46,31 @@ conformance: ## CORPUS=file.jsonl HOST=native|node|workerd|chromium|all OUT=verd
 lint: ## formatting, clippy natively and for wasm32, the bare core build, rustdoc
 	@$(prepare) rust
 	@node tests/scripts/lint.mjs
+
+fuzz-smoke: ## every fuzz target for a minute
+	@$(prepare) rust
+	@sh tests/scripts/proof-tools.sh cargo-fuzz
+	@node tests/scripts/fuzz.mjs --minutes 1
+
+fuzz: ## every fuzz target for MINUTES=10, or ONLY=token,claims
+	@$(prepare) rust
+	@sh tests/scripts/proof-tools.sh cargo-fuzz
+	@node tests/scripts/fuzz.mjs --minutes "$(or $(MINUTES),10)" --only "$(ONLY)"
+
+mutants: ## changes in core that no test notices (some 40 minutes; ONLY=core/src/jwk.rs)
+	@$(prepare) rust
+	@sh tests/scripts/proof-tools.sh cargo-mutants
+	@mkdir -p target/mutants
+	@EDGESEAL_SEED=1 target/tools/bin/cargo-mutants mutants --config tests/mutants.toml -p edgeseal-core --timeout 60 -o target/mutants $(if $(ONLY),-f $(ONLY))
+
+miri: ## core's unit tests under Miri (needs: rustup toolchain install nightly -c miri)
+	@MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p edgeseal-core --lib --target-dir target/miri -- --skip backend::p256 --skip backend::rustcrypto
+
+simulate: ## the key cache against a simulated issuer; SEED=7 runs one seed, SEEDS=100 so many
+	@EDGESEAL_SEED="$(SEED)" EDGESEAL_SEEDS="$(SEEDS)" cargo test --locked -p edgeseal-core --test jwks_cache_simulation -- --nocapture
+
+p256-differential: ## ten million signatures by tables and by p256 (some minutes; SIGNATURES=1000000, SEED=1)
+	@EDGESEAL_P256_SIGNATURES="$(or $(SIGNATURES),10000000)" EDGESEAL_SEED="$(or $(SEED),1)" cargo test --locked --release -p edgeseal-tests --test p256_differential -- --nocapture
 
 docs: ## the crates' documentation: target/doc
 	@$(prepare) rust

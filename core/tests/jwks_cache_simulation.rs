@@ -1,6 +1,8 @@
-//! Many verifiers, one issuer, simulated time: outages, rotations, late and malformed answers, callers that vanish, hostile kids.
+//! Many verifiers, one issuer, simulated time: outages, rotations, revocations, late and malformed answers, callers that vanish,
+//! hostile kids; isolates that restart and take over the set that another one has stored.
 //!
-//! A failure names its seed; `EDGESEAL_SEED=n cargo test -p edgeseal-core --test jwks_cache_simulation` runs that seed alone.
+//! A failure names its seed; `make simulate SEED=n` (`EDGESEAL_SEED=n cargo test -p edgeseal-core --test jwks_cache_simulation`) runs
+//! that seed alone, `make simulate SEEDS=n` the first n.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
 
@@ -13,7 +15,7 @@ use edgeseal_core::{
     Algorithm, JwkSet, JwksCache, Timestamp,
     jwk::KeyRules,
     jwk_set::KeyRequest,
-    jwks_cache::{CacheSettings, FetchResponse, Lookup, Ticket},
+    jwks_cache::{CacheSettings, FetchResponse, Lookup, Snapshot, Source, Ticket},
 };
 
 const VERIFIERS: usize = 20;
@@ -22,6 +24,9 @@ const SEEDS: u64 = 10;
 const SECOND: u64 = 1_000;
 /// The cache's own promise: a caller that never answers blocks nobody for longer.
 const LEASE: u64 = 5 * SECOND;
+
+const ISSUER: &str = "https://i.example";
+const URI: &str = "https://i.example/jwks";
 
 /// `SplitMix64`.
 struct Random(u64);
@@ -48,6 +53,8 @@ impl Random {
 struct Issuer {
     /// Kid to the moments of publishing and of removal.
     keys: HashMap<u64, (u64, Option<u64>)>,
+    /// The kids that were revoked, each with the sequence number of its revocation.
+    revoked: Vec<u64>,
     current: u64,
     version: u64,
     up: bool,
@@ -57,10 +64,15 @@ struct Issuer {
 
 enum Event {
     Request(usize),
-    Answer(usize, Ticket, Outcome),
+    /// Of a verifier in its nth life.
+    Answer(usize, usize, Ticket, Outcome),
     Rotate,
     Remove(u64),
+    Revoke(u64),
     Toggle,
+    Store,
+    Restore,
+    Restart,
 }
 
 enum Outcome {
@@ -79,6 +91,11 @@ struct Simulation {
     events: HashMap<u64, Event>,
     issuer: Issuer,
     verifiers: Vec<JwksCache>,
+    /// How often each verifier has been started anew, and the last revocation that it was told of.
+    lives: Vec<usize>,
+    told: Vec<u64>,
+    /// What the verifiers share: a snapshot, with the revocation that was known when it was fetched.
+    stored: Option<String>,
     /// When each verifier fetched, for the budget of any minute.
     fetches: Vec<VecDeque<u64>>,
     /// Since when each verifier has told every caller to wait.
@@ -100,10 +117,18 @@ impl Simulation {
             order: 0,
             queue: BinaryHeap::new(),
             events: HashMap::new(),
-            issuer: Issuer { keys: HashMap::from([(0, (start, None))]), current: 0, version: 0, up: true, last_down: 0 },
-            verifiers: (0..VERIFIERS)
-                .map(|index| JwksCache::new(CacheSettings::default(), KeyRules::default(), seed * 100 + index as u64).unwrap())
-                .collect(),
+            issuer: Issuer {
+                keys: HashMap::from([(0, (start, None))]),
+                revoked: Vec::new(),
+                current: 0,
+                version: 0,
+                up: true,
+                last_down: 0,
+            },
+            verifiers: (0..VERIFIERS).map(|index| empty(seed * 100 + index as u64)).collect(),
+            lives: vec![0; VERIFIERS],
+            told: vec![0; VERIFIERS],
+            stored: None,
             fetches: vec![VecDeque::new(); VERIFIERS],
             waiting_since: vec![None; VERIFIERS],
             last_fetch: vec![None; VERIFIERS],
@@ -115,6 +140,9 @@ impl Simulation {
         }
         simulation.after(3_600 * SECOND, Event::Rotate);
         simulation.after(1_800 * SECOND, Event::Toggle);
+        for event in [Event::Store, Event::Restore, Event::Restart] {
+            simulation.after(SECOND, event);
+        }
         simulation
     }
 
@@ -130,11 +158,22 @@ impl Simulation {
             self.now = time;
             match self.events.remove(&order).unwrap() {
                 Event::Request(verifier) => self.request(verifier),
-                Event::Answer(verifier, ticket, outcome) => self.answer(verifier, &ticket, outcome),
+                // Nobody is there any more to take the answer to an earlier life.
+                Event::Answer(verifier, life, ..) if life != self.lives[verifier] => {}
+                Event::Answer(verifier, _, ticket, outcome) => self.answer(verifier, &ticket, outcome),
+                Event::Store => self.store(),
+                Event::Restore => self.restore_somewhere(),
+                Event::Restart => self.restart(),
+                Event::Revoke(sequence) => self.revoke(sequence),
                 Event::Rotate => self.rotate(),
                 Event::Remove(kid) => {
                     self.issuer.keys.get_mut(&kid).unwrap().1 = Some(self.now);
                     self.issuer.version += 1;
+                    if self.random.chance(30) {
+                        self.issuer.revoked.push(kid);
+                        let delay = self.random.below(10 * SECOND);
+                        self.after(delay, Event::Revoke(self.issuer.revoked.len() as u64));
+                    }
                 }
                 Event::Toggle => self.toggle(),
             }
@@ -156,6 +195,79 @@ impl Simulation {
         self.after(keep, Event::Remove(old));
         let next = 1_800 * scale + self.random.below(14_400 * scale);
         self.after(next, Event::Rotate);
+    }
+
+    /// Most verifiers hear of it.
+    fn revoke(&mut self, sequence: u64) {
+        for verifier in 0..VERIFIERS {
+            if self.random.chance(90) {
+                self.verifiers[verifier].on_revocation(sequence);
+                self.told[verifier] = self.told[verifier].max(sequence);
+            }
+        }
+    }
+
+    fn any_verifier(&mut self) -> usize {
+        self.random.below(VERIFIERS as u64).try_into().unwrap()
+    }
+
+    fn store(&mut self) {
+        let pause = 1 + self.random.below(600 * SECOND);
+        self.after(pause, Event::Store);
+        let verifier = self.any_verifier();
+        if let Some(snapshot) = self.verifiers[verifier].snapshot(Some(ISSUER), URI) {
+            self.stored = Some(snapshot.to_json());
+        }
+    }
+
+    fn restore_somewhere(&mut self) {
+        let pause = 1 + self.random.below(300 * SECOND);
+        self.after(pause, Event::Restore);
+        let verifier = self.any_verifier();
+        self.restore(verifier);
+    }
+
+    /// The isolate was evicted: a new one begins with nothing but what is stored, and hears of the last revocation.
+    fn restart(&mut self) {
+        let pause = 1 + self.random.below(600 * SECOND);
+        self.after(pause, Event::Restart);
+        let verifier = self.any_verifier();
+        self.verifiers[verifier] = empty(self.random.next());
+        self.lives[verifier] += 1;
+        self.fetches[verifier].clear();
+        self.waiting_since[verifier] = None;
+        self.last_fetch[verifier] = None;
+        self.newest[verifier] = 0;
+        self.verifiers[verifier].on_revocation(self.told[verifier]);
+        self.restore(verifier);
+    }
+
+    /// What is restored is no younger than it was, not older than what was there, and holds no key whose revocation is known.
+    fn restore(&mut self, verifier: usize) {
+        let Some(stored) = &self.stored else { return };
+        let snapshot = Snapshot::from_json(stored).unwrap();
+        let source = Source { issuer: Some(ISSUER), jwks_uri: Some(URI) };
+        let cache = &mut self.verifiers[verifier];
+        let (before, now) = (cache.fetched_at(), Timestamp::from_millis(self.now));
+        if cache.restore(&snapshot, source, now).is_err() {
+            assert_eq!(cache.fetched_at(), before);
+            *self.seen.entry("refused snapshot").or_default() += 1;
+            return;
+        }
+        *self.seen.entry("restored snapshot").or_default() += 1;
+        assert_eq!(cache.fetched_at(), Some(snapshot.fetched_at()), "seed {}", self.seed);
+        assert!(
+            before < Some(snapshot.fetched_at()) && snapshot.fetched_at() <= now,
+            "seed {}: an older set restored",
+            self.seed
+        );
+        let set = cache.current().unwrap();
+        for kid in self.issuer.revoked.iter().take(self.told[verifier].try_into().unwrap()) {
+            let there = set.keys().iter().any(|key| key.kid() == Some(&kid.to_string()));
+            assert!(!there, "seed {}: {kid} was revoked and restored", self.seed);
+        }
+        // A slow answer may have brought an older version later than a quick one.
+        self.newest[verifier] = version_of(set);
     }
 
     fn toggle(&mut self) {
@@ -223,7 +335,7 @@ impl Simulation {
 
     /// A key that was removed is refused within the bound of its set's life.
     fn used(&mut self, verifier: usize, kid: &str, set: &JwkSet) {
-        let version = set.keys().iter().find_map(|key| key.kid()?.strip_prefix("version-")?.parse().ok()).unwrap();
+        let version = version_of(set);
         assert!(version >= self.newest[verifier], "seed {}: version {version} after {}", self.seed, self.newest[verifier]);
         self.newest[verifier] = version;
         assert!(set.keys().iter().any(|key| key.kid() == Some(kid)), "seed {}: used a set without {kid}", self.seed);
@@ -266,7 +378,7 @@ impl Simulation {
             return;
         }
         let latency = if self.random.chance(5) { self.random.below(20 * SECOND) } else { 1 + self.random.below(300) };
-        self.after(latency, Event::Answer(verifier, ticket, outcome));
+        self.after(latency, Event::Answer(verifier, self.lives[verifier], ticket, outcome));
     }
 
     fn outcome(&mut self, ticket: &Ticket) -> Outcome {
@@ -318,14 +430,25 @@ impl Simulation {
     }
 }
 
+fn empty(seed: u64) -> JwksCache {
+    JwksCache::new(CacheSettings::default(), KeyRules::default(), seed).unwrap()
+}
+
+fn version_of(set: &JwkSet) -> u64 {
+    set.keys().iter().find_map(|key| key.kid()?.strip_prefix("version-")?.parse().ok()).unwrap()
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is {value:?}, not a number")))
+}
+
 #[test]
 fn invariants_hold_over_a_million_events() {
-    let seeds = match std::env::var("EDGESEAL_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().unwrap();
-            seed..seed + 1
-        }
-        Err(_) => 0..SEEDS,
+    let seeds = match variable("EDGESEAL_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..variable("EDGESEAL_SEEDS").unwrap_or(SEEDS),
     };
     let mut seen = HashMap::new();
     for seed in seeds {
@@ -335,8 +458,11 @@ fn invariants_hold_over_a_million_events() {
             *seen.entry(answer).or_insert(0) += count;
         }
     }
+    println!("{seen:?}");
     // The simulations reached every answer, else they prove nothing.
-    for answer in ["use", "use and refresh", "fetch", "wait", "unknown kid", "unavailable"] {
+    for answer in
+        ["use", "use and refresh", "fetch", "wait", "unknown kid", "unavailable", "restored snapshot", "refused snapshot"]
+    {
         assert!(seen.contains_key(answer), "never {answer}: {seen:?}");
     }
 }

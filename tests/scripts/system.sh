@@ -38,6 +38,7 @@ package() {
     pkcs11-tool) echo opensc ;;
     python-venv) echo python3 python3-venv ;;
     cc) echo gcc libc6-dev ;;
+    c++) echo g++ ;;
     node) echo nodejs ;;
     *) echo "$1" ;;
     esac
