@@ -10,7 +10,7 @@ use std::{
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
     IssuerSettings, JwkSet, KeyBinding, Policy, SdJwtSettings, Timestamp, TokenCache, UnverifiedToken, VerifiedToken, Verifier,
-    VerifyError, backend::rustcrypto::RustCrypto, token_cache::TokenDigest,
+    VerifyError, backend::rustcrypto::RustCrypto,
 };
 use p256::ecdsa::{SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
@@ -543,13 +543,13 @@ fn presentations_are_bounded() {
 #[test]
 fn a_bound_presentation_is_never_cached() {
     let bound = Bound::new();
-    let verifier = verifier(&json!({ "key_binding": "where_bound" }));
-    let mut cache = TokenCache::new(verifier, 100_000);
+    let verifier = Arc::new(verifier(&json!({ "key_binding": "where_bound" })));
+    let mut cache = TokenCache::new(100_000);
     let text = bound.presentation();
-    cache.insert(TokenDigest::of(&text), Arc::new(bound.verify().unwrap()));
+    cache.insert(&text, Arc::clone(&verifier), &Arc::new(bound.verify().unwrap()));
     assert!(cache.is_empty());
     let text = present(&json!({}), &[]);
-    cache.insert(TokenDigest::of(&text), Arc::new(verify(&text).unwrap()));
+    cache.insert(&text, verifier, &Arc::new(verify(&text).unwrap()));
     assert!(!cache.is_empty());
 }
 
