@@ -21,6 +21,8 @@ export function corpusFiles(root, named) {
     const file = join(work, `${name}.jsonl`);
     files.push(made(root, "generate-vectors", [...args, file], file));
   }
+  const wycheproof = join(work, "wycheproof.jsonl");
+  files.push(made(root, "export-wycheproof", [wycheproof], wycheproof));
   const shared = process.env.EDGESEAL_VECTORS;
   if (!shared) return { files, notRun: ["EDGESEAL_VECTORS is unset"] };
   const folder = isAbsolute(shared) ? shared : join(root, shared);

@@ -7,6 +7,7 @@
 //! | [`keys`] | test keys from seeds, good and bad, and how each of them signs |
 //! | [`vectors`] | Edgeseal's own vectors, one failure each |
 //! | [`shared`] | where the documents of others are, and their conversion into corpus lines |
+//! | [`wycheproof`] | the raw signature sets of Project Wycheproof as corpus lines |
 #![expect(
     clippy::expect_used,
     clippy::missing_panics_doc,
@@ -24,3 +25,4 @@ pub mod corpus;
 pub mod keys;
 pub mod shared;
 pub mod vectors;
+pub mod wycheproof;
