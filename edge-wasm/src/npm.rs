@@ -202,11 +202,11 @@ impl Core {
         }
     }
 
-    /// A fetch failed.
-    pub fn failed(&self, id: u32, now: f64) {
+    /// A fetch failed, for a reason that refusals and counters tell.
+    pub fn failed(&self, id: u32, reason: &str, now: f64) {
         let fetch = self.fetches.borrow_mut().remove(&id);
         if let Some(fetch) = fetch {
-            TokenVerifier::on_failure(&fetch, "", timestamp(now));
+            TokenVerifier::on_failure(&fetch, reason, timestamp(now));
         }
     }
 
@@ -214,13 +214,14 @@ impl Core {
     pub fn stats(&self) -> String {
         let mut issuers = Vec::new();
         self.verifier.stats(|stats| {
-            let IssuerStats { issuer, keys, fetched_at, cache } = stats;
+            let IssuerStats { issuer, keys, fetched_at, trouble, cache } = stats;
             issuers.push(json!({
                 "issuer": issuer,
                 "keys": keys,
                 "fetchedAt": fetched_at.map(Timestamp::as_secs),
                 "fetches": cache.fetches,
                 "failures": cache.failures,
+                "lastFailure": trouble,
                 "staleServed": cache.stale_served,
                 "suppressed": cache.suppressed,
             }));

@@ -149,6 +149,8 @@ enum KeysNow {
 struct Remote {
     cache: JwksCache,
     location: Location,
+    /// Why the last fetch failed; `None` once one has succeeded.
+    trouble: Option<String>,
 }
 
 #[derive(Debug)]
@@ -156,6 +158,9 @@ enum Location {
     Pinned(String),
     Discovered { issuer: String, url: String, jwks_uri: Option<(String, Timestamp)> },
 }
+
+/// Characters of a reason that are kept: a line of a log.
+const MAX_REASON: usize = 300;
 
 /// What to do next for a token.
 #[derive(Debug)]
@@ -234,7 +239,7 @@ pub enum Fetched {
 }
 
 /// One issuer's keys, for metrics.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct IssuerStats<'a> {
     /// The issuer, where the policy names one.
     pub issuer: Option<&'a str>,
@@ -242,6 +247,8 @@ pub struct IssuerStats<'a> {
     pub keys: usize,
     /// When they were fetched; `None` for inline keys and before the first fetch.
     pub fetched_at: Option<Timestamp>,
+    /// Why the last fetch failed; `None` when none has failed since the last success.
+    pub trouble: Option<String>,
     /// The cache's counters; all 0 for inline keys.
     pub cache: CacheStats,
 }
@@ -401,19 +408,26 @@ impl TokenVerifier {
         };
         match outcome {
             Ok(Some(url)) => Fetched::Next(Fetch { document: Document::JwkSet, url, ..fetch }),
-            Ok(None) => Fetched::Keys,
+            Ok(None) => {
+                remote.borrow_mut().trouble = None;
+                Fetched::Keys
+            }
             Err(error) => Self::on_failure(&fetch, error.detail(), now),
         }
     }
 
     /// A document did not come: no connection, a redirect, too slow, too long.
     pub fn on_failure(fetch: &Fetch, reason: &str, now: Timestamp) -> Fetched {
+        // What a server sent may be in it.
+        let reason: String = reason.chars().filter(|char| !char.is_control()).take(MAX_REASON).collect();
+        let reason = format!("{}: {reason}", fetch.url);
         if let Keys::Remote(remote) = &fetch.issuer.keys {
             let mut remote = remote.borrow_mut();
             remote.cache.on_failure(&fetch.ticket, now);
             remote.location.forget();
+            remote.trouble = Some(reason.clone());
         }
-        Fetched::Failed(format!("{}: {reason}", fetch.url))
+        Fetched::Failed(reason)
     }
 
     /// Who verified how much.
@@ -448,15 +462,20 @@ impl TokenVerifier {
         for issuer in self.issuers.iter() {
             let name = issuer.name.as_deref();
             visit(match &issuer.keys {
-                Keys::Inline(keys) => {
-                    IssuerStats { issuer: name, keys: keys.keys().len(), fetched_at: None, cache: CacheStats::default() }
-                }
+                Keys::Inline(keys) => IssuerStats {
+                    issuer: name,
+                    keys: keys.keys().len(),
+                    fetched_at: None,
+                    trouble: None,
+                    cache: CacheStats::default(),
+                },
                 Keys::Remote(remote) => {
-                    let Remote { cache, .. } = &*remote.borrow();
+                    let Remote { cache, trouble, .. } = &*remote.borrow();
                     IssuerStats {
                         issuer: name,
                         keys: cache.current().map_or(0, |keys| keys.keys().len()),
                         fetched_at: cache.fetched_at(),
+                        trouble: trouble.clone(),
                         cache: cache.stats(),
                     }
                 }
@@ -478,7 +497,7 @@ impl Issuer {
             }
         };
         let cache = JwksCache::new(cache, settings.key_rules(), seed)?;
-        let keys = Keys::Remote(Box::new(RefCell::new(Remote { cache, location })));
+        let keys = Keys::Remote(Box::new(RefCell::new(Remote { cache, location, trouble: None })));
         Ok(Self { name: settings.issuer.clone(), verifier, keys })
     }
 
@@ -495,7 +514,11 @@ impl Issuer {
             Lookup::Wait { .. } => KeysNow::Not(Step::Wait),
             Lookup::Unavailable { retry_at } => {
                 let name = self.name.as_deref().unwrap_or("the issuer");
-                let refusal = Refusal::keys_unavailable(format!("the keys of {name} cannot be had"), retry_at, now);
+                let mut detail = format!("the keys of {name} cannot be had");
+                if let Some(trouble) = &remote.borrow().trouble {
+                    detail = format!("{detail}: {trouble}");
+                }
+                let refusal = Refusal::keys_unavailable(detail, retry_at, now);
                 KeysNow::Not(Step::Refused(refusal, None))
             }
         }

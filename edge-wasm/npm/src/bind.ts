@@ -19,8 +19,9 @@ export function bind(host: Host) {
     },
 
     async verifySignature({ algorithm, jwk, message, signature, backend = "auto" }: SignatureOptions): Promise<void> {
-      // Copies: what is checked here is what WebCrypto gets, whatever the caller does meanwhile.
-      const [octets, signed] = [signature.slice(), message.slice()];
+      if (!(message instanceof Uint8Array && signature instanceof Uint8Array)) throw new TypeError("message and signature: must be a Uint8Array");
+      // Copies: what is checked here is what WebCrypto gets, whatever the caller does meanwhile. (A Buffer's slice is none.)
+      const [octets, signed] = [new Uint8Array(signature), new Uint8Array(message)];
       const { wasm } = await host.load();
       const text = typeof jwk === "string" ? jwk : JSON.stringify(jwk);
       const answer = wasm.verifySignature(algorithm, text, signed, octets, backend, hasWebCrypto());

@@ -51,7 +51,7 @@ export interface Core {
     etag: string | undefined,
     now: number,
   ): string | undefined;
-  failed(id: number, now: number): void;
+  failed(id: number, reason: string, now: number): void;
   stats(): string;
 }
 

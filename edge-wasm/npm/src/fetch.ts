@@ -37,6 +37,12 @@ export async function fetchDocument(
   }
 }
 
+/** Why a fetch failed, for a log: `fetch failed` alone helps nobody. */
+export function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+}
+
 async function get(
   fetch: (url: string, init: RequestInit) => Promise<Response>,
   url: string,

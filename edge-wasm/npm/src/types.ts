@@ -182,6 +182,8 @@ export interface IssuerStats {
   fetches: number;
   /** Fetches that failed. */
   failures: number;
+  /** Why the last fetch failed; `null` when none has since the last success. */
+  lastFailure: string | null;
   /** Tokens verified with keys past their freshness, because fetching failed. */
   staleServed: number;
   /** Fetches that a cooldown or a pause prevented. */

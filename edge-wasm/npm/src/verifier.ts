@@ -16,7 +16,7 @@ import {
   type Wasm,
 } from "./core.js";
 import { ConfigurationError, VerifyError, type Refusal } from "./errors.js";
-import { fetchDocument } from "./fetch.js";
+import { fetchDocument, reason } from "./fetch.js";
 import { applySchema, type StandardSchema } from "./schema.js";
 import { configurationError, demandVerifyOptions, settingsText } from "./settings.js";
 import { hasWebCrypto, importKey, type VerifyKey } from "./subtle.js";
@@ -133,7 +133,10 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
         }
         case FETCH: {
           const begun = performance.now();
-          await this.#carryOut(core, JSON.parse(wire.text(0)) as Fetch);
+          const work = this.#carryOut(core, JSON.parse(wire.text(0)) as Fetch);
+          // Others wait for these keys, too: a client that leaves must not end it.
+          this.#host.waitUntil?.(work.catch(() => {}));
+          await work;
           patience -= performance.now() - begun;
           break;
         }
@@ -199,7 +202,8 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   }
 
   async #refresh(core: Core, fetch: string): Promise<void> {
-    const work = this.#carryOut(core, JSON.parse(fetch) as Fetch);
+    // It rejects for a clock that broke meanwhile alone: nobody waits for it, and the next call meets the same.
+    const work = this.#carryOut(core, JSON.parse(fetch) as Fetch).catch(() => {});
     const { waitUntil } = this.#host;
     if (waitUntil === undefined) await work;
     else waitUntil?.(work);
@@ -218,7 +222,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
         const next = core.fetched(id, status, body, cacheControl, document.etag, this.#now());
         fetch = next === undefined ? undefined : (JSON.parse(next) as Fetch);
       } catch (error) {
-        core.failed(id, this.#now());
+        core.failed(id, reason(error), this.#now());
         return;
       }
     }
@@ -259,5 +263,5 @@ function open({ wasm, memory }: Loaded, settings: string): Inside {
 function authorization(wasm: Wasm, request: RequestLike | null | undefined): string {
   if (request === undefined || request === null) throw refusal(wasm.tokenMissing("no token was given"));
   if (typeof request === "object" && typeof request.headers?.get === "function") return request.headers.get("authorization") ?? "";
-  throw new TypeError("verify takes a compact token or a Request");
+  throw new TypeError("verify takes a compact token or a Request; for Express and node:http there is edgeseal/express");
 }

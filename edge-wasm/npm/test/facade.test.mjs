@@ -51,6 +51,7 @@ test("takes a Request, and refuses what is not one bearer token", async () => {
   await refused(verifier.verify(undefined), "token_missing", null);
   await refused(verifier.verify(request(`Bearer ${token}`, `Bearer ${token}`)), "authorization_malformed", null);
   await assert.rejects(verifier.verify(42), TypeError);
+  await assert.rejects(verifier.verify({ headers: { authorization: `Bearer ${token}` } }), /edgeseal\/express/);
 });
 
 test("refuses with a stable code and the check that failed", async () => {
@@ -168,6 +169,15 @@ test("signatures below the level of tokens", async () => {
   await refused(verify({ algorithm: "RS256" }), "key_mismatch", "key");
   await refused(verify({ jwk: { ...key.jwk, d: "AA" } }), "key_not_found", "key");
   await refused(verify({ jwk: "{" }), "key_not_found", "key");
+  for (const wrong of ["text", [...message], message.buffer, undefined]) {
+    await assert.rejects(verify({ message: wrong }), /message and signature: must be a Uint8Array/);
+    await assert.rejects(verify({ signature: wrong }), /message and signature: must be a Uint8Array/);
+  }
+  // A caller who changes the octets meanwhile changes nothing: a Buffer's own slice would share them.
+  const mine = Buffer.from(message);
+  const pending = verify({ message: mine, backend: "webcrypto" });
+  mine.fill(0);
+  await pending;
 });
 
 test("inspection says what is there, and trusts nothing", async () => {

@@ -289,6 +289,51 @@ test("an injected fetch is the only one used, and its failures are outages", asy
   assert.equal(server.hits["/jwks"], undefined);
 });
 
+test("an outage says what went wrong, to the log alone", async (t) => {
+  const { options, token, state, server, time } = await setUp(t);
+  const compact = await token();
+  const url = `${server.origin}/jwks`;
+  const why = async (verifier, pattern) => {
+    const error = await verifier.verify(compact).catch((error) => error);
+    assert.equal(error.code, "jwks_unavailable", error.message);
+    assert.match(error.message, pattern);
+    assert.ok(error.message.includes(url));
+    assert.doesNotMatch(await error.toResponse().text(), /127\.0\.0\.1|offline|404/);
+    assert.match(verifier.stats().issuers[0].lastFailure, pattern);
+  };
+  const failing = (error) => createVerifier({ ...options, fetch: () => Promise.reject(error) });
+  await why(failing(new TypeError("fetch failed", { cause: new Error("getaddrinfo ENOTFOUND offline") })), /fetch failed \(getaddrinfo ENOTFOUND offline\)$/);
+  await why(failing("a string"), /: a string$/);
+  await why(failing(new Error("line\nbreak" + "x".repeat(10_000))), /^[^\n]{1,500}$/);
+  state.status = 404;
+  const verifier = createVerifier(options);
+  await why(verifier, /404/);
+  // The second caller, in the pause, learns the same; and nothing of it once keys have come.
+  await why(verifier, /404/);
+  state.status = 200;
+  time.now += 10;
+  await verifier.verify(compact);
+  assert.equal(verifier.stats().issuers[0].lastFailure, null);
+});
+
+test("a clock that breaks while keys are refreshed harms nobody", async (t) => {
+  const { options, token, time } = await setUp(t);
+  const unhandled = [];
+  const listen = (error) => unhandled.push(error);
+  process.on("unhandledRejection", listen);
+  t.after(() => process.off("unhandledRejection", listen));
+  let broken = false;
+  const verifier = createVerifier({ ...options, clock: () => (broken ? NaN : time.now) });
+  const compact = await token();
+  await verifier.verify(compact);
+  time.now += 590;
+  await verifier.verify(compact);
+  broken = true;
+  await assert.rejects(verifier.verify(compact), { option: "clock" });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual(unhandled, []);
+});
+
 test("one issuer's outage does not touch another's", async (t) => {
   const a = await setUp(t);
   const b = await setUp(t);
