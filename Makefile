@@ -7,7 +7,7 @@ SHELL := /bin/sh
 node22  := tests/node_modules/node/bin/node
 prepare := sh tests/scripts/prepare.sh
 
-.PHONY: help setup tools signer edge www demo demo-stop test conformance lint docs clean \
+.PHONY: help setup tools signer edge www demo demo-stop test conformance bench lint docs clean \
 	fuzz fuzz-smoke mutants miri simulate p256-differential
 
 help: ## this list
@@ -42,6 +42,10 @@ test: ## everything: unit, doc, conformance on every host, end to end
 conformance: ## CORPUS=file.jsonl HOST=native|node|workerd|chromium|all OUT=verdicts.jsonl
 	@$(prepare) conformance
 	@CORPUS="$(CORPUS)" HOST="$(HOST)" OUT="$(OUT)" $(node22) tests/conformance/run.mjs
+
+bench: ## side by side with jose and others on every host: target/bench/report.md (HOST=workerd,node ALG=ES256 for some of it)
+	@$(prepare) bench
+	@HOST="$(HOST)" ALG="$(ALG)" $(node22) tests/bench/bench.mjs
 
 lint: ## formatting, clippy natively and for wasm32, the bare core build, rustdoc
 	@$(prepare) rust

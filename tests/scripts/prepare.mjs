@@ -52,6 +52,17 @@ const steps = {
     run: [["node", "edge-wasm/build.mjs"]], // returns at once when its sources are unchanged
     show: /gzipped of at most/,
   },
+  // A workspace of its own, with the lock of this one, so that both sides of a comparison are what the house uses.
+  "bench-native": {
+    what: "native contestants of the bench (release)",
+    after: ["rust"],
+    run: [
+      ["cp", "Cargo.lock", "tests/bench/native/Cargo.lock"],
+      ["cargo", "build", "--release", "--manifest-path", "tests/bench/native/Cargo.toml", "--target-dir", "target/bench/native"],
+    ],
+    stamp: () => digest(["Cargo.lock", "Cargo.toml", "core", "signer-native/src/backend", "tests/bench/native/Cargo.toml", "tests/bench/native/src"]),
+    done: () => existsSync("target/bench/native/release/edgeseal-bench-native"),
+  },
   www: {
     what: "playground",
     after: ["edge", "npm-www"],
@@ -64,6 +75,7 @@ const steps = {
 const targets = {
   demo: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "signer", "edge", "www"],
   test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "npm-hosts", "python", "tools", "rehearsal", "edge", "www"],
+  bench: ["system", "rust", "npm-tests", "npm-edge", "tools", "edge", "bench-native"],
   conformance: ["system", "rust", "npm-tests", "npm-edge", "tools", "rehearsal", "edge"],
 };
 

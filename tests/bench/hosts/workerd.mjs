@@ -45,7 +45,7 @@ export class WorkerdHost {
     const clock = () => (this.#cpu ? cpuMs(this.#served.pid) : performance.now());
     const began = clock();
     await this.#ask("run", cell);
-    return clock() - began - this.#overhead;
+    return Math.max(clock() - began - this.#overhead, 0.001);
   }
 
   async stop() {

@@ -1,0 +1,128 @@
+// report.json for machines, report.md for people.
+import { cpus, loadavg, release, totalmem } from "node:os";
+import { readFileSync } from "node:fs";
+
+import { RIVAL, beyondEmpty } from "./judge.mjs";
+import { speedup, summary } from "./measure.mjs";
+
+const CASES = {
+  distinct: "Distinct tokens, microseconds each",
+  repeated: "One token again and again, microseconds each",
+  wrong: "Wrong signatures, microseconds each",
+  concurrent: "100 at a time, verifications a second",
+};
+
+export function machine() {
+  return { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memory_gb: Math.round(totalmem() / 1e9), system: `${process.platform} ${release()}`, load: round(loadavg()[0], 2) };
+}
+
+export function versions(tests, edge) {
+  const of = (folder, name) => JSON.parse(readFileSync(`${folder}/node_modules/${name}/package.json`, "utf8")).version;
+  const ours = JSON.parse(readFileSync(`${edge}/package.json`, "utf8")).version;
+  return { edgeseal: ours, node: process.versions.node, ...Object.fromEntries(["jose", "aws-jwt-verify", "jsonwebtoken", "workerd"].map((name) => [name, of(tests, name)])) };
+}
+
+export function toJson({ about, measured, started, verdicts }) {
+  const rows = measured.map(({ host, alg, kase, us }) => {
+    const rival = us[RIVAL[host]];
+    const unit = kase === "concurrent" ? "per_s" : "us";
+    const values = mapValues(us, (one) => (unit === "per_s" ? one.map((value) => 1e6 / value) : one));
+    return {
+      bench: "verify", host, alg, case: kase,
+      [unit]: mapValues(values, (one) => round(summary(one).median, unit === "us" ? 2 : 0)),
+      spread: mapValues(values, (one) => [round(Math.min(...one), 2), round(Math.max(...one), 2)]),
+      ...(rival && { speed_over: { [RIVAL[host]]: mapValues(speedup(us.edgeseal, rival), (value) => round(value, 3)) } }),
+    };
+  });
+  if (started) {
+    rows.push({
+      bench: "startup", host: "workerd", alg: "ES256", case: "first_token",
+      ms: mapValues(started, (one) => round(summary(one).median, 2)),
+      spread: mapValues(started, (one) => [round(Math.min(...one), 2), round(Math.max(...one), 2)]),
+      beyond_empty: mapValues(Object.fromEntries(Object.entries(started).filter(([name]) => name !== "empty")), (one) => mapValues(beyondEmpty(one, started.empty), (value) => round(value, 2))),
+    });
+  }
+  return { ...about, rows, acceptance: verdicts };
+}
+
+export function toMarkdown({ about, measured, started, verdicts }) {
+  const { machine, date, rounds, versions } = about;
+  const lines = [
+    "# Benchmarks",
+    "",
+    `${date.slice(0, 16).replace("T", " ")} UTC, ${machine.cpu}, ${machine.cores} cores, ${machine.system}, load ${machine.load} at the start. Medians of ${rounds} interleaved rounds, smallest and largest beside them.`,
+    Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ") + ".",
+    "",
+    "Everybody finds the key by the token's kid, verifies the signature, checks issuer, audience, algorithm and times, and returns the claims; `webcrypto` and `aws-lc-rs` alone verify and decode, and check nothing. Distinct tokens are never answered from a cache.",
+    "",
+    "## How many times as fast as jose (natively: jsonwebtoken with aws-lc)",
+    "",
+    ...compact(measured),
+    "",
+    ...plots(measured),
+  ];
+  for (const [kase, title] of Object.entries(CASES)) {
+    const rows = measured.filter((row) => row.kase === kase);
+    if (rows.length === 0) continue;
+    lines.push(`## ${title}`, "");
+    for (const host of unique(rows.map((row) => row.host))) {
+      const of = rows.filter((row) => row.host === host);
+      const names = unique(of.flatMap(({ us }) => Object.keys(us)));
+      lines.push(`### ${host}`, "", `| alg | ${names.join(" | ")} |`, `|---|${names.map(() => "---:|").join("")}`);
+      for (const { alg, us } of of) lines.push(`| ${alg} | ${names.map((name) => (us[name] ? cell(kase, us[name]) : "")).join(" | ")} |`);
+      lines.push("");
+    }
+  }
+  if (started) {
+    lines.push("## From the start of workerd to a first answer, milliseconds", "", "| Worker | ms | beyond an empty one |", "|---|---:|---:|");
+    for (const [name, ms] of Object.entries(started)) {
+      lines.push(`| ${name} | ${spread(summary(ms), 1)} | ${name === "empty" ? "" : spread(beyondEmpty(ms, started.empty), 1)} |`);
+    }
+    lines.push("");
+  }
+  lines.push("## Acceptance", "", "| what | bound | found | |", "|---|---|---|---|");
+  for (const { what, bound, found, met } of verdicts) lines.push(`| ${what} | ${bound} | ${found} | ${met ? "met" : "**not met**"} |`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** The table for a README: distinct tokens, and the most and least of the other cases. */
+export function compact(measured) {
+  const algs = unique(measured.map((row) => row.alg));
+  const lines = [`| host, case | ${algs.join(" | ")} |`, `|---|${algs.map(() => "---:|").join("")}`];
+  for (const host of unique(measured.map((row) => row.host))) {
+    for (const kase of unique(measured.map((row) => row.kase))) {
+      const cells = algs.map((alg) => {
+        const us = measured.find((row) => row.host === host && row.kase === kase && row.alg === alg)?.us;
+        return us?.[RIVAL[host]] ? `${speedup(us.edgeseal, us[RIVAL[host]]).median.toFixed(2)}` : "";
+      });
+      if (cells.some((text) => text !== "")) lines.push(`| ${host}, ${kase} | ${cells.join(" | ")} |`);
+    }
+  }
+  return lines;
+}
+
+function plots(measured) {
+  const has = (kase) => measured.some((row) => row.kase === kase);
+  return ["distinct", "repeated", "wrong", "concurrent"].filter(has).flatMap((kase) => [`![${CASES[kase]}](${kase}.svg)`, ""]);
+}
+
+function cell(kase, us) {
+  if (kase !== "concurrent") return spread(summary(us), 1);
+  return spread(summary(us.map((value) => 1e6 / value)), 0);
+}
+
+function spread({ median, min, max }, digits) {
+  return `${median.toFixed(digits)} (${min.toFixed(digits)} to ${max.toFixed(digits)})`;
+}
+
+function mapValues(object, change) {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
+}
+
+function round(value, digits) {
+  return Number(value.toFixed(digits));
+}
+
+export function unique(values) {
+  return [...new Set(values)];
+}
