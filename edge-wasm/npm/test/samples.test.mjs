@@ -57,6 +57,20 @@ test("there are samples for every kind of reader", () => {
   for (const sign of ["export default {", 'from "hono"', 'from "express"', "importmap", "node:fs", "jwksUri", "fetch:"]) assert.ok(all.includes(sign), sign);
 });
 
+test("every option and code is documented", () => {
+  const readme = readFileSync(join(here, "README.md"), "utf8");
+  const types = readFileSync(join(here, "src", "types.ts"), "utf8");
+  const members = (name) => {
+    const [, body] = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(types);
+    return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member);
+  };
+  const names = ["IssuerOptions", "DangerousOptions", "CacheOptions", "HostOptions", "VerifyOptions"].flatMap(members);
+  const [, codes] = /export type VerifyErrorCode =([\s\S]*?);/.exec(readFileSync(join(here, "src", "names.ts"), "utf8"));
+  names.push(...[...codes.matchAll(/"(\w+)"/g)].map(([, code]) => code));
+  assert.ok(names.length > 40, `${names.length} names`);
+  assert.deepEqual(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(readme)), []);
+});
+
 for (const [index, { kind, code }] of samples.entries()) {
   const name = `sample ${index + 1}: ${code.trim().split("\n")[0]}`;
   if (kind === "html") {

@@ -41,6 +41,37 @@ const cases = {
     }
   },
 
+  "WebCrypto alone: the same verdicts": async ({ tokens }) => {
+    const { keys, tokens: all } = await tokens();
+    for (const [algorithm, token] of Object.entries(all)) {
+      const verifier = createVerifier({ ...options, algorithms: [algorithm], jwks: { keys }, backend: "webcrypto", tokenCache: 0 });
+      const wrong = token.slice(0, -10) + (token.at(-10) === "A" ? "B" : "A") + token.slice(-9);
+      for (let round = 0; round < 3; round++) {
+        equal((await verifier.verify(token)).claims.sub, "alice", algorithm);
+        await refused(verifier.verify(wrong), "signature_invalid", "signature");
+      }
+      const { webcrypto, ...others } = verifier.stats().verifications;
+      equal([webcrypto, ...Object.values(others).filter((count) => count > 0)], [6], algorithm);
+    }
+  },
+
+  "the same token again costs a comparison, and is judged anew": async ({ script, remote }) => {
+    await script("again", [{ body: { keys: [key.jwk] } }, { body: { keys: [next.jwk] } }]);
+    let now = seconds();
+    const verifier = createVerifier({ ...remote("again"), clock: () => now });
+    const token = await key.token(claims({ exp: now + 5_000 }));
+    for (let round = 0; round < 5; round++) await verifier.verify(token);
+    const { tokenCache, verifications } = verifier.stats();
+    equal([tokenCache.hits, tokenCache.tokens, Object.values(verifications).reduce((a, b) => a + b)], [4, 1, 1]);
+    now += 601;
+    await refused(verifier.verify(token), "key_not_found", "key");
+    const expiring = createVerifier({ ...options, clock: () => now });
+    const soon = await key.token(claims({ exp: now + 10 }));
+    await expiring.verify(soon);
+    now += 71;
+    await refused(expiring.verify(soon), "token_expired", "expiry");
+  },
+
   "each family of refusals has its code and check": async () => {
     const verifier = createVerifier({ ...options, typ: "at+jwt", requiredClaims: ["scope"], maxLifetime: 3600, maxAge: 600 });
     const now = seconds();
