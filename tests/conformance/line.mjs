@@ -5,7 +5,18 @@
 const LATEST = 253402300799;
 
 /** Names of the policy on the two sides. A name that is not here goes through as it is, to be refused by the package. */
-const POLICY = { typ: "typ", leeway: "leeway", max_lifetime: "maxLifetime", max_age: "maxAge", audience_claim: "audienceClaim", required_claims: "requiredClaims" };
+const POLICY = {
+  typ: "typ",
+  leeway: "leeway",
+  max_lifetime: "maxLifetime",
+  max_age: "maxAge",
+  audience_claim: "audienceClaim",
+  required_claims: "requiredClaims",
+  require_key_exp: "requireKeyExp",
+  sd_jwt: "sdJwt",
+};
+/** The same inside `sd_jwt`. */
+const SD_JWT = { key_binding: "keyBinding", algorithms: "algorithms", max_age: "maxAge", allow_plain: "allowPlain" };
 
 /** A line that never reaches the package. */
 class Unread extends Error {
@@ -20,15 +31,45 @@ class Unread extends Error {
 const KEPT = 256;
 
 /**
+ * How the package is asked.
+ *
+ * @typedef {object} Mode
+ * @property {"webcrypto" | "rustcrypto"} [backend] the only one; without it the package chooses
+ * @property {boolean} [reference] through `edgeseal/reference`
+ * @property {boolean} [warm] with verifiers that are kept from line to line, as in production
+ */
+
+/**
+ * A judge of chunks, with a memory of its own.
+ *
+ * @param {{edgeseal: typeof import("edgeseal"), reference: typeof import("edgeseal/reference")}} packages
+ * @param {boolean} clock whether the host's clock runs while it works
+ */
+export function judges({ edgeseal, reference }, clock) {
+  const kept = new Map();
+  return async (chunk, mode) => {
+    const verdicts = [];
+    for (const line of splitLines(chunk)) {
+      const began = performance.now();
+      const verdict = await judge(mode.reference ? reference : edgeseal, line, { backend: mode.backend, kept: mode.warm ? kept : undefined });
+      verdicts.push(clock ? { ...verdict, ms: performance.now() - began } : verdict);
+    }
+    return verdicts;
+  };
+}
+
+/**
  * The verdict of the package on one line.
  *
  * @param {typeof import("edgeseal")} edgeseal
  * @param {Uint8Array} bytes
- * @param {Map<string, import("edgeseal").Verifier>} [kept] verifiers by their options, to be used again: warm, as in production. Without
- * it each line gets a verifier of its own.
+ * @param {object} [how]
+ * @param {string} [how.backend]
+ * @param {Map<string, import("edgeseal").Verifier>} [how.kept] verifiers by their options, to be used again. Without it each line gets a
+ * verifier of its own.
  * @returns {Promise<{id: string | null, v: "accept" | "reject" | "error", code: string | null}>}
  */
-export async function judge(edgeseal, bytes, kept) {
+export async function judge(edgeseal, bytes, { backend, kept } = {}) {
   let line;
   try {
     line = readLine(bytes);
@@ -38,10 +79,10 @@ export async function judge(edgeseal, bytes, kept) {
   }
   const { id } = line;
   try {
-    if (line.token === undefined) await edgeseal.verifySignature(line.signature);
+    if (line.token === undefined) await edgeseal.verifySignature({ ...line.signature, backend });
     else {
-      const verifier = verifierFor(edgeseal, line, kept);
-      await verifier.verify(line.token);
+      const verifier = verifierFor(edgeseal, { ...line.options, backend }, kept);
+      await verifier.verify(line.token, { nonce: line.nonce });
       if (kept !== undefined) await heat(verifier, line);
     }
     return { id, v: "accept", code: null };
@@ -52,7 +93,7 @@ export async function judge(edgeseal, bytes, kept) {
   }
 }
 
-function verifierFor(edgeseal, { options }, kept) {
+function verifierFor(edgeseal, options, kept) {
   if (kept === undefined) return edgeseal.createVerifier(options);
   const key = JSON.stringify([options, options.clock()]);
   const verifier = kept.get(key) ?? edgeseal.createVerifier(options);
@@ -65,10 +106,10 @@ function verifierFor(edgeseal, { options }, kept) {
 const heated = new WeakSet();
 
 /** A good ES256 token as often as it takes for its key to get a table: the last verdicts, and all later ones, come from the table. */
-async function heat(verifier, { token, options: { algorithms } }) {
+async function heat(verifier, { token, nonce, options: { algorithms } }) {
   if (heated.has(verifier) || !algorithms?.includes("ES256")) return;
   heated.add(verifier);
-  for (let times = 0; times < 12; times += 1) await verifier.verify(token);
+  for (let times = 0; times < 12; times += 1) await verifier.verify(token, { nonce });
 }
 
 /** Whether a line is blank and gets no verdict. */
@@ -109,8 +150,9 @@ export function readLine(bytes) {
     const now = value("now");
     need(isText(token) && members.has("jwks"));
     need(typeof now === "number" && now >= 0 && now <= LATEST);
-    const policy = members.has("policy") ? policyOf(id, members.get("policy")) : {};
-    return { id, token, options: { ...settings(value("alg_allow"), policy), jwks: members.get("jwks"), clock: () => now } };
+    const { nonce, ...policy } = members.has("policy") ? policyOf(id, members.get("policy")) : {};
+    if (nonce !== undefined && nonce !== null && !isText(nonce)) throw new Unread(id, "policy_invalid");
+    return { id, token, nonce: nonce ?? undefined, options: { ...settings(value("alg_allow"), policy), jwks: members.get("jwks"), clock: () => now } };
   }
   const algorithm = value("alg");
   const message = octets(value("msg_hex"));
@@ -139,7 +181,7 @@ function policyOf(id, text) {
 
 /** The policy as options of `createVerifier`. */
 function settings(algorithms, policy) {
-  const { iss = null, aud = null, require_exp = true, allow_rsa_exponent_3 = null, ...others } = policy;
+  const { iss = null, aud = null, require_exp = true, allow_rsa_exponent_3 = null, skip_nonce = null, ...others } = policy;
   const dangerous = {};
   const options = { algorithms, dangerous };
   if (iss === null) dangerous.skipIssuer = true;
@@ -148,11 +190,21 @@ function settings(algorithms, policy) {
   else options.audience = aud;
   if (require_exp !== null && require_exp !== true) dangerous.allowMissingExp = require_exp === false ? true : require_exp;
   if (allow_rsa_exponent_3 !== null) dangerous.allowRsaExponent3 = allow_rsa_exponent_3;
+  if (skip_nonce !== null) dangerous.skipNonce = skip_nonce;
   for (const [name, value] of Object.entries(others)) {
-    const option = Object.hasOwn(POLICY, name) ? POLICY[name] : name;
-    if (value !== null) Object.defineProperty(options, option, { value, enumerable: true });
+    const renamed = name === "sd_jwt" && typeof value === "object" && value !== null && !Array.isArray(value) ? withNames(SD_JWT, value) : value;
+    if (value !== null) Object.defineProperty(options, Object.hasOwn(POLICY, name) ? POLICY[name] : name, { value: renamed, enumerable: true });
   }
   return options;
+}
+
+/** The same members under the package's names; one that has none keeps its own, to be refused by the package. */
+function withNames(names, members) {
+  const renamed = {};
+  for (const [name, value] of Object.entries(members)) {
+    Object.defineProperty(renamed, Object.hasOwn(names, name) ? names[name] : name, { value, enumerable: true });
+  }
+  return renamed;
 }
 
 /** The members of an object, each as the text that stands there; throws for what is no object, or has a member twice. */

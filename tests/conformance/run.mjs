@@ -1,11 +1,12 @@
 // Runs a corpus on one host or on all: `node tests/conformance/run.mjs [--corpus FILE|DIR,..] [--host all] [--out verdicts.jsonl]
-// [--warm]`. CORPUS, HOST and OUT in the environment say the same. README.md describes corpus, verdicts and hosts.
+// [--modes]`. CORPUS, HOST and OUT in the environment say the same. README.md describes corpus, verdicts and hosts.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, extname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { corpusFiles, corpusLines } from "./corpus.mjs";
+import { knownDivergences } from "./divergences.mjs";
 import { hosts } from "./hosts/index.mjs";
 import { report } from "./report.mjs";
 import { judgeAll } from "./session.mjs";
@@ -13,13 +14,13 @@ import { judgeAll } from "./session.mjs";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
 async function main() {
-  const { values } = parseArgs({ options: { corpus: { type: "string" }, host: { type: "string" }, out: { type: "string" }, warm: { type: "boolean" } } });
+  const { values } = parseArgs({ options: { corpus: { type: "string" }, host: { type: "string" }, out: { type: "string" }, modes: { type: "boolean" } } });
   const host = values.host || process.env.HOST || "all";
   const out = values.out || process.env.OUT;
   const names = host === "all" ? Object.keys(hosts) : [host];
   if (!names.every((name) => Object.hasOwn(hosts, name))) throw new Error(`HOST is ${host}: native, node, workerd, chromium or all`);
   const named = values.corpus || process.env.CORPUS;
-  const warm = values.warm || !named;
+  const more = values.modes || !named;
   const { files, notRun } = corpusFiles(root, named);
   const lines = [...corpusLines(files)];
   if (lines.length === 0) throw new Error(`the corpus has no lines: ${files.join(", ")}`);
@@ -29,16 +30,17 @@ async function main() {
   const judge = async (host, label, options) => {
     const began = performance.now();
     byHost.set(label, await judgeAll(host, lines, options));
-    console.log(`  ${label.padEnd(14)} ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    console.log(`  ${label.padEnd(22)} ${((performance.now() - began) / 1000).toFixed(1)} s`);
     return byHost.get(label);
   };
   for (const name of names) {
     const host = new hosts[name]({ root });
-    const verdicts = await judge(host, name);
-    if (warm && host.canBeWarm) await judge(host, `${name}, warm`, { warm });
+    const [first, ...others] = host.modes.filter((mode) => more || !mode.more);
+    const verdicts = await judge(host, name, { mode: first });
+    for (const mode of others) await judge(host, `${name}, ${mode.name}`, { mode });
     if (out) write(names.length > 1 ? withHost(out, name) : out, verdicts);
   }
-  const { passed, failed } = report(lines, byHost);
+  const { passed, failed } = report(lines, byHost, knownDivergences(root));
   for (const reason of notRun) console.log(`not run: the shared vectors: ${reason}`);
   console.log(`${passed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;

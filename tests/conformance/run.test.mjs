@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { checked } from "./divergences.mjs";
 import { isBlank, judge, readLine, splitLines } from "./line.mjs";
 import { expectation, fault, report } from "./report.mjs";
 import { judgeAll } from "./session.mjs";
@@ -149,7 +150,7 @@ test("hosts that differ are a failure even where neither is wrong", () => {
   const line = bytes(`${TOKEN.slice(0, -1)},"expect":"reject"}`);
   const printed = [];
   const verdicts = (code) => [{ id: "a", v: "reject", code }];
-  const counts = report([line], new Map([["native", verdicts("x")], ["node", verdicts("y")]]), (text) => printed.push(text));
+  const counts = report([line], new Map([["native", verdicts("x")], ["node", verdicts("y")]]), [], (text) => printed.push(text));
   assert.deepEqual(counts, { passed: 2, failed: 1 });
   assert.ok(printed.some((text) => text === "✗ a: the hosts differ: native x, node y"));
 });
@@ -160,7 +161,7 @@ test("a host that says something else when it is warm is an error", async () => 
     asked.set(id, (asked.get(id) ?? 0) + 1);
     return id === "l3" && asked.get(id) === 2 ? { id, v: "reject", code: "signature_invalid" } : accept(id);
   });
-  const verdicts = await judgeAll(forgetful, ids(6), { ...rules, warm: true });
+  const verdicts = await judgeAll(forgetful, ids(6), { ...rules, mode: { warm: true } });
   assert.equal(forgetful.started, 1, "both rounds are asked of one host");
   assert.deepEqual(verdicts.map(({ v }) => v), ["accept", "accept", "accept", "error", "accept", "accept"]);
   assert.equal(verdicts[3].code, "accept at first, signature_invalid when asked again");
@@ -171,8 +172,37 @@ test("kept verifiers are found by their options, and are not kept without bound"
   const edgeseal = { VerifyError: class extends Error {}, ConfigurationError: class extends Error {}, createVerifier: () => ((made += 1), { verify: async () => {} }) };
   const kept = new Map();
   const line = (now) => bytes(`{"id":"a","token":"t","jwks":{},"now":${now}}`);
-  for (const now of [1, 1, 2, 1, 2]) assert.equal((await judge(edgeseal, line(now), kept)).v, "accept");
+  for (const now of [1, 1, 2, 1, 2]) assert.equal((await judge(edgeseal, line(now), { kept })).v, "accept");
   assert.equal(made, 2);
-  for (let now = 0; now < 1000; now += 1) await judge(edgeseal, line(now), kept);
+  for (let now = 0; now < 1000; now += 1) await judge(edgeseal, line(now), { kept });
   assert.ok(kept.size <= 256);
+});
+
+test("a listed divergence is no fault, an unlisted one is, and so is one that is listed in vain", () => {
+  const line = bytes(`${TOKEN.slice(0, -1)},"expect":"reject"}`);
+  const verdicts = (code) => [{ id: "a", v: code ? "reject" : "accept", code }];
+  const row = (on, code) => ({ id: "a", on, code, reason: "why" });
+  const outcome = (byHost, rows) => {
+    const printed = [];
+    const { failed } = report([line], new Map(Object.entries(byHost).map(([host, code]) => [host, verdicts(code)])), checked(rows), (text) => printed.push(text));
+    return [failed, printed.filter((text) => text.startsWith("✗")).join("\n")];
+  };
+  assert.deepEqual(outcome({ native: "x", "workerd, webcrypto": "y" }, [row("workerd, webcrypto", "y")]), [0, ""]);
+  assert.deepEqual(outcome({ native: "x", node: null }, [row("node", null)]), [0, ""]);
+  assert.match(outcome({ native: "x", node: "y", workerd: "y" }, [row("node", "y")])[1], /the hosts differ: native x, node y, workerd y/);
+  assert.match(outcome({ native: "x", node: "z" }, [row("node", "y")])[1], /lists code y, which did not come/);
+  assert.match(outcome({ native: "x", node: "x" }, [row("node", "x")])[1], /which did not come/);
+  assert.deepEqual(outcome({ native: "x" }, [row("chromium", "y")]), [0, ""], "a host that was not asked");
+  for (const wrong of [{}, [{}], [{ ...row("node", "y"), reason: " " }], [row("node", "y"), row("node", "z")], [{ ...row("node", "y"), x: 1 }]]) {
+    assert.throws(() => checked(wrong), /divergences\.json/);
+  }
+});
+
+test("settings inside sd_jwt have the package's names, and what has none is the package's to refuse", () => {
+  const policy = `{"sd_jwt":{"key_binding":"required","max_age":5,"x_y":1},"nonce":"n","skip_nonce":true}`;
+  const line = readLine(bytes(`{"id":"a","token":"t","jwks":{},"alg_allow":[],"now":1,"policy":${policy}}`));
+  assert.equal(line.nonce, "n");
+  assert.deepEqual(line.options.sdJwt, { keyBinding: "required", maxAge: 5, x_y: 1 });
+  assert.equal(line.options.dangerous.skipNonce, true);
+  assert.throws(() => readLine(bytes(`{"id":"a","token":"t","jwks":{},"now":1,"policy":{"nonce":1}}`)), { code: "policy_invalid" });
 });

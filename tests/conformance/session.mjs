@@ -10,18 +10,19 @@ const RETRIES = 4;
 /**
  * @param {object} host see hosts/index.mjs
  * @param {Uint8Array[]} lines
- * @param {{warm?: boolean}} [options] warm: twice, with verifiers that are kept, so that caches and tables of hot keys are in use
+ * @param {{mode?: object}} [options] mode: see hosts/modes.mjs; a warm one is asked twice, so that caches and tables of hot keys are in
+ * use
  * @returns {Promise<{id: string | null, v: string, code: string | null, ms?: number}[]>} one verdict for each line; `v` is `"error"`
  * where the host gave none, gave none in time, or gave something else; `ms` where the host has a clock
  */
-export async function judgeAll(host, lines, { hangLimit = HANG_LIMIT, warm = false } = {}) {
-  const how = { hangLimit, warm };
+export async function judgeAll(host, lines, { hangLimit = HANG_LIMIT, mode = {} } = {}) {
+  const how = { hangLimit, mode };
   let verdicts;
   await host.start();
   try {
     verdicts = await round(host, lines, how);
     // The first round is the one that warms: the second must say the same.
-    if (warm) verdicts = merged(verdicts, await round(host, lines, how));
+    if (mode.warm) verdicts = merged(verdicts, await round(host, lines, how));
   } finally {
     await host.stop();
   }
@@ -101,9 +102,9 @@ async function again(host, line, how) {
   return fastest > LINE_LIMIT ? { id: last.id, v: "error", code: `took ${Math.round(fastest)} ms, at most ${LINE_LIMIT} ms are allowed` } : last;
 }
 
-async function ask(host, lines, { hangLimit, warm }) {
+async function ask(host, lines, { hangLimit, mode }) {
   const began = performance.now();
-  const verdicts = await inTime(host.judge(join(lines), warm), hangLimit + lines.length * LINE_LIMIT);
+  const verdicts = await inTime(host.judge(join(lines), mode), hangLimit + lines.length * LINE_LIMIT);
   if (!Array.isArray(verdicts) || verdicts.length !== lines.length) {
     throw new Error(`${verdicts?.length ?? "no"} verdicts for ${lines.length} lines`);
   }

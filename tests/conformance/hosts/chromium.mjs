@@ -7,13 +7,14 @@ import { extname, join, normalize } from "node:path";
 import { chromium } from "playwright-core";
 
 import { stageFor } from "../stage.mjs";
+import { PACKAGE_MODES } from "./modes.mjs";
 
 const TYPES = { ".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 export class ChromiumHost {
   name = "chromium";
-  canBeWarm = true;
+  modes = PACKAGE_MODES;
   chunk = { bytes: 4 << 20, lines: 512 };
   #root;
   #server;
@@ -48,11 +49,11 @@ export class ChromiumHost {
     }
   }
 
-  async judge(chunk, warm) {
+  async judge(chunk, mode) {
     const path = `/chunk/${(this.#next += 1)}`;
     this.#chunks.set(path, chunk);
     try {
-      return await this.#page.evaluate(([url, warm]) => globalThis.judgeChunk(url, warm), [path, warm]);
+      return await this.#page.evaluate(([url, mode]) => globalThis.judgeChunk(url, mode), [path, mode]);
     } finally {
       this.#chunks.delete(path);
     }
@@ -70,9 +71,10 @@ export class ChromiumHost {
   }
 
   async #serve(stage) {
-    const exported = JSON.parse(readFileSync(join(stage, "node_modules/edgeseal/package.json"), "utf8")).exports["."];
-    const entry = normalize(join("/node_modules/edgeseal", exported.browser));
-    const page = `<!doctype html><title>conformance</title><script type="importmap">{"imports":{"edgeseal":"${entry}"}}</script><script type="module" src="/page.mjs"></script>`;
+    const exported = JSON.parse(readFileSync(join(stage, "node_modules/edgeseal/package.json"), "utf8")).exports;
+    const entry = (name) => join("/node_modules/edgeseal", exported[name].browser ?? exported[name].default);
+    const imports = JSON.stringify({ imports: { edgeseal: entry("."), "edgeseal/reference": entry("./reference") } });
+    const page = `<!doctype html><title>conformance</title><script type="importmap">${imports}</script><script type="module" src="/page.mjs"></script>`;
     this.#server = createServer((request, response) => {
       const path = normalize(new URL(request.url, "http://localhost").pathname);
       const body = path === "/page.html" ? page : (this.#chunks.get(path) ?? readFile(join(stage, path)));

@@ -3,8 +3,11 @@ import { spawn } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { NATIVE_MODES } from "./modes.mjs";
+
 export class NativeHost {
   name = "native";
+  modes = NATIVE_MODES;
   /** Octets and lines of a chunk: each is one process. */
   chunk = { bytes: 8 << 20, lines: 1024 };
   #binary;
@@ -20,9 +23,9 @@ export class NativeHost {
     }
   }
 
-  judge(chunk) {
+  judge(chunk, { backend }) {
     return new Promise((resolve, reject) => {
-      const child = spawn(this.#binary, ["verify", "--jsonl", "--timing"], { stdio: ["pipe", "pipe", "pipe"] });
+      const child = spawn(this.#binary, ["verify", "--jsonl", "--timing", ...(backend ? ["--backend", backend] : [])], { stdio: ["pipe", "pipe", "pipe"] });
       this.#running = child;
       const output = [];
       let trouble = "";

@@ -3,10 +3,11 @@ import { fork } from "node:child_process";
 import { join } from "node:path";
 
 import { stageFor } from "../stage.mjs";
+import { PACKAGE_MODES } from "./modes.mjs";
 
 export class NodeHost {
   name = "node";
-  canBeWarm = true;
+  modes = PACKAGE_MODES;
   chunk = { bytes: 4 << 20, lines: 512 };
   #root;
   #child;
@@ -21,9 +22,9 @@ export class NodeHost {
     await this.#answer();
   }
 
-  async judge(chunk, warm) {
+  async judge(chunk, mode) {
     const answer = this.#answer();
-    this.#child.send({ chunk, warm });
+    this.#child.send({ chunk, mode });
     return answer;
   }
 

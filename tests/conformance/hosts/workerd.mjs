@@ -6,10 +6,11 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import { stageFor } from "../stage.mjs";
+import { PACKAGE_MODES } from "./modes.mjs";
 
 export class WorkerdHost {
   name = "workerd";
-  canBeWarm = true;
+  modes = PACKAGE_MODES;
   /** Small: a chunk that takes too long is halved until the line is found. */
   chunk = { bytes: 1 << 20, lines: 64 };
   #root;
@@ -39,10 +40,10 @@ export class WorkerdHost {
     });
   }
 
-  judge(chunk, warm) {
+  judge(chunk, mode) {
     return new Promise((resolve, reject) => {
       const fail = (reason) => reject(new Error(`workerd: ${reason}`));
-      const sent = request({ host: "127.0.0.1", port: this.#port, path: warm ? "/warm" : "/", method: "POST", headers: { "content-length": chunk.length } }, (response) => {
+      const sent = request({ host: "127.0.0.1", port: this.#port, path: `/?mode=${encodeURIComponent(JSON.stringify(mode))}`, method: "POST", headers: { "content-length": chunk.length } }, (response) => {
         const body = [];
         response.on("data", (data) => body.push(data));
         response.on("error", (error) => fail(error.message));

@@ -1,18 +1,11 @@
 // Inside Node: a process of its own that judges chunks of lines.
 import * as edgeseal from "edgeseal";
+import * as reference from "edgeseal/reference";
 
-import { judge, splitLines } from "./line.mjs";
+import { judges } from "./line.mjs";
 
-const kept = new Map();
+const judge = judges({ edgeseal, reference }, true);
 
-process.on("message", async ({ chunk, warm }) => {
-  const verdicts = [];
-  for (const line of splitLines(chunk)) {
-    const began = performance.now();
-    const verdict = await judge(edgeseal, line, warm ? kept : undefined);
-    verdicts.push({ ...verdict, ms: performance.now() - began });
-  }
-  process.send(verdicts);
-});
+process.on("message", async ({ chunk, mode }) => process.send(await judge(chunk, mode)));
 process.on("disconnect", () => process.exit());
 process.send("ready");

@@ -1,17 +1,12 @@
 // Inside Chromium: fetches a chunk of lines from the page's own server and judges it.
 import * as edgeseal from "edgeseal";
+import * as reference from "edgeseal/reference";
 
-import { judge, splitLines } from "./line.mjs";
+import { judges } from "./line.mjs";
 
-const kept = new Map();
+const judge = judges({ edgeseal, reference }, true);
 
-globalThis.judgeChunk = async (url, warm) => {
+globalThis.judgeChunk = async (url, mode) => {
   const response = await fetch(url, { cache: "no-store" });
-  const verdicts = [];
-  for (const line of splitLines(new Uint8Array(await response.arrayBuffer()))) {
-    const began = performance.now();
-    const verdict = await judge(edgeseal, line, warm ? kept : undefined);
-    verdicts.push({ ...verdict, ms: performance.now() - began });
-  }
-  return verdicts;
+  return judge(new Uint8Array(await response.arrayBuffer()), mode);
 };
