@@ -8,7 +8,7 @@
 //! about validity ([`NEVER_DISCLOSED`]) may not be hidden (RFC 9901 section 9.7); the processed claims keep the bound on nesting.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     string::{String, ToString as _},
     sync::Arc,
     vec::Vec,
@@ -133,16 +133,16 @@ impl Presentation {
                 .ok_or_else(|| invalid(alloc::format!("_sd_alg is {}, not sha-256, sha-384 or sha-512", quoted(&name))))?,
             Some(_) => return Err(invalid("_sd_alg is not a string")),
         };
-        let mut walk = Walk { disclosures: BTreeMap::new(), digests: BTreeSet::new(), paths: Vec::new() };
+        let mut walk = Walk { digests: BTreeMap::new(), paths: Vec::new() };
         for disclosure in self.disclosures() {
-            if walk.disclosures.insert(digest(hash, disclosure), disclosure).is_some() {
+            if walk.digests.insert(digest(hash, disclosure), Some(disclosure)).is_some() {
                 return Err(invalid("a disclosure occurs twice"));
             }
         }
         walk.object(&mut members, "", 1, false)?;
-        if !walk.disclosures.is_empty() {
-            let detail = alloc::format!("{} disclosure(s) whose digest the token does not hold", walk.disclosures.len());
-            return Err(invalid(detail));
+        let unmet = walk.digests.values().flatten().count();
+        if unmet > 0 {
+            return Err(invalid(alloc::format!("{unmet} disclosure(s) whose digest the token does not hold")));
         }
         Ok(Disclosed { members, paths: walk.paths, hash })
     }
@@ -150,9 +150,8 @@ impl Presentation {
 
 /// The walk through the claims: every digest is met once, every disclosure is used once.
 struct Walk<'a> {
-    /// The disclosures that no digest has referred to yet.
-    disclosures: BTreeMap<String, &'a str>,
-    digests: BTreeSet<String>,
+    /// A disclosure for each digest that was presented and not yet met in the claims, `None` for each that was met.
+    digests: BTreeMap<String, Option<&'a str>>,
     paths: Vec<String>,
 }
 
@@ -227,8 +226,11 @@ impl<'a> Walk<'a> {
         if fixed {
             return Err(invalid(alloc::format!("a digest where nothing may be withheld, in {}", shown(path))));
         }
-        let disclosure = self.disclosures.remove(&digest);
-        if self.digests.insert(digest) { Ok(disclosure) } else { Err(invalid("a digest occurs twice")) }
+        match self.digests.insert(digest, None) {
+            None => Ok(None),
+            Some(Some(disclosure)) => Ok(Some(disclosure)),
+            Some(None) => Err(invalid("a digest occurs twice")),
+        }
     }
 }
 

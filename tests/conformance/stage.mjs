@@ -25,7 +25,7 @@ function build(root) {
   const target = join(folder, "node_modules/edgeseal");
   mkdirSync(target, { recursive: true });
   run("tar", ["--extract", "--gzip", "--strip-components=1", "--file", join(folder, packed)], target);
-  for (const name of ["node.mjs", "worker.mjs", "page.mjs"]) copyFileSync(join(here, "inside", name), join(folder, name));
+  for (const name of ["node.mjs", "worker.mjs", "page.mjs", "dos.mjs"]) copyFileSync(join(here, "inside", name), join(folder, name));
   copyFileSync(join(here, "line.mjs"), join(folder, "line.mjs"));
   return folder;
 }

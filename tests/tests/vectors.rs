@@ -39,6 +39,7 @@ fn committed_files_are_what_the_generator_writes() {
     }
     let present: BTreeSet<String> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.extend(["README.md".to_owned(), "divergences.json".to_owned()]);
     assert_eq!(present, names, "files in tests/vectors");
 }
 
@@ -106,4 +107,58 @@ fn ids_are_unique_and_every_code_of_a_verdict_occurs() {
         .collect();
     assert_eq!(codes, all, "codes that vectors expect, and codes that there are");
     assert!(lines.iter().all(|line| !line.why.is_empty() && !line.group.is_empty()));
+}
+
+/// The tables of `tests/vectors/README.md`: every default and every attack is shown by something that exists, and every vector shows
+/// something.
+#[test]
+fn every_rule_has_its_vectors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let lines = own_lines();
+    let mut unused: BTreeSet<&str> = lines.iter().map(|line| line.id.as_str()).collect();
+    let mut named = BTreeSet::new();
+    let readme = read("tests/vectors/README.md");
+    for row in rows(&readme) {
+        let (name, shown_by) = row.split_once(" | ").unwrap();
+        let shown: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!shown.is_empty(), "nothing shows: {name}");
+        for one in shown {
+            if let Some((file, text)) = one.split_once(": ") {
+                assert!(read(file).contains(text), "{name}: {file} has nothing called {text:?}");
+                continue;
+            }
+            let ids: Vec<&str> = lines.iter().map(|line| line.id.as_str()).filter(|id| matches(one, id)).collect();
+            assert!(!ids.is_empty(), "{name}: there is no vector {one}");
+            unused.retain(|id| !ids.contains(id));
+        }
+        assert!(named.insert(name.to_owned()), "{name} is there twice");
+    }
+    for row in rows(&read("core/src/manual/defaults.md")) {
+        let (name, _) = row.split_once(" | ").unwrap();
+        assert!(named.contains(name), "the default {name:?} is in no row of tests/vectors/README.md");
+    }
+    let attacks: Vec<usize> = named.iter().filter_map(|name| name.split(' ').next()?.parse().ok()).collect();
+    assert_eq!(BTreeSet::from_iter(attacks), (1..=30).collect(), "attacks");
+    assert!(unused.is_empty(), "vectors that are in no row: {unused:?}");
+}
+
+/// The rows of the tables of a text, without their outer bars and without heads.
+fn rows(text: &str) -> impl Iterator<Item = &str> {
+    let all: Vec<&str> = text.lines().collect();
+    let is_head = move |index: usize| all.get(index + 1).is_some_and(|next| next.starts_with("|---"));
+    text.lines().enumerate().filter_map(move |(index, line)| {
+        let row = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        (!is_head(index)).then_some(row)
+    })
+}
+
+/// Whether `pattern`, in which `*` stands for anything, is the whole of `id`.
+fn matches(pattern: &str, id: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == id,
+        Some((start, rest)) => id.strip_prefix(start).is_some_and(|tail| {
+            (0..=tail.len()).any(|skipped| tail.is_char_boundary(skipped) && matches(rest, &tail[skipped..]))
+        }),
+    }
 }

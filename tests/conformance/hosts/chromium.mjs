@@ -59,6 +59,11 @@ export class ChromiumHost {
     }
   }
 
+  /** A case of inside/dos.mjs. */
+  hostile(name) {
+    return this.#page.evaluate((name) => globalThis.hostile(name), name);
+  }
+
   async stop() {
     const browser = this.#browser;
     this.#browser = undefined;

@@ -28,6 +28,13 @@ export class NodeHost {
     return answer;
   }
 
+  /** A case of inside/dos.mjs. */
+  async hostile(name) {
+    const answer = this.#answer();
+    this.#child.send({ hostile: name });
+    return answer;
+  }
+
   async stop() {
     this.#child?.kill("SIGKILL");
     this.#child = undefined;

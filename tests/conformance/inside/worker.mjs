@@ -1,5 +1,6 @@
 // Inside workerd: POST a chunk of lines, get an array of verdicts. The clock stands still inside a request, so that the time is
 // taken outside.
+import { attempt, make } from "./dos.mjs";
 import * as edgeseal from "edgeseal";
 import * as reference from "edgeseal/reference";
 
@@ -9,7 +10,10 @@ const judge = judges({ edgeseal, reference }, false);
 
 export default {
   async fetch(request) {
-    const mode = JSON.parse(new URL(request.url).searchParams.get("mode"));
+    const { searchParams } = new URL(request.url);
+    if (searchParams.has("made")) return Response.json(make(searchParams.get("made")));
+    if (searchParams.has("hostile")) return Response.json(await attempt(edgeseal, searchParams.get("hostile")));
+    const mode = JSON.parse(searchParams.get("mode"));
     return Response.json(await judge(new Uint8Array(await request.arrayBuffer()), mode));
   },
 };
