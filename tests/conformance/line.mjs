@@ -35,23 +35,23 @@ const KEPT = 256;
  *
  * @typedef {object} Mode
  * @property {"webcrypto" | "rustcrypto"} [backend] the only one; without it the package chooses
- * @property {boolean} [reference] through `edgeseal/reference`
  * @property {boolean} [warm] with verifiers that are kept from line to line, as in production
+ * @property {boolean} [tables] warm, with a table for each ES256 key, and without the cache of tokens, which would answer instead
  */
 
 /**
  * A judge of chunks, with a memory of its own.
  *
- * @param {{edgeseal: typeof import("edgeseal"), reference: typeof import("edgeseal/reference")}} packages
+ * @param {typeof import("edgeseal")} edgeseal
  * @param {boolean} clock whether the host's clock runs while it works
  */
-export function judges({ edgeseal, reference }, clock) {
+export function judges(edgeseal, clock) {
   const kept = new Map();
   return async (chunk, mode) => {
     const verdicts = [];
     for (const line of splitLines(chunk)) {
       const began = performance.now();
-      const verdict = await judge(mode.reference ? reference : edgeseal, line, { backend: mode.backend, kept: mode.warm ? kept : undefined });
+      const verdict = await judge(edgeseal, line, { ...mode, kept: mode.warm ? kept : undefined });
       verdicts.push(clock ? { ...verdict, ms: performance.now() - began } : verdict);
     }
     return verdicts;
@@ -65,11 +65,12 @@ export function judges({ edgeseal, reference }, clock) {
  * @param {Uint8Array} bytes
  * @param {object} [how]
  * @param {string} [how.backend]
+ * @param {boolean} [how.tables]
  * @param {Map<string, import("edgeseal").Verifier>} [how.kept] verifiers by their options, to be used again. Without it each line gets a
  * verifier of its own.
  * @returns {Promise<{id: string | null, v: "accept" | "reject" | "error", code: string | null}>}
  */
-export async function judge(edgeseal, bytes, { backend, kept } = {}) {
+export async function judge(edgeseal, bytes, { backend, tables, kept } = {}) {
   let line;
   try {
     line = readLine(bytes);
@@ -81,9 +82,9 @@ export async function judge(edgeseal, bytes, { backend, kept } = {}) {
   try {
     if (line.token === undefined) await edgeseal.verifySignature({ ...line.signature, backend });
     else {
-      const verifier = verifierFor(edgeseal, { ...line.options, backend }, kept);
+      const verifier = verifierFor(edgeseal, { ...line.options, backend, tokenCache: tables ? 0 : undefined }, kept);
       await verifier.verify(line.token, { nonce: line.nonce });
-      if (kept !== undefined) await heat(verifier, line);
+      if (tables) await heat(verifier, line);
     }
     return { id, v: "accept", code: null };
   } catch (error) {
@@ -109,7 +110,7 @@ const heated = new WeakSet();
 async function heat(verifier, { token, nonce, options: { algorithms } }) {
   if (heated.has(verifier) || !algorithms?.includes("ES256")) return;
   heated.add(verifier);
-  for (let times = 0; times < 12; times += 1) await verifier.verify(token, { nonce });
+  for (let times = 0; times < 44; times += 1) await verifier.verify(token, { nonce });
 }
 
 /** Whether a line is blank and gets no verdict. */

@@ -4,9 +4,9 @@
 /** The npm package (`line.mjs` says what a mode is). */
 export const PACKAGE_MODES = [
   { name: "" },
-  { name: "warm", warm: true, more: true },
-  { name: "webcrypto", backend: "webcrypto", more: true },
-  { name: "rustcrypto", backend: "rustcrypto", reference: true, more: true },
+  { name: "tables", warm: true, tables: true, more: true },
+  { name: "webcrypto", backend: "webcrypto", warm: true, more: true },
+  { name: "rustcrypto", backend: "rustcrypto", more: true },
 ];
 
 /** The command line. */

@@ -499,7 +499,7 @@ fn key_binding_claims(suite: &mut Suite) {
             .reject("proof_invalid");
     }
     bound(suite, "kb-duplicate", "the claims of the proof: a duplicate member", |proof| {
-        proof.claims.push(("aud".into(), "1".into()))
+        proof.claims.push(("aud".into(), "1".into()));
     })
     .reject("proof_invalid");
     bound(suite, "kb-iat-60", "a proof of exactly 60 s", |proof| proof.claim("iat", "1749999940")).accept();
@@ -555,7 +555,7 @@ fn settings(suite: &mut Suite) {
         .by_policy()
         .accept();
     bound(suite, "nonce-given-and-skipped", "a nonce that is given is compared all the same", |proof| {
-        proof.claim("nonce", "\"other\"")
+        proof.claim("nonce", "\"other\"");
     })
     .policy("skip_nonce", "true")
     .by_policy()
@@ -654,7 +654,7 @@ impl Suite {
 impl Token<'_> {
     /// Presented with these disclosures and without a proof.
     fn present(self, disclosures: &[&String]) -> Self {
-        let tail: String = disclosures.iter().map(|one| format!("{one}~")).collect();
+        let tail: String = disclosures.iter().flat_map(|one| [one.as_str(), "~"]).collect();
         self.edit(move |token| format!("{token}~{tail}"))
     }
 
