@@ -10,6 +10,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
     fmt::Write as _,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -19,7 +20,7 @@ use edgeseal_core::{
         SignatureInput,
         p256::{HotKeys, PreparedKey},
     },
-    token::MAX_TOKEN_LEN,
+    sd::MAX_PRESENTATION_LEN,
 };
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -34,14 +35,14 @@ use crate::{
 
 /// Octets of a token or `Authorization` field that the face hands over at most: more than is accepted, whatever scheme stands
 /// before the token, so that it is refused here.
-const INPUT_LEN: usize = MAX_TOKEN_LEN + 64;
+const INPUT_LEN: usize = MAX_PRESENTATION_LEN + 64;
 /// Tokens that wait for WebCrypto at most. A Worker's request that is cancelled meanwhile never asks for its verdict.
 const MAX_PENDING: usize = 16_384;
 /// Keys that have a number: those of several full sets.
 const MAX_NUMBERED_KEYS: usize = 1_024;
 
-/// Verified: the addresses and lengths of claims and header, whether there is a refresh, two zeros, where in the input the token
-/// begins (0 in an answer to WebCrypto's).
+/// Verified: the addresses and lengths of claims and header, whether there is a refresh, address and length of the JSON text of what
+/// was disclosed (0 for nothing), where in the input the token begins (0 in an answer to WebCrypto's).
 const VERIFIED: u32 = 0;
 /// Ask WebCrypto: the numbers of pending token and key, addresses and lengths of message and signature, whether there is a
 /// refresh, where in the input the token begins.
@@ -59,13 +60,17 @@ const UNSUPPORTED: u32 = 6;
 /// The number of a pending token is not known: begin again.
 const FORGOTTEN: u32 = 7;
 
+thread_local! {
+    static INPUT: Rc<[u8]> = vec![0; INPUT_LEN].into();
+}
+
 /// The verifier behind one `createVerifier`.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Core {
     verifier: TokenVerifier,
-    /// What the face writes tokens into, from outside.
-    input: Box<[u8]>,
+    /// What the face writes tokens into, from outside: one for all verifiers, as each token is read at once.
+    input: Rc<[u8]>,
     reply: [Cell<u32>; 8],
     /// What the reply's addresses point to.
     text: RefCell<String>,
@@ -106,7 +111,7 @@ impl Core {
         })?;
         Ok(Self {
             verifier,
-            input: vec![0; INPUT_LEN].into(),
+            input: INPUT.with(Rc::clone),
             reply: Default::default(),
             text: RefCell::default(),
             token: RefCell::default(),
@@ -310,7 +315,13 @@ impl Core {
         // Both texts are JSON that core has read to the end.
         let (claims, header) = (token.claims_json().as_bytes(), token.header_json().as_bytes());
         let has_refresh = refresh.is_some().into();
-        self.set_reply([address(claims), length(claims), address(header), length(header), has_refresh, start as u32, 0, 0]);
+        let disclosed = match token.disclosed() {
+            [] => String::new(),
+            paths => json!(paths).to_string(),
+        };
+        let (at, len) = (address(disclosed.as_bytes()), length(disclosed.as_bytes()));
+        self.set_reply([address(claims), length(claims), address(header), length(header), has_refresh, at, len, start as u32]);
+        self.text.replace(disclosed);
         self.refresh.replace(refresh);
         self.token.replace(Some(token));
         VERIFIED

@@ -1,7 +1,7 @@
 import { ConfigurationError } from "./errors.js";
 import { ALGORITHMS } from "./names.js";
 import { demandSchema } from "./schema.js";
-import type { CacheOptions, DangerousOptions, HostOptions, IssuerOptions, VerifierOptions, VerifyOptions } from "./types.js";
+import type { CacheOptions, DangerousOptions, HostOptions, IssuerOptions, SdJwtOptions, VerifierOptions, VerifyOptions } from "./types.js";
 
 // The options: their names inside the WebAssembly, and what they take. A name that is not here is a mistake: silently ignored,
 // it would leave a check undone.
@@ -15,6 +15,7 @@ const TAKES = {
   "true or false": (value: unknown) => typeof value === "boolean",
   "an object or its JSON text": (value: unknown) => typeof value === "string" || isObject(value),
   "an object": isObject,
+  '"required" or "where_bound"': (value: unknown) => value === "required" || value === "where_bound",
 };
 
 const ISSUER: Record<keyof IssuerOptions, Option> = {
@@ -30,13 +31,21 @@ const ISSUER: Record<keyof IssuerOptions, Option> = {
   audienceClaim: ["audience_claim", "a string"],
   requiredClaims: ["required_claims", "an array of strings"],
   requireKeyExp: ["require_key_exp", "true or false"],
+  sdJwt: ["sd_jwt", "an object"],
   dangerous: ["dangerous", "an object"],
+};
+const SD_JWT: Record<keyof SdJwtOptions, Option> = {
+  keyBinding: ["key_binding", '"required" or "where_bound"'],
+  algorithms: ["algorithms", "an array of strings"],
+  maxAge: ["max_age", "a whole number of seconds"],
+  allowPlain: ["allow_plain", "true or false"],
 };
 const DANGEROUS: Record<keyof DangerousOptions, Option> = {
   skipIssuer: ["skip_issuer", "true or false"],
   skipAudience: ["skip_audience", "true or false"],
   allowMissingExp: ["allow_missing_exp", "true or false"],
   allowRsaExponent3: ["allow_rsa_exponent_3", "true or false"],
+  skipNonce: ["skip_nonce", "true or false"],
 };
 const CACHE: Record<keyof CacheOptions, Option> = {
   freshDefault: ["fresh_default", "a whole number of seconds"],
@@ -48,10 +57,10 @@ const CACHE: Record<keyof CacheOptions, Option> = {
   backoffMax: ["backoff_max", "a whole number of seconds"],
 };
 const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true, schema: true, backend: true, tokenCache: true };
-const CALL: Record<keyof VerifyOptions, true> = { schema: true };
+const CALL: Record<keyof VerifyOptions, true> = { schema: true, nonce: true };
 const BACKENDS: readonly unknown[] = ["auto", "webcrypto", "rustcrypto"];
 
-const TO_OPTION = new Map([ISSUER, DANGEROUS, CACHE].flatMap((names) => Object.entries(names)).map(([option, [name]]) => [name, option]));
+const TO_OPTION = new Map([ISSUER, SD_JWT, DANGEROUS, CACHE].flatMap((names) => Object.entries(names)).map(([option, [name]]) => [name, option]));
 
 /** 1 GiB: WebAssembly has 4 in all. */
 const MAX_TOKEN_CACHE = 2 ** 30;
@@ -85,6 +94,7 @@ export function demandVerifyOptions(options: VerifyOptions<object>): void {
     throw new ConfigurationError(option, `${option}: is not an option of verify; there is ${Object.keys(CALL).join(", ")}`);
   }
   if (options.schema !== undefined) demandSchema(options.schema);
+  if (options.nonce !== undefined && typeof options.nonce !== "string") throw new ConfigurationError("nonce", "nonce: must be a string");
 }
 
 /** A message of the WebAssembly about `setting`, with the options' own names. */
@@ -110,6 +120,13 @@ function issuer(options: IssuerOptions, prefix: string): unknown {
   if (unknown !== undefined || !options.algorithms) {
     const problem = unknown === undefined ? "is missing" : `${JSON.stringify(unknown)} is not supported`;
     throw new ConfigurationError(`${prefix}algorithms`, `${prefix}algorithms: ${problem}; name some of ${ALGORITHMS.join(", ")}`);
+  }
+  if (options.sdJwt !== undefined && options.sdJwt !== null) {
+    const sdJwt = rename(options.sdJwt, SD_JWT, `${prefix}sdJwt`);
+    if (sdJwt["key_binding"] === undefined) {
+      throw new ConfigurationError(`${prefix}sdJwt.keyBinding`, `${prefix}sdJwt.keyBinding: is missing; "required" or "where_bound"`);
+    }
+    settings["sd_jwt"] = sdJwt;
   }
   if (options.dangerous !== undefined && options.dangerous !== null) {
     settings["dangerous"] = rename(options.dangerous, DANGEROUS, `${prefix}dangerous`);

@@ -27,8 +27,25 @@ export interface IssuerOptions {
   requiredClaims?: readonly string[];
   /** Only keys that name their expiry (`exp` in the JWK) verify. */
   requireKeyExp?: boolean;
+  /** Accepts presentations of SD-JWTs (RFC 9901). */
+  sdJwt?: SdJwtOptions;
   /** What makes a verifier accept what it should not. */
   dangerous?: DangerousOptions;
+}
+
+/** Which presentations of SD-JWTs are accepted. */
+export interface SdJwtOptions {
+  /**
+   * Which presentations must prove that the holder made them: every one (`"required"`), or those of tokens that are bound to a key
+   * by `cnf` (`"where_bound"`). The proof names one of `audience`, and the nonce given to `verify`.
+   */
+  keyBinding: "required" | "where_bound";
+  /** The algorithms of key-binding JWTs: `algorithms` unless given. */
+  algorithms?: readonly Algorithm[];
+  /** Seconds that a key-binding JWT is good for: 60 unless given. */
+  maxAge?: number;
+  /** Accepts plain tokens too. */
+  allowPlain?: boolean;
 }
 
 /** Opt-outs, each for callers who check the same thing elsewhere. */
@@ -41,6 +58,8 @@ export interface DangerousOptions {
   allowMissingExp?: boolean;
   /** Accepts RSA keys with the public exponent 3. */
   allowRsaExponent3?: boolean;
+  /** Accepts key binding of SD-JWTs where `verify` was given no nonce: a presentation can be replayed. */
+  skipNonce?: boolean;
 }
 
 /** The numbers of the key cache, in seconds. */
@@ -123,6 +142,8 @@ export interface Header {
 export interface Verified<C extends object = Claims> {
   claims: C;
   header: Header;
+  /** What the holder of an SD-JWT disclosed: JSON Pointers (RFC 6901) into the claims. Absent where that is nothing. */
+  disclosed?: string[];
 }
 
 /** A request as the Fetch API and the server frameworks built on it have it. */
@@ -137,6 +158,8 @@ export type Token = string | RequestLike | null | undefined;
 export interface VerifyOptions<C extends object = Claims> {
   /** In place of the verifier's own. */
   schema?: StandardSchema<C> | undefined;
+  /** The nonce that the holder of an SD-JWT was given for this presentation. */
+  nonce?: string | undefined;
 }
 
 /**

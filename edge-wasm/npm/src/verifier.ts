@@ -83,7 +83,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     let patience = PATIENCE;
     for (;;) {
       const length = wire.write(text);
-      let kind = isToken ? core.verify(length, undefined, now) : core.authorize(length, undefined, now);
+      let kind = isToken ? core.verify(length, options?.nonce, now) : core.authorize(length, options?.nonce, now);
       // Where in the text the token begins.
       const start = wire.number(7);
       let declined: Error | undefined;
@@ -119,10 +119,11 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
         case VERIFIED: {
           const claims = JSON.parse(wire.text(0)) as object;
           const header = this.#header(wire, text, start);
+          const verified = wire.number(6) === 0 ? { header } : { header, disclosed: JSON.parse(wire.text(5)) as string[] };
           if (wire.number(4) === 1) refresh = core.takeRefresh();
           if (refresh !== undefined) await this.#refresh(core, refresh);
-          if (schema === undefined) return { header, claims };
-          return { header, claims: await applySchema(schema, claims, (detail) => refusal(wasm.claimsRefused(detail))) };
+          if (schema === undefined) return { ...verified, claims };
+          return { ...verified, claims: await applySchema(schema, claims, (detail) => refusal(wasm.claimsRefused(detail))) };
         }
         case REFUSED:
         case SIGNATURE_INVALID: {

@@ -11,12 +11,12 @@ use std::{
 };
 
 use clap::{
-    Args,
+    Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use edgeseal_core::{
-    Algorithm, JwkSet, PolicyError, SignatureBackend, SignatureInvalid, SignatureValid, Timestamp, UnverifiedToken, Verifier,
-    VerifyError,
+    Algorithm, JwkSet, KeyBinding, PolicyError, SdJwtSettings, SignatureBackend, SignatureInvalid, SignatureValid, Timestamp,
+    UnverifiedToken, Verifier, VerifyError,
     backend::SignatureInput,
     discovery::{Discovery, MAX_DISCOVERY_LEN, check_fetch_url},
     jwk_set::MAX_JWKS_LEN,
@@ -74,6 +74,15 @@ pub(super) struct Arguments {
     /// A claim that must be there; may be repeated
     #[arg(long = "require", value_name = "CLAIM")]
     required_claims: Vec<String>,
+    /// The key itself must have an exp that has not come, and the token may not outlive it
+    #[arg(long)]
+    require_key_exp: bool,
+    /// Take presentations of SD-JWTs (RFC 9901): with key binding always, or where the token is bound to a key
+    #[arg(long, value_name = "KEY-BINDING", value_enum)]
+    sd_jwt: Option<KeyBindingArgument>,
+    /// With --sd-jwt: the nonce that the holder was given for the key-binding JWT
+    #[arg(long, requires = "sd_jwt")]
+    nonce: Option<String>,
     /// Seconds since 1970 instead of this machine's clock
     #[arg(long, value_name = "SECONDS")]
     now: Option<u64>,
@@ -83,6 +92,9 @@ pub(super) struct Arguments {
     /// Accept tokens that were made for somebody else
     #[arg(long, conflicts_with = "audience")]
     dangerous_skip_audience: bool,
+    /// Accept key binding without a nonce: a presentation can be replayed
+    #[arg(long, requires = "sd_jwt", conflicts_with = "nonce")]
+    dangerous_skip_nonce: bool,
     /// Who does the arithmetic; auto is aws-lc-rs, and with --jsonl tables for ES256 keys that come again and again
     #[arg(long, value_name = "NAME", default_value = Choice::Auto.name(), value_parser = backend_parser())]
     backend: Choice,
@@ -95,6 +107,21 @@ pub(super) struct Arguments {
     /// With --jsonl: add to each verdict its milliseconds, and the backend if it came to a signature
     #[arg(long, requires = "jsonl")]
     timing: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KeyBindingArgument {
+    Required,
+    WhereBound,
+}
+
+impl From<KeyBindingArgument> for KeyBinding {
+    fn from(argument: KeyBindingArgument) -> Self {
+        match argument {
+            KeyBindingArgument::Required => Self::Required,
+            KeyBindingArgument::WhereBound => Self::WhereBound,
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -113,7 +140,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let native = Native::new(arguments.backend);
     let backend = Witness::new(&native);
     let began = Instant::now();
-    let outcome = UnverifiedToken::parse(&token).and_then(|token| judge.verify_with(&backend, token, &keys, moment));
+    let outcome = UnverifiedToken::parse(&token).and_then(|token| {
+        let token = arguments.nonce.iter().fold(token, UnverifiedToken::with_nonce);
+        judge.verify_with(&backend, token, &keys, moment)
+    });
     let elapsed = began.elapsed();
     let verified = match outcome {
         Ok(verified) => verified,
@@ -127,6 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             "verdict": "accept",
             "header": header,
             "claims": claims,
+            "disclosed": verified.disclosed(),
             "backend": backend.answered(),
             "elapsed_us": micros,
         }));
@@ -134,6 +165,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let name = |member: &str| header.get(member).and_then(Value::as_str).unwrap_or("-").to_owned();
         let (micros, by) = (elapsed.as_micros(), backend.answered().unwrap_or("-"));
         output::line(format_args!("✓ accepted  {} {}  in {micros} µs ({by})", name("alg"), output::short(&name("kid"))));
+        if !verified.disclosed().is_empty() {
+            output::line(format_args!("  disclosed {}", verified.disclosed().join(" ")));
+        }
+        if let Some(holder) = verified.holder_key() {
+            output::line(format_args!("  presented by the holder of {}", holder.thumbprint()));
+        }
         output::line(format_args!("{claims:#}"));
     }
     Ok(ExitCode::SUCCESS)
@@ -199,9 +236,12 @@ fn settings(arguments: &Arguments) -> IssuerSettings {
         max_lifetime: arguments.max_lifetime.map(Lifetime::as_secs),
         max_age: arguments.max_age.map(Lifetime::as_secs),
         required_claims: arguments.required_claims.clone(),
+        require_key_exp: arguments.require_key_exp,
+        sd_jwt: arguments.sd_jwt.map(|mode| SdJwtSettings::new(mode.into())),
         dangerous: Some(DangerousSettings {
             skip_issuer: arguments.dangerous_skip_issuer,
             skip_audience: arguments.dangerous_skip_audience,
+            skip_nonce: arguments.dangerous_skip_nonce,
             ..DangerousSettings::default()
         }),
         ..IssuerSettings::default()

@@ -147,10 +147,14 @@ impl Line<'_> {
 
     fn token(&self, backend: &impl SignatureBackend) -> Result<(), Rejected> {
         let (token, jwks, now) = (self.needed("token")?, self.raw("jwks")?, self.now()?);
-        let settings = self.settings()?;
+        let (settings, nonce) = self.settings()?;
         let policy = settings.policy()?;
         let keys = JwkSet::from_json_with(jwks, settings.key_rules())?;
-        Verifier::new(policy).verify_with(backend, UnverifiedToken::parse(&token)?, &keys, now)?;
+        let mut token = UnverifiedToken::parse(&token)?;
+        if let Some(nonce) = nonce {
+            token = token.with_nonce(nonce);
+        }
+        Verifier::new(policy).verify_with(backend, token, &keys, now)?;
         Ok(())
     }
 
@@ -163,8 +167,9 @@ impl Line<'_> {
         Ok(Timestamp::from_millis((now * 1_000.0).round() as u64))
     }
 
-    /// The line's policy as [`IssuerSettings`]: the same names but for iss, aud and the opt-outs; null is absent.
-    fn settings(&self) -> Result<IssuerSettings, Rejected> {
+    /// The line's policy as [`IssuerSettings`]: the same names but for iss, aud and the opt-outs; null is absent. Beside it the nonce
+    /// that a caller would give.
+    fn settings(&self) -> Result<(IssuerSettings, Option<String>), Rejected> {
         let invalid = || Rejected(POLICY_INVALID);
         let mut policy = match self.members.get("policy") {
             Some(policy) => json::parse_object(policy.get().as_bytes()).map_err(|_| invalid())?.1,
@@ -184,10 +189,18 @@ impl Line<'_> {
             Some(Value::Bool(false)) => drop(dangerous.insert("allow_missing_exp".to_owned(), true.into())),
             Some(_) => return Err(invalid()),
         }
-        if let Some(value) = policy.remove("allow_rsa_exponent_3") {
-            dangerous.insert("allow_rsa_exponent_3".to_owned(), value);
+        for name in ["allow_rsa_exponent_3", "skip_nonce"] {
+            if let Some(value) = policy.remove(name) {
+                dangerous.insert(name.to_owned(), value);
+            }
         }
-        for name in ["typ", "leeway", "max_lifetime", "max_age", "audience_claim", "required_claims"] {
+        let nonce = match policy.remove("nonce") {
+            None => None,
+            Some(Value::String(nonce)) => Some(nonce),
+            Some(_) => return Err(invalid()),
+        };
+        for name in ["typ", "leeway", "max_lifetime", "max_age", "audience_claim", "required_claims", "require_key_exp", "sd_jwt"]
+        {
             if let Some(value) = policy.remove(name) {
                 settings.insert(name.to_owned(), value);
             }
@@ -198,7 +211,7 @@ impl Line<'_> {
         let algorithms = self.raw("alg_allow").map_err(|_| invalid())?;
         settings.insert("algorithms".to_owned(), serde_json::from_str(algorithms).map_err(|_| invalid())?);
         settings.insert("dangerous".to_owned(), Value::Object(dangerous));
-        serde_json::from_value(Value::Object(settings)).map_err(|_| invalid())
+        serde_json::from_value(Value::Object(settings)).map(|settings| (settings, nonce)).map_err(|_| invalid())
     }
 
     fn signature(&self, backend: &impl SignatureBackend) -> Result<(), Rejected> {
@@ -261,6 +274,8 @@ mod tests {
             r#"{"require_exp":1}"#,
             r#"{"iss":1}"#,
             r#"{"typ":1}"#,
+            r#"{"nonce":1}"#,
+            r#"{"sd_jwt":{}}"#,
             "[]",
             r#"{"leeway":1,"leeway":1}"#,
         ] {
