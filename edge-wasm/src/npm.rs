@@ -146,14 +146,16 @@ impl Core {
     /// an SD-JWT; `now` is in milliseconds.
     #[expect(clippy::needless_pass_by_value, reason = "wasm-bindgen takes no reference to an optional text")]
     pub fn verify(&self, length: usize, nonce: Option<String>, now: f64) -> u32 {
-        let Ok(compact) = str::from_utf8(self.input.get(..length).unwrap_or_default()) else { return FORGOTTEN };
+        let Some(octets) = self.input.get(..length) else { return self.refuse_too_large(now) };
+        let Ok(compact) = str::from_utf8(octets) else { return FORGOTTEN };
         self.begin(compact, 0, nonce.as_deref(), timestamp(now))
     }
 
     /// As [`Core::verify`], for the value of an `Authorization` field, empty where there is none.
     #[expect(clippy::needless_pass_by_value, reason = "wasm-bindgen takes no reference to an optional text")]
     pub fn authorize(&self, length: usize, nonce: Option<String>, now: f64) -> u32 {
-        let Ok(field) = str::from_utf8(self.input.get(..length).unwrap_or_default()) else { return FORGOTTEN };
+        let Some(octets) = self.input.get(..length) else { return self.refuse_too_large(now) };
+        let Ok(field) = str::from_utf8(octets) else { return FORGOTTEN };
         match bearer_token(Some(field)) {
             Ok(token) => self.begin(token, token.as_ptr() as usize - self.input(), nonce.as_deref(), timestamp(now)),
             Err(refusal) => self.refuse(&refusal, None),
@@ -257,6 +259,11 @@ impl Core {
             Step::Wait => WAIT,
             Step::Refused(refusal, refresh) => self.refuse(&refusal, refresh),
         }
+    }
+
+    /// A text that has no room: any text of that length is refused alike.
+    fn refuse_too_large(&self, now: f64) -> u32 {
+        self.begin(&"~".repeat(INPUT_LEN), 0, None, timestamp(now))
     }
 
     fn proceed(&self, mut pending: Box<Pending>, start: usize, now: Timestamp) -> u32 {

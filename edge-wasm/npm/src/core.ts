@@ -116,21 +116,20 @@ export class Wire {
     this.#replyAt = core.reply();
   }
 
-  /** Writes a text, as much of it as has room, and returns its length in octets. */
+  /** Writes a text and returns its length in octets. One that has no room is not looked at: its length is enough to refuse it. */
   write(text: string): number {
     if (this.#input.length === 0) this.#input = this.bytes(this.#inputAt, this.#inputLength);
     const input = this.#input;
     const end = text.length;
-    if (end <= input.length) {
-      // Tokens are ASCII; for their few hundred characters a loop is faster than a call of the host's encoder.
-      let at = 0;
-      for (; at < end; at += 1) {
-        const code = text.charCodeAt(at);
-        if (code > 0x7f) break;
-        input[at] = code;
-      }
-      if (at === end) return end;
+    if (end > input.length) return end;
+    // Tokens are ASCII; for their few hundred characters a loop is faster than a call of the host's encoder.
+    let at = 0;
+    for (; at < end; at += 1) {
+      const code = text.charCodeAt(at);
+      if (code > 0x7f) break;
+      input[at] = code;
     }
+    if (at === end) return end;
     return encoder.encodeInto(text, input).written;
   }
 
