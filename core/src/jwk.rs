@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     algorithm::{Algorithm, Curve, Scheme},
     claims::NumericDate,
+    curve::is_on_curve,
     error::{Check, ErrorCode, VerifyError},
     json,
     signature::{is_canonical_point, is_small_order_point},
@@ -182,11 +183,8 @@ impl PublicKey {
         if sec1.len() != 1 + 2 * curve.coordinate_len() || sec1[0] != 0x04 {
             return Err(KeyProblem::Encoding);
         }
-        let on_curve = match curve {
-            Curve::P256 => p256::PublicKey::from_sec1_bytes(sec1).is_ok(),
-            Curve::P384 => p384::PublicKey::from_sec1_bytes(sec1).is_ok(),
-            Curve::P521 => p521::PublicKey::from_sec1_bytes(sec1).is_ok(),
-        };
+        let (x, y) = sec1[1..].split_at(curve.coordinate_len());
+        let on_curve = is_on_curve(curve, x, y);
         if on_curve { Ok(Self(Material::Ec(curve, sec1.into()))) } else { Err(KeyProblem::InvalidPoint) }
     }
 

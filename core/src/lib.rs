@@ -47,6 +47,7 @@ extern crate std;
 pub mod algorithm;
 pub mod backend;
 pub mod claims;
+mod curve;
 pub mod discovery;
 pub mod error;
 pub mod gateway;

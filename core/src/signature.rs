@@ -82,7 +82,7 @@ const ED25519_SMALL_ORDER: [[u8; 32]; 5] = [
 
 /// Constants as the standards print them, decoded at compile time.
 #[expect(clippy::panic, reason = "evaluated at compile time only: a wrong constant does not build")]
-const fn hex<const N: usize>(text: &str) -> [u8; N] {
+pub(crate) const fn hex<const N: usize>(text: &str) -> [u8; N] {
     const fn digit(byte: u8) -> u8 {
         match byte {
             b'0'..=b'9' => byte - b'0',
