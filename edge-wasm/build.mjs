@@ -19,6 +19,9 @@ const modules = join(npm, "node_modules");
 // What a browser or a Worker downloads, gzip -9, in units of 1000 bytes.
 const LIMIT_KB = { npm: 300, script: 18, worker: 350 };
 
+// The npm package's two modules: what workerd and browsers load, and the one that has the pure-Rust reference too.
+const BUILDS = { edge: "npm", full: "npm,rustcrypto" };
+
 const doors = { npm: buildNpm, worker: buildWorker };
 const asked = process.argv.slice(2);
 for (const door of asked.length > 0 ? asked : Object.keys(doors)) {
@@ -30,18 +33,20 @@ function buildNpm(sources) {
   const out = join(npm, "wasm");
   const stamp = join(out, ".sources");
   const weighAll = () => {
-    weigh("npm package, WASM", LIMIT_KB.npm, [join(out, "edgeseal_bg.wasm")]);
+    for (const build of Object.keys(BUILDS)) weigh(`npm package, WASM, ${build} build`, LIMIT_KB[build], [join(out, `${build}_bg.wasm`)]);
     weigh("npm package, JavaScript", LIMIT_KB.script, [...imported(join(npm, "dist", "browser.js"))]);
   };
   if (isStamped(stamp, sources) && existsSync(join(npm, "dist", "index.js"))) return weighAll();
-  const packed = join(targetDir(), "edge-npm");
-  run("wasm-pack", [
-    "build", here, "--mode", "no-install", "--target", "web", "--profile", "edge", "--no-pack",
-    "--out-dir", packed, "--out-name", "edgeseal", "--", "--features", "npm,rustcrypto",
-  ]);
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  for (const name of ["edgeseal.js", "edgeseal.d.ts", "edgeseal_bg.wasm"]) copyFileSync(join(packed, name), join(out, name));
+  for (const [build, features] of Object.entries(BUILDS)) {
+    const packed = join(targetDir(), "edge-npm", build);
+    run("wasm-pack", [
+      "build", here, "--mode", "no-install", "--target", "web", "--profile", "edge", "--no-pack",
+      "--out-dir", packed, "--out-name", build, "--", "--features", features,
+    ]);
+    for (const name of [`${build}.js`, `${build}.d.ts`, `${build}_bg.wasm`]) copyFileSync(join(packed, name), join(out, name));
+  }
   copyFileSync(join(root, "LICENSE"), join(npm, "LICENSE"));
   rmSync(join(npm, "dist"), { recursive: true, force: true });
   run(process.execPath, [join(modules, "typescript", "bin", "tsc"), "--project", npm]);

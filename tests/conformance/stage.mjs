@@ -16,7 +16,7 @@ export async function stageFor(root) {
 
 function build(root) {
   const npm = join(root, "edge-wasm/npm");
-  for (const built of ["dist/node.js", "wasm/edgeseal_bg.wasm"]) {
+  for (const built of ["dist/node.js", "wasm/edge_bg.wasm"]) {
     if (!existsSync(join(npm, built))) throw new Error(`the npm package is not built (edge-wasm/npm/${built} is missing): run \`make edge\``);
   }
   const folder = mkdtempSync(join(tmpdir(), "edgeseal-conformance-"));

@@ -1,5 +1,4 @@
 import { parseReply, type Host, type Wasm } from "./core.js";
-import { hasWebCrypto, importKey } from "./subtle.js";
 import type { Claims, JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
 import { EdgeVerifier, refusal, unsupported } from "./verifier.js";
 
@@ -24,12 +23,12 @@ export function bind(host: Host) {
       const [octets, signed] = [new Uint8Array(signature), new Uint8Array(message)];
       const { wasm } = await host.load();
       const text = typeof jwk === "string" ? jwk : JSON.stringify(jwk);
-      const answer = wasm.verifySignature(algorithm, text, signed, octets, backend, hasWebCrypto());
+      const answer = wasm.verifySignature(algorithm, text, signed, octets, backend, host.signatures.isHere());
       const reply = parseReply(answer);
       if (reply[0] === "verified") return;
       if (reply[0] === "refused") throw refusal(answer);
       if (reply[0] !== "import") throw unsupported(algorithm, backend, undefined);
-      const key = await importKey(reply[1]);
+      const key = await host.signatures.importKey(reply[1], backend);
       if (!(key instanceof Error)) {
         if (await key(octets, signed)) return;
         throw refusal(wasm.signatureInvalid());

@@ -11,8 +11,27 @@ export interface Fetch {
 /** How to ask WebCrypto for the signatures of one key. */
 export interface KeyImport {
   jwk: JsonWebKey;
-  import: AlgorithmIdentifier | EcKeyImportParams | RsaHashedImportParams;
-  verify: AlgorithmIdentifier | EcdsaParams | RsaPssParams;
+  import: SubtleAlgorithm;
+  verify: SubtleAlgorithm;
+}
+
+/** An algorithm of WebCrypto: the members that those of Edgeseal have. */
+export interface SubtleAlgorithm {
+  name: string;
+  namedCurve?: string;
+  hash?: string;
+  saltLength?: number;
+}
+
+/** Verifies signatures of one key. The octets may be the WebAssembly's own: they are copied or read before it returns. */
+export type VerifyKey = (signature: Uint8Array<ArrayBuffer>, message: Uint8Array<ArrayBuffer>) => boolean | Promise<boolean>;
+
+/** The host's own cryptography. */
+export interface Signatures {
+  name: "webcrypto" | "node-crypto";
+  isHere(): boolean;
+  /** The key, ready to verify; or why the host does not take it: an algorithm or a size that it does not have. */
+  importKey(told: KeyImport, backend: string): Promise<VerifyKey | Error>;
 }
 
 /** What is rare comes as JSON text. */
@@ -74,6 +93,12 @@ export interface Wasm {
   inspectToken(text: string): string;
 }
 
+/** The glue as it is imported. */
+export interface Glue extends Wasm {
+  default(from: { module_or_path: URL }): Promise<{ memory: WebAssembly.Memory }>;
+  initSync(from: { module: BufferSource | WebAssembly.Module }): { memory: WebAssembly.Memory };
+}
+
 /** The WebAssembly, ready, and its memory. */
 export interface Loaded {
   wasm: Wasm;
@@ -84,6 +109,8 @@ export interface Loaded {
 export interface Host {
   /** The WebAssembly: at once where the host can, once for all verifiers. */
   load(): Loaded | Promise<Loaded>;
+  /** Who verifies what the WebAssembly does not verify itself. */
+  signatures: Signatures;
   /** Sends `If-None-Match` itself. A browser's HTTP cache does so, and from a script it would cost a CORS preflight. */
   conditionalRequests: boolean;
   /** What the host's `fetch` takes beyond the common members. */

@@ -3,6 +3,22 @@ declare module "node:fs" {
   export function readFileSync(path: URL): Uint8Array<ArrayBuffer>;
 }
 
+declare module "node:crypto" {
+  export const constants: { readonly RSA_PKCS1_PADDING: number; readonly RSA_PKCS1_PSS_PADDING: number };
+  export interface KeyObject {
+    readonly type: string;
+  }
+  export function createPublicKey(from: { key: JsonWebKey; format: "jwk" }): KeyObject;
+  export function verify(
+    digest: string | null,
+    message: Uint8Array,
+    options: { key: KeyObject; dsaEncoding: "ieee-p1363"; padding?: number; saltLength?: number | undefined },
+    signature: Uint8Array,
+  ): boolean;
+}
+
+declare const process: { readonly versions: Record<string, string | undefined> };
+
 declare module "cloudflare:workers" {
   /** Absent in old versions of workerd. */
   export const waitUntil: ((work: Promise<unknown>) => void) | undefined;

@@ -103,8 +103,8 @@ export interface HostOptions<C extends object = Claims> {
 }
 
 /**
- * `"auto"`: tables of multiples for the ES256 keys that are used most, else WebCrypto, else pure Rust where the build has it
- * (`edgeseal/reference`, and everywhere in Node). `"webcrypto"` and `"rustcrypto"`: that one alone.
+ * `"auto"`: tables of multiples for the ES256 keys that are used most, else WebCrypto (in Node, `node:crypto`), else pure Rust
+ * where the build has it (`edgeseal/reference`, and the package itself in Node). `"webcrypto"` and `"rustcrypto"`: that one alone.
  */
 export type Backend = "auto" | "webcrypto" | "rustcrypto";
 
@@ -185,7 +185,7 @@ export interface VerifierStats {
   /** Who may verify signatures. */
   backend: Backend;
   /** Signatures that each backend verified. */
-  verifications: { "p256-tables": number; webcrypto: number; rustcrypto: number };
+  verifications: { "p256-tables": number; webcrypto: number; "node-crypto": number; rustcrypto: number };
   /** ES256 keys that have a table. */
   hotKeys: number;
   /** Tokens that were verified before: how often one came again, how many are kept, and their octets. */

@@ -13,13 +13,13 @@ import {
   type Host,
   type Loaded,
   type Reply,
+  type VerifyKey,
   type Wasm,
 } from "./core.js";
 import { ConfigurationError, VerifyError, type Refusal } from "./errors.js";
 import { fetchDocument, reason } from "./fetch.js";
 import { applySchema, type StandardSchema } from "./schema.js";
 import { configurationError, demandVerifyOptions, settingsText } from "./settings.js";
-import { hasWebCrypto, importKey, type VerifyKey } from "./subtle.js";
 import type { Backend, Claims, Header, RequestLike, Token, Verified, Verifier, VerifierOptions, VerifierStats, VerifyOptions } from "./types.js";
 
 /** Milliseconds that one document may take, and that discovery and JWK Set may take together. */
@@ -59,12 +59,12 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     const loaded = host.load();
     if (loaded instanceof Promise) {
       this.#ready = loaded.then((loaded) => {
-        this.#inside = open(loaded, settings);
+        this.#inside = open(host, loaded, settings);
       });
       // Whoever calls verify hears of it.
       this.#ready.catch(() => {});
     } else {
-      this.#inside = open(loaded, settings);
+      this.#inside = open(host, loaded, settings);
     }
   }
 
@@ -108,7 +108,8 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
           declined = key;
         } else {
           try {
-            valid = await key(signature, message);
+            const answer = key(signature, message);
+            valid = typeof answer === "boolean" ? answer : await answer;
           } catch (error) {
             declined = error as Error;
           }
@@ -157,19 +158,24 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   }
 
   stats(): VerifierStats {
+    const { name } = this.#host.signatures;
+    const verifications = { "p256-tables": 0, webcrypto: 0, "node-crypto": 0, rustcrypto: 0 };
     if (this.#inside === undefined) {
-      const verifications = { "p256-tables": 0, webcrypto: 0, rustcrypto: 0 };
       const tokenCache = { hits: 0, tokens: 0, bytes: 0 };
       return { backend: this.#backend, verifications, hotKeys: 0, tokenCache, issuers: [] };
     }
-    return JSON.parse(this.#inside.core.stats()) as VerifierStats;
+    const stats = JSON.parse(this.#inside.core.stats()) as VerifierStats;
+    // The WebAssembly counts what the host verified, whoever that was.
+    const { webcrypto: byHost, ...others } = stats.verifications;
+    const host = this.#backend === "webcrypto" ? "webcrypto" : name;
+    return { ...stats, verifications: { ...verifications, ...others, [host]: byHost } };
   }
 
   async #importKey(core: Core, id: number, number: number): Promise<VerifyKey | Error> {
     const told = core.keyImport(id);
     // A token that was forgotten meanwhile begins again.
     if (told === undefined) return new Error("forgotten");
-    const key = await importKey(JSON.parse(told));
+    const key = await this.#host.signatures.importKey(JSON.parse(told), this.#backend);
     if (this.#keys.size === MAX_KEYS) this.#keys.clear();
     this.#keys.set(number, key);
     return key;
@@ -249,9 +255,9 @@ interface Inside {
   wire: Wire;
 }
 
-function open({ wasm, memory }: Loaded, settings: string): Inside {
+function open({ signatures }: Host, { wasm, memory }: Loaded, settings: string): Inside {
   try {
-    const core = new wasm.Core(settings, hasWebCrypto(), Math.random());
+    const core = new wasm.Core(settings, signatures.isHere(), Math.random());
     return { wasm, core, wire: new Wire(memory, core) };
   } catch (thrown) {
     if (typeof thrown !== "string") throw thrown;

@@ -1,0 +1,35 @@
+import { constants, createPublicKey, verify } from "node:crypto";
+
+import type { KeyImport, Signatures } from "./core.js";
+import { WEB_CRYPTO } from "./subtle.js";
+
+/**
+ * Node's own OpenSSL without the way through a thread, which takes longer there than a verification: RS256 in 45 us instead of
+ * 160. The same library and the same checks as its `crypto.subtle`, which `backend: "webcrypto"` still asks for.
+ */
+export const NODE_CRYPTO: Signatures = {
+  name: "node-crypto",
+  isHere: () => true,
+  async importKey(told, backend) {
+    if (backend === "webcrypto") return WEB_CRYPTO.importKey(told, backend);
+    try {
+      return verifierOf(told);
+    } catch (error) {
+      return error as Error;
+    }
+  },
+};
+
+function verifierOf({ jwk, import: algorithm, verify: parameters }: KeyImport) {
+  const key = createPublicKey({ key: jwk, format: "jwk" });
+  const { name, hash, saltLength } = { ...algorithm, ...parameters };
+  const options = {
+    key,
+    dsaEncoding: "ieee-p1363" as const,
+    ...(name === "RSASSA-PKCS1-v1_5" && { padding: constants.RSA_PKCS1_PADDING }),
+    ...(name === "RSA-PSS" && { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }),
+  };
+  // Ed25519 has its hash inside.
+  const digest = hash?.replace("-", "").toLowerCase() ?? null;
+  return (signature: Uint8Array, message: Uint8Array): boolean => verify(digest, message, options, signature);
+}

@@ -1,0 +1,10 @@
+import * as wasm from "../wasm/full.js";
+import { bindBrowser } from "./on-browser.js";
+
+export { ConfigurationError, VerifyError } from "./errors.js";
+export { ALGORITHMS, CHECKS } from "./names.js";
+
+export const { createVerifier, verifySignature, inspectJwks, inspectToken } = bindBrowser(
+  wasm,
+  () => new URL("../wasm/full_bg.wasm", import.meta.url),
+);
