@@ -20,7 +20,7 @@ before(() => {
 after(() => packed.remove());
 
 test("holds what users need and nothing else", () => {
-  const expected = /^(dist\/[a-z]+\.(js|js\.map|d\.ts)|wasm\/edgeseal[a-z_]*\.(js|d\.ts|wasm)|README\.md|LICENSE|package\.json)$/;
+  const expected = /^(dist\/[a-z-]+\.(js|js\.map|d\.ts)|wasm\/(?:edge|full)(?:_bg)?\.(js|d\.ts|wasm)|README\.md|LICENSE|package\.json)$/;
   assert.deepEqual(packed.files.filter((path) => !expected.test(path)), []);
   for (const path of ["LICENSE", "README.md", "dist/browser.js", "dist/index.d.ts", "dist/node.js", "dist/workerd.js"]) {
     assert.ok(packed.files.includes(path), path);
