@@ -43,15 +43,17 @@ const KEPT = 256;
  * A judge of chunks, with a memory of its own.
  *
  * @param {typeof import("edgeseal")} edgeseal
+ * @param {typeof import("edgeseal")} reference `edgeseal/reference`, the one that has pure Rust on every host
  * @param {boolean} clock whether the host's clock runs while it works
  */
-export function judges(edgeseal, clock) {
+export function judges(edgeseal, reference, clock) {
   const kept = new Map();
   return async (chunk, mode) => {
     const verdicts = [];
     for (const line of splitLines(chunk)) {
       const began = performance.now();
-      const verdict = await judge(edgeseal, line, { ...mode, kept: mode.warm ? kept : undefined });
+      const face = mode.backend === "rustcrypto" ? reference : edgeseal;
+      const verdict = await judge(face, line, { ...mode, kept: mode.warm ? kept : undefined });
       verdicts.push(clock ? { ...verdict, ms: performance.now() - began } : verdict);
     }
     return verdicts;

@@ -78,7 +78,7 @@ export class ChromiumHost {
   async #serve(stage) {
     const exported = JSON.parse(readFileSync(join(stage, "node_modules/edgeseal/package.json"), "utf8")).exports;
     const entry = (name) => join("/node_modules/edgeseal", exported[name].browser ?? exported[name].default);
-    const imports = JSON.stringify({ imports: { edgeseal: entry(".") } });
+    const imports = JSON.stringify({ imports: { edgeseal: entry("."), "edgeseal/reference": entry("./reference") } });
     const page = `<!doctype html><title>conformance</title><script type="importmap">${imports}</script><script type="module" src="/page.mjs"></script>`;
     this.#server = createServer((request, response) => {
       const path = normalize(new URL(request.url, "http://localhost").pathname);

@@ -2,10 +2,11 @@
 // taken outside.
 import { attempt, make } from "./dos.mjs";
 import * as edgeseal from "edgeseal";
+import * as reference from "edgeseal/reference";
 
 import { judges } from "./line.mjs";
 
-const judge = judges(edgeseal, false);
+const judge = judges(edgeseal, reference, false);
 
 export default {
   async fetch(request) {
