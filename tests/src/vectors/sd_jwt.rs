@@ -168,6 +168,7 @@ fn hashes(suite: &mut Suite) {
     }
     suite
         .sd("alg-nested", "RFC 9901 section 4.1.1: _sd_alg is never nested")
+        .strict()
         .claim("address", r#"{"_sd_alg":"sha-256"}"#)
         .present(&[])
         .reject("disclosure_invalid");
@@ -202,8 +203,8 @@ fn shapes(suite: &mut Suite) {
         ("overflow", "a number beyond a double", r#"["salt","name",1e400]"#),
         ("surrogate", "a lone surrogate", r#"["salt","name","\ud800"]"#),
     ] {
-        disclosed(suite, &format!("claim-{id}"), &format!("a disclosure of {why}"), &base64url(json.as_bytes()))
-            .reject("disclosure_invalid");
+        let token = disclosed(suite, &format!("claim-{id}"), &format!("a disclosure of {why}"), &base64url(json.as_bytes()));
+        stricter(token).reject("disclosure_invalid");
     }
     for (id, why, json) in [
         ("three", "of a claim under an element's digest", r#"["salt","name","Ada"]"#),
@@ -212,11 +213,9 @@ fn shapes(suite: &mut Suite) {
         ("placeholder", "whose value is another placeholder", r#"["salt",{"...":"x"}]"#),
     ] {
         let one = base64url(json.as_bytes());
-        suite
-            .sd(format!("element-{id}"), format!("the disclosure of an element {why}"))
-            .claim("list", &format!(r#"[{{"...":"{}"}}]"#, digest(&one)))
-            .present(&[&one])
-            .reject("disclosure_invalid");
+        let token = suite.sd(format!("element-{id}"), format!("the disclosure of an element {why}"));
+        let token = token.claim("list", &format!(r#"[{{"...":"{}"}}]"#, digest(&one))).present(&[&one]);
+        stricter(token).reject("disclosure_invalid");
     }
 }
 
@@ -251,7 +250,7 @@ fn digests(suite: &mut Suite) {
         for (claim, json) in claims {
             token = token.claim(claim, json);
         }
-        token.present(disclosed).reject("disclosure_invalid");
+        stricter(token).present(disclosed).reject("disclosure_invalid");
     };
     case(suite, "sd-string", "_sd is an array", &[("_sd", json_string(&of_name))], &[]);
     case(suite, "sd-null", "_sd is an array", &[("_sd", "null".into())], &[]);
@@ -571,6 +570,14 @@ fn settings(suite: &mut Suite) {
         .policy("sd_jwt", r#"{"key_binding":"required","algorithms":["EdDSA"]}"#)
         .by_policy()
         .reject("proof_invalid");
+}
+
+/// What RFC 9901 forbids an issuer to do, and does not tell a verifier to refuse.
+fn stricter(token: Token<'_>) -> Token<'_> {
+    const STRICTER: [&str; 4] = ["sd-", "dots-", "claim-salt-", "element-salt"];
+    const ALONE: [&str; 3] = ["claim-name-sd-alg", "claim-duplicate", "element-placeholder"];
+    let is_stricter = STRICTER.iter().any(|start| token.id.starts_with(start)) || ALONE.contains(&token.id.as_str());
+    if is_stricter { token.strict() } else { token }
 }
 
 /// A key-binding JWT (RFC 9901 section 4.3), good until something is changed.

@@ -72,6 +72,27 @@ const cases = {
     await refused(expiring.verify(soon), "token_expired", "expiry");
   },
 
+  "presentations of SD-JWTs: what is disclosed, and by whom": async () => {
+    const digest = async (text) => base64url(new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(text))));
+    const name = base64url(utf8(JSON.stringify(["salt", "name", "Ada"])));
+    const sdJwt = `${await key.token(claims({ _sd: [await digest(name)], cnf: { jwk: next.jwk } }))}~${name}~`;
+    const proof = { aud: audience, nonce: "n", iat: seconds(), sd_hash: await digest(sdJwt) };
+    const bound = sdJwt + (await next.token(proof, { typ: "kb+jwt" }));
+    const verifier = createVerifier({ ...options, sdJwt: { keyBinding: "required" } });
+    for (let round = 0; round < 3; round++) {
+      const { claims: got, disclosed } = await verifier.verify(bound, { nonce: "n" });
+      equal([got.name, got._sd, disclosed], ["Ada", undefined, ["/name"]]);
+      await refused(verifier.verify(bound, { nonce: "m" }), "proof_invalid", "proof");
+    }
+    equal(verifier.stats().tokenCache.tokens, 0, "a proof of possession is never remembered");
+    await refused(verifier.verify(sdJwt), "proof_required", "proof");
+    await refused(verifier.verify(`${sdJwt}${name}~`), "disclosure_invalid", "disclosures");
+    await refused(verifier.verify(await key.token(claims())), "type_mismatch", "type");
+    await refused(createVerifier(options).verify(bound, { nonce: "n" }), "token_malformed", "structure");
+    const plain = await createVerifier({ ...options, sdJwt: { keyBinding: "where_bound", allowPlain: true } }).verify(await key.token(claims()));
+    equal(plain.disclosed, undefined);
+  },
+
   "each family of refusals has its code and check": async () => {
     const verifier = createVerifier({ ...options, typ: "at+jwt", requiredClaims: ["scope"], maxLifetime: 3600, maxAge: 600 });
     const now = seconds();
