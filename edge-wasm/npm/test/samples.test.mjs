@@ -64,7 +64,7 @@ test("every option and code is documented", () => {
     const [, body] = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)\\n\\}`).exec(types);
     return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member]) => member);
   };
-  const names = ["IssuerOptions", "DangerousOptions", "CacheOptions", "HostOptions", "VerifyOptions"].flatMap(members);
+  const names = ["IssuerOptions", "SdJwtOptions", "DangerousOptions", "CacheOptions", "HostOptions", "VerifyOptions"].flatMap(members);
   const [, codes] = /export type VerifyErrorCode =([\s\S]*?);/.exec(readFileSync(join(here, "src", "names.ts"), "utf8"));
   names.push(...[...codes.matchAll(/"(\w+)"/g)].map(([, code]) => code));
   assert.ok(names.length > 40, `${names.length} names`);
