@@ -8,6 +8,7 @@
 
 mod field;
 mod hot_keys;
+mod inverse;
 mod point;
 
 use alloc::sync::Arc;
@@ -15,11 +16,7 @@ use alloc::sync::Arc;
 use p256::{
     FieldBytes, Scalar, U256,
     ecdsa::Signature,
-    elliptic_curve::{
-        Curve as _,
-        bigint::ArrayEncoding as _,
-        ops::{Invert as _, Reduce as _},
-    },
+    elliptic_curve::{Curve as _, bigint::ArrayEncoding as _, ops::Reduce as _},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -81,8 +78,7 @@ impl PreparedKey {
     pub fn verify_prehash(&self, digest: &[u8; 32], signature: &[u8]) -> bool {
         let Ok(signature) = Signature::from_slice(signature) else { return false };
         let (r, s) = signature.split_scalars();
-        // `s` is not 0, so it has an inverse.
-        let s_inverse = Option::<Scalar>::from(s.as_ref().invert_vartime()).unwrap_or(Scalar::ZERO);
+        let s_inverse = inverse::inverted(s.as_ref());
         let u1 = Scalar::reduce_bytes(&(*digest).into()) * s_inverse;
         let u2 = *r.as_ref() * s_inverse;
         let sum = self.generator.0.add_multiple(None, &Digits::from(&u1));
