@@ -253,7 +253,7 @@ const cases = {
     equal([error.message, error.toResponse().status], ["claim_invalid: the schema says scope: no text", 401]);
   },
 
-  "an SD-JWT gives what was disclosed, to the schema as well": async () => {
+  "a schema sees what an SD-JWT discloses": async () => {
     const disclosure = base64url(utf8(JSON.stringify(["c2FsdA", "country", "NL"])));
     const digest = base64url(new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(disclosure))));
     const token = await key.token(claims({ _sd: [digest] }));
@@ -263,8 +263,6 @@ const cases = {
     const shown = await verifier.verify(`${token}~${disclosure}~`, { schema });
     equal([shown.claims, shown.disclosed], [{ country: "NL" }, ["/country"]]);
     equal((await verifier.verify(`${token}~`, { schema })).claims, { country: null });
-    await refused(verifier.verify(`${token}~${disclosure}~${disclosure}~`), "disclosure_invalid", "disclosures");
-    await refused(createVerifier(options).verify(`${token}~${disclosure}~`), "token_malformed", "structure");
     const error = await throws(verifier.verify(`${token}~`, { nonce: 1 }), ConfigurationError);
     equal(error.option, "nonce");
   },
