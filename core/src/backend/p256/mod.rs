@@ -6,7 +6,12 @@
 //!
 //! Everything is public data: nothing takes constant time, and nothing here may ever sign.
 
+// WebAssembly multiplies 32-bit limbs best, machines with 128-bit products 64-bit ones. Tests compile both and compare them;
+// `RUSTFLAGS="--cfg edgeseal_field29"` verifies with WebAssembly's field everywhere.
+#[cfg(any(test, edgeseal_field29, not(target_pointer_width = "64")))]
 mod field;
+#[cfg(any(test, all(target_pointer_width = "64", not(edgeseal_field29))))]
+mod field64;
 mod hot_keys;
 mod inverse;
 mod point;
@@ -20,11 +25,12 @@ use p256::{
 };
 use sha2::{Digest as _, Sha256};
 
+#[cfg(any(edgeseal_field29, not(target_pointer_width = "64")))]
+use self::field::FieldElement;
+#[cfg(all(target_pointer_width = "64", not(edgeseal_field29)))]
+use self::field64::FieldElement;
 pub use self::hot_keys::HotKeys;
-use self::{
-    field::FieldElement,
-    point::{Affine, Digits, Table, TableBuilder},
-};
+use self::point::{Affine, Digits, Table, TableBuilder};
 
 /// The table of the generator, shared by all keys.
 #[derive(Clone, Debug)]

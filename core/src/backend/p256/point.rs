@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 
 use p256::{Scalar, elliptic_curve::PrimeField as _};
 
-use super::field::FieldElement;
+use super::FieldElement;
 
 /// Bits of a window: 6 make tables of 97 KiB; 7 make them 1.7 times as large for a gain of some 8 %.
 const WINDOW: usize = 6;
