@@ -130,8 +130,9 @@ impl Claims {
     }
 
     pub(crate) fn to_json(&self) -> String {
-        // `to_string` of a map that is borrowed would need a copy of it; serializing a map of strings to values cannot fail.
-        serde_json::to_string(&self.members).unwrap_or_default()
+        let mut text = String::new();
+        json::write_object(&self.members, &mut text);
+        text
     }
 
     fn string(&self, name: &str) -> Option<&str> {
@@ -154,7 +155,7 @@ fn numeric_date(members: &Map<String, Value>, name: &str) -> Result<Option<Numer
         return Err(invalid(alloc::format!("claim {name} is not a number")));
     }
     let date = NumericDate::from_value(value)
-        .ok_or_else(|| invalid(alloc::format!("claim {name} is {value}, a NumericDate lies between 0 and 253402300799")))?;
+        .ok_or_else(|| invalid(alloc::format!("claim {name} is out of range: a NumericDate lies between 0 and 253402300799")))?;
     Ok(Some(date))
 }
 

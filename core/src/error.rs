@@ -184,18 +184,6 @@ impl PolicyError {
         Self { code: "policy_invalid", setting: setting.into(), detail: detail.into() }
     }
 
-    /// Reads settings from JSON text; a refusal names the path of the setting, or `whole` when it concerns no single one.
-    pub(crate) fn reading<'de, T: serde::Deserialize<'de>>(whole: &'static str, text: &'de str) -> Result<T, Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let settings = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = alloc::format!("{}", error.path());
-            let setting = if path == "." { Cow::Borrowed(whole) } else { Cow::Owned(path) };
-            Self::new(setting, alloc::format!("{}", error.inner()))
-        })?;
-        deserializer.end().map_err(|error| Self::new(whole, alloc::format!("{error}")))?;
-        Ok(settings)
-    }
-
     /// An inline JWK Set that is not one.
     pub(crate) fn inline_jwks(error: &VerifyError) -> Self {
         Self { code: error.code().as_str(), setting: "jwks".into(), detail: error.detail.clone() }
@@ -208,8 +196,9 @@ impl PolicyError {
 
     /// The same error, of the setting inside `parent`.
     #[must_use]
-    pub(crate) fn within(mut self, parent: &str) -> Self {
-        self.setting = alloc::format!("{parent}.{}", self.setting).into();
+    pub fn within(mut self, parent: &str) -> Self {
+        let dot = if self.setting.is_empty() || self.setting.starts_with('[') { "" } else { "." };
+        self.setting = alloc::format!("{parent}{dot}{}", self.setting).into();
         self
     }
 

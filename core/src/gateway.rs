@@ -2,27 +2,23 @@
 
 use alloc::{string::String, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
-use crate::{discovery, error::PolicyError, issuers::Issuers, jwks_cache::CacheSettings, policy::IssuerSettings, sd::KeyBinding};
+use crate::{
+    discovery, error::PolicyError, issuers::Issuers, jwks_cache::CacheSettings, policy::IssuerSettings, sd::KeyBinding,
+    settings::Fields,
+};
 
 /// The gateway's configuration, as it stands in `wrangler.toml` under `[vars.EDGESEAL]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {
     /// The API behind the gateway: a URL, or `service:NAME` for a service binding. Exactly one of this and `echo` is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// Answers verified requests with their claims instead of forwarding them: for trying the gateway out.
-    #[serde(default)]
     pub echo: bool,
     /// The issuers whose tokens are accepted.
     pub issuers: Vec<IssuerSettings>,
-    /// The header that carries the verified claims to the origin, base64url of their JSON text.
-    #[serde(default = "default_claims_header")]
+    /// The header that carries the verified claims to the origin, base64url of their JSON text; `edgeseal-claims` unless set.
     pub claims_header: String,
     /// The key cache.
-    #[serde(default)]
     pub cache: CacheSettings,
 }
 
@@ -35,17 +31,21 @@ pub enum Origin {
     Service(String),
 }
 
-fn default_claims_header() -> String {
-    "edgeseal-claims".into()
-}
-
 impl GatewaySettings {
     /// The settings from JSON text.
     ///
     /// # Errors
     /// The first setting that is unknown, missing, of the wrong type, or cannot be meant.
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
-        let settings: Self = PolicyError::reading("EDGESEAL", text)?;
+        let mut fields = Fields::from_json("EDGESEAL", text)?;
+        let settings = Self {
+            origin: fields.optional("origin")?,
+            echo: fields.or("echo", false)?,
+            issuers: fields.required("issuers")?,
+            claims_header: fields.or("claims_header", "edgeseal-claims".into())?,
+            cache: fields.or("cache", CacheSettings::default())?,
+        };
+        fields.finish()?;
         settings.check()?;
         Ok(settings)
     }

@@ -3,7 +3,7 @@
 //! `serde_json` refuses trailing bytes, a byte order mark, invalid UTF-8, lone surrogates and numbers beyond a double.
 
 use alloc::{string::String, vec::Vec};
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -57,6 +57,76 @@ pub fn parse_array(bytes: &[u8]) -> Result<Vec<Value>, JsonError> {
         (_, Value::Array(elements)) => Ok(elements),
         _ => Err(JsonError::NotAnArray),
     }
+}
+
+/// A value as compact JSON text.
+pub fn to_string(value: &Value) -> String {
+    let mut text = String::new();
+    write(value, &mut text);
+    text
+}
+
+/// Appends a value as compact JSON text. `serde_json`'s own writer would bring a table of powers of ten that is an eighth of
+/// the smallest WebAssembly module.
+pub fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(number) => write_number(number, out),
+        Value::String(text) => write_string(text, out),
+        Value::Array(elements) => {
+            out.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(element, out);
+            }
+            out.push(']');
+        }
+        Value::Object(members) => write_object(members, out),
+    }
+}
+
+/// Appends an object as compact JSON text.
+pub fn write_object(members: &Map<String, Value>, out: &mut String) {
+    out.push('{');
+    for (index, (name, value)) in members.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_string(name, out);
+        out.push(':');
+        write(value, out);
+    }
+    out.push('}');
+}
+
+/// Appends a string as JSON text (RFC 8259 section 7).
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            // Writing to a string cannot fail.
+            control if control < ' ' => drop(write!(out, "\\u{:04x}", u32::from(control))),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
+fn write_number(number: &Number, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = if let Some(number) = number.as_u64() {
+        write!(out, "{number}")
+    } else if let Some(number) = number.as_i64() {
+        write!(out, "{number}")
+    } else {
+        // The shortest digits that read back as the same double, with an exponent; a number of serde_json is finite.
+        write!(out, "{:e}", number.as_f64().unwrap_or_default())
+    };
 }
 
 fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
@@ -179,6 +249,16 @@ mod tests {
         assert!(refusal(arrays(110_000).as_bytes()).contains("deeper"));
         // Never closed: the bound strikes before the end is missed.
         assert!(refusal("{\"a\":".repeat(100_000).as_bytes()).contains("deeper"));
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let text = r#"{"":null,"\u0000\"\\\n/é😀":[true,false,0,-7,18446744073709551615,1.5,-2.5e-300,1.7976931348623157e308,0.30000000000000004,[],{}]}"#;
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&to_string(&value)).unwrap(), value);
+        assert_eq!(to_string(&Value::from("a\"\\\u{1f}")), r#""a\"\\\u001f""#);
+        assert_eq!(to_string(&Value::from(1.5)), "1.5e0");
+        assert_eq!(to_string(&serde_json::json!({"b": [1, {"a": null}]})), r#"{"b":[1,{"a":null}]}"#);
     }
 
     #[test]

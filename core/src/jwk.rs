@@ -1,10 +1,6 @@
 //! A JSON Web Key (RFC 7517) that may verify signatures, the checks that it passed, and its thumbprint (RFC 7638).
 
-use alloc::{
-    borrow::Cow,
-    string::{String, ToString as _},
-    vec::Vec,
-};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt;
 
 use serde_json::{Map, Value};
@@ -13,9 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     algorithm::{Algorithm, Curve, Scheme},
     claims::NumericDate,
-    curve::is_on_curve,
     error::{Check, ErrorCode, VerifyError},
-    json,
+    json, nist_curve,
     signature::{is_canonical_point, is_small_order_point},
     token::{MAX_KID_LEN, decode_base64url, encode_base64url},
 };
@@ -184,8 +179,11 @@ impl PublicKey {
             return Err(KeyProblem::Encoding);
         }
         let (x, y) = sec1[1..].split_at(curve.coordinate_len());
-        let on_curve = is_on_curve(curve, x, y);
-        if on_curve { Ok(Self(Material::Ec(curve, sec1.into()))) } else { Err(KeyProblem::InvalidPoint) }
+        if nist_curve::is_on_curve(curve, x, y) {
+            Ok(Self(Material::Ec(curve, sec1.into())))
+        } else {
+            Err(KeyProblem::InvalidPoint)
+        }
     }
 
     /// An RSA key of two big-endian integers; leading zero octets are dropped.
@@ -396,7 +394,7 @@ impl Jwk {
             members.insert("kid".into(), Value::String(kid.clone()));
         }
         members.insert("use".into(), Value::String("sig".into()));
-        Value::Object(members).to_string()
+        json::to_string(&Value::Object(members))
     }
 }
 

@@ -62,7 +62,16 @@ impl JwkSet {
             return Err(malformed(alloc::format!("{} bytes, at most {MAX_JWKS_LEN} are allowed", text.len())));
         }
         let (_, members) = json::parse_object(text.as_bytes()).map_err(|error| malformed(alloc::format!("JWK Set: {error}")))?;
-        let Some(Value::Array(entries)) = members.get("keys") else {
+        Self::from_entries(members.get("keys"), rules)
+    }
+
+    /// The set in a configuration, where it stands as a JSON object.
+    pub(crate) fn from_value(value: &Value, rules: KeyRules) -> Result<Self, VerifyError> {
+        Self::from_entries(value.get("keys"), rules)
+    }
+
+    fn from_entries(keys: Option<&Value>, rules: KeyRules) -> Result<Self, VerifyError> {
+        let Some(Value::Array(entries)) = keys else {
             return Err(malformed("the JWK Set has no array member \"keys\""));
         };
         if entries.len() > MAX_JWKS_KEYS {

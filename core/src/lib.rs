@@ -33,7 +33,7 @@
 //! | [`backend`] | who does the arithmetic |
 //! | [`token_cache`] | what a token costs the second time |
 //! | [`jwks_cache`], [`discovery`], [`issuers`] | whose keys to use, and when to fetch them |
-//! | [`json`], [`time`] | strict JSON; time as an argument |
+//! | [`json`], [`settings`], [`time`] | strict JSON; settings that name their mistakes; time as an argument |
 //! | [`issue`] | the other direction: header and claims to signing input to token |
 //! | [`gateway`] | the configuration of the edge gateway |
 //!
@@ -47,7 +47,6 @@ extern crate std;
 pub mod algorithm;
 pub mod backend;
 pub mod claims;
-mod curve;
 pub mod discovery;
 pub mod error;
 pub mod gateway;
@@ -59,8 +58,10 @@ pub mod jwk;
 pub mod jwk_set;
 pub mod jwks_cache;
 pub mod manual;
+mod nist_curve;
 pub mod policy;
 pub mod sd;
+pub mod settings;
 pub mod signature;
 pub mod time;
 pub mod token;

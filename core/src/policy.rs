@@ -1,13 +1,9 @@
 //! What a verifier demands of a token. Issuer, audience and algorithms must be said; what is insecure must be asked for by name.
 
-use alloc::{
-    borrow::Cow,
-    string::{String, ToString as _},
-    vec::Vec,
-};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     algorithm::Algorithm,
@@ -16,6 +12,7 @@ use crate::{
     jwk::KeyRules,
     jwk_set::JwkSet,
     sd::SdJwtSettings,
+    settings::{Fields, Setting, expected},
 };
 
 /// Seconds of clock difference that are forgiven unless the policy says otherwise.
@@ -230,55 +227,40 @@ impl<I, A, G> DangerousPolicyBuilder<I, A, G> {
 }
 
 /// One issuer as it stands in a configuration: the Worker's variables, the options of `createVerifier`, the command line.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct IssuerSettings {
     /// The issuer, exactly as `iss` says it. May be absent only with `dangerous.skip_issuer`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
     /// The audience, or several. May be absent only with `dangerous.skip_audience`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<OneOrMany>,
     /// The algorithms.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys are; found by discovery when neither this nor `jwks` is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
     /// The keys themselves: a JWK Set, or its JSON text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwks: Option<serde_json::Value>,
+    pub jwks: Option<Value>,
     /// See [`PolicyBuilder::typ`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typ: Option<String>,
     /// Seconds; see [`PolicyBuilder::leeway`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leeway: Option<u64>,
     /// Seconds; see [`PolicyBuilder::max_lifetime`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_lifetime: Option<u64>,
     /// Seconds; see [`PolicyBuilder::max_age`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u64>,
     /// See [`PolicyBuilder::audience_claim`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience_claim: Option<String>,
     /// See [`PolicyBuilder::required_claim`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_claims: Vec<String>,
     /// See [`PolicyBuilder::require_key_exp`].
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub require_key_exp: bool,
     /// See [`PolicyBuilder::sd_jwt`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sd_jwt: Option<SdJwtSettings>,
     /// The settings that make a verifier accept what it should not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dangerous: Option<DangerousSettings>,
 }
 
 /// The opt-outs of [`IssuerSettings`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in a configuration file")]
 pub struct DangerousSettings {
     /// See [`DangerousPolicyBuilder::skip_issuer`].
@@ -294,8 +276,7 @@ pub struct DangerousSettings {
 }
 
 /// A string or an array of strings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OneOrMany {
     /// One.
     One(String),
@@ -320,7 +301,28 @@ impl IssuerSettings {
     /// # Errors
     /// The first setting that is unknown, missing or of the wrong type.
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
-        PolicyError::reading("issuer settings", text)
+        Fields::from_json("issuer settings", text).and_then(Self::from_fields)
+    }
+
+    fn from_fields(mut fields: Fields) -> Result<Self, PolicyError> {
+        let settings = Self {
+            issuer: fields.optional("issuer")?,
+            audience: fields.optional("audience")?,
+            algorithms: fields.required("algorithms")?,
+            jwks_uri: fields.optional("jwks_uri")?,
+            jwks: fields.optional("jwks")?,
+            typ: fields.optional("typ")?,
+            leeway: fields.optional("leeway")?,
+            max_lifetime: fields.optional("max_lifetime")?,
+            max_age: fields.optional("max_age")?,
+            audience_claim: fields.optional("audience_claim")?,
+            required_claims: fields.or("required_claims", Vec::new())?,
+            require_key_exp: fields.or("require_key_exp", false)?,
+            sd_jwt: fields.optional("sd_jwt")?,
+            dangerous: fields.optional("dangerous")?,
+        };
+        fields.finish()?;
+        Ok(settings)
     }
 
     /// The policy that these settings describe.
@@ -406,12 +408,11 @@ impl IssuerSettings {
         match (&self.jwks, &self.jwks_uri, &self.issuer) {
             (Some(_), Some(_), _) => Err(PolicyError::new("jwks", "and jwks_uri are both given: one source of keys, not two")),
             (Some(jwks), None, _) => {
-                let text = match jwks {
-                    serde_json::Value::String(text) => text.clone(),
-                    value => value.to_string(),
+                let keys = match jwks {
+                    Value::String(text) => JwkSet::from_json_with(text, self.key_rules()),
+                    value => JwkSet::from_value(value, self.key_rules()),
                 };
-                let keys = JwkSet::from_json_with(&text, self.key_rules()).map_err(|error| PolicyError::inline_jwks(&error))?;
-                Ok(KeySource::Inline(keys))
+                keys.map(KeySource::Inline).map_err(|error| PolicyError::inline_jwks(&error))
             }
             (None, Some(url), _) => {
                 discovery::check_setting("jwks_uri", url)?;
@@ -436,6 +437,37 @@ impl IssuerSettings {
             KeyRules::dangerous_allow_rsa_exponent_3()
         } else {
             KeyRules::default()
+        }
+    }
+}
+
+impl Setting for IssuerSettings {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        Fields::from_value(value).and_then(Self::from_fields)
+    }
+}
+
+impl Setting for DangerousSettings {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        let mut fields = Fields::from_value(value)?;
+        let settings = Self {
+            skip_issuer: fields.or("skip_issuer", false)?,
+            skip_audience: fields.or("skip_audience", false)?,
+            allow_missing_exp: fields.or("allow_missing_exp", false)?,
+            skip_nonce: fields.or("skip_nonce", false)?,
+            allow_rsa_exponent_3: fields.or("allow_rsa_exponent_3", false)?,
+        };
+        fields.finish()?;
+        Ok(settings)
+    }
+}
+
+impl Setting for OneOrMany {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        match value {
+            Value::String(one) => Ok(Self::One(one)),
+            Value::Array(_) => Vec::from_value(value).map(Self::Many),
+            other => Err(expected("a string or an array of strings", &other)),
         }
     }
 }

@@ -14,7 +14,6 @@ use alloc::{
     vec::Vec,
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
@@ -22,10 +21,11 @@ use crate::{
     algorithm::{Algorithm, Hash},
     backend::SignatureInput,
     claims::{self, Claims},
-    error::{Check, ErrorCode, VerifyError, quoted},
+    error::{Check, ErrorCode, PolicyError, VerifyError, quoted},
     json::{self, MAX_DEPTH},
     jwk::{Jwk, KeyRules},
     policy::Policy,
+    settings::{Fields, Setting},
     time::Timestamp,
     token::{UnverifiedToken, decode_base64url, encode_base64url, too_large},
     verify::is_same_media_type,
@@ -42,25 +42,20 @@ pub const DEFAULT_KEY_BINDING_AGE: u64 = 60;
 pub const NEVER_DISCLOSED: [&str; 8] = ["iss", "aud", "exp", "nbf", "cnf", "vct", "vct#integrity", "status"];
 
 /// Which presentations are accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SdJwtSettings {
     /// Which presentations must prove that the holder made them.
     pub key_binding: KeyBinding,
     /// The algorithms of key-binding JWTs; the policy's own when empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<Algorithm>,
     /// Seconds that a key-binding JWT is good for after its `iat`, leeway aside; [`DEFAULT_KEY_BINDING_AGE`] unless set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<u64>,
     /// Accepts plain tokens too.
-    #[serde(default)]
     pub allow_plain: bool,
 }
 
 /// Who decides about key binding: never whoever presents the token (RFC 9901 section 7.3 step 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyBinding {
     /// The verifier: every presentation needs it.
     Required,
@@ -72,6 +67,30 @@ impl SdJwtSettings {
     /// Presentations only, key-binding JWTs of the policy's own algorithms and at most [`DEFAULT_KEY_BINDING_AGE`] old.
     pub const fn new(key_binding: KeyBinding) -> Self {
         Self { key_binding, algorithms: Vec::new(), max_age: None, allow_plain: false }
+    }
+}
+
+impl Setting for SdJwtSettings {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        let mut fields = Fields::from_value(value)?;
+        let settings = Self {
+            key_binding: fields.required("key_binding")?,
+            algorithms: fields.or("algorithms", Vec::new())?,
+            max_age: fields.optional("max_age")?,
+            allow_plain: fields.or("allow_plain", false)?,
+        };
+        fields.finish()?;
+        Ok(settings)
+    }
+}
+
+impl Setting for KeyBinding {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        match value.as_str() {
+            Some("required") => Ok(Self::Required),
+            Some("where_bound") => Ok(Self::WhereBound),
+            _ => Err(PolicyError::new("", "must be \"required\" or \"where_bound\"")),
+        }
     }
 }
 

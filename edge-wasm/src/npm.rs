@@ -9,7 +9,6 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
-    fmt::Write as _,
     rc::Rc,
     sync::Arc,
 };
@@ -20,6 +19,7 @@ use edgeseal_core::{
         SignatureInput,
         p256::{HotKeys, PreparedKey},
     },
+    json,
     sd::MAX_PRESENTATION_LEN,
 };
 use serde_json::{Value, json};
@@ -96,8 +96,8 @@ impl Core {
     /// Throws JSON text: `{setting, message}` for a setting that cannot be meant, a refusal for an inline JWK Set that is not one.
     #[wasm_bindgen(constructor)]
     pub fn new(settings: &str, has_web_crypto: bool, seed: f64) -> Result<Core, String> {
-        let VerifierSettings { issuers, cache, backend, token_cache } = VerifierSettings::from_json(settings)
-            .map_err(|message| json!({ "setting": "options", "message": message }).to_string())?;
+        let VerifierSettings { issuers, cache, backend, token_cache } =
+            VerifierSettings::from_json(settings).map_err(|error| mistake(error.setting(), &error.to_string()))?;
         let host = HostSettings { backend, has_web_crypto, token_cache, seed: seed.to_bits() };
         let verifier = TokenVerifier::new(&issuers, cache, host).map_err(|(index, error)| {
             if error.code() == ErrorCode::JwksMalformed.as_str() {
@@ -107,7 +107,7 @@ impl Core {
                 Some(index) if issuers.len() > 1 => format!("issuers[{index}]."),
                 _ => String::new(),
             };
-            json!({ "setting": format!("{parent}{}", error.setting()), "message": format!("{parent}{error}") }).to_string()
+            mistake(&format!("{parent}{}", error.setting()), &format!("{parent}{error}"))
         })?;
         Ok(Self {
             verifier,
@@ -235,14 +235,13 @@ impl Core {
         });
         let counts = self.verifier.counts();
         let (tokens, bytes) = self.verifier.cached_tokens();
-        json!({
+        json::to_string(&json!({
             "backend": self.verifier.choice().name(),
             "verifications": { "p256-tables": counts.tables, "webcrypto": counts.web_crypto, "rustcrypto": counts.rust_crypto },
             "hotKeys": self.verifier.hot_keys(),
             "tokenCache": { "hits": counts.token_hits, "tokens": tokens, "bytes": bytes },
             "issuers": issuers,
-        })
-        .to_string()
+        }))
     }
 }
 
@@ -382,7 +381,7 @@ impl Core {
     fn hand_out(&self, fetch: Fetch) -> String {
         let id = self.next_fetch.get();
         self.next_fetch.set(id.wrapping_add(1));
-        let text = json!({ "id": id, "url": fetch.url(), "etag": fetch.if_none_match() }).to_string();
+        let text = json::to_string(&json!({ "id": id, "url": fetch.url(), "etag": fetch.if_none_match() }));
         self.fetches.borrow_mut().insert(id, fetch);
         text
     }
@@ -473,7 +472,8 @@ pub fn inspect_jwks(text: &str) -> String {
                 .iter()
                 .map(|skipped| json!({ "index": skipped.index, "reason": skipped.reason.as_str() }))
                 .collect();
-            format!("[\"inspected\",{}]", json!({ "keys": set.total(), "usable": set.keys().len(), "skipped": skipped }))
+            let inspection = json!({ "keys": set.total(), "usable": set.keys().len(), "skipped": skipped });
+            format!("[\"inspected\",{}]", json::to_string(&inspection))
         }
         Err(error) => refused(&error.into()),
     }
@@ -485,7 +485,7 @@ pub fn inspect_token(text: &str) -> String {
     match UnverifiedToken::parse(text) {
         Ok(token) => {
             // The payload has not been read by core: it goes over as text, and the face parses it.
-            let claims = Value::from(token.unverified_payload());
+            let claims = json::to_string(&Value::from(token.unverified_payload()));
             format!("[\"inspected\",{{\"header\":{},\"claims\":{claims}}}]", token.header_json())
         }
         Err(error) => refused(&error.into()),
@@ -503,9 +503,14 @@ fn refused(refusal: &Refusal) -> String {
         "retryAfter": refusal.retry_after(),
     });
     let mut reply = String::from("[\"refused\",");
-    // Writing to a string cannot fail.
-    let _ = write!(reply, "{details}]");
+    json::write(&details, &mut reply);
+    reply.push(']');
     reply
+}
+
+/// A mistake in the options, for the face to throw.
+fn mistake(setting: &str, message: &str) -> String {
+    json::to_string(&json!({ "setting": setting, "message": message }))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "wasm32: an address has 32 bits")]

@@ -29,8 +29,9 @@ use edgeseal_core::{
     jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Ticket},
     policy::{IssuerSettings, KeySource},
+    settings::Setting,
 };
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{http_cache, refusal::Refusal};
 
@@ -64,8 +65,7 @@ pub struct TokenVerifier {
 }
 
 /// Who may verify signatures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackendChoice {
     /// Tables for the ES256 keys that are hot, else WebCrypto, else the pure-Rust reference where the build has it.
     #[default]
@@ -74,6 +74,17 @@ pub enum BackendChoice {
     WebCrypto,
     /// The pure-Rust reference alone.
     RustCrypto,
+}
+
+impl Setting for BackendChoice {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        match value.as_str() {
+            Some("auto") => Ok(Self::Auto),
+            Some("webcrypto") => Ok(Self::WebCrypto),
+            Some("rustcrypto") => Ok(Self::RustCrypto),
+            _ => Err(PolicyError::new("", "must be \"auto\", \"webcrypto\" or \"rustcrypto\"")),
+        }
+    }
 }
 
 /// What a host gives to its verifier beside the issuers.

@@ -17,12 +17,13 @@ pub use snapshot::{Snapshot, SnapshotRefused, Source};
 use alloc::{collections::VecDeque, string::String, sync::Arc};
 use core::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     error::{PolicyError, VerifyError},
     jwk::KeyRules,
     jwk_set::{JwkSet, KeyRequest},
+    settings::{Fields, Setting},
     time::Timestamp,
 };
 
@@ -32,8 +33,7 @@ const LEASE_MILLIS: u64 = 5_000;
 const MAX_UNKNOWN_KIDS: usize = 256;
 
 /// The numbers of the cache, all in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
     /// How long a set is fresh when the response names no `max-age`.
     pub fresh_default: u64,
@@ -89,6 +89,24 @@ impl CacheSettings {
     }
 }
 
+impl Setting for CacheSettings {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        let mut fields = Fields::from_value(value)?;
+        let default = Self::default();
+        let settings = Self {
+            fresh_default: fields.or("fresh_default", default.fresh_default)?,
+            fresh_min: fields.or("fresh_min", default.fresh_min)?,
+            fresh_max: fields.or("fresh_max", default.fresh_max)?,
+            stale_if_error: fields.or("stale_if_error", default.stale_if_error)?,
+            unknown_kid_cooldown: fields.or("unknown_kid_cooldown", default.unknown_kid_cooldown)?,
+            backoff_min: fields.or("backoff_min", default.backoff_min)?,
+            backoff_max: fields.or("backoff_max", default.backoff_max)?,
+        };
+        fields.finish()?;
+        Ok(settings)
+    }
+}
+
 /// What a caller that needs a key shall do.
 #[derive(Clone, Debug)]
 pub enum Lookup {
@@ -141,7 +159,7 @@ pub struct FetchResponse<'a> {
 }
 
 /// Counters for a host's metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {
     /// Tickets given out.
     pub fetches: u64,
@@ -644,8 +662,9 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_meant_are_named() {
-        let good = CacheSettings::default();
         type Change = fn(&mut CacheSettings, u64);
+
+        let good = CacheSettings::default();
         let changes: [(&str, Change, u64, u64); 7] = [
             ("fresh_max", |settings, value| settings.fresh_max = value, 600, 86_400),
             ("fresh_min", |settings, value| settings.fresh_min = value, 1, 600),

@@ -9,30 +9,30 @@ use alloc::{
 };
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Current, JwksCache};
-use crate::{jwk_set::JwkSet, time::Timestamp};
+use crate::{
+    error::PolicyError,
+    json,
+    jwk_set::JwkSet,
+    settings::{Fields, Setting},
+    time::Timestamp,
+};
 
 /// The version of the document that [`Snapshot::to_json`] writes.
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 
 /// One issuer's set and when it was fetched. Only [`JwksCache::snapshot`] makes one, or its JSON text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
     jwks_uri: String,
     /// Milliseconds since the epoch.
     fetched_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     max_age: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     /// The last revocation that was known when the set was asked for.
-    #[serde(default)]
     revocation: u64,
     /// The body, as the endpoint sent it.
     jwks: String,
@@ -57,18 +57,41 @@ impl Snapshot {
     /// # Errors
     /// When it is not a snapshot, or one of another version.
     pub fn from_json(text: &str) -> Result<Self, SnapshotRefused> {
-        let snapshot: Self =
-            serde_json::from_str(text).map_err(|error| SnapshotRefused(alloc::format!("not a snapshot: {error}")))?;
-        if snapshot.version != VERSION {
-            return Err(SnapshotRefused(alloc::format!("version {}, this is version {VERSION}", snapshot.version)));
+        let not_one = |error: PolicyError| SnapshotRefused(alloc::format!("not a snapshot: {error}"));
+        Fields::from_json("the document", text).and_then(Self::from_fields).map_err(not_one)
+    }
+
+    fn from_fields(mut fields: Fields) -> Result<Self, PolicyError> {
+        let version: u64 = fields.required("version")?;
+        if version != VERSION {
+            return Err(PolicyError::new("version", alloc::format!("is {version}, this is version {VERSION}")));
         }
+        let snapshot = Self {
+            issuer: fields.optional("issuer")?,
+            jwks_uri: fields.required("jwks_uri")?,
+            fetched_at: fields.required("fetched_at")?,
+            max_age: fields.optional("max_age")?,
+            etag: fields.optional("etag")?,
+            revocation: fields.or("revocation", 0)?,
+            jwks: fields.required("jwks")?,
+        };
+        fields.finish()?;
         Ok(snapshot)
     }
 
     /// The document as JSON text: public keys and times, no secret.
     pub fn to_json(&self) -> String {
-        // Strings and numbers: serde_json cannot fail on them.
-        serde_json::to_string(self).unwrap_or_default()
+        let Self { issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = self;
+        let mut members = Map::new();
+        members.insert("version".into(), VERSION.into());
+        members.insert("issuer".into(), issuer.clone().into());
+        members.insert("jwks_uri".into(), jwks_uri.clone().into());
+        members.insert("fetched_at".into(), (*fetched_at).into());
+        members.insert("max_age".into(), (*max_age).into());
+        members.insert("etag".into(), etag.clone().into());
+        members.insert("revocation".into(), (*revocation).into());
+        members.insert("jwks".into(), jwks.clone().into());
+        json::to_string(&Value::Object(members))
     }
 
     /// The issuer.
@@ -82,12 +105,17 @@ impl Snapshot {
     }
 }
 
+impl Setting for Snapshot {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        Fields::from_value(value).and_then(Self::from_fields)
+    }
+}
+
 impl JwksCache {
     /// The set as it stands, whatever its age, for [`JwksCache::restore`] elsewhere. `jwks_uri` is where it was fetched.
     pub fn snapshot(&self, issuer: Option<&str>, jwks_uri: &str) -> Option<Snapshot> {
         let current = self.current.as_ref()?;
         Some(Snapshot {
-            version: VERSION,
             issuer: issuer.map(String::from),
             jwks_uri: jwks_uri.into(),
             fetched_at: current.fetched_at.as_millis(),
@@ -106,7 +134,7 @@ impl JwksCache {
     /// revocation that this cache knows of; a body that is not a JWK Set.
     pub fn restore(&mut self, snapshot: &Snapshot, source: Source<'_>, now: Timestamp) -> Result<(), SnapshotRefused> {
         let refuse = |why: String| Err(SnapshotRefused(why));
-        let Snapshot { version: _, issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = snapshot;
+        let Snapshot { issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = snapshot;
         if issuer.as_deref() != source.issuer {
             return refuse(alloc::format!("of the issuer {issuer:?}, not {:?}", source.issuer));
         }
@@ -307,7 +335,7 @@ mod tests {
     fn a_document_is_validated_like_a_response() {
         let text = taken("a", T0).to_json();
         for (from, to, why) in [
-            ("\"version\":1", "\"version\":2", "version 2"),
+            ("\"version\":1", "\"version\":2", "version: is 2"),
             ("\"version\":1", "\"version\":1,\"fresh_until\":9", "not a snapshot"),
             ("\"fetched_at\"", "\"fetched\"", "not a snapshot"),
         ] {

@@ -11,7 +11,7 @@ use std::{
 
 use edgeseal_core::{
     Algorithm, ErrorCode, Jwk, JwkSet, PolicyError, SignatureBackend, SignatureInvalid, Timestamp, UnverifiedToken, Verifier,
-    VerifyError, backend::SignatureInput, json, policy::IssuerSettings,
+    VerifyError, backend::SignatureInput, json, policy::IssuerSettings, settings::Setting as _,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -211,7 +211,7 @@ impl Line<'_> {
         let algorithms = self.raw("alg_allow").map_err(|_| invalid())?;
         settings.insert("algorithms".to_owned(), serde_json::from_str(algorithms).map_err(|_| invalid())?);
         settings.insert("dangerous".to_owned(), Value::Object(dangerous));
-        serde_json::from_value(Value::Object(settings)).map(|settings| (settings, nonce)).map_err(|_| invalid())
+        IssuerSettings::from_value(Value::Object(settings)).map(|settings| (settings, nonce)).map_err(|_| invalid())
     }
 
     fn signature(&self, backend: &impl SignatureBackend) -> Result<(), Rejected> {

@@ -1,0 +1,203 @@
+//! Settings from JSON text: one reader for all of them, so that every refusal names the setting and what it takes.
+//!
+//! ```
+//! use edgeseal_core::settings::Fields;
+//! # fn main() -> Result<(), edgeseal_core::PolicyError> {
+//! let mut fields = Fields::from_json("settings", r#"{"leeway":30}"#)?;
+//! let leeway: Option<u64> = fields.optional("leeway")?;
+//! fields.finish()?;
+//! assert_eq!(leeway, Some(30));
+//! # Ok(())
+//! # }
+//! ```
+
+use alloc::{
+    string::{String, ToString as _},
+    vec::Vec,
+};
+
+use serde_json::{Map, Value};
+
+use crate::{algorithm::Algorithm, error::PolicyError, json};
+
+/// The members of a JSON object that holds settings, taken out one by one.
+#[derive(Debug)]
+pub struct Fields {
+    members: Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+/// What a setting can be.
+pub trait Setting: Sized {
+    /// The setting from its JSON value.
+    ///
+    /// # Errors
+    /// What it must be instead; the path in the error begins within the value.
+    fn from_value(value: Value) -> Result<Self, PolicyError>;
+}
+
+impl Fields {
+    /// The settings in a text; `whole` names the text in a refusal.
+    ///
+    /// # Errors
+    /// When the text is not one JSON object, or has a member twice.
+    pub fn from_json(whole: &'static str, text: &str) -> Result<Self, PolicyError> {
+        let (_, members) = json::parse_object(text.as_bytes()).map_err(|error| PolicyError::new(whole, error.to_string()))?;
+        Ok(Self { members, known: Vec::new() })
+    }
+
+    /// The settings in a value.
+    ///
+    /// # Errors
+    /// When it is not an object.
+    pub fn from_value(value: Value) -> Result<Self, PolicyError> {
+        match value {
+            Value::Object(members) => Ok(Self { members, known: Vec::new() }),
+            other => Err(expected("an object", &other)),
+        }
+    }
+
+    /// A setting that may be absent; `null` is absent.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn optional<T: Setting>(&mut self, name: &'static str) -> Result<Option<T>, PolicyError> {
+        self.known.push(name);
+        match self.members.get_mut(name).map(Value::take) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => T::from_value(value).map(Some).map_err(|error| error.within(name)),
+        }
+    }
+
+    /// A setting that has a default.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn or<T: Setting>(&mut self, name: &'static str, default: T) -> Result<T, PolicyError> {
+        self.optional(name).map(|setting| setting.unwrap_or(default))
+    }
+
+    /// A setting that must be there.
+    ///
+    /// # Errors
+    /// When it is absent or of another type.
+    pub fn required<T: Setting>(&mut self, name: &'static str) -> Result<T, PolicyError> {
+        self.optional(name)?.ok_or_else(|| PolicyError::new(name, "is missing"))
+    }
+
+    /// Refuses what no setting has been made of.
+    ///
+    /// # Errors
+    /// The first unknown name, and the known ones.
+    pub fn finish(self) -> Result<(), PolicyError> {
+        let Self { members, known } = self;
+        match members.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => {
+                Err(PolicyError::new(name.clone(), alloc::format!("is not a setting here; there are {}", known.join(", "))))
+            }
+        }
+    }
+}
+
+impl Setting for bool {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        value.as_bool().ok_or_else(|| expected("true or false", &value))
+    }
+}
+
+impl Setting for u64 {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        value.as_u64().ok_or_else(|| expected("a whole number, 0 or more", &value))
+    }
+}
+
+impl Setting for String {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        match value {
+            Value::String(text) => Ok(text),
+            other => Err(expected("a string", &other)),
+        }
+    }
+}
+
+impl Setting for Algorithm {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        let name = String::from_value(value)?;
+        name.parse().map_err(|error| PolicyError::new("", alloc::format!("is {name:?}: {error}")))
+    }
+}
+
+impl Setting for Value {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        Ok(value)
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        let Value::Array(elements) = value else { return Err(expected("an array", &value)) };
+        let read = |(index, element)| T::from_value(element).map_err(|error| error.within(&alloc::format!("[{index}]")));
+        elements.into_iter().enumerate().map(read).collect()
+    }
+}
+
+/// The refusal of a value of another type.
+pub fn expected(what: &str, value: &Value) -> PolicyError {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "another number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    PolicyError::new("", alloc::format!("must be {what}, not {kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Inner(u64);
+
+    impl Setting for Inner {
+        fn from_value(value: Value) -> Result<Self, PolicyError> {
+            let mut fields = Fields::from_value(value)?;
+            let inner = Self(fields.required("a")?);
+            fields.finish()?;
+            Ok(inner)
+        }
+    }
+
+    fn read(text: &str) -> Result<Vec<u64>, String> {
+        let read = || {
+            let mut fields = Fields::from_json("whole", text)?;
+            let inner: Vec<Inner> = fields.or("inner", Vec::new())?;
+            let _: bool = fields.or("switch", false)?;
+            let _: Option<String> = fields.optional("name")?;
+            fields.finish()?;
+            Ok(inner.iter().map(|inner| inner.0).collect())
+        };
+        read().map_err(|error: PolicyError| error.to_string())
+    }
+
+    #[test]
+    fn a_refusal_names_the_setting() {
+        assert_eq!(read(r#"{"inner":[{"a":1},{"a":2}],"switch":true,"name":null}"#), Ok(alloc::vec![1, 2]));
+        for (text, told) in [
+            ("[]", "whole: not a JSON object"),
+            (r#"{"switch":true,"switch":true}"#, "whole: a member name occurs twice"),
+            (r#"{"switch":1}"#, "switch: must be true or false, not another number"),
+            (r#"{"name":["x"]}"#, "name: must be a string, not an array"),
+            (r#"{"inner":{}}"#, "inner: must be an array, not an object"),
+            (r#"{"inner":[{"a":1},7]}"#, "inner[1]: must be an object, not another number"),
+            (r#"{"inner":[{"a":-1}]}"#, "inner[0].a: must be a whole number, 0 or more, not another number"),
+            (r#"{"inner":[{}]}"#, "inner[0].a: is missing"),
+            (r#"{"inner":[{"a":1,"b":2}]}"#, "inner[0].b: is not a setting here; there are a"),
+            (r#"{"nam":"x"}"#, "nam: is not a setting here; there are inner, switch, name"),
+        ] {
+            assert!(read(text).unwrap_err().starts_with(told), "{text}: {:?}", read(text));
+        }
+    }
+}
