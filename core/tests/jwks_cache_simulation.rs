@@ -4,7 +4,7 @@
 //! A failure names its seed; `make simulate SEED=n` (`EDGESEAL_SEED=n cargo test -p edgeseal-core --test jwks_cache_simulation`) runs
 //! that seed alone, `make simulate SEEDS=n` the first n.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly, in its helpers too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly, in its helpers too")]
 
 use std::{
     cmp::Reverse,
