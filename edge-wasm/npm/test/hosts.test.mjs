@@ -63,7 +63,8 @@ for (const [name, run] of Object.entries({
 /** The project's files for Chromium, which imports the package by its condition `browser`, without a bundler. */
 function serveProject(path, response) {
   const { exports } = JSON.parse(readFileSync(join(packed.installed, "package.json"), "utf8"));
-  const imports = { edgeseal: normalize(join("/node_modules/edgeseal", exports["."].browser)) };
+  const entry = (name) => normalize(join("/node_modules/edgeseal", exports[name].browser));
+  const imports = { edgeseal: entry("."), "edgeseal/reference": entry("./reference") };
   const page = `<!doctype html><title>suite</title><script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="/suite/page.mjs"></script>`;
   const file = join(packed.project, normalize(path));
   if (path !== "/page.html" && !existsSync(file)) return undefined;
