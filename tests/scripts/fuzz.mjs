@@ -3,7 +3,7 @@
 // A finding ends the run of its target, is left in target/fuzz/findings/<target>/, and makes the exit code 1.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -59,21 +59,26 @@ function report(rows) {
   process.exitCode = failed ? 1 : 0;
 }
 
-/** The fewest inputs, each small, that reach what both corpora reach, in place of the committed one. */
+/** The fewest inputs that reach what both corpora reach, and of those as many as a repository should hold, in place of the committed one. */
 function minimize(name) {
+  const [most, budget] = [200, 36 * 1024];
   const [found, corpus, merged] = [`target/fuzz/corpus/${name}`, `tests/fuzz/corpus/${name}`, `target/fuzz/merged/${name}`];
   rmSync(merged, { recursive: true, force: true });
   mkdirSync(merged, { recursive: true });
   const sources = [corpus, found].filter((folder) => existsSync(folder));
-  // 400 octets a file keep the repository small; what only longer inputs reach is left to the vectors.
-  const { status } = run("cargo", ["fuzz", "run", ...options, name, merged, ...sources, "--", "-merge=1", "-max_len=400"]);
+  const { status } = run("cargo", ["fuzz", "run", ...options, name, merged, ...sources, "--", "-set_cover_merge=1", "-max_len=400"]);
   if (status !== 0) fail(`the corpus of ${name} does not merge`);
   rmSync(corpus, { recursive: true, force: true });
-  mkdirSync(dirname(corpus), { recursive: true });
-  renameSync(merged, corpus);
-  const files = readdirSync(corpus);
-  const bytes = files.reduce((sum, file) => sum + statSync(join(corpus, file)).size, 0);
-  console.log(`  ${name.padEnd(12)} ${files.length} inputs, ${bytes} bytes`);
+  mkdirSync(corpus, { recursive: true });
+  let [kept, bytes] = [0, 0];
+  // Their names are hashes: the order is nobody's choice.
+  for (const file of readdirSync(merged).sort()) {
+    const { size } = statSync(join(merged, file));
+    if (kept === most || bytes + size > budget) continue;
+    copyFileSync(join(merged, file), join(corpus, file));
+    [kept, bytes] = [kept + 1, bytes + size];
+  }
+  console.log(`  ${name.padEnd(12)} ${kept} inputs, ${bytes} bytes`);
 }
 
 function run(command, args, { pipe = false } = {}) {

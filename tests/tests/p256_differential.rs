@@ -6,7 +6,7 @@
 //! or not, is given to p256 whole.
 //!
 //! `EDGESEAL_P256_SIGNATURES` is their number, `EDGESEAL_SEED` where the random numbers begin: `make p256-differential`.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 use std::{
     env,
@@ -149,9 +149,9 @@ fn of_one_key(generator: &GeneratorTable, random: &mut Random, name: &str) -> (u
             let [kind, position, bit, ..] = random.next().to_be_bytes();
             let bit = 1 << (bit % 8);
             if kind % 3 == 0 {
-                digest[usize::from(position % 32)] ^= bit
+                digest[usize::from(position % 32)] ^= bit;
             } else {
-                signature[usize::from(position % 64)] ^= bit
+                signature[usize::from(position % 64)] ^= bit;
             }
             counts.1 += 1;
         } else {

@@ -41,7 +41,8 @@ fn main() {
                 seed("json", &header);
                 seed("json", &payload);
                 let header = String::from_utf8_lossy(&header);
-                let header = ["ES256", "RS256", "PS256", "ES384"].iter().fold(header.into_owned(), |text, alg| text.replace(alg, "EdDSA"));
+                let header =
+                    ["ES256", "RS256", "PS256", "ES384"].iter().fold(header.into_owned(), |text, alg| text.replace(alg, "EdDSA"));
                 let payload = String::from_utf8_lossy(&payload)
                     .replace("https://issuer.example", edgeseal_fuzz::claims::ISSUER)
                     .replace("https://api.example", edgeseal_fuzz::claims::AUDIENCE);
@@ -50,6 +51,33 @@ fn main() {
                 }
             }
         }
+    }
+    let proof = r##"{"iat":1749999990,"aud":"a","nonce":"n","sd_hash":"#hash"}"##;
+    for (flags, parts) in [
+        (0, vec![r##"{"aud":"a","_sd":["#0"]}"##, r##"["s","name","ada"]"##]),
+        (
+            0,
+            vec![
+                r##"{"aud":"a","_sd_alg":"sha-384","x":{"_sd":["#0","#1"],"y":[{"...":"#2"},1]}}"##,
+                r##"["s","a",{"_sd":["#3"]}]"##,
+                r##"["s","b",[]]"##,
+                r##"["s",7]"##,
+                r##"["s","c",null]"##,
+            ],
+        ),
+        (
+            1,
+            vec![
+                r##"{"aud":"a","cnf":{"jwk":"#jwk"},"_sd":["#0","z"],"_sd_alg":"sha-512"}"##,
+                r##"["s","name",[{"...":"#1"}]]"##,
+                r##"["s",{"a":1}]"##,
+                proof,
+            ],
+        ),
+        (3, vec![r##"{"aud":"a","cnf":{"jwk":"#jwk"}}"##, proof]),
+        (0, vec![r##"{"aud":"a","_sd":["#0","#0"],"iss":{"_sd":["#1"]},"...":1}"##, r##"["s","_sd",1]"##, r##"["s","exp",1]"##]),
+    ] {
+        seed("sd_jwt", &[&[flags], parts.join("\0").as_bytes()].concat());
     }
     for kind in 0_u8..16 {
         let octets: Vec<u8> = (0_u8..120).map(|index| kind.wrapping_mul(31).wrapping_add(index.wrapping_mul(7))).collect();

@@ -136,12 +136,7 @@ fn usable(entry: &Json) -> bool {
 fn usable_rsa(n: &[u8], e: &[u8]) -> bool {
     let (n, e) = (BigUint::from_bytes_be(n), BigUint::from_bytes_be(e));
     let odd = |number: &BigUint| number % 2_u8 == BigUint::from(1_u8);
-    (2048..=8192).contains(&n.bits())
-        && odd(&n)
-        && odd(&e)
-        && e >= BigUint::from(65_537_u32)
-        && e.bits() <= 33
-        && !is_roca(&n)
+    (2048..=8192).contains(&n.bits()) && odd(&n) && odd(&e) && e >= BigUint::from(65_537_u32) && e.bits() <= 33 && !is_roca(&n)
 }
 
 /// Whether the number is a power of 65537 modulo each of the odd primes up to 167.
@@ -179,7 +174,9 @@ fn on_curve(algorithm: &str, x: &[u8], y: &[u8]) -> bool {
             (
                 66,
                 (BigUint::from(1_u8) << 521) - 1_u8,
-                hex("51953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00"),
+                hex(
+                    "51953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00",
+                ),
             ),
         ]
     });

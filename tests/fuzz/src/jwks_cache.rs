@@ -124,7 +124,10 @@ impl Model {
                 let current = usable.expect("a set that is past all use is used");
                 assert_eq!(kids_of(&set), current.kids);
                 assert!(has(current), "used without the key");
-                assert!(now < current.fetched_at + current.fresh || self.failures > 0, "used past its freshness without an outage");
+                assert!(
+                    now < current.fetched_at + current.fresh || self.failures > 0,
+                    "used past its freshness without an outage"
+                );
             }
             Lookup::UseAndRefresh(_, ticket) => {
                 let current = usable.expect("a set that is past all use is used");
@@ -213,11 +216,7 @@ impl Model {
         }
         self.failures = 0;
         let fresh = max_age.unwrap_or(SETTINGS.fresh_default).clamp(SETTINGS.fresh_min, SETTINGS.fresh_max) * SECOND;
-        let (kids, etag) = if unchanged {
-            self.current.map(|set| (set.kids, set.etag)).unwrap()
-        } else {
-            (detail, etag)
-        };
+        let (kids, etag) = if unchanged { self.current.map(|set| (set.kids, set.etag)).unwrap() } else { (detail, etag) };
         self.current = Some(Set { kids, fetched_at: now, fresh, sequence: index + 1, revocation, etag });
     }
 

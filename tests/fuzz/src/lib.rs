@@ -17,15 +17,17 @@ pub mod jwk_set;
 pub mod jwks_cache;
 pub mod oracle;
 pub mod p256;
+pub mod sd_jwt;
 pub mod token;
 
 /// Every target by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, fn(&[u8])); 8] = [
     ("base64url", base64url::run),
     ("claims", claims::run),
     ("json", json::run),
     ("jwk_set", jwk_set::run),
     ("jwks_cache", jwks_cache::run),
     ("p256", p256::run),
+    ("sd_jwt", sd_jwt::run),
     ("token", token::run),
 ];
