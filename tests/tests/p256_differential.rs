@@ -26,7 +26,7 @@ use p256::{
 };
 
 /// In the profile of the tests; a million and more in a release build.
-const SIGNATURES: u64 = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
+const SIGNATURES: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 /// Signatures for each key: its table costs as much as fifty of them.
 const PER_KEY: u64 = 2_000;
 const WHOLE: u64 = 256;
