@@ -112,9 +112,53 @@ impl UnverifiedToken {
 
 /// Decodes canonical base64url without padding (RFC 7515 section 2): no `=`, no `+` or `/`, no whitespace, no non-zero
 /// trailing bits.
+///
+/// By a table: what is decoded here is public, and in WebAssembly the constant-time decoding of `base64ct` takes 3 us of a token's 10.
 pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
-    Base64UrlUnpadded::decode_vec(text).ok()
+    let value = |octet: u8| VALUES[usize::from(octet)];
+    let (groups, rest) = text.as_bytes().as_chunks::<4>();
+    let mut bytes = alloc::vec![0; text.len() / 4 * 3 + rest.len().saturating_sub(1)];
+    let (triples, last) = bytes.as_chunks_mut::<3>();
+    let mut all = 0;
+    for (triple, group) in triples.iter_mut().zip(groups) {
+        let [a, b, c, d] = group.map(value);
+        all |= a | b | c | d;
+        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+    }
+    // What the last octets do not hold must be 0.
+    let surplus = match (rest, last) {
+        ([], []) => 0,
+        (&[a, b], [first]) => {
+            let (a, b) = (value(a), value(b));
+            all |= a | b;
+            *first = a << 2 | b >> 4;
+            b << 4
+        }
+        (&[a, b, c], [first, second]) => {
+            let [a, b, c] = [a, b, c].map(value);
+            all |= a | b | c;
+            (*first, *second) = (a << 2 | b >> 4, b << 4 | c >> 2);
+            c << 6
+        }
+        _ => return None,
+    };
+    (all < INVALID && surplus == 0).then_some(bytes)
 }
+
+/// Marks an octet outside of the alphabet: above all values of 6 bits.
+const INVALID: u8 = 0x40;
+
+/// The values of the alphabet of RFC 4648 section 5.
+const VALUES: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut values = [INVALID; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 /// Encodes base64url without padding.
 pub(crate) fn encode_base64url(bytes: &[u8]) -> String {
@@ -158,6 +202,33 @@ mod tests {
             ["Zm9v=", "Zg==", "Zm9vZh", "Zm9vZm9", "+/8", "/-8", "Zm9 v", "Zm9v\n", "\nZm9v", "Zm9!", "A", "AAAAA", "Zm9vé"]
         {
             assert_eq!(decode_base64url(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn base64url_is_what_base64ct_decodes() {
+        let mut random = 1_u64;
+        let mut text = String::new();
+        for length in 0..70 {
+            for _ in 0..200 {
+                text.clear();
+                for _ in 0..length {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let index = (random >> 58) as usize;
+                    text.push(char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[index]));
+                }
+                assert_eq!(decode_base64url(&text), Base64UrlUnpadded::decode_vec(&text).ok(), "{text}");
+            }
+        }
+        for position in 0..8 {
+            for octet in 0..128_u8 {
+                let mut text = *b"QUJDREVG";
+                text[position] = octet;
+                let text = core::str::from_utf8(&text).unwrap();
+                for text in [text, &text[..7], &text[..6], &text[..5]] {
+                    assert_eq!(decode_base64url(text), Base64UrlUnpadded::decode_vec(text).ok(), "{text:?}");
+                }
+            }
         }
     }
 

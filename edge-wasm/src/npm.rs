@@ -8,7 +8,7 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::BTreeMap,
+    collections::VecDeque,
     rc::Rc,
     sync::Arc,
 };
@@ -78,10 +78,10 @@ pub struct Core {
     signature_invalid: OnceCell<String>,
     refresh: RefCell<Option<Fetch>>,
     /// What the face was told to fetch, by the number that it was told.
-    fetches: RefCell<BTreeMap<u32, Fetch>>,
+    fetches: RefCell<Vec<(u32, Fetch)>>,
     next_fetch: Cell<u32>,
     /// Tokens that wait for WebCrypto, by the number that the face was told.
-    pending: RefCell<BTreeMap<u32, Box<Pending>>>,
+    pending: RefCell<VecDeque<(u32, Box<Pending>)>>,
     next_pending: Cell<u32>,
     /// Keys by the number under which the face keeps what it imported.
     keys: RefCell<Vec<(PublicKey, Algorithm, u32)>>,
@@ -181,7 +181,7 @@ impl Core {
     /// How to import the key of a pending token: the JSON text of [`KeyImport`].
     #[wasm_bindgen(js_name = keyImport)]
     pub fn key_import(&self, id: u32) -> Option<String> {
-        self.pending.borrow().get(&id).map(|pending| KeyImport::of(pending.input()).to_json())
+        self.pending.borrow().iter().find(|(waits, _)| *waits == id).map(|(_, pending)| KeyImport::of(pending.input()).to_json())
     }
 
     /// The fetch to carry out off the request path, once after a reply that says that there is one.
@@ -201,7 +201,7 @@ impl Core {
         etag: Option<String>,
         now: f64,
     ) -> Option<String> {
-        let fetch = self.fetches.borrow_mut().remove(&id)?;
+        let fetch = self.take_fetch(id)?;
         let answer = Answer { status, body, cache_control: Some(cache_control), etag };
         match TokenVerifier::on_response(fetch, answer, timestamp(now)) {
             Fetched::Next(next) => Some(self.hand_out(next)),
@@ -211,7 +211,7 @@ impl Core {
 
     /// A fetch failed, for a reason that refusals and counters tell.
     pub fn failed(&self, id: u32, reason: &str, now: f64) {
-        let fetch = self.fetches.borrow_mut().remove(&id);
+        let fetch = self.take_fetch(id);
         if let Some(fetch) = fetch {
             TokenVerifier::on_failure(&fetch, reason, timestamp(now));
         }
@@ -291,9 +291,9 @@ impl Core {
         ]);
         self.refresh.replace(refresh);
         let mut waiting = self.pending.borrow_mut();
-        waiting.insert(id, pending);
+        waiting.push_back((id, pending));
         if waiting.len() > MAX_PENDING {
-            waiting.pop_first();
+            waiting.pop_front();
         }
         SIGNATURE
     }
@@ -358,8 +358,16 @@ impl Core {
         }
     }
 
+    fn take_fetch(&self, id: u32) -> Option<Fetch> {
+        let mut fetches = self.fetches.borrow_mut();
+        let position = fetches.iter().position(|(told, _)| *told == id)?;
+        Some(fetches.swap_remove(position).1)
+    }
+
     fn take_pending(&self, id: u32) -> Option<Box<Pending>> {
-        self.pending.borrow_mut().remove(&id)
+        let mut waiting = self.pending.borrow_mut();
+        let position = waiting.iter().position(|(waits, _)| *waits == id)?;
+        waiting.remove(position).map(|(_, pending)| pending)
     }
 
     /// The number under which the face keeps the imported key. A key that is forgotten here gets a new one.
@@ -382,7 +390,7 @@ impl Core {
         let id = self.next_fetch.get();
         self.next_fetch.set(id.wrapping_add(1));
         let text = json::to_string(&json!({ "id": id, "url": fetch.url(), "etag": fetch.if_none_match() }));
-        self.fetches.borrow_mut().insert(id, fetch);
+        self.fetches.borrow_mut().push((id, fetch));
         text
     }
 }
