@@ -1,6 +1,6 @@
 //! Any octets: core's strict JSON, serde_json alone, and the plain reader.
 
-use edgeseal_core::json::parse_object;
+use edgeseal_core::json::{parse_object, to_string};
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -32,6 +32,11 @@ pub fn run(data: &[u8]) {
             let ours = Value::Object(members);
             assert_eq!(ours, theirs);
             assert!(plain.equals(&ours), "read otherwise: {ours}");
+            // What is written of it is the same value to every reader.
+            let written = to_string(&ours);
+            let (again, _) = Json::read(written.as_bytes()).expect("JSON is written");
+            assert!(again.equals(&ours), "written otherwise: {written}");
+            assert!(serde_json::from_str(&written).is_ok_and(|value| again.equals(&value)) || remarks.depth > 120, "{written}");
         }
         Err(error) => assert!(!strict, "refused: {error}"),
     }
