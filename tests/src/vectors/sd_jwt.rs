@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use super::{AUDIENCE, NOW, Suite, Token, object, set};
 use crate::{
     corpus::{base64url, json_string},
-    keys::{KEYS, Key},
+    keys::{KEYS, Key, jwk_set},
 };
 
 const WHERE_BOUND: &str = r#"{"key_binding":"where_bound"}"#;
@@ -27,6 +27,7 @@ pub(super) fn fill(suite: &mut Suite) {
     key_binding_claims(suite);
     holder_keys(suite);
     settings(suite);
+    example_of_the_rfc(suite);
 }
 
 fn good(suite: &mut Suite) {
@@ -578,6 +579,30 @@ fn stricter(token: Token<'_>) -> Token<'_> {
     const ALONE: [&str; 3] = ["claim-name-sd-alg", "claim-duplicate", "element-placeholder"];
     let is_stricter = STRICTER.iter().any(|start| token.id.starts_with(start)) || ALONE.contains(&token.id.as_str());
     if is_stricter { token.strict() } else { token }
+}
+
+/// RFC 9901 section 8.2, its two disclosures and key-binding JWT in the compact serialization, with the keys of appendix A.5.
+fn example_of_the_rfc(suite: &mut Suite) {
+    const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"b28d4MwZMjw8-00CG4xfnn9SLMVMM19SlqZpVb_uNtQ","y":"Xv5zWwuoaTgdS6hV43yI6gBwTnjukmFQQnJ_kCxzqk8"}"#;
+    let example: String = include_str!("rfc9901.txt").split_whitespace().collect();
+    let token = |suite: &mut Suite, id: &str, why: &str, nonce: &str, presented: String, code: Option<&'static str>| {
+        let token = suite.sd(id, format!("the example of RFC 9901 section 8.2: {why}")).edit(move |_| presented.clone());
+        let token =
+            token.jwks(jwk_set(&[KEY])).now(1_748_537_250).policy("sd_jwt", REQUIRED).policy("nonce", &json_string(nonce));
+        let token = token.policy("iss", "\"https://issuer.example.com\"").policy("aud", "\"https://verifier.example.org\"");
+        let token = token.policy("typ", "\"example+sd-jwt\"");
+        match code {
+            Some(code) => token.reject(code),
+            None => token.accept(),
+        }
+    };
+    let parts: Vec<&str> = example.split('~').collect();
+    let without_proof = format!("{}~{}~{}~", parts[0], parts[1], parts[2]);
+    let without_name = format!("{}~{}~{}", parts[0], parts[1], parts[3]);
+    token(suite, "rfc", "as it stands", "1234567890", example.clone(), None);
+    token(suite, "rfc-nonce", "another nonce", "1234567891", example.clone(), Some("proof_invalid"));
+    token(suite, "rfc-bearer", "without its proof", "1234567890", without_proof, Some("proof_required"));
+    token(suite, "rfc-fewer", "a disclosure less", "1234567890", without_name, Some("proof_invalid"));
 }
 
 /// A key-binding JWT (RFC 9901 section 4.3), good until something is changed.
