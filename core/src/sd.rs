@@ -8,7 +8,6 @@
 //! about validity ([`NEVER_DISCLOSED`]) may not be hidden (RFC 9901 section 9.7); the processed claims keep the bound on nesting.
 
 use alloc::{
-    collections::BTreeMap,
     string::{String, ToString as _},
     sync::Arc,
     vec::Vec,
@@ -152,14 +151,14 @@ impl Presentation {
                 .ok_or_else(|| invalid(alloc::format!("_sd_alg is {}, not sha-256, sha-384 or sha-512", quoted(&name))))?,
             Some(_) => return Err(invalid("_sd_alg is not a string")),
         };
-        let mut walk = Walk { digests: BTreeMap::new(), paths: Vec::new() };
+        let mut walk = Walk { digests: Map::new(), paths: Vec::new() };
         for disclosure in self.disclosures() {
-            if walk.digests.insert(digest(hash, disclosure), Some(disclosure)).is_some() {
+            if walk.digests.insert(digest(hash, disclosure), disclosure.into()).is_some() {
                 return Err(invalid("a disclosure occurs twice"));
             }
         }
         walk.object(&mut members, "", 1, false)?;
-        let unmet = walk.digests.values().flatten().count();
+        let unmet = walk.digests.values().filter(|disclosure| disclosure.is_string()).count();
         if unmet > 0 {
             return Err(invalid(alloc::format!("{unmet} disclosure(s) whose digest the token does not hold")));
         }
@@ -168,13 +167,14 @@ impl Presentation {
 }
 
 /// The walk through the claims: every digest is met once, every disclosure is used once.
-struct Walk<'a> {
-    /// A disclosure for each digest that was presented and not yet met in the claims, `None` for each that was met.
-    digests: BTreeMap<String, Option<&'a str>>,
+struct Walk {
+    /// A disclosure for each digest that was presented and not yet met in the claims, null for each that was met. A map like that
+    /// of claims, as another kind would be more WebAssembly.
+    digests: Map<String, Value>,
     paths: Vec<String>,
 }
 
-impl<'a> Walk<'a> {
+impl Walk {
     /// `fixed`: inside a claim that may not be withheld.
     fn object(&mut self, members: &mut Map<String, Value>, path: &str, depth: usize, fixed: bool) -> Result<(), VerifyError> {
         check_depth(depth)?;
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
             };
             for digest in digests {
                 let Some(disclosure) = self.follow(digest, path, fixed)? else { continue };
-                let (name, value) = named_claim(disclosure)?;
+                let (name, value) = named_claim(&disclosure)?;
                 if path.is_empty() && NEVER_DISCLOSED.contains(&name.as_str()) {
                     return Err(invalid(alloc::format!("claim {name} is selectively disclosable, and nobody may withhold it")));
                 }
@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
                     return Err(invalid(alloc::format!("... is not the only member of {}", shown(&place))));
                 }
                 let Some(disclosure) = self.follow(digest, &place, fixed)? else { continue };
-                element = array_element(disclosure)?;
+                element = array_element(&disclosure)?;
                 self.paths.push(place.clone());
             }
             self.value(&mut element, &place, depth + 1, fixed)?;
@@ -238,17 +238,17 @@ impl<'a> Walk<'a> {
     }
 
     /// The disclosure of a digest, if it was presented.
-    fn follow(&mut self, digest: Value, path: &str, fixed: bool) -> Result<Option<&'a str>, VerifyError> {
+    fn follow(&mut self, digest: Value, path: &str, fixed: bool) -> Result<Option<String>, VerifyError> {
         let Value::String(digest) = digest else {
             return Err(invalid(alloc::format!("a digest is not a string, in {}", shown(path))));
         };
         if fixed {
             return Err(invalid(alloc::format!("a digest where nothing may be withheld, in {}", shown(path))));
         }
-        match self.digests.insert(digest, None) {
+        match self.digests.insert(digest, Value::Null) {
             None => Ok(None),
-            Some(Some(disclosure)) => Ok(Some(disclosure)),
-            Some(None) => Err(invalid("a digest occurs twice")),
+            Some(Value::String(disclosure)) => Ok(Some(disclosure)),
+            Some(_) => Err(invalid("a digest occurs twice")),
         }
     }
 }
