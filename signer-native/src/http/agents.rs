@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use edgeseal_core::{json, policy::OneOrMany};
+use edgeseal_core::json;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -48,9 +48,17 @@ struct TokenRequest {
     #[serde(default)]
     claims: Option<Box<RawValue>>,
     #[serde(default)]
-    audience: Option<OneOrMany>,
+    audience: Option<Audience>,
     #[serde(default)]
     ttl: Option<Lifetime>,
+}
+
+/// One name or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
 }
 
 async fn issue(
@@ -134,8 +142,8 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<(String, Request), Prob
     };
     let audience = match audience {
         None => Vec::new(),
-        Some(OneOrMany::One(one)) => vec![one],
-        Some(OneOrMany::Many(many)) => many,
+        Some(Audience::One(one)) => vec![one],
+        Some(Audience::Many(many)) => many,
     };
     Ok((profile, Request { claims, audience, ttl }))
 }
