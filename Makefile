@@ -61,11 +61,11 @@ fuzz: ## every fuzz target for MINUTES=10, or ONLY=token,claims
 	@sh tests/scripts/proof-tools.sh cargo-fuzz
 	@node tests/scripts/fuzz.mjs --minutes "$(or $(MINUTES),10)" --only "$(ONLY)"
 
-mutants: ## changes in core that no test notices (some 40 minutes; ONLY=core/src/jwk.rs)
+mutants: ## changes in core that no test notices (most of an hour; ONLY=verify.rs)
 	@$(prepare) rust
 	@sh tests/scripts/proof-tools.sh cargo-mutants
 	@mkdir -p target/mutants
-	@EDGESEAL_SEED=1 target/tools/bin/cargo-mutants mutants --config tests/mutants.toml -p edgeseal-core --timeout 60 -o target/mutants $(if $(ONLY),-f $(ONLY))
+	@EDGESEAL_SEED=1 target/tools/bin/cargo-mutants mutants --config tests/mutants.toml -p edgeseal-core --timeout 60 -o target/mutants $(if $(ONLY),--re "$(ONLY)")
 
 miri: ## core's unit tests under Miri (needs: rustup toolchain install nightly -c miri)
 	@MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p edgeseal-core --lib --target-dir target/miri -- --skip backend::p256 --skip backend::rustcrypto

@@ -441,3 +441,18 @@ fn slash_hint(a: &str, b: &str) -> &'static str {
 fn missing(check: Check, name: &str) -> VerifyError {
     VerifyError::new(ErrorCode::ClaimMissing, check, alloc::format!("claim {name} is missing"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn seconds_are_written_to_the_millisecond() {
+        for (seconds, text) in
+            [(0.0, "0"), (7.0, "7"), (7.25, "7.250"), (0.005, "0.005"), (-1.5, "-1.500"), (1e300, "9223372036854775.807")]
+        {
+            assert_eq!(Seconds(seconds).to_string(), text);
+        }
+    }
+}

@@ -110,6 +110,11 @@ fn the_header_decides_first() {
         assert!(verify(&format!(r#"{{"alg":"ES256","kid":"es","typ":"{typ}"}}"#), CLAIMS, r#","typ":"at+jwt""#).is_ok(), "{typ}");
     }
     assert_eq!(refused(HEADER, CLAIMS, r#","typ":"at+jwt""#), "type_mismatch");
+    // Twelve other characters in the place of `application/`.
+    assert_eq!(
+        refused(r#"{"alg":"ES256","kid":"es","typ":"applicatiox/at+jwt"}"#, CLAIMS, r#","typ":"at+jwt""#),
+        "type_mismatch"
+    );
     assert_eq!(
         refused(r#"{"alg":"ES256","kid":"es","typ":"application/x/at+jwt"}"#, CLAIMS, r#","typ":"at+jwt""#),
         "type_mismatch"
@@ -189,6 +194,10 @@ fn issuer_and_audience() {
     assert_eq!(refused(HEADER, &with("iss", r#""https://i.example/""#), ""), "issuer_mismatch");
     assert!(verify(HEADER, &with("iss", r#""https://i.example/""#), "").unwrap_err().detail().contains("trailing slash"));
     assert_eq!(refused(HEADER, &with("iss", r#""https://i.exampl""#), ""), "issuer_mismatch");
+    // The hint is for those who need it.
+    assert!(!verify(HEADER, &with("iss", r#""https://i.exampl""#), "").unwrap_err().detail().contains("slash"));
+    assert!(verify(HEADER, &with("aud", r#""https://a.example/""#), "").unwrap_err().detail().contains("trailing slash"));
+    assert!(!verify(HEADER, &with("aud", r#""https://b.example""#), "").unwrap_err().detail().contains("slash"));
     assert_eq!(refused(HEADER, &with("aud", ""), ""), "claim_missing");
     assert_eq!(refused(HEADER, &with("aud", r#""https://b.example""#), ""), "audience_mismatch");
     assert_eq!(refused(HEADER, &with("aud", r#"["x","y"]"#), ""), "audience_mismatch");
@@ -225,6 +234,8 @@ fn time() {
     assert!(verify(HEADER, CLAIMS, r#","max_age":100,"leeway":0"#).is_ok());
     assert!(verify(HEADER, CLAIMS, r#","max_age":40"#).is_ok());
     assert_eq!(refused(HEADER, CLAIMS, r#","max_age":39"#), "token_too_old");
+    let refusal = verify(HEADER, CLAIMS, r#","max_age":39"#).unwrap_err();
+    assert_eq!(refusal.detail(), "issued 100 s ago, the policy allows 39 s and 60 s leeway");
     assert_eq!(refused(HEADER, &with("iat", ""), r#","max_age":39"#), "claim_missing");
 }
 
