@@ -1,5 +1,4 @@
 //! The fuzz targets on their committed corpora: what fuzzing has once reached is reached in every test run, without libFuzzer.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;

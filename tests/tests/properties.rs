@@ -14,6 +14,7 @@ use edgeseal_tests::{
 };
 
 const NOW: u64 = 1_750_000_000;
+const KIDS: [&str; 3] = ["a", "b", "c"];
 
 /// `SplitMix64`.
 struct Random(u64);
@@ -134,8 +135,8 @@ fn what_is_issued_verifies_with_every_algorithm() {
             );
             let unsigned = UnsignedToken::new(algorithm, &key.kid, None, &claims).unwrap();
             let signature = key.sign(algorithm.name(), unsigned.signing_input());
-            let verified = verifier.verify(&unsigned.attach(&signature), &keys, Timestamp::from_secs(NOW));
-            assert_eq!(verified.unwrap().claims_json(), claims, "{algorithm}");
+            let token = verifier.verify(&unsigned.attach(&signature), &keys, Timestamp::from_secs(NOW)).unwrap();
+            assert_eq!(token.claims_json(), claims, "{algorithm}");
         }
     }
 }
@@ -240,7 +241,7 @@ fn the_order_of_keys_decides_nothing() {
     for _ in 0..500 {
         let mut entries: Vec<String> = (0..random.below(6))
             .map(|_| {
-                let key = random.pick(&sources).jwk().text("kid", *random.pick(&["a", "b", "c"]));
+                let key = random.pick(&sources).jwk().text("kid", random.pick(&KIDS));
                 if random.chance(10) { key.text("use", "enc").to_json() } else { key.to_json() }
             })
             .collect();

@@ -235,7 +235,7 @@ impl Model {
 
     fn restore(&mut self, snapshot: &Snapshot, set: Set, kind: u8, now: u64) {
         let source = Source {
-            issuer: (kind % 8 != 0).then_some(ISSUER),
+            issuer: (!kind.is_multiple_of(8)).then_some(ISSUER),
             jwks_uri: (kind % 8 != 1).then_some(if kind % 8 == 2 { "https://i.example/other" } else { URI }),
         };
         // A host whose clock is behind must not be taken in by a set of the future.

@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::missing_panics_doc,
+    clippy::pedantic,
     unreachable_pub,
     missing_docs,
     reason = "a finding is a panic; compiled as a library for libFuzzer and as a module of a test"
@@ -20,8 +20,11 @@ pub mod p256;
 pub mod sd_jwt;
 pub mod token;
 
+/// What a target does with an input; a finding is a panic.
+pub type Run = fn(&[u8]);
+
 /// Every target by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Run); 8] = [
     ("base64url", base64url::run),
     ("claims", claims::run),
     ("json", json::run),
