@@ -217,6 +217,17 @@ impl Core {
         }
     }
 
+    /// The fetched key sets: JSON text of an array of documents, for [`Core::restore`] elsewhere.
+    #[wasm_bindgen(js_name = exportState)]
+    pub fn export_state(&self) -> String {
+        json::to_string(&Value::from(self.verifier.snapshots()))
+    }
+
+    /// Takes one document of such an array, or says why not.
+    pub fn restore(&self, snapshot: &str, now: f64) -> Option<String> {
+        self.verifier.restore(snapshot, timestamp(now)).err()
+    }
+
     /// JSON text of the counters, times in seconds.
     pub fn stats(&self) -> String {
         let mut issuers = Vec::new();

@@ -27,7 +27,7 @@ use edgeseal_core::{
     backend::{SignatureInput, p256::HotKeys},
     discovery::Discovery,
     jwk_set::KeyRequest,
-    jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Ticket},
+    jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Snapshot, Source, Ticket},
     policy::{IssuerSettings, KeySource},
     settings::Setting,
 };
@@ -441,6 +441,24 @@ impl TokenVerifier {
         Fetched::Failed(reason)
     }
 
+    /// The fetched sets of all issuers, each as a document for [`TokenVerifier::restore`] elsewhere.
+    pub fn snapshots(&self) -> Vec<String> {
+        self.issuers.iter().filter_map(|issuer| issuer.snapshot()).map(|snapshot| snapshot.to_json()).collect()
+    }
+
+    /// Takes a set that was fetched elsewhere: see [`JwksCache::restore`].
+    ///
+    /// # Errors
+    /// Why it was not taken; everything is as it was then.
+    pub fn restore(&self, snapshot: &str, now: Timestamp) -> Result<(), String> {
+        let snapshot = Snapshot::from_json(snapshot).map_err(|refused| refused.to_string())?;
+        let name = snapshot.issuer();
+        let Some(issuer) = self.issuers.iter().find(|issuer| issuer.name.as_deref() == name) else {
+            return Err(format!("of the issuer {name:?}, which is not configured"));
+        };
+        issuer.restore(&snapshot, now)
+    }
+
     /// Who verified how much.
     pub fn counts(&self) -> Counts {
         self.counts.get()
@@ -536,6 +554,21 @@ impl Issuer {
     }
 }
 
+impl Issuer {
+    fn snapshot(&self) -> Option<Snapshot> {
+        let Keys::Remote(remote) = &self.keys else { return None };
+        let Remote { cache, location, .. } = &*remote.borrow();
+        cache.snapshot(self.name.as_deref(), location.jwks_uri()?)
+    }
+
+    fn restore(&self, snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
+        let Keys::Remote(remote) = &self.keys else { return Err("its issuer's keys are given in the settings".into()) };
+        let Remote { cache, location, .. } = &mut *remote.borrow_mut();
+        let source = Source { issuer: self.name.as_deref(), jwks_uri: location.jwks_uri() };
+        cache.restore(snapshot, source, now).map_err(|refused| refused.to_string())
+    }
+}
+
 impl AsRef<Verifier> for Owner {
     fn as_ref(&self) -> &Verifier {
         &self.0.verifier
@@ -601,6 +634,7 @@ pub const HAS_REFERENCE: bool = cfg!(feature = "rustcrypto");
 
 /// The pure-Rust reference, where the build has it.
 #[cfg(feature = "rustcrypto")]
+#[expect(clippy::unnecessary_wraps, reason = "a build without it has none")]
 pub(crate) fn reference(input: &SignatureInput) -> Option<Answered> {
     use edgeseal_core::backend::{SignatureBackend as _, rustcrypto::RustCrypto};
 
@@ -655,6 +689,14 @@ impl Location {
             Self::Pinned(url) => (Document::JwkSet, url.clone()),
             Self::Discovered { jwks_uri: Some((url, until)), .. } if now < *until => (Document::JwkSet, url.clone()),
             Self::Discovered { url, .. } => (Document::Discovery, url.clone()),
+        }
+    }
+
+    /// Where the set is, as far as that is known.
+    fn jwks_uri(&self) -> Option<&str> {
+        match self {
+            Self::Pinned(url) => Some(url),
+            Self::Discovered { jwks_uri, .. } => jwks_uri.as_ref().map(|(url, _)| url.as_str()),
         }
     }
 

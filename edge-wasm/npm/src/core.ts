@@ -71,6 +71,8 @@ export interface Core {
     now: number,
   ): string | undefined;
   failed(id: number, reason: string, now: number): void;
+  exportState(): string;
+  restore(snapshot: string, now: number): string | undefined;
   stats(): string;
 }
 

@@ -56,7 +56,7 @@ const CACHE: Record<keyof CacheOptions, Option> = {
   backoffMin: ["backoff_min", "a whole number of seconds"],
   backoffMax: ["backoff_max", "a whole number of seconds"],
 };
-const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true, schema: true, backend: true, tokenCache: true };
+const HOST: Record<keyof HostOptions, true> = { fetch: true, clock: true, cache: true, schema: true, backend: true, tokenCache: true, state: true };
 const CALL: Record<keyof VerifyOptions, true> = { schema: true, nonce: true };
 const BACKENDS: readonly unknown[] = ["auto", "webcrypto", "rustcrypto"];
 
@@ -68,7 +68,7 @@ const MAX_TOKEN_CACHE = 2 ** 30;
 /** The settings for the WebAssembly, as JSON text. */
 export function settingsText<C extends object>(options: VerifierOptions<C>): string {
   demandObject(options, "options");
-  const { fetch, clock, cache, backend, tokenCache, schema, ...rest } = options;
+  const { fetch, clock, cache, backend, tokenCache, schema, state, ...rest } = options;
   if (fetch !== undefined && typeof fetch !== "function") throw new ConfigurationError("fetch", "fetch: must be a function");
   if (clock !== undefined && typeof clock !== "function") throw new ConfigurationError("clock", "clock: must be a function");
   if (schema !== undefined) demandSchema(schema);
@@ -83,6 +83,7 @@ export function settingsText<C extends object>(options: VerifierOptions<C>): str
     if (!fits) throw new ConfigurationError("tokenCache", `tokenCache: must be a number of octets, 0 to ${MAX_TOKEN_CACHE}`);
     settings["token_cache"] = tokenCache;
   }
+  snapshots(state);
   return JSON.stringify(settings);
 }
 
@@ -95,6 +96,18 @@ export function demandVerifyOptions(options: VerifyOptions<object>): void {
   }
   if (options.schema !== undefined) demandSchema(options.schema);
   if (options.nonce !== undefined && typeof options.nonce !== "string") throw new ConfigurationError("nonce", "nonce: must be a string");
+}
+
+/** The documents of the option `state`. */
+export function snapshots(state: string | null | undefined): string[] {
+  if (state === undefined || state === null) return [];
+  try {
+    const documents: unknown = JSON.parse(state);
+    if (isStrings(documents)) return documents as string[];
+  } catch {
+    // Told below.
+  }
+  throw new ConfigurationError("state", "state: must be what exportState() returned");
 }
 
 /** A message of the WebAssembly about `setting`, with the options' own names. */

@@ -100,6 +100,11 @@ export interface HostOptions<C extends object = Claims> {
    * none. What can have changed since (time, the issuer's keys) is judged again; tokens bound to a key are never remembered.
    */
   tokenCache?: number;
+  /**
+   * What `exportState()` of another verifier said. Its key sets are checked like answers of the servers and are as old as they are;
+   * what cannot be used is ignored, and `stats().stateRefused` says why.
+   */
+  state?: string | null;
 }
 
 /**
@@ -178,6 +183,11 @@ export interface Verifier<C extends object = Claims> {
   verify<D extends object>(token: Token, options?: VerifyOptions<D>): Promise<Verified<D>>;
   /** Which backend verifies signatures, and the state of the key caches. */
   stats(): VerifierStats;
+  /**
+   * The key sets that were fetched, as text without secrets, for the option `state` of a verifier elsewhere: what Workers KV or the
+   * Cache API carries from one isolate to another.
+   */
+  exportState(): string;
 }
 
 /** See {@link Verifier.stats}. */
@@ -190,6 +200,8 @@ export interface VerifierStats {
   hotKeys: number;
   /** Tokens that were verified before: how often one came again, how many are kept, and their octets. */
   tokenCache: { hits: number; tokens: number; bytes: number };
+  /** Why key sets of the option `state` were not taken. */
+  stateRefused: string[];
   /** In the order of the options; empty until the WebAssembly is loaded. */
   issuers: IssuerStats[];
 }

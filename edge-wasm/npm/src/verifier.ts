@@ -19,7 +19,7 @@ import {
 import { ConfigurationError, VerifyError, type Refusal } from "./errors.js";
 import { fetchDocument, reason } from "./fetch.js";
 import { applySchema, type StandardSchema } from "./schema.js";
-import { configurationError, demandVerifyOptions, settingsText } from "./settings.js";
+import { configurationError, demandVerifyOptions, settingsText, snapshots } from "./settings.js";
 import type { Backend, Claims, Header, RequestLike, Token, Verified, Verifier, VerifierOptions, VerifierStats, VerifyOptions } from "./types.js";
 
 /** Milliseconds that one document may take, and that discovery and JWK Set may take together. */
@@ -47,6 +47,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   /** The headers of verified tokens, by their encoded text. */
   readonly #headers = new Map<string, Header>();
   #signatureInvalid: Refusal | undefined;
+  readonly #stateRefused: string[] = [];
 
   constructor(host: Host, options: VerifierOptions<C>) {
     const settings = settingsText(options);
@@ -56,15 +57,22 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     this.#fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
     this.#clock = options.clock ?? (() => Date.now() / 1_000);
     this.#backend = options.backend ?? "auto";
+    const state = snapshots(options.state);
+    const begin = (loaded: Loaded) => {
+      const inside = open(host, loaded, settings);
+      for (const snapshot of state) {
+        const refused = inside.core.restore(snapshot, this.#now());
+        if (refused !== undefined) this.#stateRefused.push(refused);
+      }
+      this.#inside = inside;
+    };
     const loaded = host.load();
     if (loaded instanceof Promise) {
-      this.#ready = loaded.then((loaded) => {
-        this.#inside = open(host, loaded, settings);
-      });
+      this.#ready = loaded.then(begin);
       // Whoever calls verify hears of it.
       this.#ready.catch(() => {});
     } else {
-      this.#inside = open(host, loaded, settings);
+      begin(loaded);
     }
   }
 
@@ -162,13 +170,17 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     const verifications = { "p256-tables": 0, webcrypto: 0, "node-crypto": 0, rustcrypto: 0 };
     if (this.#inside === undefined) {
       const tokenCache = { hits: 0, tokens: 0, bytes: 0 };
-      return { backend: this.#backend, verifications, hotKeys: 0, tokenCache, issuers: [] };
+      return { backend: this.#backend, verifications, hotKeys: 0, tokenCache, stateRefused: [], issuers: [] };
     }
     const stats = JSON.parse(this.#inside.core.stats()) as VerifierStats;
     // The WebAssembly counts what the host verified, whoever that was.
     const { webcrypto: byHost, ...others } = stats.verifications;
     const host = this.#backend === "webcrypto" ? "webcrypto" : name;
-    return { ...stats, verifications: { ...verifications, ...others, [host]: byHost } };
+    return { ...stats, stateRefused: [...this.#stateRefused], verifications: { ...verifications, ...others, [host]: byHost } };
+  }
+
+  exportState(): string {
+    return this.#inside?.core.exportState() ?? "[]";
   }
 
   async #importKey(core: Core, id: number, number: number): Promise<VerifyKey | Error> {

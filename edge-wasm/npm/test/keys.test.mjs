@@ -344,3 +344,37 @@ test("one issuer's outage does not touch another's", async (t) => {
   await unavailable(verifier.verify(await a.token()));
   await verifier.verify(await b.token());
 });
+
+test("what one verifier fetched serves another, as old as it is", async (t) => {
+  const { options, verifier, token, time, fetches } = await setUp(t);
+  const compact = await token();
+  assert.equal(verifier.exportState(), "[]");
+  await verifier.verify(compact);
+  const state = verifier.exportState();
+  time.now += 100;
+  const second = createVerifier({ ...options, state });
+  await second.verify(compact);
+  assert.equal(fetches(), 1);
+  assert.deepEqual([second.stats().issuers[0].fetchedAt, second.stats().stateRefused], [START, []]);
+  // Past all use, of another issuer, changed: as if it were not there, and the reason is told.
+  time.now += 100_000;
+  const late = createVerifier({ ...options, state });
+  await late.verify(compact);
+  assert.equal(fetches(), 2);
+  assert.equal(late.stats().stateRefused.length, 1);
+  const strange = createVerifier({ ...options, issuer: "https://other.example", state });
+  assert.match(strange.stats().stateRefused[0], /not configured/);
+  assert.equal(createVerifier({ ...options, state: '["{}"]' }).stats().stateRefused.length, 1);
+  for (const wrong of ["", "{}", "[1]", 7]) assert.throws(() => createVerifier({ ...options, state: wrong }), /state: must be what exportState/);
+});
+
+test("a key that its issuer removes takes the remembered tokens with it", async (t) => {
+  const { verifier, token, time, state } = await setUp(t);
+  const compact = await token();
+  for (let times = 0; times < 3; times += 1) await verifier.verify(compact);
+  assert.deepEqual([verifier.stats().tokenCache.hits, verifier.stats().tokenCache.tokens], [2, 1]);
+  state.keys = [two.jwk];
+  time.now += 3_601;
+  await assert.rejects(verifier.verify(compact), (error) => error.code === "key_not_found");
+  assert.deepEqual([verifier.stats().tokenCache.hits, verifier.stats().tokenCache.tokens], [2, 0]);
+});
