@@ -1,6 +1,6 @@
 //! A fast verifier for ES256: per-key tables of multiples, no doublings, no inversion in the field.
 //!
-//! `u1 * G + u2 * Q` is a sum of 86 table entries at most, as both tables hold all multiples of all windows. The equation of FIPS
+//! `u1 * G + u2 * Q` is a sum of 74 table entries at most, as both tables hold all multiples of all windows. The equation of FIPS
 //! 186-5 section 6.4.2 compares the x-coordinate modulo `n` with `r`; here `r * z^2`, and `(r + n) * z^2` where `r + n < p`, are
 //! compared with the Jacobian `x` instead. A wrong signature takes the same path as a right one.
 //!
