@@ -241,7 +241,8 @@ fn the_order_of_keys_decides_nothing() {
     for _ in 0..500 {
         let mut entries: Vec<String> = (0..random.below(6))
             .map(|_| {
-                let key = random.pick(&sources).jwk().text("kid", random.pick(&KIDS));
+                let kid = *random.pick(&KIDS);
+                let key = random.pick(&sources).jwk().text("kid", kid);
                 if random.chance(10) { key.text("use", "enc").to_json() } else { key.to_json() }
             })
             .collect();
