@@ -76,8 +76,22 @@ fn main() {
         ),
         (3, vec![r##"{"aud":"a","cnf":{"jwk":"#jwk"}}"##, proof]),
         (0, vec![r##"{"aud":"a","_sd":["#0","#0"],"iss":{"_sd":["#1"]},"...":1}"##, r##"["s","_sd",1]"##, r##"["s","exp",1]"##]),
+        // One fault each: a digest twice, a reserved name, a claim that may not be withheld, a disclosure that nothing refers to.
+        (0, vec![r##"{"aud":"a","_sd":["#0","#0"]}"##, r##"["s","x",1]"##]),
+        (0, vec![r##"{"aud":"a","x":{"_sd":["#0"]}}"##, r##"["s","_sd",1]"##]),
+        (0, vec![r##"{"aud":"a","_sd":["#0"]}"##, r##"["s","exp",1750000100]"##]),
+        (0, vec![r##"{"aud":"a"}"##, r##"["s","x",1]"##]),
     ] {
         seed("sd_jwt", &[&[flags], parts.join("\0").as_bytes()].concat());
+    }
+    // Times at their boundaries, without leeway, at the target's own time.
+    for claims in [
+        r#"{"exp":1750000000}"#,
+        r#"{"exp":1750000001}"#,
+        r#"{"exp":1750000001,"iat":1750000000}"#,
+        r#"{"exp":1750000001,"nbf":1750000001}"#,
+    ] {
+        seed("claims", &[&[1, 3, 128, 0], br#"{"alg":"EdDSA"}"#.as_slice(), &[0], claims.as_bytes()].concat());
     }
     for kind in 0_u8..16 {
         let octets: Vec<u8> = (0_u8..120).map(|index| kind.wrapping_mul(31).wrapping_add(index.wrapping_mul(7))).collect();
