@@ -220,7 +220,7 @@ impl Core {
     /// The fetched key sets: JSON text of an array of documents, for [`Core::restore`] elsewhere.
     #[wasm_bindgen(js_name = exportState)]
     pub fn export_state(&self) -> String {
-        json::to_string(&Value::from(self.verifier.snapshots()))
+        strings(&self.verifier.snapshots())
     }
 
     /// Takes one document of such an array, or says why not.
@@ -334,7 +334,7 @@ impl Core {
         let has_refresh = refresh.is_some().into();
         let disclosed = match token.disclosed() {
             [] => String::new(),
-            paths => json!(paths).to_string(),
+            paths => strings(paths),
         };
         let (at, len) = (address(disclosed.as_bytes()), length(disclosed.as_bytes()));
         self.set_reply([address(claims), length(claims), address(header), length(header), has_refresh, at, len, start as u32]);
@@ -525,6 +525,11 @@ fn refused(refusal: &Refusal) -> String {
     json::write(&details, &mut reply);
     reply.push(']');
     reply
+}
+
+/// JSON text of an array of strings.
+fn strings(texts: &[String]) -> String {
+    json::to_string(&Value::Array(texts.iter().map(|text| Value::String(text.clone())).collect()))
 }
 
 /// A mistake in the options, for the face to throw.
