@@ -1,8 +1,8 @@
 // Rounds and their statistics. In every round each contestant has one batch of each case, in an order that turns from round to round,
 // so that what disturbs the machine disturbs all of them; a ratio is taken within a round.
 
-/** Verifications that warm one contestant's case up, after the runner's own. */
-const WARM_UP = 512;
+/** Verifications in the first, unmeasured batch, and in any batch at least. */
+const WARM_UP = 64;
 
 /**
  * @param {object} host see hosts/
@@ -20,9 +20,13 @@ export async function measure(host, { algorithm, cases, names, rounds, batchMs }
   for (const kase of cases) {
     for (const contestant of names) {
       const cell = { what: { contestant, algorithm, kase }, next: 0, us: [] };
-      await run(cell, Math.min(WARM_UP, 4 * batchMs));
-      const each = await run(cell, Math.min(256, 2 * batchMs));
-      cell.count = Math.max(64, Math.min(100_000, Math.round(batchMs / Math.max(each, 1e-4))));
+      // Warm-up, ever longer: what is compiled while it runs takes its time.
+      let each = await run(cell, WARM_UP);
+      for (const share of [0.25, 1]) {
+        cell.count = Math.max(WARM_UP, Math.min(100_000, Math.round((share * batchMs) / Math.max(each, 1e-4))));
+        each = await run(cell, cell.count);
+      }
+      cell.count = Math.max(WARM_UP, Math.min(100_000, Math.round(batchMs / Math.max(each, 1e-4))));
       cells.push(cell);
     }
   }

@@ -54,7 +54,8 @@ impl Bench {
         if answer != reference {
             self.wrong.push(format!("{what}: rustcrypto says {reference}, aws-lc-rs {answer}"));
         }
-        for native in &self.choices {
+        // For every other algorithm they are AWS-LC again.
+        for native in self.choices.iter().filter(|_| algorithm == Algorithm::Es256) {
             let (by, answer) = native.verify_by(&input);
             if answer.is_ok() != reference {
                 self.wrong.push(format!("{what}: rustcrypto says {reference}, {by} {}", answer.is_ok()));
