@@ -240,6 +240,7 @@ mod tests {
         let snapshot = filled(kid, now).snapshot(ISSUER, URI).unwrap();
         let read = Snapshot::from_json(&snapshot.to_json()).unwrap();
         assert_eq!(read, snapshot);
+        assert_eq!((read.issuer(), read.fetched_at()), (ISSUER, now));
         read
     }
 
@@ -311,6 +312,7 @@ mod tests {
     fn time_is_not_believed() {
         let snapshot = taken("a", at(100));
         assert!(refused(&mut empty(), &snapshot, SOURCE, at(99)).contains("fetched at"));
+        empty().restore(&snapshot, SOURCE, at(100)).unwrap();
         // 1000 s fresh and 3600 s stale.
         assert!(refused(&mut empty(), &snapshot, SOURCE, at(4_700)).contains("past all use"));
         empty().restore(&snapshot, SOURCE, at(4_699)).unwrap();
