@@ -37,15 +37,17 @@ test("the tarball holds the package, its types, the WebAssembly, a README and th
   for (const entry of exportsOf(manifest.exports)) assert.ok(files.includes(entry.replace(/^\.\//, "")), `${entry} of "exports" is in the tarball`);
 });
 
-test("one WebAssembly module of at most 260 kB gzipped", () => {
-  const modules = packed.files.filter((file) => file.path.endsWith(".wasm"));
-  assert.equal(modules.length, 1);
-  const size = gzipSync(readFileSync(join(project, "node_modules/edgeseal", modules[0].path)), { level: 9 }).length;
-  console.log(`WebAssembly: ${(size / 1000).toFixed(1)} kB gzipped`);
-  assert.ok(size <= 260_000, `${size} bytes`);
-});
+for (const [build, limit] of Object.entries({ edge: 145_000, full: 260_000 })) {
+  test(`the ${build} build is one WebAssembly module of at most ${limit / 1000} kB gzipped`, () => {
+    const modules = packed.files.filter((file) => file.path.endsWith(`${build}_bg.wasm`));
+    assert.equal(modules.length, 1);
+    const size = gzipSync(readFileSync(join(project, "node_modules/edgeseal", modules[0].path)), { level: 9 }).length;
+    console.log(`WebAssembly, ${build} build: ${(size / 1000).toFixed(1)} kB gzipped`);
+    assert.ok(size <= limit, `${size} bytes`);
+  });
+}
 
-test("the Worker's bundle is at most 350 kB gzipped", async () => {
+test("the Worker's bundle is at most 220 kB gzipped", async () => {
   const out = join(here.directory, "worker-bundle");
   await run(node22, [join(root, "edge-wasm/npm/node_modules/wrangler/bin/wrangler.js"), "deploy", "--dry-run", "--outdir", out], {
     cwd: root, env: { ...process.env, PATH: path, CI: "1", DO_NOT_TRACK: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG_PATH: join(here.directory, "wrangler-logs") },
@@ -55,7 +57,7 @@ test("the Worker's bundle is at most 350 kB gzipped", async () => {
   assert.ok(files.some((name) => name.endsWith(".wasm")));
   const size = files.reduce((total, name) => total + gzipSync(readFileSync(join(out, name)), { level: 9 }).length, 0);
   console.log(`Worker bundle: ${(size / 1000).toFixed(1)} kB gzipped (${files.join(", ")})`);
-  assert.ok(size <= 350_000, `${size} bytes`);
+  assert.ok(size <= 220_000, `${size} bytes`);
 });
 
 for (const [name, node] of [["Node 22", node22], ["the system's Node", which("node")]]) {
