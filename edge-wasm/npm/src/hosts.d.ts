@@ -9,12 +9,20 @@ declare module "node:crypto" {
     readonly type: string;
   }
   export function createPublicKey(from: { key: JsonWebKey; format: "jwk" }): KeyObject;
+  export interface VerifyOptions {
+    key: KeyObject;
+    dsaEncoding: "ieee-p1363";
+    padding?: number;
+    saltLength?: number | undefined;
+  }
+  export function verify(digest: string | null, message: Uint8Array, options: VerifyOptions, signature: Uint8Array): boolean;
   export function verify(
     digest: string | null,
     message: Uint8Array,
-    options: { key: KeyObject; dsaEncoding: "ieee-p1363"; padding?: number; saltLength?: number | undefined },
+    options: VerifyOptions,
     signature: Uint8Array,
-  ): boolean;
+    callback: (error: Error | null, valid: boolean) => void,
+  ): void;
 }
 
 declare const process: { readonly versions: Record<string, string | undefined> };
