@@ -34,6 +34,7 @@
 //! | [`token_cache`] | what a token costs the second time |
 //! | [`jwks_cache`], [`discovery`], [`issuers`] | whose keys to use, and when to fetch them |
 //! | [`json`], [`settings`], [`time`] | strict JSON; settings that name their mistakes; time as an argument |
+//! | [`http`] | where a token stands in a request, and how it is refused |
 //! | [`issue`] | the other direction: header and claims to signing input to token |
 //! | [`gateway`] | the configuration of the edge gateway |
 //!
@@ -51,6 +52,7 @@ pub mod discovery;
 pub mod error;
 pub mod gateway;
 pub mod header;
+pub mod http;
 pub mod issue;
 pub mod issuers;
 pub mod json;

@@ -6,12 +6,9 @@
 //!
 //! Both drive [`verify::TokenVerifier`], which knows what to do next but does no I/O; each carries out the fetches its own way.
 
-pub mod authorization;
 pub mod forward;
-pub mod http_cache;
 #[cfg(feature = "npm")]
 pub mod npm;
-pub mod refusal;
 pub mod settings;
 pub mod verify;
 pub mod webcrypto;

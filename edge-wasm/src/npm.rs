@@ -19,6 +19,7 @@ use edgeseal_core::{
         SignatureInput,
         p256::{HotKeys, PreparedKey},
     },
+    http::{Refusal, bearer_token},
     json,
     sd::MAX_PRESENTATION_LEN,
 };
@@ -26,8 +27,6 @@ use serde_json::{Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
-    authorization::bearer_token,
-    refusal::Refusal,
     settings::VerifierSettings,
     verify::{Answer, Answered, Backend, Fetch, Fetched, HostSettings, IssuerStats, Outcome, Pending, Step, TokenVerifier},
     webcrypto::KeyImport,

@@ -26,14 +26,13 @@ use edgeseal_core::{
     TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     backend::{SignatureInput, p256::HotKeys},
     discovery::Discovery,
+    http::{self, Refusal},
     jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Snapshot, Source, Ticket},
     policy::{IssuerSettings, KeySource},
     settings::Setting,
 };
 use serde_json::Value;
-
-use crate::{http_cache, refusal::Refusal};
 
 /// Milliseconds that one document may take to arrive, body included.
 pub const FETCH_TIMEOUT_MILLIS: u64 = 3_000;
@@ -413,7 +412,7 @@ impl TokenVerifier {
             Document::Discovery => remote.borrow_mut().discovered(answer.status, body, now).map(Some),
             Document::JwkSet => {
                 let Answer { status, cache_control, etag, .. } = answer;
-                let response = FetchResponse { status, body, max_age: cache_control.and_then(http_cache::max_age), etag };
+                let response = FetchResponse { status, body, max_age: cache_control.and_then(http::max_age), etag };
                 remote.borrow_mut().cache.on_response(&fetch.ticket, response, now).map(|()| None)
             }
         };

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode, Uri,
+    header::{self, HeaderName},
+};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -20,17 +23,27 @@ use crate::error::{Failure, FailureKind};
 pub(crate) struct Answer {
     /// Its status.
     pub(crate) status: StatusCode,
+    /// Its header fields.
+    headers: HeaderMap,
     /// Its body as text.
     pub(crate) body: String,
 }
 
-/// Sends one request, and gives up after `limit`. The answer may have `most` bytes.
+impl Answer {
+    /// A header field, if it is there and is text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Sends one request, with this header field besides those that every request has, and gives up after `limit`. The answer may have `most` bytes.
 ///
 /// # Errors
 /// When nothing was answered, with the URL and what to look at.
 pub(crate) async fn request(
     method: Method,
     url: &str,
+    field: Option<(HeaderName, &str)>,
     json: Option<String>,
     tls: Option<Arc<ClientConfig>>,
     most: usize,
@@ -38,7 +51,7 @@ pub(crate) async fn request(
 ) -> Result<Answer, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::new(FailureKind::Remote, format!("{url} cannot be reached: {why}"));
     let uri: Uri = url.parse().map_err(|error| Failure::new(FailureKind::Usage, format!("{url:?} is not a URL: {error}")))?;
-    match tokio::time::timeout(limit, exchange(method, &uri, json, tls, most)).await {
+    match tokio::time::timeout(limit, exchange(method, &uri, field, json, tls, most)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(why)) => Err(failed(&why)),
         Err(_) => Err(failed(&format_args!("no answer within {} s; is it running, and is the address right?", limit.as_secs()))),
@@ -48,6 +61,7 @@ pub(crate) async fn request(
 async fn exchange(
     method: Method,
     uri: &Uri,
+    field: Option<(HeaderName, &str)>,
     json: Option<String>,
     tls: Option<Arc<ClientConfig>>,
     most: usize,
@@ -63,14 +77,21 @@ async fn exchange(
         (true, Some(tls)) => {
             let name = ServerName::try_from(plain_host.to_owned()).map_err(|error| error.to_string())?;
             let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
-            send(stream, method, uri, json, most).await
+            send(stream, method, uri, field, json, most).await
         }
         (true, None) => Err("https needs TLS settings".to_owned()),
-        (false, _) => send(stream, method, uri, json, most).await,
+        (false, _) => send(stream, method, uri, field, json, most).await,
     }
 }
 
-async fn send<S>(stream: S, method: Method, uri: &Uri, json: Option<String>, most: usize) -> Result<Answer, String>
+async fn send<S>(
+    stream: S,
+    method: Method,
+    uri: &Uri,
+    field: Option<(HeaderName, &str)>,
+    json: Option<String>,
+    most: usize,
+) -> Result<Answer, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -81,15 +102,19 @@ where
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let mut builder =
         Request::builder().method(method).uri(path).header(header::HOST, authority).header(header::ACCEPT, "application/json");
+    if let Some((name, value)) = field {
+        builder = builder.header(name, value);
+    }
     if json.is_some() {
         builder = builder.header(header::CONTENT_TYPE, "application/json");
     }
     let request = builder.body(json.map_or_else(Body::empty, Body::from)).map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
     let status = response.status();
+    let headers = response.headers().clone();
     let body = Limited::new(response.into_body(), most).collect().await.map_err(|error| error.to_string())?;
     let body = String::from_utf8(body.to_bytes().to_vec()).map_err(|_| "the answer is not text".to_owned())?;
-    Ok(Answer { status, body })
+    Ok(Answer { status, headers, body })
 }
 
 /// hyper's own words and what is behind them: a TLS alert tells more than "connection error".

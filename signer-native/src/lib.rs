@@ -11,6 +11,7 @@
 //! | [`http`] | the public listener and the agents' listener |
 //! | [`service`] | the running signer |
 //! | [`config`], [`error`] | settings, and how a command ends when it does not end well |
+//! | [`verifier`] | tokens verified in a native service: a remote JWK Set, a layer for axum |
 //! | [`cli`] | the binary `edgeseal` |
 //!
 //! The operator's page is this crate's `README.md`.
@@ -27,3 +28,4 @@ pub mod keys;
 pub mod service;
 pub mod store;
 mod telemetry;
+pub mod verifier;

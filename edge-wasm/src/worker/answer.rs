@@ -1,8 +1,7 @@
 //! The Worker's own answers.
 
+use edgeseal_core::http::{self, Refusal};
 use worker::{Headers, Response, ResponseBuilder, Result};
-
-use crate::refusal::{self, Refusal};
 
 /// A refusal, with no more than its code (RFC 6750 section 3, RFC 9457).
 pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
@@ -18,7 +17,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
 
 /// A problem of the gateway itself.
 pub(super) fn problem(title: &'static str, status: u16, code: &'static str) -> Result<Response> {
-    Ok(text(status, headers("application/problem+json")?, &refusal::problem(title, status, code)))
+    Ok(text(status, headers("application/problem+json")?, &http::problem(title, status, code)))
 }
 
 /// JSON text.

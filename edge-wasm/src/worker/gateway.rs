@@ -5,12 +5,12 @@ use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 use edgeseal_core::{
     Timestamp, VerifiedToken,
     gateway::{GatewaySettings, Origin},
+    http::Refusal,
 };
 use worker::{Context, Date, Delay, Env, js_sys};
 
 use super::{keys, subtle::Subtle};
 use crate::{
-    refusal::Refusal,
     settings::DEFAULT_TOKEN_CACHE,
     verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
 };

@@ -15,10 +15,10 @@ mod subtle;
 
 use std::sync::Arc;
 
+use edgeseal_core::http::{Refusal, bearer_token};
 use worker::{Context, Env, Request, Response, Result, console_error, console_warn, event};
 
-use crate::{authorization::bearer_token, refusal::Refusal};
-use gateway::Gateway;
+use self::gateway::Gateway;
 
 /// Everything below it belongs to Edgeseal and never reaches the origin.
 const OWN_PATHS: &str = "/.edgeseal/";

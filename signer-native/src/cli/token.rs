@@ -85,7 +85,7 @@ fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
     let ca = client.ca.as_deref().map(|path| ("client.ca (--ca)", path));
     let tls = Arc::new(tls::client(ca, Some((&client.certificate, &client.key)))?);
     let url = format!("{}/v1/tokens", client.url.trim_end_matches('/'));
-    let answer = block_on(client::request(Method::POST, &url, Some(body), Some(tls), MAX_ANSWER, TIMEOUT))?;
+    let answer = block_on(client::request(Method::POST, &url, None, Some(body), Some(tls), MAX_ANSWER, TIMEOUT))?;
     let parsed: Option<Value> = serde_json::from_str(&answer.body).ok();
     let member = |name: &str| parsed.as_ref().and_then(|value| value.get(name)).and_then(Value::as_str);
     if answer.status.is_success() {

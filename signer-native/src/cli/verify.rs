@@ -293,7 +293,7 @@ fn keys(arguments: &Arguments, token: &str) -> Result<JwkSet, NoKeys> {
 fn fetch(url: &str, flag: &str, most: usize, ca: Option<&Path>) -> Result<String, Failure> {
     check_fetch_url(url).map_err(|problem| Failure::new(FailureKind::Usage, format!("{flag} {url}: {problem}")))?;
     let tls = if url.starts_with("https://") { Some(Arc::new(tls::client(ca.map(|path| ("--ca", path)), None)?)) } else { None };
-    let answer = block_on(client::request(Method::GET, url, None, tls, most, TIMEOUT))?;
+    let answer = block_on(client::request(Method::GET, url, None, None, tls, most, TIMEOUT))?;
     if answer.status == hyper::StatusCode::OK {
         return Ok(answer.body);
     }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod layer;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod modules;

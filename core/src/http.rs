@@ -1,6 +1,12 @@
-//! Why a request was refused, and what its sender may know of it: RFC 6750 section 3 outside, the whole reason inside.
+//! What HTTP says about a token, for every host alike: where it stands in a request, how it is refused (RFC 6750 section 3
+//! outside, the whole reason inside), and how long a response is fresh. PURE: text in, text out.
 
-use edgeseal_core::{Check, ErrorCode, Timestamp, VerifyError};
+use alloc::string::String;
+
+use crate::{
+    error::{Check, ErrorCode, VerifyError},
+    time::Timestamp,
+};
 
 /// A refused request or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +84,10 @@ impl Refusal {
     pub fn challenge(&self) -> Option<String> {
         match self.kind {
             Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) => None,
-            Kind::Verify(code) => Some(format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
+            Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
             Kind::TokenMissing => Some("Bearer".into()),
             Kind::AuthorizationMalformed => {
-                Some(format!("Bearer error=\"invalid_request\", error_description=\"{}\"", self.code()))
+                Some(alloc::format!("Bearer error=\"invalid_request\", error_description=\"{}\"", self.code()))
             }
         }
     }
@@ -100,13 +106,57 @@ impl Refusal {
 
 /// A problem document (RFC 9457) with a code of ours. `title` and `code` must not need escaping in JSON.
 pub fn problem(title: &'static str, status: u16, code: &'static str) -> String {
-    format!(r#"{{"type":"urn:edgeseal:problem:{code}","title":"{title}","status":{status},"code":"{code}"}}"#)
+    alloc::format!(r#"{{"type":"urn:edgeseal:problem:{code}","title":"{title}","status":{status},"code":"{code}"}}"#)
 }
 
 impl From<VerifyError> for Refusal {
     fn from(error: VerifyError) -> Self {
         Self::new(error.code(), error.check(), error.detail())
     }
+}
+
+/// The token of an `Authorization` field value, `None` where the request has no such field.
+///
+/// Fetch API hosts join repeated fields with a comma, so two `Authorization` fields arrive as one value; a comma is never part
+/// of a token.
+///
+/// # Errors
+/// `token_missing` without the field or with another scheme; `authorization_malformed` for two fields or anything that is not
+/// one token.
+pub fn bearer_token(value: Option<&str>) -> Result<&str, Refusal> {
+    let Some(value) = value else { return Err(Refusal::token_missing("the request has no Authorization field")) };
+    if value.contains(',') {
+        return Err(Refusal::authorization_malformed("more than one Authorization field, or a list in it"));
+    }
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::token_missing("the scheme of the Authorization field is not Bearer"));
+    }
+    let token = token.trim_matches(' ');
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err(Refusal::authorization_malformed("the Authorization field does not hold exactly one token"));
+    }
+    Ok(token)
+}
+
+/// The freshness that a `Cache-Control` field grants, in seconds (RFC 9111 section 5.2.2): `max-age`, or 0 for `no-cache` and
+/// `no-store`; `None` where it says nothing or cannot be read.
+pub fn max_age(cache_control: &str) -> Option<u64> {
+    let mut seconds = None;
+    for directive in cache_control.split(',') {
+        let (name, value) = match directive.split_once('=') {
+            Some((name, value)) => (name.trim(), value.trim().trim_matches('"')),
+            None => (directive.trim(), ""),
+        };
+        if name.eq_ignore_ascii_case("no-cache") || name.eq_ignore_ascii_case("no-store") {
+            return Some(0);
+        }
+        if name.eq_ignore_ascii_case("max-age") && seconds.is_none() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // RFC 9111 section 1.2.2: a number too large to represent counts as the largest.
+            seconds = (!value.is_empty()).then(|| value.parse().unwrap_or(u64::MAX));
+        }
+    }
+    seconds
 }
 
 #[cfg(test)]
@@ -136,5 +186,44 @@ mod tests {
         assert_eq!(parsed["status"], 400);
         assert_eq!(parsed["code"], "authorization_malformed");
         assert_eq!(parsed["type"], "urn:edgeseal:problem:authorization_malformed");
+    }
+
+    #[test]
+    fn one_token() {
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c "] {
+            assert_eq!(bearer_token(Some(value)).ok(), Some("a.b.c"), "{value}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let code = |value| bearer_token(value).err().map(|refusal| refusal.code());
+        assert_eq!(code(None), Some("token_missing"));
+        for value in ["", "Basic dTpw", "DPoP a.b.c", "Bearera.b.c", "a.b.c"] {
+            assert_eq!(code(Some(value)), Some("token_missing"), "{value}");
+        }
+        for value in [
+            "Bearer",
+            "Bearer ",
+            "Bearer a.b.c, Bearer a.b.c",
+            "Bearer a.b.c,",
+            "Bearer a b",
+            "Basic x, Bearer a.b.c",
+            "Bearer a\tb",
+        ] {
+            assert_eq!(code(Some(value)), Some("authorization_malformed"), "{value}");
+        }
+    }
+
+    #[test]
+    fn directives() {
+        assert_eq!(max_age("public, max-age=300"), Some(300));
+        assert_eq!(max_age("MAX-AGE=\"7\" , must-revalidate"), Some(7));
+        assert_eq!(max_age("max-age=99999999999999999999999"), Some(u64::MAX));
+        assert_eq!(max_age("max-age=300, no-cache"), Some(0));
+        assert_eq!(max_age("no-store"), Some(0));
+        for silent in ["", "public", "max-age", "max-age=", "max-age=-1", "max-age=1.5", "s-maxage=5"] {
+            assert_eq!(max_age(silent), None, "{silent}");
+        }
     }
 }

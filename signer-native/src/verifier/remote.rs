@@ -1,0 +1,230 @@
+//! The loop around core's key cache: look up, fetch, answer the cache, look up again.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use edgeseal_core::{
+    Issuers, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier,
+    discovery::{Discovery, MAX_DISCOVERY_LEN},
+    http::{Refusal, max_age},
+    jwk_set::{KeyRequest, MAX_JWKS_LEN},
+    jwks_cache::{CacheSettings, FetchResponse, Lookup, Ticket},
+    policy::{IssuerSettings, KeySource},
+};
+use hyper::{Method, header};
+use rustls::ClientConfig;
+use tokio::sync::Notify;
+
+use crate::{backend::Native, client, error::Failure, http::tls, keys::now};
+
+/// One document, body included.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Discovery and JWK Set together: the cache's lease on them ends after 5 s.
+const FETCH_BUDGET: Duration = Duration::from_millis(4_500);
+/// How long a token waits for keys: two leases of the cache.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
+const DISCOVERY_LIFETIME: u64 = 86_400;
+
+/// Verifies tokens of a closed list of issuers, fetches their keys, and keeps them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RemoteVerifier(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    issuers: Issuers<Issuer>,
+    backend: Native,
+}
+
+#[derive(Debug)]
+struct Issuer {
+    verifier: Verifier,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Inline(Arc<JwkSet>),
+    Remote(Arc<Remote>),
+}
+
+#[derive(Debug)]
+struct Remote {
+    state: Mutex<State>,
+    /// Told when a fetch has ended.
+    ended: Notify,
+    tls: Arc<ClientConfig>,
+    location: Location,
+}
+
+#[derive(Debug)]
+struct State {
+    cache: JwksCache,
+    jwks_uri: Option<(String, Timestamp)>,
+    /// Why the last fetch failed; `None` once one has succeeded.
+    trouble: Option<String>,
+}
+
+#[derive(Debug)]
+enum Location {
+    Pinned(String),
+    Discovered { issuer: String, url: String },
+}
+
+impl RemoteVerifier {
+    /// A verifier of these issuers, with nothing fetched yet. `authority` is a PEM file of the certificates to trust
+    /// instead of the system's.
+    ///
+    /// # Errors
+    /// A setting that cannot be meant, certificates that cannot be used.
+    pub fn new(settings: Vec<IssuerSettings>, authority: Option<&Path>) -> Result<Self, Failure> {
+        let tls = Arc::new(tls::client(authority.map(|path| ("the certificate authority", path)), None)?);
+        let issuers = settings.into_iter().map(|settings| {
+            let keys = match settings.key_source()? {
+                KeySource::Inline(set) => Keys::Inline(Arc::new(set)),
+                KeySource::JwksUri(url) => Keys::Remote(Remote::new(&settings, Location::Pinned(url), &tls)?),
+                KeySource::Discovery(url) => {
+                    let issuer = settings.issuer.clone().unwrap_or_default();
+                    Keys::Remote(Remote::new(&settings, Location::Discovered { issuer, url }, &tls)?)
+                }
+            };
+            Ok((settings.issuer.clone(), Issuer { verifier: Verifier::new(settings.policy()?), keys }))
+        });
+        let issuers: Result<Vec<_>, PolicyError> = issuers.collect();
+        let issuers = issuers.and_then(Issuers::new).map_err(|error| Failure::configuration(error.to_string()))?;
+        Ok(Self(Arc::new(Inner { issuers, backend: Native::default() })))
+    }
+
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// [`Refusal`], under core's codes; `jwks_unavailable` when the keys cannot be had.
+    pub async fn verify(&self, compact: &str) -> Result<VerifiedToken, Refusal> {
+        let token = UnverifiedToken::parse(compact)?;
+        let Issuer { verifier, keys } = self.0.issuers.route(&token)?;
+        let set = match keys {
+            Keys::Inline(set) => Arc::clone(set),
+            Keys::Remote(remote) => remote.keys(verifier.admit(&token)?).await?,
+        };
+        Ok(verifier.verify_with(&self.0.backend, token, &set, now())?)
+    }
+}
+
+impl Remote {
+    fn new(settings: &IssuerSettings, location: Location, tls: &Arc<ClientConfig>) -> Result<Arc<Self>, PolicyError> {
+        let mut seed = [0; 8];
+        // Without randomness the jitter of refreshes is that of every other process: no harm to a verdict.
+        let _ = getrandom::fill(&mut seed);
+        let cache = JwksCache::new(CacheSettings::default(), settings.key_rules(), u64::from_le_bytes(seed))?;
+        let state = Mutex::new(State { cache, jwks_uri: None, trouble: None });
+        Ok(Arc::new(Self { state, ended: Notify::new(), tls: Arc::clone(tls), location }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keys(self: &Arc<Self>, request: KeyRequest<'_>) -> Result<Arc<JwkSet>, Refusal> {
+        let waited = async {
+            loop {
+                let mut ended = std::pin::pin!(self.ended.notified());
+                // From here on no end of a fetch is missed.
+                ended.as_mut().enable();
+                let lookup = self.state().cache.lookup(request, now());
+                match lookup {
+                    Lookup::Use(set) | Lookup::UnknownKid(set) => return Ok(set),
+                    Lookup::UseAndRefresh(set, ticket) => {
+                        self.begin(ticket);
+                        return Ok(set);
+                    }
+                    // A task of its own: a caller that goes away does not take the fetch along.
+                    Lookup::Fetch(ticket) => {
+                        self.begin(ticket);
+                        ended.await;
+                    }
+                    Lookup::Wait { until } => {
+                        let left = Duration::from_millis(until.millis_since(now()).max(1));
+                        // If nobody ends the fetch, its lease does.
+                        let _ = tokio::time::timeout(left, ended).await;
+                    }
+                    Lookup::Unavailable { retry_at } => return Err(self.unavailable(retry_at)),
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waited).await {
+            Ok(result) => result,
+            Err(_) => Err(self.unavailable(now().plus_secs(1))),
+        }
+    }
+
+    fn unavailable(&self, retry_at: Timestamp) -> Refusal {
+        let trouble = self.state().trouble.clone();
+        Refusal::keys_unavailable(trouble.unwrap_or_else(|| "the keys have not arrived".to_owned()), retry_at, now())
+    }
+
+    fn begin(self: &Arc<Self>, ticket: Ticket) {
+        let remote = Arc::clone(self);
+        tokio::spawn(async move {
+            let fetched = tokio::time::timeout(FETCH_BUDGET, remote.fetch(&ticket)).await;
+            let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {} ms", FETCH_BUDGET.as_millis())));
+            let mut state = remote.state();
+            let outcome = match fetched {
+                Ok(answer) => {
+                    let response = FetchResponse {
+                        status: answer.status.as_u16(),
+                        body: &answer.body,
+                        max_age: answer.header(&header::CACHE_CONTROL).and_then(max_age),
+                        etag: answer.header(&header::ETAG).map(ToOwned::to_owned),
+                    };
+                    state.cache.on_response(&ticket, response, now()).map_err(|error| error.to_string())
+                }
+                Err(reason) => {
+                    state.cache.on_failure(&ticket, now());
+                    Err(reason)
+                }
+            };
+            if let Err(reason) = &outcome {
+                tracing::warn!(reason, "the keys of an issuer cannot be fetched");
+                state.jwks_uri = None;
+            }
+            state.trouble = outcome.err();
+            drop(state);
+            remote.ended.notify_waiters();
+        });
+    }
+
+    async fn fetch(&self, ticket: &Ticket) -> Result<client::Answer, String> {
+        let url = self.jwks_uri().await?;
+        self.get(&url, ticket.etag(), MAX_JWKS_LEN).await
+    }
+
+    async fn jwks_uri(&self) -> Result<String, String> {
+        let (issuer, url) = match &self.location {
+            Location::Pinned(url) => return Ok(url.clone()),
+            Location::Discovered { issuer, url } => (issuer, url),
+        };
+        let known = self.state().jwks_uri.clone();
+        if let Some((known, until)) = known
+            && now() < until
+        {
+            return Ok(known);
+        }
+        let answer = self.get(url, None, MAX_DISCOVERY_LEN).await?;
+        if answer.status != 200 {
+            return Err(format!("{url} answered with status {}", answer.status.as_u16()));
+        }
+        let discovery = Discovery::from_json(&answer.body, issuer).map_err(|error| error.to_string())?;
+        self.state().jwks_uri = Some((discovery.jwks_uri.clone(), now().plus_secs(DISCOVERY_LIFETIME)));
+        Ok(discovery.jwks_uri)
+    }
+
+    async fn get(&self, url: &str, etag: Option<&str>, most: usize) -> Result<client::Answer, String> {
+        let condition = etag.map(|etag| (header::IF_NONE_MATCH, etag));
+        client::request(Method::GET, url, condition, None, Some(Arc::clone(&self.tls)), most, FETCH_TIMEOUT)
+            .await
+            .map_err(|failure| failure.to_string())
+    }
+}
