@@ -21,6 +21,7 @@ use crate::{
     hsm::{Pin, Pkcs11Settings, TokenSelector},
     issue::{Agent, Lifetime, Profile},
     keys::Timing,
+    store::{PostgresSettings, StoreSettings},
 };
 
 /// Where the configuration is when neither `--config` nor `EDGESEAL_CONFIG` says so.
@@ -36,7 +37,7 @@ pub const MAX_STALE_WINDOW: u64 = 86_400;
 const DEFAULT_TYP: &str = "JWT";
 
 /// Settings that the environment may set: variable, path in the file, kind.
-const ENVIRONMENT: [(&str, &str, Kind); 16] = [
+const ENVIRONMENT: [(&str, &str, Kind); 18] = [
     ("EDGESEAL_ISSUER", "issuer", Kind::Text),
     ("EDGESEAL_HSM_MODULE", "hsm.module", Kind::Path),
     ("EDGESEAL_HSM_TOKEN", "hsm.token", Kind::Text),
@@ -44,6 +45,8 @@ const ENVIRONMENT: [(&str, &str, Kind); 16] = [
     ("EDGESEAL_HSM_PIN_FILE", "hsm.pin_file", Kind::Path),
     ("EDGESEAL_HSM_THREADS", "hsm.threads", Kind::Number),
     ("EDGESEAL_STORE_PATH", "store.path", Kind::Path),
+    ("EDGESEAL_STORE_URL", "store.url", Kind::Text),
+    ("EDGESEAL_STORE_PASSWORD_FILE", "store.password_file", Kind::Path),
     ("EDGESEAL_LISTEN_PUBLIC", "listen.public.address", Kind::Text),
     ("EDGESEAL_LISTEN_AGENTS", "listen.agents.address", Kind::Text),
     ("EDGESEAL_LOG_LEVEL", "log.level", Kind::Text),
@@ -54,10 +57,23 @@ const ENVIRONMENT: [(&str, &str, Kind); 16] = [
     ("EDGESEAL_CLIENT_KEY", "client.key", Kind::Path),
     ("EDGESEAL_ROTATION_LEASE", "rotation.lease", Kind::Text),
 ];
-/// The PIN itself, and never a flag: command lines are visible to everybody.
-const PIN_VARIABLE: &str = "EDGESEAL_HSM_PIN";
-/// The PIN's name among systemd's credentials.
-const PIN_CREDENTIAL: &str = "edgeseal-pin";
+/// Secrets: never a flag, since command lines are visible to everybody.
+#[derive(Clone, Copy)]
+struct Secret {
+    /// The variable that holds it.
+    variable: &'static str,
+    /// Its name among systemd's credentials.
+    credential: &'static str,
+    /// What it is, for messages.
+    what: &'static str,
+}
+
+const PIN: Secret = Secret { variable: "EDGESEAL_HSM_PIN", credential: "edgeseal-pin", what: "the PIN of the token's user" };
+const STORE_PASSWORD: Secret = Secret {
+    variable: "EDGESEAL_STORE_PASSWORD",
+    credential: "edgeseal-store-password",
+    what: "the password of the database's user",
+};
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -102,8 +118,8 @@ pub struct SignerConfig {
     pub issuer: String,
     /// The HSM.
     pub hsm: Pkcs11Settings,
-    /// The registry's file.
-    pub store: PathBuf,
+    /// The store.
+    pub store: StoreSettings,
     /// The public listener.
     pub public: ListenConfig,
     /// The agents' listener.
@@ -208,6 +224,8 @@ struct RawHsm {
 #[serde(default, deny_unknown_fields)]
 struct RawStore {
     path: Option<PathBuf>,
+    url: Option<String>,
+    password_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -391,16 +409,30 @@ impl Settings {
         Ok(Pkcs11Settings { module, token, pin, threads, queue, deadline: Duration::from_secs(deadline) })
     }
 
-    /// The registry's file.
+    /// The store.
     ///
     /// # Errors
-    /// When it is not given.
-    pub fn store(&self) -> Result<PathBuf, Failure> {
-        self.file(
-            "store.path",
-            self.raw.store.path.as_ref(),
-            "the file of the registry of keys, such as /var/lib/edgeseal/edgeseal.db",
-        )
+    /// When neither a file nor a database is given, or both.
+    pub fn store(&self) -> Result<StoreSettings, Failure> {
+        let RawStore { path, url, password_file } = &self.raw.store;
+        match (path, url) {
+            (Some(_), Some(_)) => Err(Failure::configuration("store.path and store.url are both set; keep one")),
+            (_, None) => self
+                .file(
+                    "store.path",
+                    path.as_ref(),
+                    "the file of the registry of keys, such as /var/lib/edgeseal/edgeseal.db, or store.url a PostgreSQL database",
+                )
+                .map(StoreSettings::Sqlite),
+            (None, Some(url)) if !url.starts_with("postgres://") && !url.starts_with("postgresql://") => Err(
+                Failure::configuration("store.url does not begin with postgres://; for a file of SQLite set store.path instead"),
+            ),
+            (None, Some(url)) => {
+                let password = self.secret("store.password_file", password_file.as_ref(), STORE_PASSWORD)?;
+                let password = password.map(|(password, _)| password);
+                Ok(StoreSettings::Postgres(PostgresSettings { url: url.clone(), password }))
+            }
+        }
     }
 
     /// The rules of the key life cycle.
@@ -491,23 +523,45 @@ impl Settings {
         })
     }
 
-    /// From the environment, else from a file, else from systemd's credentials.
     fn pin(&self, pin_file: Option<&PathBuf>) -> Result<Pin, Failure> {
-        if let Ok(pin) = env::var(PIN_VARIABLE) {
-            return pin_of(Zeroizing::new(pin), PIN_VARIABLE.to_owned());
-        }
-        if let Some(path) = pin_file {
+        let found = self.secret("hsm.pin_file", pin_file, PIN)?;
+        let (pin, origin) = found.ok_or_else(|| {
+            let Secret { variable, credential, .. } = PIN;
+            self.missing(
+                "hsm.pin_file",
+                &format!("a file with mode 0600 that holds the PIN, or {variable}, or the systemd credential {credential}"),
+            )
+        })?;
+        Ok(Pin::new(pin, origin))
+    }
+
+    /// A secret and where it is from: the environment, else a file, else systemd's credentials.
+    fn secret(
+        &self,
+        setting: &str,
+        file: Option<&PathBuf>,
+        secret: Secret,
+    ) -> Result<Option<(Zeroizing<String>, String)>, Failure> {
+        let Secret { variable, credential, what } = secret;
+        let (value, origin) = if let Ok(value) = env::var(variable) {
+            (Zeroizing::new(value), variable.to_owned())
+        } else if let Some(path) = file {
             let path = self.base.join(path);
-            return read_pin(&path, format!("hsm.pin_file {}", path.display()));
+            let origin = format!("{setting} {}", path.display());
+            (read_secret(&path, &origin, what)?, origin)
+        } else {
+            let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
+            let path = PathBuf::from(folder).join(credential);
+            if !path.exists() {
+                return Ok(None);
+            }
+            let origin = format!("the systemd credential {credential}");
+            (read_secret(&path, &origin, what)?, origin)
+        };
+        if value.is_empty() {
+            return Err(Failure::configuration(format!("{origin} is empty; it takes {what}")));
         }
-        if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY") {
-            let path = PathBuf::from(folder).join(PIN_CREDENTIAL);
-            return read_pin(&path, format!("the systemd credential {PIN_CREDENTIAL}"));
-        }
-        Err(self.missing(
-            "hsm.pin_file",
-            &format!("a file with mode 0600 that holds the PIN, or {PIN_VARIABLE}, or the systemd credential {PIN_CREDENTIAL}"),
-        ))
+        Ok(Some((value, origin)))
     }
 
     fn required<T>(&self, setting: &str, value: Option<T>, what: &str) -> Result<T, Failure> {
@@ -584,10 +638,10 @@ fn check_issuer(issuer: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_pin(path: &Path, origin: String) -> Result<Pin, Failure> {
+fn read_secret(path: &Path, origin: &str, what: &str) -> Result<Zeroizing<String>, Failure> {
     use std::os::unix::fs::PermissionsExt as _;
     let failed = |error: std::io::Error| {
-        Failure::configuration(format!("{origin} cannot be read ({error}); it takes a file that holds the PIN"))
+        Failure::configuration(format!("{origin} cannot be read ({error}); it takes a file that holds {what}"))
     };
     let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o007 != 0 {
@@ -599,14 +653,7 @@ fn read_pin(path: &Path, origin: String) -> Result<Pin, Failure> {
     let mut content = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
     let kept = content.trim_end_matches(['\r', '\n']).len();
     content.truncate(kept);
-    pin_of(content, origin)
-}
-
-fn pin_of(pin: Zeroizing<String>, origin: String) -> Result<Pin, Failure> {
-    if pin.is_empty() {
-        return Err(Failure::configuration(format!("{origin} is empty; it takes the PIN of the token's user")));
-    }
-    Ok(Pin::new(pin, origin))
+    Ok(content)
 }
 
 fn lay_over(table: &mut Table, setting: &str, value: Value) {
@@ -616,10 +663,12 @@ fn lay_over(table: &mut Table, setting: &str, value: Value) {
             lay_over(inner, rest, value);
         }
     } else {
-        // Two ways to name one token: the one that lies over replaces the other.
+        // Two ways to name one thing: the one that lies over replaces the other.
         match setting {
             "slot" => table.remove("token"),
             "token" => table.remove("slot"),
+            "path" => table.remove("url"),
+            "url" => table.remove("path"),
             _ => None,
         };
         table.insert(setting.to_owned(), value);
@@ -686,7 +735,7 @@ mod tests {
         let config = load(WHOLE, &[], &[]).unwrap();
         assert_eq!(config.public.address, "127.0.0.1:8443".parse().unwrap());
         assert_eq!(config.agents.address, "0.0.0.0:9444".parse().unwrap());
-        assert_eq!(config.store, Path::new("/etc/edgeseal/edgeseal.db"));
+        assert!(matches!(config.store, StoreSettings::Sqlite(path) if path == Path::new("/etc/edgeseal/edgeseal.db")));
         assert_eq!(config.profiles["default"].default_lifetime, Lifetime(600));
         assert_eq!(config.timing.activation_delay(), 300 + 3_600 + 300);
     }
@@ -713,6 +762,12 @@ mod tests {
             ("[\"https://api.example.com\"]", "[]", "profiles.default.audiences is empty"),
             ("profiles = [\"default\"]", "profiles = [\"other\"]", "agents.app.profiles names \"other\""),
             ("[agents.app]", "[agents.\"a/b\"]", "a name has 1 to 64 characters"),
+            (
+                "path = \"edgeseal.db\"",
+                "path = \"edgeseal.db\"\nurl = \"postgres://db/edgeseal\"",
+                "store.path and store.url are both set",
+            ),
+            ("path = \"edgeseal.db\"", "url = \"sqlite://edgeseal.db\"", "store.url does not begin with postgres://"),
             ("[hsm]", "[hsm", "line 3"),
             ("client_ca = \"ca.crt\"", "", "listen.agents.client_ca is not set"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_lifetime = \"2d\"", "profiles.default.max_lifetime is 2d"),

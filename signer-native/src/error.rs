@@ -85,7 +85,11 @@ impl From<HsmError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::new(FailureKind::Store, format!("store.path: {error}"))
+        let kind = match error {
+            StoreError::Misconfigured(_) => FailureKind::Configuration,
+            _ => FailureKind::Store,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     http::{self, Health, Service, Shared, listener::Bound, tls},
     issue::Issuer,
     keys::Registry,
-    store::{SqliteStore, Store},
+    store::Store,
 };
 
 /// How often a test signature is made: thrice in the time that one stays believable.
@@ -85,7 +85,7 @@ impl Signer {
     /// # Errors
     /// When the store cannot be opened or read.
     pub async fn prepare(config: SignerConfig, hsm: Arc<dyn KeyStore>, doors: Doors) -> Result<Self, Failure> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store).await?);
+        let store = Store::open(&config.store).await?;
         let lease = Duration::from_secs(config.timing.lease);
         let registry = Arc::new(Registry::new(store, hsm, config.timing));
         for profile in config.profiles.values() {

@@ -148,7 +148,7 @@ function npmStep(directory) {
 
 function systemNeeds() {
   const always = ["git", "node", "npm", "softhsm", "chromium", "openssl"];
-  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "python-venv"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "postgresql", "python-venv"];
 }
 
 function rustCommands() {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # System packages: finds what is missing of the commands and files named as arguments and installs only that.
-# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool chromium openssl]...
+# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool postgresql chromium openssl]...
 set -eu
 
 have() {
@@ -25,6 +25,12 @@ have() {
             [ -e "$file" ] && command -v certutil >/dev/null 2>&1 && return 0
         done
         return 1
+        ;;
+    postgresql)
+        for file in /usr/lib/postgresql/*/bin/initdb; do
+            [ -x "$file" ] && return 0
+        done
+        command -v initdb >/dev/null 2>&1
         ;;
     python-venv) python3 -c 'import venv, ensurepip' >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;

@@ -19,7 +19,7 @@ use crate::{
     http::tls,
     keys::{ActiveKey, Moment, Registry, now},
     service::open_hsm,
-    store::{SqliteStore, Store},
+    store::{Store, StoreSettings},
 };
 
 /// How long one measurement of speed takes.
@@ -94,20 +94,19 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
     }
 
     let store = match settings.store() {
-        Ok(path) if path.exists() => SqliteStore::open(&path).await.map(|store| (store, path)).map_err(Failure::from),
-        Ok(path) => {
+        Ok(StoreSettings::Sqlite(path)) if !path.exists() => {
             Err(Failure::configuration(format!("store.path {} does not exist yet; edgeseal serve makes it", path.display())))
         }
+        Ok(settings) => Store::open(&settings).await.map(|store| (store, settings)).map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     match (store, settings.timing()) {
-        (Ok((store, path)), Ok(timing)) => {
-            let store: Arc<dyn Store> = Arc::new(store);
+        (Ok((store, place)), Ok(timing)) => {
             match store.keys().await {
                 Ok(keys) => {
                     let newest = keys.iter().map(|key| key.created_at).max();
                     let shown = keys.iter().filter(|key| key.state.in_jwk_set()).count();
-                    note("store", Ok(format!("{}   {} keys, {shown} in the JWK Set", path.display(), keys.len())));
+                    note("store", Ok(format!("{place}   {} keys, {shown} in the JWK Set", keys.len())));
                     note("clock", clock(newest));
                 }
                 Err(error) => note("store", Err(error.to_string())),

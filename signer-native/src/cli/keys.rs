@@ -1,7 +1,7 @@
 //! `edgeseal keys`: generate, list, activate, retire. They work on the registry and the HSM directly, beside a running
 //! signer, which reads the registry again within its lease.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
     error::{Failure, FailureKind},
     keys::{Key, Ledger, Moment, Registry, State, Timing, registry},
     service::open_hsm,
-    store::{SqliteStore, Store},
+    store::{Store, StoreSettings},
 };
 
 #[derive(Debug, Subcommand)]
@@ -75,7 +75,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 
 fn generate(arguments: &Generate) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let (timing, profiles, hsm, path) = (settings.timing()?, settings.profiles()?, settings.hsm()?, settings.store()?);
+    let (timing, profiles, hsm, store) = (settings.timing()?, settings.profiles()?, settings.hsm()?, settings.store()?);
     let profile = profiles.get(&arguments.profile).ok_or_else(|| {
         let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
         Failure::new(
@@ -85,7 +85,7 @@ fn generate(arguments: &Generate) -> Result<(), Failure> {
     })?;
     let key = block_on(async {
         let hsm = open_hsm(hsm).await?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
+        let store = Store::open(&store).await?;
         let registry = Registry::new(store, hsm, timing);
         Ok(registry.generate(&profile.name, profile.algorithm, profile.rsa_bits, profile.max_lifetime.as_secs()).await?)
     })?;
@@ -163,14 +163,16 @@ fn step(arguments: &Step, what: Do) -> Result<(), Failure> {
 }
 
 async fn ledger(settings: &Settings, timing: Timing) -> Result<Ledger, Failure> {
-    let path = settings.store()?;
-    if !path.exists() {
+    let store = settings.store()?;
+    if let StoreSettings::Sqlite(path) = &store
+        && !path.exists()
+    {
         return Err(Failure::new(
             FailureKind::Store,
             format!("store.path {} does not exist; edgeseal serve or edgeseal keys generate makes it", path.display()),
         ));
     }
-    Ok(Ledger::new(Arc::new(SqliteStore::open(&path).await?), timing))
+    Ok(Ledger::new(Store::open(&store).await?, timing))
 }
 
 fn describe(key: &Key, timing: &Timing) -> Value {

@@ -105,8 +105,45 @@ pub struct Change {
     pub from: State,
     /// The state that it gets.
     pub to: State,
-    /// When.
-    pub at: Timestamp,
+    /// The moments to write with it.
+    pub set: Vec<(Mark, Option<Timestamp>)>,
+}
+
+/// A moment in the life of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It entered the JWK Set.
+    Published,
+    /// It began to sign.
+    Activated,
+    /// It was suspended.
+    Suspended,
+    /// It stopped signing.
+    Demoted,
+    /// It left the JWK Set, or never came into one.
+    Retired,
+    /// It is to be destroyed.
+    Destroy,
+    /// It was destroyed.
+    Destroyed,
+    /// It was declared compromised.
+    Compromised,
+}
+
+impl Mark {
+    /// Its name in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published_at",
+            Self::Activated => "activated_at",
+            Self::Suspended => "suspended_at",
+            Self::Demoted => "demoted_at",
+            Self::Retired => "retired_at",
+            Self::Destroy => "destroy_at",
+            Self::Destroyed => "destroyed_at",
+            Self::Compromised => "compromised_at",
+        }
+    }
 }
 
 /// Why a transition may not be made.
@@ -168,7 +205,7 @@ impl std::error::Error for Refusal {}
 /// # Errors
 /// When it is not generating any more.
 pub fn publish(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
-    step(key, State::Generating, State::Published, now)
+    step(key, State::Generating, State::Published, [Mark::Published], now)
 }
 
 /// generating -> failed: there is no such pair, and there will not be.
@@ -176,7 +213,7 @@ pub fn publish(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
 /// # Errors
 /// When it is not generating any more.
 pub fn fail(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
-    step(key, State::Generating, State::Failed, now)
+    step(key, State::Generating, State::Failed, [Mark::Retired], now)
 }
 
 /// published -> active, and the profile's active key -> retiring, in one transaction and in this order of writing: the
@@ -188,8 +225,8 @@ pub fn fail(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
 /// # Errors
 /// When the key is not a standby, or some verifier may not know it yet.
 pub fn activate(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Result<Vec<Change>, Refusal> {
-    let change = step(key, State::Published, State::Active, now)?;
-    let first = keys.iter().all(|other| other.id == key.id || other.published_at.is_none());
+    let change = step(key, State::Published, State::Active, [Mark::Activated], now)?;
+    let first = keys.iter().all(|other| other.id == key.id || !other.same_set(key) || other.published_at.is_none());
     if !first {
         let published_at = key.published_at.unwrap_or(key.created_at);
         let earliest = timing.earliest_activation(published_at);
@@ -197,9 +234,9 @@ pub fn activate(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Res
             return Err(Refusal::TooEarlyToActivate { kid: name(key), earliest });
         }
     }
-    let demoted = keys.iter().filter(|other| other.profile == key.profile && other.state == State::Active);
-    let mut changes: Vec<Change> =
-        demoted.map(|other| Change { id: other.id, from: State::Active, to: State::Retiring, at: now }).collect();
+    let demoted = keys.iter().filter(|other| other.same_slot(key) && other.state == State::Active);
+    let demoted = demoted.map(|other| step(other, State::Active, State::Retiring, [Mark::Demoted], now));
+    let mut changes = demoted.collect::<Result<Vec<Change>, Refusal>>()?;
     changes.push(change);
     Ok(changes)
 }
@@ -209,7 +246,7 @@ pub fn activate(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Res
 /// # Errors
 /// When the key still signs or its tokens may still live.
 pub fn retire(key: &Key, timing: &Timing, now: Timestamp) -> Result<Change, Refusal> {
-    let change = step(key, State::Retiring, State::Retired, now)?;
+    let change = step(key, State::Retiring, State::Retired, [Mark::Retired], now)?;
     let demoted_at = key.demoted_at.unwrap_or(now);
     let earliest = timing.earliest_retirement(demoted_at, key.max_lifetime);
     if now < earliest {
@@ -218,11 +255,11 @@ pub fn retire(key: &Key, timing: &Timing, now: Timestamp) -> Result<Change, Refu
     Ok(change)
 }
 
-fn step(key: &Key, from: State, to: State, at: Timestamp) -> Result<Change, Refusal> {
+fn step<const N: usize>(key: &Key, from: State, to: State, marks: [Mark; N], at: Timestamp) -> Result<Change, Refusal> {
     if key.state != from {
         return Err(Refusal::WrongState { kid: name(key), state: key.state, needed: from });
     }
-    Ok(Change { id: key.id, from, to, at })
+    Ok(Change { id: key.id, from, to, set: marks.map(|mark| (mark, Some(at))).to_vec() })
 }
 
 fn name(key: &Key) -> String {
@@ -234,27 +271,26 @@ mod tests {
     use edgeseal_core::Algorithm;
 
     use super::*;
-    use crate::{hsm::KeyId, keys::Published};
+    use crate::{
+        hsm::KeyId,
+        keys::{Published, Purpose},
+    };
 
     const TIMING: Timing = Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, dangerous_activation_delay: None };
 
     fn key(number: u8, state: State) -> Key {
         let id = KeyId::from_hex(&format!("{number:032x}")).unwrap();
         let began = Timestamp::from_secs(1_000_000);
-        let reached = |least: State| (state.as_str() == least.as_str()).then_some(began);
+        let reached = |least: State| (state == least).then_some(began);
         Key {
-            id,
             profile: "default".to_owned(),
-            algorithm: Algorithm::Es256,
-            rsa_bits: 0,
             state,
-            created_at: began,
             published_at: state.in_jwk_set().then_some(began),
             activated_at: reached(State::Active),
             demoted_at: reached(State::Retiring),
-            retired_at: None,
             max_lifetime: 3_600,
             published: Some(Published { kid: format!("kid-{number}"), jwk: "{}".to_owned() }),
+            ..Key::generating(id, Purpose::Token, Algorithm::Es256, began)
         }
     }
 
@@ -273,8 +309,18 @@ mod tests {
         assert_eq!(
             changes,
             [
-                Change { id: keys[0].id, from: State::Active, to: State::Retiring, at: after(delay) },
-                Change { id: keys[1].id, from: State::Published, to: State::Active, at: after(delay) },
+                Change {
+                    id: keys[0].id,
+                    from: State::Active,
+                    to: State::Retiring,
+                    set: vec![(Mark::Demoted, Some(after(delay)))]
+                },
+                Change {
+                    id: keys[1].id,
+                    from: State::Published,
+                    to: State::Active,
+                    set: vec![(Mark::Activated, Some(after(delay)))]
+                },
             ]
         );
     }

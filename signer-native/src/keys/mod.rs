@@ -8,7 +8,7 @@ use std::fmt;
 use edgeseal_core::{Algorithm, Timestamp};
 
 pub use self::{
-    lifecycle::{Change, Refusal, State, Timing},
+    lifecycle::{Change, Mark, Refusal, State, Timing},
     registry::{ActiveKey, Ledger, Registry, Snapshot},
 };
 use crate::hsm::{KeyId, KeyKind};
@@ -18,12 +18,20 @@ use crate::hsm::{KeyId, KeyKind};
 pub struct Key {
     /// Its name in the HSM.
     pub id: KeyId,
-    /// The profile that it signs for.
+    /// What it signs.
+    pub purpose: Purpose,
+    /// The issuer whose JWK Set shows it, by its name in the configuration; empty is the top-level one.
+    pub issuer: String,
+    /// The profile that it signs for; empty unless it signs tokens.
     pub profile: String,
+    /// The agent that it belongs to alone; only keys of the `digest` mode have one.
+    pub agent: Option<String>,
     /// What it signs with.
     pub algorithm: Algorithm,
     /// Bits of an RSA modulus; 0 for other kinds.
     pub rsa_bits: u16,
+    /// Where it was made.
+    pub origin: Origin,
     /// Where it stands.
     pub state: State,
     /// When its row was written.
@@ -32,14 +40,81 @@ pub struct Key {
     pub published_at: Option<Timestamp>,
     /// When it began to sign.
     pub activated_at: Option<Timestamp>,
+    /// When it was suspended; `None` when it is not.
+    pub suspended_at: Option<Timestamp>,
     /// When it stopped signing.
     pub demoted_at: Option<Timestamp>,
     /// When it left the JWK Set.
     pub retired_at: Option<Timestamp>,
+    /// When it is to be destroyed, while that is scheduled.
+    pub destroy_at: Option<Timestamp>,
+    /// When it was destroyed in the HSM.
+    pub destroyed_at: Option<Timestamp>,
+    /// When it was declared compromised.
+    pub compromised_at: Option<Timestamp>,
+    /// The `exp` of its JWK, where that is published (`digest` mode).
+    pub not_after: Option<Timestamp>,
     /// Seconds: the longest lifetime ever allowed on tokens of this key.
     pub max_lifetime: u64,
     /// What its generation brought; `None` while generating and when that failed.
     pub published: Option<Published>,
+}
+
+/// What a key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Tokens.
+    Token,
+    /// Checkpoints of the audit.
+    Audit,
+    /// Revocation documents.
+    Control,
+    /// Certificates of agents.
+    Ca,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 4] = [Self::Token, Self::Audit, Self::Control, Self::Ca];
+
+    /// Its name, in the store and for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Audit => "audit",
+            Self::Control => "control",
+            Self::Ca => "ca",
+        }
+    }
+
+    /// The purpose of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == name)
+    }
+}
+
+/// Where a key was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Inside the HSM, proved not extractable ever.
+    Generated,
+    /// Elsewhere, or it cannot be proved otherwise.
+    Imported,
+}
+
+impl Origin {
+    /// Its name, in the store and for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generated => "generated",
+            Self::Imported => "imported",
+        }
+    }
+
+    /// The origin of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Generated, Self::Imported].into_iter().find(|origin| origin.as_str() == name)
+    }
 }
 
 /// The public side of a key.
@@ -52,6 +127,43 @@ pub struct Published {
 }
 
 impl Key {
+    /// A key of which there is nothing yet but the wish.
+    pub fn generating(id: KeyId, purpose: Purpose, algorithm: Algorithm, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            purpose,
+            issuer: String::new(),
+            profile: String::new(),
+            agent: None,
+            algorithm,
+            rsa_bits: 0,
+            origin: Origin::Generated,
+            state: State::Generating,
+            created_at,
+            published_at: None,
+            activated_at: None,
+            suspended_at: None,
+            demoted_at: None,
+            retired_at: None,
+            destroy_at: None,
+            destroyed_at: None,
+            compromised_at: None,
+            not_after: None,
+            max_lifetime: 0,
+            published: None,
+        }
+    }
+
+    /// Whether only one of the two may be active: they sign the same.
+    pub fn same_slot(&self, other: &Self) -> bool {
+        (self.purpose, &self.profile, &self.agent) == (other.purpose, &other.profile, &other.agent)
+    }
+
+    /// Whether the same JWK Set shows both.
+    pub fn same_set(&self, other: &Self) -> bool {
+        (self.purpose, &self.issuer, &self.agent) == (other.purpose, &other.issuer, &other.agent)
+    }
+
     /// Its kind.
     pub fn kind(&self) -> KeyKind {
         KeyKind::of(self.algorithm, self.rsa_bits)

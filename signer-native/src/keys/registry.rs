@@ -12,13 +12,13 @@ use edgeseal_core::{Algorithm, Jwk, JwkSet, Timestamp, algorithm::Scheme};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Key, Published, State,
+    Key, Origin, Published, Purpose, State,
     lifecycle::{self, Refusal, Timing},
     now,
 };
 use crate::{
     hsm::{HsmError, KeyId, KeyKind, KeyStore, StoredKey},
-    store::{Store, StoreError},
+    store::{Guard, Store, StoreError},
 };
 
 /// A row that has been `generating` for so long was left by a crash: longer than any HSM takes for an RSA key.
@@ -29,14 +29,14 @@ const CANARY: &[u8] = b"edgeseal-canary:";
 /// The rows of the registry and the rules that they change by: all that works without the HSM.
 #[derive(Clone)]
 pub struct Ledger {
-    store: Arc<dyn Store>,
+    store: Store,
     timing: Timing,
 }
 
 /// Keys, wherever they are.
 pub struct Registry {
     ledger: Ledger,
-    store: Arc<dyn Store>,
+    store: Store,
     hsm: Arc<dyn KeyStore>,
     snapshot: RwLock<Arc<Snapshot>>,
 }
@@ -125,7 +125,7 @@ impl From<StoreError> for RegistryError {
 
 impl Ledger {
     /// The rows of this store.
-    pub fn new(store: Arc<dyn Store>, timing: Timing) -> Self {
+    pub fn new(store: Store, timing: Timing) -> Self {
         Self { store, timing }
     }
 
@@ -145,7 +145,7 @@ impl Ledger {
         let keys = self.store.keys().await?;
         let key = find(&keys, kid)?;
         let changes = lifecycle::activate(&keys, key, &self.timing, now())?;
-        self.store.apply(changes).await?;
+        self.store.apply(&changes, &Guard::None).await?;
         self.read_back(key.id).await
     }
 
@@ -156,20 +156,20 @@ impl Ledger {
     pub async fn retire(&self, kid: &str) -> Result<Key, RegistryError> {
         let keys = self.store.keys().await?;
         let key = find(&keys, kid)?;
-        self.store.apply(vec![lifecycle::retire(key, &self.timing, now())?]).await?;
+        self.store.apply(&[lifecycle::retire(key, &self.timing, now())?], &Guard::None).await?;
         self.read_back(key.id).await
     }
 
     async fn read_back(&self, id: KeyId) -> Result<Key, RegistryError> {
         let key = self.store.keys().await?.into_iter().find(|key| key.id == id);
-        key.ok_or(RegistryError::Store(StoreError::Conflict(id)))
+        key.ok_or(RegistryError::Store(StoreError::Conflict(format!("the key with CKA_ID {id} is gone"))))
     }
 }
 
 impl Registry {
     /// A registry over this store and this HSM; nothing is read yet.
-    pub fn new(store: Arc<dyn Store>, hsm: Arc<dyn KeyStore>, timing: Timing) -> Self {
-        Self { ledger: Ledger::new(Arc::clone(&store), timing), store, hsm, snapshot: RwLock::default() }
+    pub fn new(store: Store, hsm: Arc<dyn KeyStore>, timing: Timing) -> Self {
+        Self { ledger: Ledger::new(store.clone(), timing), store, hsm, snapshot: RwLock::default() }
     }
 
     /// Its rows.
@@ -224,21 +224,9 @@ impl Registry {
         }
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
         let rsa_bits = if let KeyKind::Rsa(bits) = kind { bits } else { 0 };
-        let key = Key {
-            id,
-            profile: profile.to_owned(),
-            algorithm,
-            rsa_bits,
-            state: State::Generating,
-            created_at: now(),
-            published_at: None,
-            activated_at: None,
-            demoted_at: None,
-            retired_at: None,
-            max_lifetime,
-            published: None,
-        };
-        self.store.insert(key.clone()).await?;
+        let key =
+            Key { profile: profile.to_owned(), rsa_bits, max_lifetime, ..Key::generating(id, Purpose::Token, algorithm, now()) };
+        self.store.insert_key(&key, &Guard::None).await?;
         let outcome = match self.hsm.generate(id, kind, format!("edgeseal {profile} {algorithm}")).await {
             Ok(stored) => self.publish(&key, stored).await,
             Err(error) => Err(error.into()),
@@ -264,7 +252,7 @@ impl Registry {
         for key in self.store.keys().await? {
             let outcome = match key.state {
                 State::Retiring => match lifecycle::retire(&key, self.timing(), moment) {
-                    Ok(change) => self.store.apply(vec![change]).await.map_err(RegistryError::from),
+                    Ok(change) => self.store.apply(&[change], &Guard::None).await.map_err(RegistryError::from),
                     Err(_) => Ok(()),
                 },
                 State::Generating if Duration::from_millis(moment.millis_since(key.created_at)) >= ORPHANED_AFTER => {
@@ -342,7 +330,7 @@ impl Registry {
             .map_err(|problem| RegistryError::Unsound(format!("the public key is refused: {}", problem.as_str())))?;
         self.prove(key.id, &jwk, key.algorithm).await?;
         let published = Published { kid, jwk: jwk.to_json() };
-        self.store.publish(lifecycle::publish(key, now())?, published).await?;
+        self.store.publish(&lifecycle::publish(key, now())?, &published, Origin::Generated).await?;
         self.ledger.read_back(key.id).await
     }
 
@@ -372,7 +360,7 @@ impl Registry {
             return;
         }
         let failed = match lifecycle::fail(key, now()) {
-            Ok(change) => self.store.apply(vec![change]).await,
+            Ok(change) => self.store.apply(&[change], &Guard::None).await,
             Err(_) => Ok(()),
         };
         if let Err(error) = failed {

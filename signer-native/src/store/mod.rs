@@ -1,34 +1,97 @@
-//! What must survive a restart: the registry of keys. One trait; `SQLite` behind it.
+//! What must survive a restart, on `SQLite` or PostgreSQL: keys, audit, leases, approvals. One [`Store`] over two drivers;
+//! every method is one transaction, and the same statements run on both.
 
-mod sqlite;
+mod approvals;
+mod audit;
+mod database;
+mod keys;
+mod leases;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, path::PathBuf};
 
-pub use self::sqlite::SqliteStore;
-use crate::{
-    hsm::KeyId,
-    keys::{Change, Key, Published},
+use zeroize::Zeroizing;
+
+use self::database::Database;
+pub use self::{
+    approvals::{Approval, Decision},
+    audit::AuditRow,
+    keys::Guard,
+    leases::Fence,
 };
 
-/// The answer of a [`Store`], later.
-pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// The memory of the signer. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    database: Database,
+}
 
-/// The registry's memory. Every method is one transaction.
-pub trait Store: Send + Sync + 'static {
-    /// All keys, the oldest first.
-    fn keys(&self) -> StoreFuture<'_, Vec<Key>>;
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// A file (`store.path`), for one signer.
+    Sqlite(PathBuf),
+    /// PostgreSQL (`store.url`), for several signers on one HSM.
+    Postgres(PostgresSettings),
+}
 
-    /// Writes the row of a new key, before the HSM is asked for it.
-    fn insert(&self, key: Key) -> StoreFuture<'_, ()>;
+impl fmt::Display for StoreSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(formatter, "{}", path.display()),
+            Self::Postgres(settings) => formatter.write_str(settings.shown()),
+        }
+    }
+}
 
-    /// Writes transitions, all or none: each only if its key is still in the state it starts from.
-    fn apply(&self, changes: Vec<Change>) -> StoreFuture<'_, ()>;
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    /// `postgres://user@host:port/database?sslmode=…`, without a password.
+    pub url: String,
+    /// The user's password.
+    pub password: Option<Zeroizing<String>>,
+}
 
-    /// Writes generating -> published together with what was generated.
-    fn publish(&self, change: Change, published: Published) -> StoreFuture<'_, ()>;
+impl PostgresSettings {
+    /// Whether somebody wrote the password into the URL, where logs and process lists would show it.
+    pub(crate) fn names_a_password(&self) -> bool {
+        let authority = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        user.contains(':')
+            || self.url.split_once('?').is_some_and(|(_, query)| query.split('&').any(|one| one.starts_with("password=")))
+    }
+}
 
-    /// Raises the longest lifetime ever allowed on this key's tokens to at least `seconds`.
-    fn allow_lifetime(&self, id: KeyId, seconds: u64) -> StoreFuture<'_, ()>;
+impl PostgresSettings {
+    fn shown(&self) -> &str {
+        if self.names_a_password() { "(a URL with a password)" } else { &self.url }
+    }
+}
+
+impl fmt::Debug for PostgresSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresSettings").field("url", &self.shown()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store and brings its tables up to date. A file is made, with mode 0600, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made, reached or written.
+    pub async fn open(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let database = match settings {
+            StoreSettings::Sqlite(path) => Database::sqlite(path).await?,
+            StoreSettings::Postgres(settings) => Database::postgres(settings).await?,
+        };
+        Ok(Self { database })
+    }
+
+    /// Ends its connections; what is under way is finished first.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
 }
 
 /// Why the store did not do it.
@@ -36,8 +99,10 @@ pub trait Store: Send + Sync + 'static {
 pub enum StoreError {
     /// It cannot be reached or written.
     Unavailable(String),
-    /// Somebody else changed the key in between; look again.
-    Conflict(KeyId),
+    /// The settings cannot work.
+    Misconfigured(String),
+    /// Somebody else was faster; look again.
+    Conflict(String),
     /// It holds what no version of this program wrote.
     Corrupt(String),
 }
@@ -46,8 +111,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(reason) => write!(formatter, "the store cannot be used: {reason}"),
-            Self::Conflict(id) => {
-                write!(formatter, "the key with CKA_ID {id} was changed by somebody else at the same time; look again")
+            Self::Misconfigured(reason) => formatter.write_str(reason),
+            Self::Conflict(what) => {
+                write!(formatter, "somebody else changed the same thing at the same time; look again ({what})")
             }
             Self::Corrupt(reason) => write!(formatter, "the store holds what cannot be: {reason}"),
         }

@@ -4,15 +4,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     hsm::KeyId,
-    keys::{Key, State},
-    store::{SqliteStore, Store},
+    keys::{Key, Purpose},
+    store::{Guard, Store, StoreSettings},
 };
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
@@ -146,21 +145,16 @@ fn rows_left_by_a_crash_are_settled() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // As if a process had written the row and died before it asked the HSM.
     let orphan = Key {
-        id: KeyId::random().unwrap(),
         profile: "default".to_owned(),
-        algorithm: Algorithm::Es256,
-        rsa_bits: 0,
-        state: State::Generating,
-        created_at: Timestamp::from_secs(1_700_000_000),
-        published_at: None,
-        activated_at: None,
-        demoted_at: None,
-        retired_at: None,
         max_lifetime: 3_600,
-        published: None,
+        ..Key::generating(KeyId::random().unwrap(), Purpose::Token, Algorithm::Es256, Timestamp::from_secs(1_700_000_000))
     };
-    let insert =
-        |key: Key| runtime.block_on(async { Arc::new(SqliteStore::open(&db).await.unwrap()).insert(key).await.unwrap() });
+    let insert = |key: Key| {
+        runtime.block_on(async {
+            let store = Store::open(&StoreSettings::Sqlite(db.clone())).await.unwrap();
+            store.insert_key(&key, &Guard::None).await.unwrap();
+        });
+    };
     insert(orphan.clone());
     // And one that had the pair made, but died before it wrote that down.
     let id = KeyId::random().unwrap();

@@ -1,0 +1,123 @@
+//! The audit's rows and checkpoints. What they say is the audit's business; here they are only kept, in order and for good.
+
+use sqlx::AssertSqlSafe;
+
+use super::{
+    Store, StoreError,
+    database::{Row, Statement},
+};
+
+/// Rows of one INSERT: a few sizes only, so that a connection prepares few statements.
+const BATCHES: [usize; 4] = [256, 32, 4, 1];
+
+/// One row of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The chain: one per signer process.
+    pub chain: String,
+    /// Its place in the chain, without gaps.
+    pub seq: u64,
+    /// The chain's hash up to and with this row.
+    pub hash: String,
+    /// The digest by which a token is looked up, where the row is about one.
+    pub digest: Option<String>,
+    /// What happened.
+    pub body: String,
+}
+
+impl Store {
+    /// Appends rows, all or none; they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a chain already has a row of such a number.
+    pub async fn append_audit(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
+        let mut rows = rows.into_iter();
+        let mut transaction = self.database.begin().await?;
+        while rows.len() > 0 {
+            let size = BATCHES.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
+            let places: Vec<String> = (0..size)
+                .map(|row| format!("(${}, ${}, ${}, ${}, ${})", row * 5 + 1, row * 5 + 2, row * 5 + 3, row * 5 + 4, row * 5 + 5))
+                .collect();
+            // Only placeholders are put together here.
+            let sql = format!("INSERT INTO audit (chain, seq, hash, digest, body) VALUES {}", places.join(", "));
+            let statement = rows.by_ref().take(size).fold(Statement::new(AssertSqlSafe(sql)), |statement, row| {
+                let AuditRow { chain, seq, hash, digest, body } = row;
+                statement.bind(chain).bind(seq).bind(hash).bind(digest).bind(body)
+            });
+            transaction.execute(statement).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// The last row of every chain: its name, number and hash.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_tails(&self) -> Result<Vec<(String, u64, String)>, StoreError> {
+        let rows = self.database.rows(Statement::new(
+            "SELECT audit.chain, audit.seq, audit.hash FROM audit \
+             JOIN (SELECT chain, MAX(seq) AS seq FROM audit GROUP BY chain) AS tail ON tail.chain = audit.chain AND tail.seq = audit.seq \
+             ORDER BY audit.chain",
+        ));
+        rows.await?.iter().map(|row| Ok((row.text("chain")?, row.number("seq")?, row.text("hash")?))).collect()
+    }
+
+    /// At most `limit` rows of a chain behind number `after`; `None` begins at its first row.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_page(&self, chain: &str, after: Option<u64>, limit: u64) -> Result<Vec<AuditRow>, StoreError> {
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let rows = self.database.rows(
+            Statement::new(
+                "SELECT chain, seq, hash, digest, body FROM audit WHERE chain = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
+            )
+            .bind(chain)
+            .bind(from)
+            .bind(limit),
+        );
+        rows.await?.iter().map(audit_row).collect()
+    }
+
+    /// The rows about a token, by its digest.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_by_digest(&self, digest: &str) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = self.database.rows(
+            Statement::new("SELECT chain, seq, hash, digest, body FROM audit WHERE digest = $1 ORDER BY chain, seq").bind(digest),
+        );
+        rows.await?.iter().map(audit_row).collect()
+    }
+
+    /// Keeps a checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is one of this number.
+    pub async fn append_checkpoint(&self, id: u64, document: &str) -> Result<(), StoreError> {
+        let statement = Statement::new("INSERT INTO checkpoints (id, document) VALUES ($1, $2)").bind(id).bind(document);
+        self.database.execute(statement).await.map(drop)
+    }
+
+    /// At most `limit` checkpoints behind number `after`; `None` begins at the first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn checkpoints(&self, after: Option<u64>, limit: u64) -> Result<Vec<(u64, String)>, StoreError> {
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let rows = self.database.rows(
+            Statement::new("SELECT id, document FROM checkpoints WHERE id >= $1 ORDER BY id LIMIT $2").bind(from).bind(limit),
+        );
+        rows.await?.iter().map(|row| Ok((row.number("id")?, row.text("document")?))).collect()
+    }
+}
+
+fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
+    Ok(AuditRow {
+        chain: row.text("chain")?,
+        seq: row.number("seq")?,
+        hash: row.text("hash")?,
+        digest: row.optional_text("digest")?,
+        body: row.text("body")?,
+    })
+}

@@ -1,0 +1,301 @@
+//! The two drivers under one roof: statements with `$1` placeholders, texts and whole numbers, which both of them take.
+
+use std::{fs::OpenOptions, path::Path, str::FromStr as _, time::Duration};
+
+use edgeseal_core::Timestamp;
+use sqlx::{
+    ColumnIndex, Decode, Postgres, Sqlite, SqlitePool, Type,
+    migrate::{Migration, MigrationType, Migrator},
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow, PgSslMode},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use sqlx::{Row as _, SqlSafeStr, SqlStr};
+
+use super::{PostgresSettings, StoreError};
+
+/// How long to wait for a connection, and on `SQLite` for a lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tables by number; a number that was shipped never changes.
+const MIGRATIONS: [(i64, &str, &str); 3] = [
+    (1, "keys", include_str!("migrations/0001_keys.sql")),
+    (2, "audit", include_str!("migrations/0002_audit.sql")),
+    (3, "control", include_str!("migrations/0003_control.sql")),
+];
+
+/// Connections to the one or the other.
+#[derive(Clone, Debug)]
+pub(super) enum Database {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// Several statements that happen together or not at all; dropped without [`Transaction::commit`], not at all.
+pub(super) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+/// A statement and what stands for its placeholders.
+pub(super) struct Statement {
+    sql: SqlStr,
+    values: Vec<Value>,
+}
+
+/// What both databases store alike.
+#[derive(Clone)]
+pub(super) enum Value {
+    Text(Option<String>),
+    Number(Option<i64>),
+}
+
+/// One row of an answer.
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// Runs a statement on either kind of executor.
+macro_rules! run {
+    ($executor:expr, $statement:expr, $method:ident) => {{
+        let mut query = sqlx::query($statement.sql);
+        for value in $statement.values {
+            query = match value {
+                Value::Text(text) => query.bind(text),
+                Value::Number(number) => query.bind(number),
+            };
+        }
+        query.$method($executor).await.map_err(failed)
+    }};
+}
+
+impl Database {
+    /// Opens the file, or makes it with mode 0600, and brings its tables up to date.
+    pub(super) async fn sqlite(path: &Path) -> Result<Self, StoreError> {
+        create_private(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Every commit is on the disk before it is believed.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(PATIENCE)
+            .connect_with(options)
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("store.path {}: {error}", path.display())))?;
+        migrations()
+            .run(&pool)
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("store.path {}: {error}", path.display())))?;
+        Ok(Self::Sqlite(pool))
+    }
+
+    /// Connects, and brings the tables up to date; several signers may do so at once.
+    pub(super) async fn postgres(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let malformed = |why: &dyn std::fmt::Display| StoreError::Misconfigured(format!("store.url cannot be used: {why}"));
+        if settings.names_a_password() {
+            return Err(malformed(&"it holds a password; put that into store.password_file or EDGESEAL_STORE_PASSWORD"));
+        }
+        let mut options = PgConnectOptions::from_str(&settings.url).map_err(|error| malformed(&error))?;
+        if let Some(password) = &settings.password {
+            options = options.password(password);
+        }
+        let local = options.get_socket().is_some()
+            || ["localhost", "127.0.0.1", "::1"].contains(&options.get_host())
+            || options.get_host().starts_with('/');
+        if !local && !settings.url.contains("sslmode=") {
+            options = options.ssl_mode(PgSslMode::VerifyFull);
+        }
+        let place = options
+            .get_socket()
+            .map_or_else(|| format!("{}:{}", options.get_host(), options.get_port()), |path| path.display().to_string());
+        let options = options.application_name("edgeseal").options([("synchronous_commit", "on")]);
+        let unreachable =
+            |error: &dyn std::fmt::Display| StoreError::Unavailable(format!("store.url, PostgreSQL at {place}: {error}"));
+        let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect_with(options).await;
+        let pool = pool.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => unreachable(&format_args!("no connection within {} s", PATIENCE.as_secs())),
+            other => unreachable(&other),
+        })?;
+        migrations().run(&pool).await.map_err(|error| unreachable(&error))?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Begins to write. On `SQLite` the lock for writing is taken at once, so that nothing read in between gets stale.
+    pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await.map_err(failed)?),
+        })
+    }
+
+    /// One statement as a transaction of its own; gives how many rows it touched.
+    pub(super) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => run!(pool, statement, execute)?.rows_affected(),
+            Self::Postgres(pool) => run!(pool, statement, execute)?.rows_affected(),
+        })
+    }
+
+    /// The rows that a statement gives.
+    pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => run!(pool, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
+            Self::Postgres(pool) => run!(pool, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
+    /// Ends all connections.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Transaction {
+    /// One statement; gives how many rows it touched.
+    pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
+            Self::Postgres(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
+        })
+    }
+
+    /// Makes it so.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await.map_err(failed),
+            Self::Postgres(transaction) => transaction.commit().await.map_err(failed),
+        }
+    }
+}
+
+impl Statement {
+    /// A statement without values yet.
+    pub(super) fn new(sql: impl SqlSafeStr) -> Self {
+        Self { sql: sql.into_sql_str(), values: Vec::new() }
+    }
+
+    /// The value of the next placeholder.
+    pub(super) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self::Number(Some(i64::try_from(number).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(at: Timestamp) -> Self {
+        at.as_millis().into()
+    }
+}
+
+impl From<Option<Timestamp>> for Value {
+    fn from(at: Option<Timestamp>) -> Self {
+        at.map_or(Self::Number(None), Into::into)
+    }
+}
+
+impl Row {
+    /// A text that is always there.
+    pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
+        self.get(column)
+    }
+
+    /// A text that may be missing.
+    pub(super) fn optional_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        self.get(column)
+    }
+
+    /// A number that is always there, and not negative.
+    pub(super) fn number(&self, column: &'static str) -> Result<u64, StoreError> {
+        natural(column, self.get(column)?)
+    }
+
+    /// A moment that is always there.
+    pub(super) fn moment(&self, column: &'static str) -> Result<Timestamp, StoreError> {
+        self.number(column).map(Timestamp::from_millis)
+    }
+
+    /// A moment that may be missing.
+    pub(super) fn optional_moment(&self, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+        let number: Option<i64> = self.get(column)?;
+        Ok(number.map(|number| natural(column, number)).transpose()?.map(Timestamp::from_millis))
+    }
+
+    fn get<T>(&self, column: &'static str) -> Result<T, StoreError>
+    where
+        T: for<'row> Decode<'row, Sqlite> + Type<Sqlite> + for<'row> Decode<'row, Postgres> + Type<Postgres>,
+        &'static str: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        let found = match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        };
+        found.map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+}
+
+fn natural(column: &str, number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Corrupt(format!("{column} is {number}")))
+}
+
+fn migrations() -> Migrator {
+    let migrations = MIGRATIONS
+        .map(|(number, name, sql)| Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false));
+    Migrator::with_migrations(migrations.to_vec())
+}
+
+fn failed(error: sqlx::Error) -> StoreError {
+    let Some(database) = error.as_database_error() else {
+        return StoreError::Unavailable(match error {
+            sqlx::Error::PoolTimedOut => format!("no connection within {} s", PATIENCE.as_secs()),
+            other => other.to_string(),
+        });
+    };
+    // 40001 and 40P01: PostgreSQL gave another transaction the way.
+    if database.is_unique_violation() || matches!(database.code().as_deref(), Some("40001" | "40P01")) {
+        return StoreError::Conflict(database.message().to_owned());
+    }
+    StoreError::Unavailable(database.message().to_owned())
+}
+
+/// An empty file that only its owner may read, unless the file is there.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    opened.map(drop).map_err(|error| {
+        StoreError::Unavailable(format!(
+            "store.path {}: {error}; its folder must exist and this user must be allowed to write there",
+            path.display()
+        ))
+    })
+}

@@ -1,0 +1,372 @@
+use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
+
+use edgeseal_core::{Algorithm, Timestamp};
+use edgeseal_signer::{
+    hsm::KeyId,
+    keys::{Change, Key, Mark, Origin, Published, Purpose, State},
+    store::{Approval, AuditRow, Decision, Guard, PostgresSettings, Store, StoreError, StoreSettings},
+};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::postgres;
+
+/// An empty store on one of the two, which can be opened again.
+struct Place {
+    settings: StoreSettings,
+    _folder: Option<TempDir>,
+}
+
+impl Place {
+    async fn open(&self) -> Store {
+        Store::open(&self.settings).await.unwrap()
+    }
+}
+
+fn sqlite(_: &str) -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    Place { settings: StoreSettings::Sqlite(folder.path().join("store.db")), _folder: Some(folder) }
+}
+
+fn postgres(name: &str) -> Place {
+    let url = postgres::shared().database(name);
+    let password = Some(Zeroizing::new(postgres::PASSWORD.to_owned()));
+    Place { settings: StoreSettings::Postgres(PostgresSettings { url, password }), _folder: None }
+}
+
+/// Each test twice.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(super::sqlite(stringify!($name))).await; })*
+        }
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::postgres(stringify!($name))).await; })*
+        }
+    };
+}
+
+on_both!(
+    rows_survive_a_reopening,
+    changes_are_all_or_none,
+    one_active_key_per_slot,
+    the_longest_lifetime_only_grows,
+    a_kid_belongs_to_one_key,
+    audit_rows_are_appended_once,
+    audit_pages,
+    checkpoints_in_order,
+    a_lease_has_one_holder,
+    a_leader_that_lost_its_lease_writes_nothing,
+    the_proposer_never_approves,
+    writers_at_the_same_time,
+);
+
+const THEN: Timestamp = Timestamp::from_millis(1_760_000_000_456);
+
+fn key(number: u8, profile: &str) -> Key {
+    Key {
+        issuer: "tenant".to_owned(),
+        profile: profile.to_owned(),
+        rsa_bits: 3_072,
+        max_lifetime: 600,
+        ..Key::generating(
+            KeyId::from_hex(&format!("{number:032x}")).unwrap(),
+            Purpose::Token,
+            Algorithm::Ps384,
+            Timestamp::from_millis(1_750_000_000_123 + u64::from(number)),
+        )
+    }
+}
+
+fn change(key: &Key, from: State, to: State) -> Change {
+    let mark = match to {
+        State::Published => Mark::Published,
+        State::Active => Mark::Activated,
+        State::Retiring => Mark::Demoted,
+        _ => Mark::Retired,
+    };
+    Change { id: key.id, from, to, set: vec![(mark, Some(THEN))] }
+}
+
+async fn published(store: &Store, key: &Key) {
+    let published = Published { kid: format!("kid-{}", key.id), jwk: "{}".to_owned() };
+    store.insert_key(key, &Guard::None).await.unwrap();
+    store.publish(&change(key, State::Generating, State::Published), &published, Origin::Generated).await.unwrap();
+}
+
+async fn states(store: &Store) -> Vec<State> {
+    store.keys().await.unwrap().iter().map(|key| key.state).collect()
+}
+
+async fn rows_survive_a_reopening(place: Place) {
+    let written = Key { agent: Some("shop".to_owned()), not_after: Some(THEN), ..key(1, "default") };
+    let store = place.open().await;
+    store.insert_key(&written, &Guard::None).await.unwrap();
+    assert_eq!(store.keys().await.unwrap(), from_ref(&written));
+    store.close().await;
+    let store = place.open().await;
+    assert_eq!(store.keys().await.unwrap(), from_ref(&written));
+    // Every moment has its column, and can be taken back.
+    let marks = [
+        Mark::Published,
+        Mark::Activated,
+        Mark::Suspended,
+        Mark::Demoted,
+        Mark::Retired,
+        Mark::Destroy,
+        Mark::Destroyed,
+        Mark::Compromised,
+    ];
+    let set = marks.iter().map(|mark| (*mark, Some(THEN))).collect();
+    let all = Change { id: written.id, from: State::Generating, to: State::Failed, set };
+    store.apply(from_ref(&all), &Guard::None).await.unwrap();
+    let at = Some(THEN);
+    let everything = Key {
+        state: State::Failed,
+        published_at: at,
+        activated_at: at,
+        suspended_at: at,
+        demoted_at: at,
+        retired_at: at,
+        destroy_at: at,
+        destroyed_at: at,
+        compromised_at: at,
+        ..written.clone()
+    };
+    assert_eq!(store.keys().await.unwrap(), from_ref(&everything));
+    let set = marks.iter().map(|mark| (*mark, None)).collect();
+    let none = Change { id: written.id, from: State::Failed, to: State::Generating, set };
+    store.apply(from_ref(&none), &Guard::None).await.unwrap();
+    assert_eq!(store.keys().await.unwrap(), from_ref(&written));
+    if let StoreSettings::Sqlite(path) = &place.settings {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+async fn changes_are_all_or_none(place: Place) {
+    let store = place.open().await;
+    let (old, new) = (key(1, "default"), key(2, "default"));
+    published(&store, &old).await;
+    published(&store, &new).await;
+    store.apply(&[change(&old, State::Published, State::Active)], &Guard::None).await.unwrap();
+    // The second change does not hold, so neither is written.
+    let changes = [change(&old, State::Active, State::Retiring), change(&new, State::Active, State::Retired)];
+    assert!(matches!(store.apply(&changes, &Guard::None).await, Err(StoreError::Conflict(_))));
+    assert_eq!(states(&store).await, [State::Active, State::Published]);
+    let changes = [change(&old, State::Active, State::Retiring), change(&new, State::Published, State::Active)];
+    store.apply(&changes, &Guard::None).await.unwrap();
+    let keys = store.keys().await.unwrap();
+    assert_eq!((keys[0].demoted_at, keys[0].activated_at), (Some(THEN), Some(THEN)));
+    assert_eq!(keys[1].kid(), Some(format!("kid-{}", new.id).as_str()));
+}
+
+async fn one_active_key_per_slot(place: Place) {
+    let store = place.open().await;
+    let of_agent = |number, agent: &str| Key { agent: Some(agent.to_owned()), ..key(number, "default") };
+    let audit = Key { purpose: Purpose::Audit, profile: String::new(), ..key(6, "") };
+    let keys = [key(1, "default"), key(2, "default"), key(3, "rs256"), of_agent(4, "shop"), of_agent(5, "desk"), audit];
+    for key in &keys {
+        published(&store, key).await;
+    }
+    let activate = async |index: usize| store.apply(&[change(&keys[index], State::Published, State::Active)], &Guard::None).await;
+    for index in [0, 2, 3, 4, 5] {
+        activate(index).await.unwrap();
+    }
+    assert!(matches!(activate(1).await, Err(StoreError::Conflict(_))));
+}
+
+async fn the_longest_lifetime_only_grows(place: Place) {
+    let store = place.open().await;
+    let key = key(1, "default");
+    store.insert_key(&key, &Guard::None).await.unwrap();
+    for seconds in [3_600, 60] {
+        store.allow_lifetime(key.id, seconds).await.unwrap();
+        assert_eq!(store.keys().await.unwrap()[0].max_lifetime, 3_600);
+    }
+}
+
+async fn a_kid_belongs_to_one_key(place: Place) {
+    let store = place.open().await;
+    let (one, two) = (key(1, "default"), key(2, "default"));
+    published(&store, &one).await;
+    store.insert_key(&two, &Guard::None).await.unwrap();
+    let taken = Published { kid: format!("kid-{}", one.id), jwk: "{}".to_owned() };
+    let refused = store.publish(&change(&two, State::Generating, State::Published), &taken, Origin::Imported).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(states(&store).await, [State::Published, State::Generating]);
+}
+
+fn row(chain: &str, seq: u64) -> AuditRow {
+    AuditRow {
+        chain: chain.to_owned(),
+        seq,
+        hash: format!("hash-{chain}-{seq}"),
+        digest: (seq % 2 == 1).then(|| format!("digest-{seq}")),
+        body: format!("{{\"seq\":{seq}, \"text\":\"ä \\u0000 '\"}}"),
+    }
+}
+
+async fn audit_rows_are_appended_once(place: Place) {
+    let store = place.open().await;
+    assert_eq!(store.audit_tails().await.unwrap(), []);
+    store.append_audit(vec![row("a", 0), row("a", 1), row("b", 0)]).await.unwrap();
+    // The last row is there already, so none is written.
+    let refused = store.append_audit(vec![row("a", 2), row("a", 3), row("a", 1)]).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.append_audit(Vec::new()).await.unwrap();
+    let tails = store.audit_tails().await.unwrap();
+    assert_eq!(tails, [("a".to_owned(), 1, "hash-a-1".to_owned()), ("b".to_owned(), 0, "hash-b-0".to_owned())]);
+    assert_eq!(store.audit_by_digest("digest-1").await.unwrap(), [row("a", 1)]);
+    assert_eq!(store.audit_by_digest("digest-0").await.unwrap(), []);
+}
+
+async fn audit_pages(place: Place) {
+    let store = place.open().await;
+    let rows: Vec<AuditRow> = (0..777).map(|seq| row("a", seq)).collect();
+    store.append_audit(rows.clone()).await.unwrap();
+    store.append_audit(vec![row("b", 0)]).await.unwrap();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.audit_page("a", after, 100).await.unwrap();
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 100);
+        after = Some(last.seq);
+        found.extend(page);
+    }
+    assert_eq!(found, rows);
+}
+
+async fn checkpoints_in_order(place: Place) {
+    let store = place.open().await;
+    for id in [0, 1, 2] {
+        store.append_checkpoint(id, &format!("document {id}")).await.unwrap();
+    }
+    assert!(matches!(store.append_checkpoint(1, "another").await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.checkpoints(None, 2).await.unwrap(), [(0, "document 0".to_owned()), (1, "document 1".to_owned())]);
+    assert_eq!(store.checkpoints(Some(1), 9).await.unwrap(), [(2, "document 2".to_owned())]);
+}
+
+async fn a_lease_has_one_holder(place: Place) {
+    let store = place.open().await;
+    let at = Timestamp::from_secs;
+    let first = store.take_lease("rotation", "one", at(100), at(110)).await.unwrap().unwrap();
+    assert_eq!(first.number, 1);
+    assert_eq!(store.take_lease("rotation", "two", at(105), at(115)).await.unwrap(), None);
+    // Its holder holds on to it under the same number.
+    assert_eq!(store.take_lease("rotation", "one", at(105), at(115)).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.take_lease("rotation", "two", at(114), at(124)).await.unwrap(), None);
+    let second = store.take_lease("rotation", "two", at(115), at(125)).await.unwrap().unwrap();
+    assert_eq!(second.number, 2);
+    // What the first one gives back is not its own any more.
+    store.give_lease_back(&first).await.unwrap();
+    assert_eq!(store.take_lease("rotation", "one", at(116), at(126)).await.unwrap(), None);
+    store.give_lease_back(&second).await.unwrap();
+    assert_eq!(store.take_lease("rotation", "one", at(117), at(127)).await.unwrap().unwrap().number, 3);
+    assert_eq!(store.take_lease("checkpoint", "two", at(117), at(127)).await.unwrap().unwrap().number, 1);
+}
+
+async fn a_leader_that_lost_its_lease_writes_nothing(place: Place) {
+    let store = place.open().await;
+    let at = Timestamp::from_secs;
+    let key_of = key(1, "default");
+    published(&store, &key_of).await;
+    let activate = [change(&key_of, State::Published, State::Active)];
+    let slow = store.take_lease("rotation", "slow", at(100), at(110)).await.unwrap().unwrap();
+    store.take_lease("rotation", "fast", at(110), at(120)).await.unwrap().unwrap();
+    let refused = store.apply(&activate, &Guard::Fence(slow.clone())).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert!(store.insert_key(&key(2, "default"), &Guard::Fence(slow.clone())).await.is_err());
+    assert_eq!(states(&store).await, [State::Published]);
+    // Even if it gets the lease again, the old number is worth nothing.
+    let again = store.take_lease("rotation", "slow", at(120), at(130)).await.unwrap().unwrap();
+    assert!(store.apply(&activate, &Guard::Fence(slow)).await.is_err());
+    store.apply(&activate, &Guard::Fence(again)).await.unwrap();
+    assert_eq!(states(&store).await, [State::Active]);
+}
+
+async fn the_proposer_never_approves(place: Place) {
+    let store = place.open().await;
+    let at = Timestamp::from_secs;
+    let key_of = key(1, "default");
+    published(&store, &key_of).await;
+    let proposal = |id: &str, proposed: u64| Approval {
+        id: id.to_owned(),
+        action: "keys.schedule_destroy".to_owned(),
+        subject: "kid".to_owned(),
+        detail: "{}".to_owned(),
+        proposer: "alice".to_owned(),
+        proposed_at: at(proposed),
+        expires_at: at(proposed + 100),
+        decided: None,
+    };
+    let guard =
+        |id: &str, approver: &str, now: u64| Guard::Approval { id: id.to_owned(), approver: approver.to_owned(), at: at(now) };
+    let change = [change(&key_of, State::Published, State::Retired)];
+    store.propose(&proposal("one", 100)).await.unwrap();
+    assert!(matches!(store.propose(&proposal("two", 199)).await, Err(StoreError::Conflict(_))), "one is open");
+    for refused in [guard("one", "alice", 150), guard("one", "bob", 200), guard("none", "bob", 150)] {
+        assert!(matches!(store.apply(&change, &refused).await, Err(StoreError::Conflict(_))), "{refused:?}");
+    }
+    assert_eq!(states(&store).await, [State::Published]);
+    // It lapsed, so another takes its place; its proposer may withdraw that.
+    store.propose(&proposal("two", 200)).await.unwrap();
+    store.withdraw("two", "alice", at(201)).await.unwrap();
+    assert!(store.apply(&change, &guard("two", "bob", 202)).await.is_err());
+    store.propose(&proposal("three", 203)).await.unwrap();
+    store.apply(&change, &guard("three", "bob", 204)).await.unwrap();
+    assert_eq!(states(&store).await, [State::Retired]);
+    let decided: Vec<Option<Decision>> =
+        store.approvals().await.unwrap().iter().map(|approval| approval.decided.as_ref().map(|decided| decided.0)).collect();
+    assert_eq!(decided, [Some(Decision::Lapsed), Some(Decision::Withdrawn), Some(Decision::Approved)]);
+    // An approval counts once.
+    assert!(store.apply(&change, &guard("three", "carol", 205)).await.is_err());
+}
+
+/// Two processes at one store: every step is taken once, and nobody fails but for having come second.
+async fn writers_at_the_same_time(place: Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    for number in 0..20 {
+        let key_of = key(number, &format!("profile-{number}"));
+        published(&one, &key_of).await;
+        let change = [change(&key_of, State::Published, State::Active)];
+        let rows = |chain: &str| vec![row(chain, u64::from(number))];
+        let (first, second, third, fourth) = tokio::join!(
+            one.apply(&change, &Guard::None),
+            two.apply(&change, &Guard::None),
+            one.append_audit(rows("one")),
+            two.append_audit(rows("two")),
+        );
+        assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+        assert!(matches!(first.and(second), Err(StoreError::Conflict(_))));
+        third.unwrap();
+        fourth.unwrap();
+    }
+    let at = Timestamp::from_secs;
+    let (first, second) =
+        tokio::join!(one.take_lease("rotation", "one", at(100), at(110)), two.take_lease("rotation", "two", at(100), at(110)));
+    assert!(first.unwrap().is_some() != second.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn mistakes_are_one_sentence() {
+    let refused = Store::open(&StoreSettings::Sqlite("/nonexistent/store.db".into())).await.unwrap_err();
+    assert!(refused.to_string().contains("/nonexistent/store.db"), "{refused}");
+    let Place { settings: StoreSettings::Postgres(right), .. } = postgres("mistakes") else { unreachable!() };
+    let with = async |url: String, password: &str| {
+        let password = Some(Zeroizing::new(password.to_owned()));
+        let settings = PostgresSettings { url, password };
+        let shown = format!("{settings:?}");
+        let refused = Store::open(&StoreSettings::Postgres(settings)).await.unwrap_err().to_string();
+        assert!(!refused.contains(postgres::PASSWORD) && !shown.contains(postgres::PASSWORD), "{refused} {shown}");
+        refused
+    };
+    let refused = with(right.url.clone(), "wrong").await;
+    assert!(refused.contains("store.url, PostgreSQL at") && refused.contains("password"), "{refused}");
+    let url = right.url.replace("edgeseal@", &format!("edgeseal:{}@", postgres::PASSWORD));
+    let refused = with(url, "").await;
+    assert!(refused.contains("it holds a password"), "{refused}");
+    let refused = with(format!("{}&password={}", right.url, postgres::PASSWORD), "").await;
+    assert!(refused.contains("it holds a password"), "{refused}");
+    let refused = with("postgres://edgeseal@127.0.0.1:1/none".to_owned(), "").await;
+    assert!(refused.contains("127.0.0.1:1"), "{refused}");
+}
