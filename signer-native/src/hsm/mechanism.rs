@@ -42,20 +42,26 @@ pub(super) struct SignInput {
 /// The mechanism that every module has, over a digest made here: `CKM_ECDSA`, `CKM_RSA_PKCS` with the `DigestInfo`,
 /// `CKM_RSA_PKCS_PSS`. Ed25519 takes the whole message, always as pure Ed25519.
 pub(super) fn sign_input(algorithm: Algorithm, message: Vec<u8>) -> Result<SignInput, HsmError> {
-    Ok(match algorithm.scheme() {
-        Scheme::Ecdsa(_, hash) => SignInput { mechanism: Mechanism::Ecdsa, data: digest(hash, &message) },
-        Scheme::RsaPkcs1(hash) => {
-            let mut data = digest_info(hash).to_vec();
-            data.extend_from_slice(&digest(hash, &message));
-            SignInput { mechanism: Mechanism::RsaPkcs, data }
-        }
-        Scheme::RsaPss(hash) => {
-            SignInput { mechanism: Mechanism::RsaPkcsPss(pss_parameters(hash)?), data: digest(hash, &message) }
-        }
+    match algorithm.scheme() {
+        Scheme::Ecdsa(_, hash) | Scheme::RsaPkcs1(hash) | Scheme::RsaPss(hash) => digest_input(algorithm, digest(hash, &message)),
         Scheme::Ed25519 => {
-            SignInput { mechanism: Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), data: message }
+            Ok(SignInput { mechanism: Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519)), data: message })
         }
-    })
+    }
+}
+
+/// The same for a digest that was made elsewhere. Ed25519 has none (Ed25519ph is another algorithm, and is never used).
+pub(super) fn digest_input(algorithm: Algorithm, digest: Vec<u8>) -> Result<SignInput, HsmError> {
+    let (mechanism, hash, prefix) = match algorithm.scheme() {
+        Scheme::Ecdsa(_, hash) => (Mechanism::Ecdsa, hash, &[][..]),
+        Scheme::RsaPkcs1(hash) => (Mechanism::RsaPkcs, hash, digest_info(hash)),
+        Scheme::RsaPss(hash) => (Mechanism::RsaPkcsPss(pss_parameters(hash)?), hash, &[][..]),
+        Scheme::Ed25519 => return Err(HsmError::Unsupported(format!("{algorithm} does not sign digests"))),
+    };
+    if digest.len() != hash.digest_len() {
+        return Err(HsmError::Refused(format!("{algorithm} signs {} octets of digest, not {}", hash.digest_len(), digest.len())));
+    }
+    Ok(SignInput { mechanism, data: if prefix.is_empty() { digest } else { [prefix, &digest].concat() } })
 }
 
 /// The mechanism whose presence says that `algorithm` can be signed with.
@@ -224,6 +230,18 @@ mod tests {
         for broken in [&[][..], &[0x04], &[0x04, 65], &[0x05, 32, 1], &[0x04, 0x81], &[0x04, 3, 1, 2, 3]] {
             assert_eq!(ec_point(broken, 65), None, "{broken:x?}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_signed_as_its_message_would_be() {
+        for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.scheme() != Scheme::Ed25519) {
+            let (Scheme::Ecdsa(_, hash) | Scheme::RsaPkcs1(hash) | Scheme::RsaPss(hash)) = algorithm.scheme() else { continue };
+            let whole = sign_input(algorithm, b"message".to_vec()).unwrap();
+            let ready = digest_input(algorithm, digest(hash, b"message")).unwrap();
+            assert_eq!(whole.data, ready.data, "{algorithm}");
+            assert!(digest_input(algorithm, vec![0; hash.digest_len() - 1]).is_err(), "{algorithm}");
+        }
+        assert!(digest_input(Algorithm::EdDsa, vec![0; 64]).is_err());
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub trait KeyStore: Send + Sync + 'static {
     /// The signature of the key `id` over `message`.
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>>;
 
+    /// The signature of the key `id` over a message of which only the digest is known: ECDSA and RSA algorithms alone, and
+    /// a digest of exactly the length of the algorithm's hash. What is signed cannot be seen, so this is for keys that are
+    /// published for nothing else.
+    fn sign_digest(&self, id: KeyId, algorithm: Algorithm, digest: Vec<u8>) -> KeyFuture<'_, Vec<u8>>;
+
     /// Destroys everything under `id` and proves that it is gone.
     fn destroy(&self, id: KeyId) -> KeyFuture<'_, ()>;
 }

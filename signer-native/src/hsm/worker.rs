@@ -181,7 +181,17 @@ impl KeyStore for Pkcs11KeyStore {
     }
 
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {
-        self.call(self.pool.module.settings().deadline, move |seat| seat.sign(id, algorithm, &message))
+        self.call(self.pool.module.settings().deadline, move |seat| {
+            let input = mechanism::sign_input(algorithm, message.clone())?;
+            seat.sign(id, &input)
+        })
+    }
+
+    fn sign_digest(&self, id: KeyId, algorithm: Algorithm, digest: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {
+        self.call(self.pool.module.settings().deadline, move |seat| {
+            let input = mechanism::digest_input(algorithm, digest.clone())?;
+            seat.sign(id, &input)
+        })
     }
 
     fn destroy(&self, id: KeyId) -> KeyFuture<'_, ()> {
@@ -407,8 +417,7 @@ impl Seat<'_> {
         Ok(())
     }
 
-    fn sign(&mut self, id: KeyId, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Fault> {
-        let input = mechanism::sign_input(algorithm, message.to_vec())?;
+    fn sign(&mut self, id: KeyId, input: &mechanism::SignInput) -> Result<Vec<u8>, Fault> {
         let handle = self.private_handle(id)?;
         Ok(self.session()?.session.sign(&input.mechanism, handle, &input.data)?)
     }
