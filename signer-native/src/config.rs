@@ -8,10 +8,11 @@ use std::{
     env,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use edgeseal_core::Algorithm;
+use edgeseal_core::{Algorithm, algorithm::Scheme};
 use serde::Deserialize;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::Failure,
     hsm::{Pin, Pkcs11Settings, TokenSelector},
-    issue::{Agent, Lifetime, Profile},
+    issue::{Agent, Lifetime, Mode, Profile, Schema},
     keys::Timing,
     store::{PostgresSettings, StoreSettings},
 };
@@ -28,6 +29,8 @@ use crate::{
 pub const DEFAULT_PATH: &str = "/etc/edgeseal/edgeseal.toml";
 /// The longest lifetime that a profile may allow: what a stolen token is worth must end, and keys stay as long.
 pub const MAX_LIFETIME: Lifetime = Lifetime(86_400);
+/// The longest session that renewals may make of one token: somebody should have to sign in again each month.
+pub const MAX_SESSION: Lifetime = Lifetime(31 * 86_400);
 /// Seconds: the longest lease on "which key is active".
 pub const MAX_LEASE: u64 = 10;
 /// Seconds: the longest window in which verifiers may go on with an old JWK Set.
@@ -130,6 +133,8 @@ pub struct SignerConfig {
     pub timing: Timing,
     /// Profiles by name.
     pub profiles: BTreeMap<String, Profile>,
+    /// The JSON Schemas of those profiles that have one.
+    pub schemas: BTreeMap<String, Arc<Schema>>,
     /// Agents by name.
     pub agent_policies: BTreeMap<String, Agent>,
 }
@@ -266,6 +271,12 @@ struct RawProfile {
     audiences: Vec<String>,
     #[serde(default)]
     typ: Option<String>,
+    #[serde(default)]
+    modes: Option<Vec<Mode>>,
+    #[serde(default)]
+    max_session: Option<Lifetime>,
+    #[serde(default)]
+    schema: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -276,6 +287,12 @@ struct RawAgent {
     audiences: Option<Vec<String>>,
     #[serde(default)]
     max_lifetime: Option<Lifetime>,
+    #[serde(default)]
+    required_claims: Vec<String>,
+    #[serde(default)]
+    forbidden_claims: Vec<String>,
+    #[serde(default)]
+    rate: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -376,6 +393,7 @@ impl Settings {
             client_ca,
             timing: self.timing()?,
             agent_policies: self.agents(&profiles)?,
+            schemas: self.schemas()?,
             profiles,
         })
     }
@@ -465,6 +483,23 @@ impl Settings {
         self.raw.profiles.iter().map(|(name, raw)| Ok((name.clone(), profile(name, raw)?))).collect()
     }
 
+    fn schemas(&self) -> Result<BTreeMap<String, Arc<Schema>>, Failure> {
+        let schema = |(name, path): (&String, &PathBuf)| {
+            let path = self.base.join(path);
+            let unusable = |why: &dyn std::fmt::Display| {
+                let path = path.display();
+                Failure::configuration(format!(
+                    "profiles.{name}.schema {path} cannot be used: {why}; it takes a JSON Schema that refers to no other document"
+                ))
+            };
+            let text = std::fs::read(&path).map_err(|error| unusable(&error))?;
+            let document = serde_json::from_slice(&text).map_err(|error| unusable(&error))?;
+            Ok((name.clone(), Arc::new(Schema::new(document).map_err(|why| unusable(&one_line(&why)))?)))
+        };
+        let profiles = self.raw.profiles.iter();
+        profiles.filter_map(|(name, raw)| raw.schema.as_ref().map(|path| (name, path))).map(schema).collect()
+    }
+
     fn agents(&self, profiles: &BTreeMap<String, Profile>) -> Result<BTreeMap<String, Agent>, Failure> {
         let agent = |(name, raw): (&String, &RawAgent)| {
             check_name("agents", name)?;
@@ -473,11 +508,20 @@ impl Settings {
                     "agents.{name}.profiles names {unknown:?}, and there is no profiles.{unknown}"
                 )));
             }
+            if let Some(both) = raw.required_claims.iter().find(|claim| raw.forbidden_claims.contains(claim)) {
+                return Err(Failure::configuration(format!("agents.{name} both requires and forbids the claim {both:?}")));
+            }
+            if raw.rate == Some(0) {
+                return Err(Failure::configuration(format!("agents.{name}.rate is 0; it takes tokens a second, 1 or more")));
+            }
             let agent = Agent {
                 name: name.clone(),
                 profiles: raw.profiles.clone(),
                 audiences: raw.audiences.clone(),
                 max_lifetime: raw.max_lifetime,
+                required_claims: raw.required_claims.clone(),
+                forbidden_claims: raw.forbidden_claims.clone(),
+                rate: raw.rate,
             };
             Ok((name.clone(), agent))
         };
@@ -601,6 +645,20 @@ fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
     if raw.audiences.is_empty() || raw.audiences.iter().any(String::is_empty) {
         return Err(Failure::configuration(format!("{} is empty; name who may accept these tokens", setting("audiences"))));
     }
+    let modes = raw.modes.clone().unwrap_or_else(|| vec![Mode::default()]);
+    if modes.is_empty() {
+        return Err(Failure::configuration(format!("{} is empty; it takes claims, sd and digest", setting("modes"))));
+    }
+    if modes.contains(&Mode::Digest) && raw.algorithm.scheme() == Scheme::Ed25519 {
+        let algorithm = raw.algorithm;
+        return Err(Failure::configuration(format!("{} names digest, and {algorithm} signs no digests", setting("modes"))));
+    }
+    if let Some(max_session) = raw.max_session.filter(|max_session| !(max_lifetime..=MAX_SESSION).contains(max_session)) {
+        return Err(Failure::configuration(format!(
+            "{} is {max_session}; it takes the profile's max_lifetime {max_lifetime} to {MAX_SESSION}",
+            setting("max_session")
+        )));
+    }
     Ok(Profile {
         name: name.to_owned(),
         algorithm: raw.algorithm,
@@ -609,6 +667,8 @@ fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
         max_lifetime,
         audiences: raw.audiences.clone(),
         typ: Some(raw.typ.clone().unwrap_or_else(|| DEFAULT_TYP.to_owned())),
+        modes,
+        max_session: raw.max_session,
     })
 }
 
@@ -771,6 +831,17 @@ mod tests {
             ("[hsm]", "[hsm", "line 3"),
             ("client_ca = \"ca.crt\"", "", "listen.agents.client_ca is not set"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_lifetime = \"2d\"", "profiles.default.max_lifetime is 2d"),
+            ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmodes = []", "profiles.default.modes is empty"),
+            ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmodes = [\"clams\"]", "unknown variant `clams`"),
+            ("\"ES256\"", "\"EdDSA\"\nmodes = [\"digest\"]", "EdDSA signs no digests"),
+            ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_session = \"1m\"", "profiles.default.max_session is 1m"),
+            ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nschema = \"/nonexistent\"", "profiles.default.schema /nonexistent"),
+            ("profiles = [\"default\"]", "profiles = [\"default\"]\nrate = 0", "agents.app.rate is 0"),
+            (
+                "profiles = [\"default\"]",
+                "profiles = [\"default\"]\nrequired_claims = [\"a\"]\nforbidden_claims = [\"a\"]",
+                "requires and forbids the claim \"a\"",
+            ),
         ] {
             let message = edit(from, to);
             assert!(message.contains(says), "{message}");

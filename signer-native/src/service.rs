@@ -92,7 +92,7 @@ impl Signer {
             registry.allow_lifetime(&profile.name, profile.max_lifetime.as_secs()).await?;
         }
         registry.refresh().await?;
-        let issuer = Issuer::new(config.issuer, config.profiles, registry, lease);
+        let issuer = Issuer::new(config.issuer, config.profiles, config.schemas, registry, lease);
         let service = Service { issuer, agents: config.agent_policies, health: Health::default() };
         Ok(Self { service: Arc::new(service), doors })
     }

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use axum::{
     Extension, Json, Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use edgeseal_core::json;
+use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     Shared,
@@ -22,12 +23,14 @@ use super::{
     public::{method_not_allowed, not_found},
 };
 use crate::{
-    issue::{Agent, Lifetime, Request},
+    issue::{Agent, IssueError, Issued, Lifetime, MAX_BATCH, Mode, Renewal, Request, Stamp},
     keys::Moment,
 };
 
 /// Octets of a request: what fits into a token, and room for JSON around it.
 const MAX_BODY: usize = 32 * 1024;
+/// Octets of a batch: each request as large as a common token, or a few as large as any.
+const MAX_BATCH_BODY: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,6 +38,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn router(service: Shared) -> Router {
     Router::new()
         .route("/v1/tokens", post(issue))
+        .route("/v1/tokens/batch", post(batch))
+        .route("/v1/tokens/renew", post(renew))
         .route("/v1/profiles/{profile}", get(profile))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -46,7 +51,25 @@ pub fn router(service: Shared) -> Router {
 struct TokenRequest {
     profile: String,
     #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
     claims: Option<Box<RawValue>>,
+    #[serde(default)]
+    audience: Option<Audience>,
+    #[serde(default)]
+    ttl: Option<Lifetime>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchRequest {
+    requests: Vec<TokenRequest>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenewRequest {
+    token: String,
     #[serde(default)]
     audience: Option<Audience>,
     #[serde(default)]
@@ -61,6 +84,16 @@ enum Audience {
     Many(Vec<String>),
 }
 
+impl Audience {
+    fn names(audience: Option<Self>) -> Vec<String> {
+        match audience {
+            None => Vec::new(),
+            Some(Self::One(one)) => vec![one],
+            Some(Self::Many(many)) => many,
+        }
+    }
+}
+
 async fn issue(
     State(service): State<Shared>,
     Extension(peer): Extension<Peer>,
@@ -68,18 +101,68 @@ async fn issue(
     body: Body,
 ) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
-    let (profile, request) = read(&headers, body).await?;
-    let issued = service.issuer.issue(agent, &profile, request).await?;
-    tracing::info!(agent = agent.name, profile, kid = issued.kid, jti = issued.jwt_id, expires_at = %Moment(issued.expires_at), "issued");
-    let answer = Json(serde_json::json!({
-        "token": issued.token,
-        "expires_at": Moment(issued.expires_at).to_string(),
-        "kid": issued.kid,
-    }));
-    let mut response = answer.into_response();
-    // RFC 6749 section 5.1: tokens are not to be cached.
+    let request = parse(&read(&headers, body, MAX_BODY).await?)?;
+    Ok(uncached(&issue_one(&service, agent, request).await?))
+}
+
+/// Each request has its own outcome: a token, or a problem document.
+async fn batch(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let agent = agent(&service, &peer)?;
+    let BatchRequest { requests } = parse(&read(&headers, body, MAX_BATCH_BODY).await?)?;
+    if !(1..=MAX_BATCH).contains(&requests.len()) {
+        let detail = format!("requests has {} members; it takes 1 to {MAX_BATCH}", requests.len());
+        return Err(Problem::new(Code::RequestMalformed, detail));
+    }
+    let outcomes = join_all(requests.into_iter().map(|request| issue_one(&service, agent, request))).await;
+    let results: Vec<Value> = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|problem| problem.document())).collect();
+    Ok(uncached(&json!({ "results": results })))
+}
+
+async fn renew(
+    State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let agent = agent(&service, &peer)?;
+    let RenewRequest { token, audience, ttl } = parse(&read(&headers, body, MAX_BODY).await?)?;
+    let renewal = Renewal { audience: Audience::names(audience), ttl };
+    let issued = service.issuer.renew(agent, &token, renewal, Stamp::now()?).await?;
+    Ok(uncached(&told(agent, "renewed", issued)))
+}
+
+async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest) -> Result<Value, Problem> {
+    let TokenRequest { profile, mode, claims, audience, ttl } = request;
+    let claims = match claims {
+        Some(claims) => {
+            json::parse_object(claims.get().as_bytes())
+                .map_err(|error| Problem::new(Code::RequestMalformed, format!("claims: {error}")))?
+                .1
+        }
+        None => serde_json::Map::new(),
+    };
+    let request = Request { mode, claims, audience: Audience::names(audience), ttl };
+    let issued = service.issuer.issue(agent, &profile, request, Stamp::now()?).await?;
+    Ok(told(agent, "issued", issued))
+}
+
+fn told(agent: &Agent, what: &'static str, issued: Issued) -> Value {
+    let Issued { token, expires_at, kid, jwt_id } = issued;
+    let expires_at = Moment(expires_at).to_string();
+    tracing::info!(agent = agent.name, kid, jti = jwt_id, expires_at, what);
+    json!({ "token": token, "expires_at": expires_at, "kid": kid })
+}
+
+/// RFC 6749 section 5.1: tokens are not to be cached.
+fn uncached(answer: &Value) -> Response {
+    let mut response = Json(answer).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 async fn profile(
@@ -88,16 +171,21 @@ async fn profile(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
-    let profile = service.issuer.profile(agent, &name).map_err(|denial| Problem::new(Code::PolicyDenied, denial.to_string()))?;
+    let profile = service.issuer.profile(agent, &name).map_err(IssueError::Denied)?;
     let snapshot = service.issuer.registry().snapshot();
-    let answer = serde_json::json!({
+    let answer = json!({
         "profile": profile.name,
         "issuer": service.issuer.url(),
         "algorithm": profile.algorithm,
+        "typ": profile.typ,
         "kid": snapshot.active.get(&profile.name).map(|key| key.kid.as_str()),
         "audiences": profile.audiences,
         "default_lifetime": profile.default_lifetime.as_secs(),
         "max_lifetime": profile.max_lifetime.as_secs(),
+        "max_session": profile.max_session.map(Lifetime::as_secs),
+        "modes": profile.modes,
+        "required_claims": agent.required_claims,
+        "schema": service.issuer.schema(&name).map(|schema| schema.document()),
     });
     Ok(Json(answer).into_response())
 }
@@ -112,7 +200,7 @@ fn agent<'service>(service: &'service Shared, peer: &Peer) -> Result<&'service A
     service.agents.get(name).ok_or_else(|| Problem::new(Code::AgentUnknown, format!("no agents.{name} is configured here")))
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<(String, Request), Problem> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
@@ -121,29 +209,16 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<(String, Request), Prob
             format!("content-type is {media_type:?}; it takes application/json"),
         ));
     }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-    let bytes = match collected {
-        Err(_) => {
-            return Err(Problem::new(Code::RequestTimeout, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs())));
-        }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
+        Err(_) => Err(Problem::new(Code::RequestTimeout, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()))),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Problem::new(Code::BodyTooLarge, format!("the body has more than {MAX_BODY} bytes")));
+            Err(Problem::new(Code::BodyTooLarge, format!("the body has more than {most} bytes")))
         }
-        Ok(Err(error)) => return Err(Problem::new(Code::RequestMalformed, format!("the body broke off: {error}"))),
-        Ok(Ok(collected)) => collected.to_bytes(),
-    };
-    let malformed = |error: &dyn std::fmt::Display| Problem::new(Code::RequestMalformed, error.to_string());
-    let TokenRequest { profile, claims, audience, ttl } = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
-    let claims = match claims {
-        Some(claims) => {
-            json::parse_object(claims.get().as_bytes()).map_err(|error| malformed(&format_args!("claims: {error}")))?.1
-        }
-        None => serde_json::Map::new(),
-    };
-    let audience = match audience {
-        None => Vec::new(),
-        Some(Audience::One(one)) => vec![one],
-        Some(Audience::Many(many)) => many,
-    };
-    Ok((profile, Request { claims, audience, ttl }))
+        Ok(Err(error)) => Err(Problem::new(Code::RequestMalformed, format!("the body broke off: {error}"))),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::new(Code::RequestMalformed, error.to_string()))
 }

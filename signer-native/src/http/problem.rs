@@ -1,5 +1,7 @@
 //! Problem details (RFC 9457): the one place where an error becomes a status.
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
@@ -31,6 +33,16 @@ pub enum Code {
     UnsupportedMediaType,
     /// No verifier would accept such claims.
     ClaimsUnacceptable,
+    /// The profile's schema does not accept the claims.
+    SchemaMismatch,
+    /// The token to renew does not verify, or was not issued to be renewed.
+    TokenNotRenewable,
+    /// The digest has not the length of the algorithm's hash.
+    DigestLength,
+    /// The same idempotency key came with another request.
+    IdempotencyMismatch,
+    /// The agent asks for more than its rate.
+    RateExceeded,
     /// A signature that did not verify was discarded.
     SignatureDiscarded,
     /// The HSM cannot be used now.
@@ -43,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::PolicyDenied,
@@ -54,6 +66,11 @@ impl Code {
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::ClaimsUnacceptable,
+        Self::SchemaMismatch,
+        Self::TokenNotRenewable,
+        Self::DigestLength,
+        Self::IdempotencyMismatch,
+        Self::RateExceeded,
         Self::SignatureDiscarded,
         Self::HsmUnavailable,
         Self::StoreUnavailable,
@@ -77,6 +94,17 @@ impl Code {
             Self::ClaimsUnacceptable => {
                 ("claims_unacceptable", StatusCode::UNPROCESSABLE_ENTITY, "No verifier would accept these claims")
             }
+            Self::SchemaMismatch => {
+                ("schema_mismatch", StatusCode::UNPROCESSABLE_ENTITY, "The profile's schema does not accept these claims")
+            }
+            Self::TokenNotRenewable => ("token_not_renewable", StatusCode::UNPROCESSABLE_ENTITY, "The token cannot be renewed"),
+            Self::DigestLength => {
+                ("digest_length", StatusCode::UNPROCESSABLE_ENTITY, "The digest has not the length of the algorithm's hash")
+            }
+            Self::IdempotencyMismatch => {
+                ("idempotency_mismatch", StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request")
+            }
+            Self::RateExceeded => ("rate_exceeded", StatusCode::TOO_MANY_REQUESTS, "The agent asks for too many tokens"),
             Self::SignatureDiscarded => {
                 ("signature_discarded", StatusCode::INTERNAL_SERVER_ERROR, "The signature did not verify")
             }
@@ -104,12 +132,28 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// A problem of this code; the detail is for the caller and holds no secret.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), retry_after: None }
+    }
+
+    /// The document itself, and a line about it in the log.
+    pub fn document(&self) -> serde_json::Value {
+        let (code, status, title) = self.code.parts();
+        let request_id = request_id();
+        tracing::info!(code, status = status.as_u16(), detail = self.detail, request_id, "refused");
+        serde_json::json!({
+            "type": format!("urn:edgeseal:problem:{code}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": self.detail,
+            "code": code,
+            "request_id": request_id,
+        })
     }
 }
 
@@ -117,6 +161,9 @@ impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         let code = match &error {
             IssueError::Denied(_) => Code::PolicyDenied,
+            IssueError::RateExceeded(_) => Code::RateExceeded,
+            IssueError::SchemaMismatch(_) => Code::SchemaMismatch,
+            IssueError::NotRenewable(_) => Code::TokenNotRenewable,
             IssueError::ClaimsUnacceptable(_) => Code::ClaimsUnacceptable,
             IssueError::RegistryStale | IssueError::Registry(RegistryError::Store(_)) => Code::StoreUnavailable,
             IssueError::Unsound(_) | IssueError::Registry(RegistryError::Unsound(_)) => Code::SignatureDiscarded,
@@ -141,30 +188,26 @@ impl From<IssueError> for Problem {
             }
             other => other.to_string(),
         };
-        Self { code, detail }
+        let retry_after = if let IssueError::RateExceeded(exceeded) = &error { Some(exceeded.wait) } else { None };
+        Self { code, detail, retry_after }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
-        let (code, status, title) = self.code.parts();
-        let request_id = request_id();
-        tracing::info!(code, status = status.as_u16(), detail = self.detail, request_id, "refused");
-        let body = serde_json::json!({
-            "type": format!("urn:edgeseal:problem:{code}"),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": self.detail,
-            "code": code,
-            "request_id": request_id,
-        });
+        let status = self.code.status();
+        let body = self.document();
         let mut response = Response::new(axum::body::Body::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let retry_after =
+            self.retry_after.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then(|| Duration::from_secs(1)));
+        if let Some(retry_after) = retry_after {
+            // Whole seconds, and never sooner than it makes sense.
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -198,6 +241,11 @@ mod tests {
                 ("body_too_large", 413),
                 ("unsupported_media_type", 415),
                 ("claims_unacceptable", 422),
+                ("schema_mismatch", 422),
+                ("token_not_renewable", 422),
+                ("digest_length", 422),
+                ("idempotency_mismatch", 422),
+                ("rate_exceeded", 429),
                 ("signature_discarded", 500),
                 ("hsm_unavailable", 503),
                 ("store_unavailable", 503),

@@ -2,10 +2,16 @@
 
 pub mod lifetime;
 pub mod policy;
+pub mod rate;
+mod schema;
 mod signer;
 
 pub use self::{
     lifetime::Lifetime,
-    policy::{Agent, Denial, Grant, Profile, Request},
-    signer::{IssueError, Issued, Issuer},
+    policy::{Agent, Denial, Grant, Mode, Profile, Renewal, Request},
+    schema::{Schema, SchemaMismatch},
+    signer::{IssueError, Issued, Issuer, Stamp},
 };
+
+/// Requests in one batch: enough to spread the cost of a round trip, and few enough for the HSM's queue.
+pub const MAX_BATCH: usize = 64;

@@ -3,32 +3,69 @@
 use std::fmt;
 
 use edgeseal_core::{Algorithm, Timestamp};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::Lifetime;
 
-/// Claims that the signer writes, or that mean something only with a proof that this mode does not carry: a caller that
-/// sets one is refused, never overruled in silence.
-pub const RESERVED_CLAIMS: [(&str, &str); 10] = [
+/// Claims that the signer writes, or that mean something only with a proof that no mode carries: a caller that sets one is
+/// refused, never overruled in silence.
+pub const RESERVED_CLAIMS: [(&str, &str); 8] = [
     ("iss", "the signer writes it"),
     ("aud", "ask for it by the member audience of the request"),
     ("exp", "the signer writes it; ask for a lifetime by the member ttl of the request"),
     ("nbf", "a token is valid from its iat on"),
     ("iat", "the signer writes it"),
     ("jti", "the signer writes it"),
-    ("cnf", "proof-of-possession tokens are not issued in claims mode"),
-    ("_sd", "selective disclosure is not issued in claims mode"),
-    ("_sd_alg", "selective disclosure is not issued in claims mode"),
-    ("...", "selective disclosure is not issued in claims mode"),
+    ("cnf", "proof-of-possession tokens are not issued"),
+    (SESSION_CLAIM, "the signer writes it"),
 ];
+
+/// In tokens that can be renewed: `{"agent": who obtained it, "start": when its first ancestor was issued}`.
+pub const SESSION_CLAIM: &str = "edgeseal_session";
+
+/// What conveys digests in an SD-JWT (RFC 9901 section 4.2.4): never a claim of its own.
+const SD_MEMBERS: [&str; 3] = ["_sd", "_sd_alg", "..."];
 
 /// The shortest lifetime that can be asked for.
 pub const LEAST_LIFETIME: Lifetime = Lifetime(1);
 /// Audiences of one token.
 pub const MAX_AUDIENCES: usize = 16;
+/// Digests of one token: as many disclosures as a verifier takes.
+pub const MAX_DIGESTS: usize = edgeseal_core::sd::MAX_DISCLOSURES;
 
 /// As a profile's only audience: whatever is asked for. For development.
 pub const ANY_AUDIENCE: &str = "*";
+
+/// What the signer sees of a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// All claims.
+    #[default]
+    Claims,
+    /// Registered claims in clear, salted digests of the private ones (RFC 9901).
+    Sd,
+    /// A digest of the whole token; signed by a key of the agent's own.
+    Digest,
+}
+
+impl Mode {
+    /// Its name in requests and settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claims => "claims",
+            Self::Sd => "sd",
+            Self::Digest => "digest",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
 
 /// What tokens of a profile are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +84,14 @@ pub struct Profile {
     pub audiences: Vec<String>,
     /// The header's `typ`.
     pub typ: Option<String>,
+    /// The modes that may be asked for; the first is what an agent uses unless told another.
+    pub modes: Vec<Mode>,
+    /// How long after the first token the last renewal may live; `None` where tokens are not renewed.
+    pub max_session: Option<Lifetime>,
 }
 
 /// What an agent may ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agent {
     /// Its name: what stands behind `urn:edgeseal:agent:` in its certificate.
     pub name: String,
@@ -60,14 +101,31 @@ pub struct Agent {
     pub audiences: Option<Vec<String>>,
     /// Narrows the profile's longest lifetime.
     pub max_lifetime: Option<Lifetime>,
+    /// Claims that each of its tokens must carry, in clear.
+    pub required_claims: Vec<String>,
+    /// Claims that none of its tokens may carry.
+    pub forbidden_claims: Vec<String>,
+    /// Tokens a second that it may ask for, as an average; `None` for no limit.
+    pub rate: Option<u32>,
 }
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
-    /// The caller's claims.
+    /// What the signer gets to see; [`Mode::Digest`] is not asked for in this way.
+    pub mode: Mode,
+    /// The caller's claims; in [`Mode::Sd`] with `_sd`, and `_sd_alg` unless it is SHA-256.
     pub claims: Map<String, Value>,
     /// The audiences asked for; empty for the profile's only one.
+    pub audience: Vec<String>,
+    /// The lifetime asked for.
+    pub ttl: Option<Lifetime>,
+}
+
+/// What may differ between a token and its renewal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Renewal {
+    /// Fewer audiences than before; empty for the same.
     pub audience: Vec<String>,
     /// The lifetime asked for.
     pub ttl: Option<Lifetime>,
@@ -84,7 +142,7 @@ pub struct Grant {
     pub expires_at: Timestamp,
 }
 
-/// Why nothing may be signed: for the caller, naming what was asked and what is allowed.
+/// Why nothing may be signed: for the caller, naming what was asked and what is allowed, and no claim's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial(String);
 
@@ -115,15 +173,92 @@ pub fn decide(
     now: Timestamp,
     jwt_id: &str,
 ) -> Result<Grant, Denial> {
+    let session = profile.max_session.map(|most| Session { start: now.as_secs(), most });
+    grant(issuer, agent, profile, request, now, jwt_id, session)
+}
+
+/// Decides whether the token with these claims may live on: verified, unexpired, and signed by a key that still may.
+///
+/// # Errors
+/// The first rule that the renewal breaks, today's policy included.
+pub fn renew(
+    issuer: &str,
+    agent: &Agent,
+    profile: &Profile,
+    old: &Map<String, Value>,
+    renewal: Renewal,
+    now: Timestamp,
+    jwt_id: &str,
+) -> Result<Grant, Denial> {
     may_use(agent, &profile.name)?;
-    let Request { mut claims, audience, ttl } = request;
-    if let Some((name, why)) = RESERVED_CLAIMS.into_iter().find(|(name, _)| claims.contains_key(*name)) {
-        return Err(Denial(format!("claim {name} may not be set by the caller: {why}")));
+    let Some(most) = profile.max_session else {
+        return Err(Denial(format!("tokens of profile {} are not renewed: it has no max_session", profile.name)));
+    };
+    let session = old.get(SESSION_CLAIM);
+    let start = session.and_then(|session| session.get("start")).and_then(Value::as_u64);
+    let obtained_by = session.and_then(|session| session.get("agent")).and_then(Value::as_str);
+    let (Some(start), Some(obtained_by)) = (start, obtained_by) else {
+        return Err(Denial(format!("the token was not issued to be renewed: it has no {SESSION_CLAIM}")));
+    };
+    if obtained_by != agent.name {
+        return Err(Denial(format!("another agent obtained this token; agent {} may renew its own", agent.name)));
     }
+    let Renewal { audience, ttl } = renewal;
+    let held: Vec<&str> = match old.get("aud") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if let Some(wider) = audience.iter().find(|audience| !held.contains(&audience.as_str())) {
+        return Err(Denial(format!(
+            "a renewal cannot widen the audience: the token is for {}; {wider:?} was asked",
+            list(&held)
+        )));
+    }
+    let audience = if audience.is_empty() { held.into_iter().map(str::to_owned).collect() } else { audience };
+    let claims: Map<String, Value> = old
+        .iter()
+        .filter(|(name, _)| !RESERVED_CLAIMS.iter().any(|(reserved, _)| reserved == name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let mode = if claims.contains_key("_sd") { Mode::Sd } else { Mode::Claims };
+    let request = Request { mode, claims, audience, ttl };
+    grant(issuer, agent, profile, request, now, jwt_id, Some(Session { start, most }))
+}
+
+#[derive(Clone, Copy)]
+struct Session {
+    start: u64,
+    most: Lifetime,
+}
+
+fn grant(
+    issuer: &str,
+    agent: &Agent,
+    profile: &Profile,
+    request: Request,
+    now: Timestamp,
+    jwt_id: &str,
+    session: Option<Session>,
+) -> Result<Grant, Denial> {
+    may_use(agent, &profile.name)?;
+    let Request { mode, mut claims, audience, ttl } = request;
+    may_ask(profile, mode)?;
+    decide_claims(agent, mode, &claims)?;
     let audience = decide_audience(agent, profile, audience)?;
     let lifetime = decide_lifetime(agent, profile, ttl)?;
     let issued_at = now.as_secs();
-    let expires_at = issued_at.saturating_add(lifetime.as_secs());
+    let mut expires_at = issued_at.saturating_add(lifetime.as_secs());
+    if let Some(Session { start, most }) = session {
+        let end = start.saturating_add(most.as_secs());
+        if end <= issued_at {
+            let sentence =
+                format!("profile {} allows sessions of at most {most}; this one began {} s ago", profile.name, issued_at - start);
+            return Err(Denial(sentence));
+        }
+        expires_at = expires_at.min(end);
+        claims.insert(SESSION_CLAIM.to_owned(), json!({ "agent": agent.name, "start": start }));
+    }
     claims.insert("iss".to_owned(), issuer.into());
     claims.insert(
         "aud".to_owned(),
@@ -147,6 +282,86 @@ pub fn may_use(agent: &Agent, profile: &str) -> Result<(), Denial> {
         return Ok(());
     }
     Err(Denial::of_profile(agent, profile))
+}
+
+/// Whether a profile has this mode.
+///
+/// # Errors
+/// When it has not.
+pub fn may_ask(profile: &Profile, mode: Mode) -> Result<(), Denial> {
+    if profile.modes.contains(&mode) {
+        return Ok(());
+    }
+    let modes: Vec<&str> = profile.modes.iter().map(|mode| mode.as_str()).collect();
+    Err(Denial(format!("profile {} allows the modes {}; {mode} was asked", profile.name, list(&modes))))
+}
+
+fn decide_claims(agent: &Agent, mode: Mode, claims: &Map<String, Value>) -> Result<(), Denial> {
+    if let Some((name, why)) = RESERVED_CLAIMS.into_iter().find(|(name, _)| claims.contains_key(*name)) {
+        return Err(Denial(format!("claim {name} may not be set by the caller: {why}")));
+    }
+    if mode == Mode::Sd {
+        check_digests(claims)?;
+        // Whoever hides a claim hides its name as well.
+        if !agent.forbidden_claims.is_empty() {
+            let forbidden = list(&agent.forbidden_claims);
+            return Err(Denial(format!("agent {} has forbidden claims ({forbidden}), which mode sd could hide", agent.name)));
+        }
+    } else if let Some(name) = SD_MEMBERS.into_iter().find(|name| claims.contains_key(*name)) {
+        return Err(Denial(format!("claim {name} may not be set by the caller: selective disclosure needs mode sd")));
+    }
+    if let Some(missing) = agent.required_claims.iter().find(|name| !claims.contains_key(*name)) {
+        let clear = if mode == Mode::Sd { ", in clear" } else { "" };
+        return Err(Denial(format!("agent {} must set claim {missing}{clear}", agent.name)));
+    }
+    if let Some(found) = agent.forbidden_claims.iter().find(|name| claims.contains_key(*name)) {
+        return Err(Denial(format!("agent {} may not set claim {found}", agent.name)));
+    }
+    Ok(())
+}
+
+/// `_sd` holds what can be digests, at the top level alone, where the agent puts them.
+fn check_digests(claims: &Map<String, Value>) -> Result<(), Denial> {
+    let length = match claims.get("_sd_alg") {
+        None => 43,
+        Some(Value::String(name)) if name == "sha-256" => 43,
+        Some(Value::String(name)) if name == "sha-384" => 64,
+        Some(Value::String(name)) if name == "sha-512" => 86,
+        Some(_) => return Err(Denial("_sd_alg takes sha-256, sha-384 or sha-512".to_owned())),
+    };
+    let Some(Value::Array(digests)) = claims.get("_sd") else {
+        return Err(Denial("mode sd takes a claim _sd: an array of digests (RFC 9901 section 4.2.4.1)".to_owned()));
+    };
+    if !(1..=MAX_DIGESTS).contains(&digests.len()) {
+        return Err(Denial(format!("_sd has {} digests; it takes 1 to {MAX_DIGESTS}", digests.len())));
+    }
+    let is_digest =
+        |text: &str| text.len() == length && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet));
+    let mut seen: Vec<&str> = digests.iter().filter_map(Value::as_str).filter(|text| is_digest(text)).collect();
+    if seen.len() != digests.len() {
+        return Err(Denial(format!("_sd holds what is no digest: each has {length} characters of base64url")));
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != digests.len() {
+        return Err(Denial("_sd holds a digest twice (RFC 9901 section 7.1 refuses that)".to_owned()));
+    }
+    let nested =
+        |(name, value): (&String, &Value)| name == "..." || (!SD_MEMBERS.contains(&name.as_str()) && conveys_digests(value));
+    if claims.iter().any(nested) {
+        return Err(Denial("digests may stand at the top level of the claims alone".to_owned()));
+    }
+    Ok(())
+}
+
+fn conveys_digests(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| SD_MEMBERS.contains(&name.as_str()) || conveys_digests(value))
+        }
+        Value::Array(elements) => elements.iter().any(conveys_digests),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 fn decide_audience(agent: &Agent, profile: &Profile, asked: Vec<String>) -> Result<Vec<String>, Denial> {
@@ -212,16 +427,18 @@ mod tests {
             max_lifetime: Lifetime(900),
             audiences: vec!["https://api.example.com".to_owned(), "https://other.example.com".to_owned()],
             typ: None,
+            modes: vec![Mode::Claims],
+            max_session: None,
         }
     }
 
     fn agent() -> Agent {
-        Agent { name: "app".to_owned(), profiles: vec!["default".to_owned()], audiences: None, max_lifetime: None }
+        Agent { name: "app".to_owned(), profiles: vec!["default".to_owned()], ..Agent::default() }
     }
 
     fn request(claims: &str) -> Request {
         let Value::Object(claims) = serde_json::from_str(claims).unwrap() else { panic!("not an object") };
-        Request { claims, audience: vec!["https://api.example.com".to_owned()], ttl: None }
+        Request { claims, audience: vec!["https://api.example.com".to_owned()], ..Request::default() }
     }
 
     fn decide_here(agent: &Agent, request: Request) -> Result<Grant, String> {
@@ -298,5 +515,122 @@ mod tests {
             decide_here(&other, request("{}")).unwrap_err(),
             "agent app may not use profile \"default\"; its profiles are none"
         );
+    }
+
+    fn digest(letter: char) -> String {
+        letter.to_string().repeat(43)
+    }
+
+    fn sd(agent: &Agent, claims: &Value) -> Result<Grant, String> {
+        let profile = Profile { modes: vec![Mode::Sd], ..profile() };
+        let request = Request { mode: Mode::Sd, ..request(&claims.to_string()) };
+        decide("https://signer.example.com", agent, &profile, request, NOW, "id").map_err(|denial| denial.to_string())
+    }
+
+    #[test]
+    fn sd_carries_digests_and_nothing_else_that_hides() {
+        let grant = sd(&agent(), &json!({ "sub": "alice", "_sd": [digest('a'), digest('b')], "_sd_alg": "sha-256" })).unwrap();
+        assert_eq!(grant.claims["_sd"], json!([digest('a'), digest('b')]));
+        for (claims, says) in [
+            (json!({}), "takes a claim _sd"),
+            (json!({ "_sd": [] }), "0 digests"),
+            (json!({ "_sd": ["short"] }), "no digest"),
+            (json!({ "_sd": [digest('+')] }), "no digest"),
+            (json!({ "_sd": [1] }), "no digest"),
+            (json!({ "_sd": [digest('a')], "_sd_alg": "sha-512" }), "86 characters"),
+            (json!({ "_sd": [digest('a')], "_sd_alg": "md5" }), "_sd_alg takes"),
+            (json!({ "_sd": [digest('a'), digest('a')] }), "twice"),
+            (json!({ "_sd": [digest('a')], "address": { "_sd": [digest('b')] } }), "top level"),
+            (json!({ "_sd": [digest('a')], "list": [{ "...": digest('b') }] }), "top level"),
+            (json!({ "_sd": [digest('a')], "...": digest('b') }), "top level"),
+            (json!({ "_sd": [digest('a')], "exp": 1 }), "claim exp may not be set"),
+        ] {
+            let refused = sd(&agent(), &claims).unwrap_err();
+            assert!(refused.contains(says), "{claims}: {refused}");
+        }
+    }
+
+    #[test]
+    fn modes_are_a_closed_list() {
+        assert_eq!(
+            decide_here(&agent(), Request { mode: Mode::Sd, ..request("{}") }).unwrap_err(),
+            "profile default allows the modes claims; sd was asked"
+        );
+        assert!(decide_here(&agent(), request(r#"{"_sd":[]}"#)).unwrap_err().contains("needs mode sd"));
+    }
+
+    #[test]
+    fn required_and_forbidden_claims() {
+        let strict = Agent { required_claims: vec!["sub".to_owned()], forbidden_claims: vec!["admin".to_owned()], ..agent() };
+        assert!(decide_here(&strict, request(r#"{"sub":"alice"}"#)).is_ok());
+        assert_eq!(decide_here(&strict, request("{}")).unwrap_err(), "agent app must set claim sub");
+        assert_eq!(
+            decide_here(&strict, request(r#"{"sub":"alice","admin":true}"#)).unwrap_err(),
+            "agent app may not set claim admin"
+        );
+        let hiding = sd(&strict, &json!({ "sub": "alice", "_sd": [digest('a')] })).unwrap_err();
+        assert!(hiding.contains("mode sd could hide"), "{hiding}");
+        let required = Agent { forbidden_claims: vec![], ..strict };
+        assert!(sd(&required, &json!({ "_sd": [digest('a')] })).unwrap_err().contains("must set claim sub, in clear"));
+    }
+
+    fn renewable() -> Profile {
+        Profile { max_session: Some(Lifetime(1_000)), ..profile() }
+    }
+
+    fn first() -> Map<String, Value> {
+        let request = Request {
+            audience: vec!["https://other.example.com".to_owned(), "https://api.example.com".to_owned()],
+            ..request(r#"{"sub":"alice"}"#)
+        };
+        decide("https://signer.example.com", &agent(), &renewable(), request, NOW, "first").unwrap().claims
+    }
+
+    fn renew_at(agent: &Agent, profile: &Profile, seconds: u64, renewal: Renewal) -> Result<Grant, String> {
+        let now = NOW.plus_secs(seconds);
+        renew("https://signer.example.com", agent, profile, &first(), renewal, now, "next").map_err(|denial| denial.to_string())
+    }
+
+    #[test]
+    fn a_renewal_is_the_same_token_later() {
+        let grant = renew_at(&agent(), &renewable(), 300, Renewal::default()).unwrap();
+        assert_eq!(
+            Value::Object(grant.claims),
+            json!({
+                "iss": "https://signer.example.com", "sub": "alice",
+                "aud": ["https://other.example.com", "https://api.example.com"],
+                "iat": 1_750_000_300, "exp": 1_750_000_900, "jti": "next",
+                "edgeseal_session": { "agent": "app", "start": 1_750_000_000 },
+            })
+        );
+        let narrower = Renewal { audience: vec!["https://api.example.com".to_owned()], ttl: Some(Lifetime(60)) };
+        let grant = renew_at(&agent(), &renewable(), 300, narrower).unwrap();
+        assert_eq!((&grant.claims["aud"], &grant.claims["exp"]), (&json!("https://api.example.com"), &json!(1_750_000_360)));
+    }
+
+    #[test]
+    fn a_session_ends() {
+        let late = renew_at(&agent(), &renewable(), 900, Renewal::default()).unwrap();
+        assert_eq!(late.expires_at, Timestamp::from_secs(1_750_001_000), "no longer than the session");
+        let over = renew_at(&agent(), &renewable(), 1_000, Renewal::default()).unwrap_err();
+        assert_eq!(over, "profile default allows sessions of at most 1000s; this one began 1000 s ago");
+    }
+
+    #[test]
+    fn renewals_go_by_todays_policy_and_widen_nothing() {
+        let refused = |agent: &Agent, profile: &Profile, renewal| renew_at(agent, profile, 10, renewal).unwrap_err();
+        let wider = Renewal { audience: vec!["https://third.example.com".to_owned()], ttl: None };
+        assert!(refused(&agent(), &renewable(), wider).contains("cannot widen the audience"));
+        assert!(refused(&agent(), &profile(), Renewal::default()).contains("has no max_session"));
+        let other = Agent { name: "other".to_owned(), ..agent() };
+        assert!(refused(&other, &renewable(), Renewal::default()).contains("another agent obtained this token"));
+        let strict = Agent { required_claims: vec!["tenant".to_owned()], ..agent() };
+        assert!(refused(&strict, &renewable(), Renewal::default()).contains("must set claim tenant"));
+        let closed = Profile { audiences: vec!["https://api.example.com".to_owned()], ..renewable() };
+        assert!(refused(&agent(), &closed, Renewal::default()).contains("https://other.example.com"));
+        let sd_only = Profile { modes: vec![Mode::Sd], ..renewable() };
+        assert!(refused(&agent(), &sd_only, Renewal::default()).contains("claims was asked"));
+        let long = Renewal { audience: vec![], ttl: Some(Lifetime(3_600)) };
+        assert!(refused(&agent(), &renewable(), long).contains("1h was asked"));
     }
 }

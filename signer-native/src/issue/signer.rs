@@ -1,16 +1,27 @@
 //! A request through policy, HSM and verification: the only way to a token.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
-    Timestamp, UnsignedToken, UnverifiedToken, Verifier,
-    policy::{IssuerSettings, OneOrMany},
+    Jwk, JwkSet, Timestamp, UnsignedToken, UnverifiedToken, Verifier,
+    policy::{DangerousSettings, IssuerSettings, OneOrMany},
+    sd::{KeyBinding, SdJwtSettings},
 };
 
-use super::policy::{self, Agent, Denial, Profile, Request};
+use super::{
+    Schema,
+    policy::{self, Agent, Denial, Grant, Mode, Profile, Renewal, Request},
+    rate::{Exceeded, Limiter},
+    schema::SchemaMismatch,
+};
 use crate::backend::Native;
-use crate::keys::{ActiveKey, Registry, now, registry::RegistryError};
+use crate::keys::{ActiveKey, Registry, Snapshot, State, now, registry::RegistryError};
 
 /// Issues tokens of one issuer.
 pub struct Issuer {
@@ -18,7 +29,30 @@ pub struct Issuer {
     profiles: BTreeMap<String, Profile>,
     registry: Arc<Registry>,
     lease: Duration,
+    schemas: BTreeMap<String, Arc<Schema>>,
+    limiter: Limiter,
     backend: Native,
+}
+
+/// What makes two tokens of the same request differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// `jti`.
+    pub jwt_id: String,
+    /// When the token is issued.
+    pub at: Timestamp,
+}
+
+impl Stamp {
+    /// Now, and 128 random bits (RFC 7519 section 4.1.7).
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn now() -> Result<Self, IssueError> {
+        let mut octets = [0; 16];
+        getrandom::fill(&mut octets).map_err(|error| IssueError::Unsound(format!("no randomness: {error}")))?;
+        Ok(Self { jwt_id: Base64UrlUnpadded::encode_string(&octets), at: now() })
+    }
 }
 
 /// A token and what its caller wants to know of it.
@@ -39,6 +73,12 @@ pub struct Issued {
 pub enum IssueError {
     /// Policy.
     Denied(Denial),
+    /// The agent asks for more than its rate.
+    RateExceeded(Exceeded),
+    /// The claims are not what the profile's schema asks for.
+    SchemaMismatch(SchemaMismatch),
+    /// The token to renew does not verify.
+    NotRenewable(String),
     /// No verifier would accept the claims set.
     ClaimsUnacceptable(String),
     /// The profile has no active key.
@@ -55,6 +95,9 @@ impl fmt::Display for IssueError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(denial) => denial.fmt(formatter),
+            Self::RateExceeded(Exceeded { rate, wait: _ }) => write!(formatter, "the agent may ask for {rate} tokens a second"),
+            Self::SchemaMismatch(mismatch) => mismatch.fmt(formatter),
+            Self::NotRenewable(reason) => write!(formatter, "the token cannot be renewed: {reason}"),
             Self::ClaimsUnacceptable(reason) | Self::Unsound(reason) => formatter.write_str(reason),
             Self::NoActiveKey(profile) => write!(
                 formatter,
@@ -71,9 +114,16 @@ impl fmt::Display for IssueError {
 impl std::error::Error for IssueError {}
 
 impl Issuer {
-    /// An issuer of these profiles. `lease` is how long a snapshot of the registry may be signed by.
-    pub fn new(url: String, profiles: BTreeMap<String, Profile>, registry: Arc<Registry>, lease: Duration) -> Self {
-        Self { url, profiles, registry, lease, backend: Native::default() }
+    /// An issuer of these profiles. `lease` is how long a snapshot of the registry may be signed by; `schemas` are those of
+    /// the profiles that have one.
+    pub fn new(
+        url: String,
+        profiles: BTreeMap<String, Profile>,
+        schemas: BTreeMap<String, Arc<Schema>>,
+        registry: Arc<Registry>,
+        lease: Duration,
+    ) -> Self {
+        Self { url, profiles, registry, lease, schemas, limiter: Limiter::default(), backend: Native::default() }
     }
 
     /// Its URL, as `iss` says it.
@@ -100,29 +150,77 @@ impl Issuer {
         self.profiles.get(name).ok_or_else(|| Denial::of_profile(agent, name))
     }
 
+    /// The JSON Schema for the claims of a profile, if it has one.
+    pub fn schema(&self, profile: &str) -> Option<&Arc<Schema>> {
+        self.schemas.get(profile)
+    }
+
     /// Issues a token, or says why not. Every token is verified by core, whole, before it is returned.
     ///
     /// # Errors
     /// [`IssueError`].
-    pub async fn issue(&self, agent: &Agent, profile: &str, request: Request) -> Result<Issued, IssueError> {
+    pub async fn issue(&self, agent: &Agent, profile: &str, request: Request, stamp: Stamp) -> Result<Issued, IssueError> {
         let profile = self.profile(agent, profile).map_err(IssueError::Denied)?;
-        let moment = now();
-        let jwt_id = random_jwt_id()?;
-        let grant = policy::decide(&self.url, agent, profile, request, moment, &jwt_id).map_err(IssueError::Denied)?;
-        let snapshot = self.registry.snapshot();
-        if snapshot.is_expired(self.lease) {
-            return Err(IssueError::RegistryStale);
+        self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
+        if request.mode == Mode::Claims
+            && let Some(schema) = self.schema(&profile.name)
+        {
+            schema.check(&request.claims).map_err(IssueError::SchemaMismatch)?;
         }
+        let grant = policy::decide(&self.url, agent, profile, request, stamp.at, &stamp.jwt_id).map_err(IssueError::Denied)?;
+        self.fulfil(profile, grant, stamp).await
+    }
+
+    /// Issues a token like the one that is given, with a later end. The given one must verify now, whole but for its
+    /// audience, under a key that is active or retiring.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    pub async fn renew(&self, agent: &Agent, token: &str, renewal: Renewal, stamp: Stamp) -> Result<Issued, IssueError> {
+        let snapshot = self.fresh_snapshot()?;
+        let refused = |reason: &dyn fmt::Display| IssueError::NotRenewable(reason.to_string());
+        let token = UnverifiedToken::parse(token).map_err(|error| refused(&error))?;
+        let kid = token.header().kid().ok_or_else(|| refused(&"it names no kid"))?;
+        let key = snapshot.keys.iter().find(|key| key.kid() == Some(kid));
+        let key = key.filter(|key| matches!(key.state, State::Active | State::Retiring));
+        let key = key.ok_or_else(|| refused(&"no active or retiring key of this signer has its kid"))?;
+        let profile = self.profile(agent, &key.profile).map_err(IssueError::Denied)?;
+        self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
+        let settings = IssuerSettings {
+            issuer: Some(self.url.clone()),
+            algorithms: vec![key.algorithm],
+            leeway: Some(0),
+            dangerous: Some(DangerousSettings { skip_audience: true, ..DangerousSettings::default() }),
+            ..IssuerSettings::default()
+        };
+        let policy = settings.policy().map_err(|error| refused(&error))?;
+        let jwk = key.published.as_ref().and_then(|published| Jwk::from_json(&published.jwk).ok());
+        let keys = JwkSet::from_keys(jwk);
+        let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
+        let grant = policy::renew(&self.url, agent, profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
+        self.fulfil(profile, grant.map_err(IssueError::Denied)?, stamp).await
+    }
+
+    /// What the registry said lately enough to sign by.
+    fn fresh_snapshot(&self) -> Result<Arc<Snapshot>, IssueError> {
+        let snapshot = self.registry.snapshot();
+        if snapshot.is_expired(self.lease) { Err(IssueError::RegistryStale) } else { Ok(snapshot) }
+    }
+
+    /// Signs what policy allows.
+    async fn fulfil(&self, profile: &Profile, grant: Grant, stamp: Stamp) -> Result<Issued, IssueError> {
+        let snapshot = self.fresh_snapshot()?;
         // A profile whose algorithm was changed has no key until one of the new kind is active.
         let key = snapshot.active.get(&profile.name).filter(|key| key.algorithm == profile.algorithm);
         let key = key.ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
+        let sd = grant.claims.contains_key("_sd");
         let claims = serde_json::Value::Object(grant.claims).to_string();
         let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims).map_err(|error| {
             IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail()))
         })?;
         let token = self.sign(key, unsigned).await?;
-        self.verify(key, profile, grant.audience, &token, moment)?;
-        Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id })
+        self.verify(key, profile, grant.audience, &token, sd, stamp.at)?;
+        Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id: stamp.jwt_id })
     }
 
     async fn sign(&self, key: &ActiveKey, unsigned: UnsignedToken) -> Result<String, IssueError> {
@@ -137,6 +235,7 @@ impl Issuer {
         profile: &Profile,
         audience: Vec<String>,
         token: &str,
+        sd: bool,
         moment: Timestamp,
     ) -> Result<(), IssueError> {
         let unsound = |reason: String| {
@@ -150,19 +249,15 @@ impl Issuer {
             typ: profile.typ.clone(),
             leeway: Some(0),
             max_lifetime: Some(profile.max_lifetime.as_secs()),
+            // As it stands without any disclosure: what is hidden is the agent's business.
+            sd_jwt: sd.then(|| SdJwtSettings::new(KeyBinding::WhereBound)),
             ..IssuerSettings::default()
         };
         let policy = settings.policy().map_err(|error| unsound(error.to_string()))?;
-        UnverifiedToken::parse(token)
+        let presented = if sd { format!("{token}~") } else { token.to_owned() };
+        UnverifiedToken::parse(&presented)
             .and_then(|token| Verifier::new(policy).verify_with(&self.backend, token, &key.alone, moment))
             .map(drop)
             .map_err(|error| unsound(error.to_string()))
     }
-}
-
-/// 128 random bits (RFC 7519 section 4.1.7).
-fn random_jwt_id() -> Result<String, IssueError> {
-    let mut octets = [0; 16];
-    getrandom::fill(&mut octets).map_err(|error| IssueError::Unsound(format!("no randomness: {error}")))?;
-    Ok(Base64UrlUnpadded::encode_string(&octets))
 }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod issuing;
+#[cfg(test)]
 mod layer;
 #[cfg(test)]
 mod mistakes;

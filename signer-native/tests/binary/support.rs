@@ -115,6 +115,18 @@ impl Signer {
         signer
     }
 
+    /// `edgeseal serve` on what a `dev` made, with a changed configuration.
+    pub(crate) fn configured(folder: &Path, more: &[&str], change: impl FnOnce(String) -> String) -> Self {
+        let dev = Self::dev(folder, more);
+        let (ready, dir) = (dev.ready.clone(), dev.dir.clone());
+        assert_eq!(dev.end(), Some(0));
+        let text = change(fs::read_to_string(dir.join("edgeseal.toml")).unwrap());
+        write_private(&dir.join("edgeseal.toml"), &text);
+        let mut command = edgeseal();
+        command.arg("serve").arg("--config").arg(dir.join("edgeseal.toml"));
+        Self::serve(command, &folder.join("serve.log"), ready, dir)
+    }
+
     fn start(mut command: Command, ready_file: &Path, dir: PathBuf) -> Self {
         let log = ready_file.with_extension("log");
         let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();

@@ -1,0 +1,113 @@
+//! What an agent may ask a signer for: modes, batches, renewals, and the policy that stands before them.
+
+use std::fs;
+
+use edgeseal_core::{JwkSet, Timestamp, UnverifiedToken, Verifier, policy::IssuerSettings};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{AUDIENCE, Answer, Signer};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+fn post(signer: &Signer, path: &str, body: &Value) -> Answer {
+    signer.agents("POST", path, JSON, body.to_string().as_bytes())
+}
+
+fn payload(token: &str) -> Value {
+    let token = UnverifiedToken::parse(token).unwrap();
+    serde_json::from_str(token.unverified_payload().unwrap()).unwrap()
+}
+
+/// base64url of the SHA-256 of a disclosure, and the disclosure.
+fn disclosure(salt: &str, name: &str, value: &str) -> (String, String) {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+    let disclosure = Base64UrlUnpadded::encode_string(json!([salt, name, value]).to_string().as_bytes());
+    (Base64UrlUnpadded::encode_string(&Sha256::digest(&disclosure)), disclosure)
+}
+
+fn signer(folder: &std::path::Path) -> Signer {
+    let schema = folder.join("schema.json");
+    fs::write(&schema, json!({ "properties": { "age": { "type": "integer" } } }).to_string()).unwrap();
+    Signer::configured(folder, &["--alg", "ES256", "--alg", "RS256"], |text| {
+        let profile = format!("modes = [\"claims\", \"sd\"]\nmax_session = \"1h\"\nschema = {schema:?}\n");
+        text.replace("[profiles.default]\n", &format!("[profiles.default]\n{profile}"))
+            .replace("[agents.\"demo-app\"]\n", "[agents.demo-app]\nrequired_claims = [\"sub\"]\nrate = 4\n")
+    })
+}
+
+#[test]
+fn sd_renewals_batches_and_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = signer(folder.path());
+
+    // The signer shows what it will ask for.
+    let profile = signer.agents("GET", "/v1/profiles/default", &[], b"").json();
+    assert_eq!(profile["modes"], json!(["claims", "sd"]));
+    assert_eq!((&profile["required_claims"], &profile["max_session"]), (&json!(["sub"]), &json!(3_600)));
+    assert_eq!(profile["schema"]["properties"]["age"]["type"], "integer");
+
+    // sd: what the signer gets and what it signs hold a digest, and core discloses what belongs to it.
+    let (digest, disclosed) = disclosure("2GLC42sKQveCfGfryNRN9w", "email", "alice@example.com");
+    let claims = json!({ "sub": "alice", "_sd": [digest], "_sd_alg": "sha-256" });
+    let request = json!({ "profile": "default", "mode": "sd", "audience": AUDIENCE, "claims": claims });
+    let answer = post(&signer, "/v1/tokens", &request);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let token = answer.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(payload(&token)["_sd"], json!([digest]));
+    let keys = JwkSet::from_json(&signer.public("/.well-known/jwks.json", &[]).body).unwrap();
+    let issuer = signer.text("issuer");
+    let settings = json!({
+        "issuer": issuer, "audience": AUDIENCE, "algorithms": ["ES256"], "sd_jwt": { "key_binding": "where_bound" },
+    });
+    let verifier = Verifier::new(IssuerSettings::from_json(&settings.to_string()).unwrap().policy().unwrap());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let presented = verifier.verify(&format!("{token}~{disclosed}~"), &keys, Timestamp::from_secs(now)).unwrap();
+    assert_eq!(presented.claims().get("email"), Some(&json!("alice@example.com")));
+    assert!(
+        verifier
+            .verify(&format!("{token}~{}~", disclosure("x", "email", "eve@example.com").1), &keys, Timestamp::from_secs(now))
+            .is_err()
+    );
+    let hidden = json!({ "profile": "rs256", "mode": "sd", "audience": AUDIENCE, "claims": claims });
+    assert!(post(&signer, "/v1/tokens", &hidden).problem(403, "policy_denied").contains("allows the modes claims; sd was asked"));
+
+    // A renewal is a new token that says the same, and the session is the first one's.
+    let first = payload(&token);
+    let renewed = post(&signer, "/v1/tokens/renew", &json!({ "token": token, "ttl": "5m" })).json();
+    let second = payload(renewed["token"].as_str().unwrap());
+    for same in ["iss", "aud", "sub", "_sd", "edgeseal_session"] {
+        assert_eq!(first[same], second[same], "{same}");
+    }
+    assert_ne!(first["jti"], second["jti"]);
+    let wider = json!({ "token": token, "audience": [AUDIENCE, "https://other.example.com"] });
+    assert!(post(&signer, "/v1/tokens/renew", &wider).problem(403, "policy_denied").contains("cannot widen"));
+    let mut tampered = token.clone().into_bytes();
+    let last = tampered.len() - 10;
+    tampered[last] = if tampered[last] == b'A' { b'B' } else { b'A' };
+    let tampered = json!({ "token": String::from_utf8(tampered).unwrap() });
+    post(&signer, "/v1/tokens/renew", &tampered).problem(422, "token_not_renewable");
+    post(&signer, "/v1/tokens/renew", &json!({ "token": "a.b.c" })).problem(422, "token_not_renewable");
+
+    // Policy: what must be there, what the schema says, what a batch may hold.
+    let ask = |claims: Value| json!({ "profile": "default", "audience": AUDIENCE, "claims": claims });
+    assert!(post(&signer, "/v1/tokens", &ask(json!({}))).problem(403, "policy_denied").contains("must set claim sub"));
+    let wrong = post(&signer, "/v1/tokens", &ask(json!({ "sub": "alice", "age": "a-secret" }))).problem(422, "schema_mismatch");
+    assert!(wrong.contains("/age") && !wrong.contains("a-secret"), "{wrong}");
+    let batch = json!({ "requests": [ask(json!({ "sub": "alice" })), ask(json!({})), ask(json!({ "sub": "bob" }))] });
+    let results = post(&signer, "/v1/tokens/batch", &batch).json()["results"].clone();
+    assert_eq!(payload(results[0]["token"].as_str().unwrap())["sub"], "alice");
+    assert_eq!((&results[1]["code"], &results[1]["status"]), (&json!("policy_denied"), &json!(403)));
+    assert_eq!(payload(results[2]["token"].as_str().unwrap())["sub"], "bob");
+    for requests in [json!([]), Value::Array(vec![ask(json!({ "sub": "alice" })); 65])] {
+        post(&signer, "/v1/tokens/batch", &json!({ "requests": requests })).problem(400, "request_malformed");
+    }
+
+    // 4 a second: two batches at once are more than a full bucket.
+    let batch = json!({ "requests": vec![ask(json!({ "sub": "alice" })); 64] });
+    let results = post(&signer, "/v1/tokens/batch", &batch).json()["results"].clone();
+    assert!(results.as_array().unwrap().iter().any(|result| result["code"] == "rate_exceeded"), "{results}");
+    let answer = post(&signer, "/v1/tokens", &ask(json!({ "sub": "alice" })));
+    assert!(answer.problem(429, "rate_exceeded").contains("4 tokens a second"), "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
