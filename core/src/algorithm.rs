@@ -1,8 +1,10 @@
 //! The one table of algorithms: `alg` to key type, curve, hash and signature length (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 
+use alloc::vec::Vec;
 use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// A digital signature algorithm that Edgeseal accepts. `none` and the HMAC algorithms are not in it and cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,6 +155,18 @@ impl Hash {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
             Self::Sha512 => 64,
+        }
+    }
+
+    /// The digest of the parts, one after the other.
+    pub(crate) fn digest(self, parts: &[&[u8]]) -> Vec<u8> {
+        fn of<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
+            parts.iter().fold(D::new(), D::chain_update).finalize().to_vec()
+        }
+        match self {
+            Self::Sha256 => of::<Sha256>(parts),
+            Self::Sha384 => of::<Sha384>(parts),
+            Self::Sha512 => of::<Sha512>(parts),
         }
     }
 }

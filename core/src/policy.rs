@@ -482,7 +482,7 @@ fn checked_leeway(seconds: u64) -> Result<u64, PolicyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
+    use std::{borrow::ToOwned, format, string::ToString};
 
     fn refusal(json: &str) -> String {
         IssuerSettings::from_json(json).and_then(|settings| settings.policy()).unwrap_err().to_string()
@@ -509,5 +509,16 @@ mod tests {
         let built = Policy::builder().issuer("i").audience("a").algorithms([Algorithm::Es256]).build();
         assert_eq!(settings.policy().unwrap(), built);
         assert_eq!((built.issuer(), built.algorithms()), (Some("i"), [Algorithm::Es256].as_slice()));
+    }
+    #[test]
+    fn a_check_covers_the_policy_and_where_the_keys_are() {
+        let check = |more: &str| {
+            let json = format!(r#"{{"issuer":"https://i.example","algorithms":["ES256"]{more}}}"#);
+            IssuerSettings::from_json(&json).unwrap().check().map_err(|error| error.setting().to_owned())
+        };
+        assert_eq!(check(r#","audience":"a""#), Ok(()));
+        assert_eq!(check(""), Err("audience".to_owned()));
+        assert_eq!(check(r#","audience":"a","jwks_uri":"http://i.example/jwks""#), Err("jwks_uri".to_owned()));
+        assert_eq!(check(r#","audience":"a","jwks_uri":"https://i.example/jwks","jwks":{"keys":[]}"#), Err("jwks".to_owned()));
     }
 }

@@ -14,7 +14,6 @@ use alloc::{
 };
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::{
     algorithm::{Algorithm, Hash},
@@ -396,11 +395,7 @@ fn elements(disclosure: &str) -> Result<Vec<Value>, VerifyError> {
 
 /// The digest of the text as it was presented, never of what it decodes to (RFC 9901 section 4.2.3).
 fn digest(hash: Hash, text: &str) -> String {
-    match hash {
-        Hash::Sha256 => encode_base64url(&Sha256::digest(text)),
-        Hash::Sha384 => encode_base64url(&Sha384::digest(text)),
-        Hash::Sha512 => encode_base64url(&Sha512::digest(text)),
-    }
+    encode_base64url(&hash.digest(&[text.as_bytes()]))
 }
 
 fn hash_from_name(name: &str) -> Option<Hash> {

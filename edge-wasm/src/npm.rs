@@ -18,6 +18,7 @@ use edgeseal_core::{
     backend::{
         SignatureInput,
         p256::{HotKeys, PreparedKey},
+        rsa_verify,
     },
     http::{Refusal, bearer_token},
     json,
@@ -28,7 +29,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
     settings::VerifierSettings,
-    verify::{Answer, Answered, Backend, Fetch, Fetched, HostSettings, IssuerStats, Outcome, Pending, Step, TokenVerifier},
+    verify::{
+        Answer, Answered, Backend, Fetch, Fetched, HostSettings, IssuerStats, Outcome, Pending, Step, TokenVerifier, own_rsa,
+        reference,
+    },
     webcrypto::KeyImport,
 };
 
@@ -247,7 +251,12 @@ impl Core {
         let (tokens, bytes) = self.verifier.cached_tokens();
         json::to_string(&json!({
             "backend": self.verifier.choice().name(),
-            "verifications": { "p256-tables": counts.tables, "webcrypto": counts.web_crypto, "rustcrypto": counts.rust_crypto },
+            "verifications": {
+                "p256-tables": counts.tables,
+                "webcrypto": counts.web_crypto,
+                "rustcrypto": counts.rust_crypto,
+                (rsa_verify::NAME): counts.rsa,
+            },
             "hotKeys": self.verifier.hot_keys(),
             "tokenCache": { "hits": counts.token_hits, "tokens": tokens, "bytes": bytes },
             "issuers": issuers,
@@ -456,9 +465,10 @@ pub fn verify_signature(
     let may_ask = has_web_crypto && matches!(backend, "auto" | "webcrypto");
     let answered = match backend {
         _ if may_ask => None,
-        "auto" => crate::verify::reference(&input).or_else(|| by_table(&input)),
-        "rustcrypto" => crate::verify::reference(&input),
+        "auto" => reference(&input).or_else(|| own_rsa(&input)).or_else(|| by_table(&input)),
+        "rustcrypto" => reference(&input),
         "p256-tables" => by_table(&input),
+        rsa_verify::NAME => own_rsa(&input),
         _ => None,
     };
     match answered {

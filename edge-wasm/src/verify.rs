@@ -24,7 +24,8 @@ use std::{
 use edgeseal_core::{
     Algorithm, Finished, Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp,
     TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
-    backend::{SignatureInput, p256::HotKeys},
+    algorithm::Scheme,
+    backend::{SignatureInput, p256::HotKeys, rsa_verify},
     discovery::Discovery,
     http::{self, Refusal},
     jwk_set::KeyRequest,
@@ -66,7 +67,7 @@ pub struct TokenVerifier {
 /// Who may verify signatures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackendChoice {
-    /// Tables for the ES256 keys that are hot, else WebCrypto, else the pure-Rust reference where the build has it.
+    /// Tables for the ES256 keys that are hot, else WebCrypto, else the pure-Rust reference where the build has it, else core's own RSA.
     #[default]
     Auto,
     /// WebCrypto alone.
@@ -108,6 +109,8 @@ pub enum Backend {
     WebCrypto,
     /// The pure-Rust reference.
     RustCrypto,
+    /// `core`'s own RSA.
+    Rsa,
 }
 
 /// A backend's word about one signature.
@@ -126,6 +129,8 @@ pub struct Counts {
     pub web_crypto: u64,
     /// By [`Backend::RustCrypto`].
     pub rust_crypto: u64,
+    /// By [`Backend::Rsa`].
+    pub rsa: u64,
     /// Tokens that the token cache had.
     pub token_hits: u64,
 }
@@ -356,14 +361,15 @@ impl TokenVerifier {
         }
     }
 
-    /// Verifies a signature that WebCrypto cannot, because it lacks the algorithm or does not take the key: in pure Rust where
-    /// the build has it, else with a table that is made at once. `None` where there is no other backend.
+    /// Verifies a signature that WebCrypto cannot, because it lacks the algorithm or does not take the key (workerd's takes the RSA
+    /// exponents 3 and 65537 alone): in pure Rust where the build has it, else with core's own RSA, or a table that is made at
+    /// once. `None` where there is no other backend.
     pub fn verify_without_web_crypto(&self, pending: &Pending) -> Option<Answered> {
         let input = pending.input();
         if self.choice == BackendChoice::WebCrypto {
             return None;
         }
-        reference(input).or_else(|| {
+        reference(input).or_else(|| own_rsa(input)).or_else(|| {
             let prepared = self.hot_keys.borrow_mut().get_or_make(input.key().public_key())?;
             Some(Answered { backend: Backend::Tables, result: prepared.verify_input(input) })
         })
@@ -379,6 +385,7 @@ impl TokenVerifier {
             Backend::Tables => counts.tables += 1,
             Backend::WebCrypto => counts.web_crypto += 1,
             Backend::RustCrypto => counts.rust_crypto += 1,
+            Backend::Rsa => counts.rsa += 1,
         });
         // Holders are many, and each seldom comes: their keys take no table from an issuer's.
         let heats = self.choice == BackendChoice::Auto && backend != Backend::Tables && !pending.is_holders;
@@ -587,9 +594,12 @@ impl HostSettings {
         }
     }
 
-    /// Without WebCrypto and the reference there is ES256 alone, by its tables.
+    /// Without WebCrypto and the reference there are ES256, by its tables, and RSA.
     fn check_algorithms(&self, algorithms: &[Algorithm]) -> Result<(), PolicyError> {
-        let unserved = algorithms.iter().find(|algorithm| **algorithm != Algorithm::Es256);
+        let is_own = |algorithm: &Algorithm| {
+            *algorithm == Algorithm::Es256 || matches!(algorithm.scheme(), Scheme::RsaPkcs1(_) | Scheme::RsaPss(_))
+        };
+        let unserved = algorithms.iter().find(|algorithm| !is_own(algorithm));
         match unserved {
             Some(algorithm) if !self.has_web_crypto && !HAS_REFERENCE => {
                 let message = format!("{algorithm} needs crypto.subtle, which this host has not: import edgeseal/reference");
@@ -643,6 +653,11 @@ pub(crate) fn reference(input: &SignatureInput) -> Option<Answered> {
 #[cfg(not(feature = "rustcrypto"))]
 pub(crate) fn reference(_: &SignatureInput) -> Option<Answered> {
     None
+}
+
+/// Core's own RSA; `None` for other algorithms.
+pub(crate) fn own_rsa(input: &SignatureInput) -> Option<Answered> {
+    rsa_verify::verify(input).map(|result| Answered { backend: Backend::Rsa, result })
 }
 
 impl Fetch {

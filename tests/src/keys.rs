@@ -493,6 +493,22 @@ pub struct Keys {
     pub exponent3: Key,
     /// RSA, 2048 bits, e = 2: signatures are square roots.
     pub exponent2: Key,
+    /// RSA, 2048 bits, e = 17.
+    pub exponent17: Key,
+    /// RSA, 2048 bits, e = 257.
+    pub exponent257: Key,
+    /// RSA, 2048 bits, e = 65539: the first above the common one that has an inverse.
+    pub exponent65539: Key,
+    /// RSA, 2048 bits, e = 2^32 + 1: 1 in 32 bits.
+    pub exponent33bits: Key,
+    /// RSA, 2049 bits: an encoded message of PSS is an octet shorter than the signature.
+    pub rsa2049: Key,
+    /// RSA, 3071 bits.
+    pub rsa3071: Key,
+    /// RSA, 2049 bits, e = 65539.
+    pub rsa2049_exponent65539: Key,
+    /// RSA, 8192 bits, e = 2^32 + 1: the slowest verification there is.
+    pub rsa8192_exponent33bits: Key,
 }
 
 /// The keys, made once.
@@ -518,6 +534,14 @@ pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
         roca: Key::rsa("rsa2048-roca", &["roca-a", "roca-b"], 65_537),
         exponent3: Key::rsa("rsa2048-e3", &["a", "b"], 3),
         exponent2: Key::rsa("rsa2048-e2", &["a", "b"], 2),
+        exponent17: Key::rsa("rsa2048-e17", &["a", "b"], 17),
+        exponent257: Key::rsa("rsa2048-e257", &["a", "b"], 257),
+        exponent65539: Key::rsa("rsa2048-e65539", &["a", "b"], 65_539),
+        exponent33bits: Key::rsa("rsa2048-e4294967297", &["a", "b"], (1 << 32) + 1),
+        rsa2049: Key::rsa("rsa2049-1", &["a", "1025"], 65_537),
+        rsa3071: Key::rsa("rsa3071-1", &["a", "b", "1023"], 65_537),
+        rsa2049_exponent65539: Key::rsa("rsa2049-e65539", &["a", "1025"], 65_539),
+        rsa8192_exponent33bits: Key::rsa("rsa8192-e4294967297", &eight, (1 << 32) + 1),
     }
 });
 
@@ -620,6 +644,8 @@ mod tests {
             (&keys.rsa8193, 8193),
             (&keys.rsa16384, 16_384),
             (&keys.roca, 2048),
+            (&keys.rsa2049, 2049),
+            (&keys.rsa3071, 3071),
         ] {
             assert_eq!(key.as_rsa().bits(), bits, "{}", key.kid);
         }

@@ -1,4 +1,4 @@
-//! Every native backend says the same of every signature that core lets through: the reference, AWS-LC, and the tables of P-256.
+//! Every backend says the same of every signature that core lets through: the reference, AWS-LC, the tables of P-256, and core's own RSA.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use edgeseal_core::{
     Algorithm, Jwk, PublicKey, SignatureBackend as _,
     algorithm::Curve,
-    backend::{SignatureInput, rustcrypto::RustCrypto},
+    backend::{SignatureInput, rsa_verify, rustcrypto::RustCrypto},
     jwk::KeyProblem,
 };
 use edgeseal_signer::backend::{AwsLc, Choice, Native};
@@ -53,6 +53,11 @@ impl Bench {
         let answer = self.aws_lc.verify(&input).is_ok();
         if answer != reference {
             self.wrong.push(format!("{what}: rustcrypto says {reference}, aws-lc-rs {answer}"));
+        }
+        if let Some(answer) = rsa_verify::verify(&input)
+            && answer.is_ok() != reference
+        {
+            self.wrong.push(format!("{what}: rustcrypto says {reference}, {} {}", rsa_verify::NAME, answer.is_ok()));
         }
         // For every other algorithm they are AWS-LC again.
         for native in self.choices.iter().filter(|_| algorithm == Algorithm::Es256) {
@@ -172,6 +177,7 @@ fn rsa_of_odd_sizes() {
     for (primes, bits, exponent) in [
         (["a", "b"].as_slice(), 2048, 65_537),
         (&["a", "b"], 2048, 65_539),
+        (&["a", "b"], 2048, (1 << 32) + 1),
         (&["a", "b"], 2048, LARGEST_EXPONENT - 8),
         (&["a", "1025"], 2049, 65_537),
         (&["a", "1026"], 2050, 65_537),
@@ -198,7 +204,7 @@ fn rsa_of_odd_sizes() {
             bench.judge(&format!("{what}, with the modulus added"), &key, algorithm, b"message", &wrapped, Some(false));
         }
     }
-    bench.finish(11 * 5 * 3);
+    bench.finish(12 * 5 * 3);
 }
 
 /// A key that verifies one algorithm verifies another one next: what was prepared for the first must not answer for the second.

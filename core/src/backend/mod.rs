@@ -5,6 +5,7 @@ use alloc::{sync::Arc, vec::Vec};
 use crate::{algorithm::Algorithm, error::VerifyError, jwk::Jwk, signature};
 
 pub mod p256;
+pub mod rsa_verify;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 
@@ -60,7 +61,7 @@ impl SignatureInput {
 
 /// Verifies signatures. An implementation is trusted with nothing but the arithmetic.
 pub trait SignatureBackend {
-    /// Its name in reports: `rustcrypto`, `p256-tables`, `webcrypto`, `aws-lc-rs`.
+    /// Its name in reports: `rustcrypto`, `p256-tables`, `rsa-montgomery`, `webcrypto`, `aws-lc-rs`.
     fn name(&self) -> &'static str;
 
     /// Whether the signature is valid.

@@ -109,7 +109,8 @@ export interface HostOptions<C extends object = Claims> {
 
 /**
  * `"auto"`: tables of multiples for the ES256 keys that are used most, else WebCrypto (in Node, `node:crypto`), else pure Rust
- * where the build has it (`edgeseal/reference`, and the package itself in Node). `"webcrypto"` and `"rustcrypto"`: that one alone.
+ * where the build has it (`edgeseal/reference`, and the package itself in Node), else an own verification of RSA, for keys that the
+ * host does not take. `"webcrypto"` and `"rustcrypto"`: that one alone.
  */
 export type Backend = "auto" | "webcrypto" | "rustcrypto";
 
@@ -195,7 +196,7 @@ export interface VerifierStats {
   /** Who may verify signatures. */
   backend: Backend;
   /** Signatures that each backend verified. */
-  verifications: { "p256-tables": number; webcrypto: number; "node-crypto": number; rustcrypto: number };
+  verifications: { "p256-tables": number; webcrypto: number; "node-crypto": number; rustcrypto: number; "rsa-montgomery": number };
   /** ES256 keys that have a table. */
   hotKeys: number;
   /** Tokens that were verified before: how often one came again, how many are kept, and their octets. */
@@ -234,7 +235,7 @@ export interface SignatureOptions {
   /** As JWA writes it: `r || s` for ECDSA. */
   signature: Uint8Array;
   /** Who verifies it: `"auto"` unless given, which is WebCrypto where the host has it. */
-  backend?: Backend | "p256-tables";
+  backend?: Backend | "p256-tables" | "rsa-montgomery";
 }
 
 /** See {@link inspectJwks}. */

@@ -167,7 +167,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
 
   stats(): VerifierStats {
     const { name } = this.#host.signatures;
-    const verifications = { "p256-tables": 0, webcrypto: 0, "node-crypto": 0, rustcrypto: 0 };
+    const verifications = { "p256-tables": 0, webcrypto: 0, "node-crypto": 0, rustcrypto: 0, "rsa-montgomery": 0 };
     if (this.#inside === undefined) {
       const tokenCache = { hits: 0, tokens: 0, bytes: 0 };
       return { backend: this.#backend, verifications, hotKeys: 0, tokenCache, stateRefused: [], issuers: [] };

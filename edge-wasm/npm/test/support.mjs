@@ -18,9 +18,10 @@ const ALGORITHMS = {
 
 export const base64url = (data) => Buffer.from(data).toString("base64url");
 
-/** A fresh key: its public JWK, and tokens signed with it. */
-export async function makeKey(kid, alg = "ES256") {
-  const [generate, sign] = ALGORITHMS[alg];
+/** A fresh key: its public JWK, and tokens signed with it. `publicExponent` is for RSA. */
+export async function makeKey(kid, alg = "ES256", publicExponent = undefined) {
+  const [usual, sign] = ALGORITHMS[alg];
+  const generate = publicExponent === undefined ? usual : { ...usual, publicExponent: new Uint8Array(publicExponent) };
   const { publicKey, privateKey } = await subtle.generateKey(generate, true, ["sign", "verify"]);
   const { kty, crv, x, y, n, e } = await subtle.exportKey("jwk", publicKey);
   const jwk = JSON.parse(JSON.stringify({ kty, crv, x, y, n, e, kid, alg, use: "sig" }));

@@ -147,6 +147,16 @@ test("refusals follow RFC 6750, and tell the code only", async (t) => {
   await problem(await fetch(`${worker}/.edgeseal/other`, bearer(token)), 404, "not_found");
 });
 
+test("an RSA key that workerd does not import is no outage", async (t) => {
+  for (const alg of ["RS256", "PS384"]) {
+    const odd = await makeKey("odd", alg, [1, 0, 3]);
+    const worker = await start(t, { echo: true, issuers: [{ ...issuer(), jwks_uri: undefined, jwks: { keys: [odd.jwk] }, algorithms: [alg] }] });
+    const token = await odd.token(claims());
+    assert.equal((await fetch(worker, bearer(token))).status, 200);
+    await problem(await fetch(worker, bearer(`${token.slice(0, -4)}AAAA`)), 401, "signature_invalid");
+  }
+});
+
 test("an outage is a 503 with Retry-After, and costs a handful of fetches", async (t) => {
   const down = await serve({ "/jwks": (_, response) => response.writeHead(500).end() });
   t.after(() => down.close());

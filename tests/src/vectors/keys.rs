@@ -6,12 +6,13 @@ use num_bigint_dig::BigUint;
 use super::Suite;
 use crate::{
     corpus::json_string,
-    keys::{Jwk, KEYS, Key, jwk_set, left_padded},
+    keys::{Hash, Jwk, KEYS, Key, jwk_set, left_padded},
 };
 
 pub(super) fn fill(suite: &mut Suite) {
     suite.token("good", "the positive control").accept();
     rsa(suite);
+    exponents(suite);
     elliptic(suite);
     octet_pairs(suite);
     members(suite);
@@ -55,14 +56,14 @@ fn rsa(suite: &mut Suite) {
     let jwk = || KEYS.rsa2048.jwk().text("alg", "RS256");
     with_jwk(suite, "exponent-1", "e = 1: every padding is its own signature", &keys.rsa2048, &jwk().number("e", &[1]))
         .signed(|input| {
-            let hash = crate::keys::Hash::Sha256;
+            let hash = Hash::Sha256;
             KEYS.rsa2048.as_rsa().pkcs1_encoded(&[hash.digest_info(), hash.digest(input)].concat())
         })
         .reject("key_not_found");
     with_jwk(suite, "exponent-1-allowed", "e = 1 stays out when e = 3 is let in", &keys.rsa2048, &jwk().number("e", &[1]))
         .policy("allow_rsa_exponent_3", "true")
         .signed(|input| {
-            let hash = crate::keys::Hash::Sha256;
+            let hash = Hash::Sha256;
             KEYS.rsa2048.as_rsa().pkcs1_encoded(&[hash.digest_info(), hash.digest(input)].concat())
         })
         .reject("key_not_found");
@@ -70,9 +71,11 @@ fn rsa(suite: &mut Suite) {
         ("0", "e = 0", vec![0]),
         ("empty", "an empty e", vec![]),
         ("5", "e = 5 is below 65537", vec![5]),
-        ("17", "e = 17 is below 65537", vec![17]),
         ("65535", "e = 65535 is below 65537", vec![0xff, 0xff]),
         ("65536", "e = 65536 is even", vec![1, 0, 0]),
+        ("65538", "e = 65538 is in range and even", vec![1, 0, 2]),
+        ("2-to-32-plus-2", "an even exponent of 33 bits", vec![1, 0, 0, 0, 2]),
+        ("2-to-33-plus-1", "an exponent of 34 bits", vec![2, 0, 0, 0, 1]),
         ("2-to-34-plus-1", "an exponent of 35 bits: BoringSSL and the rsa crate stop at 33", vec![4, 0, 0, 0, 1]),
         ("2-to-64-plus-1", "an exponent that is 1 in 64 bits", vec![1, 0, 0, 0, 0, 0, 0, 0, 1]),
         ("2-to-64-plus-65537", "an exponent that is 65537 in 64 bits", vec![1, 0, 0, 0, 0, 0, 1, 0, 1]),
@@ -141,6 +144,84 @@ fn rsa(suite: &mut Suite) {
     }
 }
 
+/// Exponents other than 65537, and moduli of odd sizes: not every host's cryptography takes such keys, so that hosts differ on them first.
+fn exponents(suite: &mut Suite) {
+    let keys = &*KEYS;
+    for key in [&keys.exponent17, &keys.exponent257] {
+        for alg in ["RS256", "RS512", "PS256", "PS384"] {
+            suite
+                .token(format!("{alg}-{}", key.kid), "a good signature under an exponent below 65537")
+                .key(key)
+                .alg(alg)
+                .strict()
+                .reject("key_not_found");
+        }
+    }
+    for key in [&keys.rsa2049, &keys.rsa3071, &keys.exponent65539, &keys.exponent33bits, &keys.rsa2049_exponent65539] {
+        for alg in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
+            let good = |input: &[u8]| key.as_rsa().sign(alg, input);
+            let spoilt: [(&str, &str, Option<super::Signer>); 4] = [
+                ("", "a permitted exponent, a permitted size", None),
+                (
+                    "-other",
+                    "one bit of the signature turned",
+                    Some(Box::new(move |input| {
+                        let mut signature = good(input);
+                        signature[100] ^= 0x10;
+                        signature
+                    })),
+                ),
+                ("-message", "a signature over something else", Some(Box::new(move |_| good(b"something else")))),
+                (
+                    "-plus-n",
+                    "s + n is s modulo n",
+                    Some(Box::new(move |input| (BigUint::from_bytes_be(&good(input)) + &key.as_rsa().n).to_bytes_be())),
+                ),
+            ];
+            for (id, why, signer) in spoilt {
+                let token = suite.token(format!("{alg}-{}{id}", key.kid), why).key(key).alg(alg);
+                match signer {
+                    None => token.accept(),
+                    Some(signer) => token.signed(signer).reject("signature_invalid"),
+                }
+            }
+        }
+        let padded = |hash: Hash, input: &[u8]| [hash.digest_info(), hash.digest(input)].concat();
+        suite
+            .token(format!("PS256-{}-salt-0", key.kid), "RFC 7518 section 3.5: the salt is as long as the hash")
+            .key(key)
+            .alg("PS256")
+            .signed(move |input| {
+                let rsa = key.as_rsa();
+                rsa.private(&rsa.pss_encoded(&Hash::Sha256.digest(input), &[], Hash::Sha256, Hash::Sha256, 0xbc))
+                    .expect("an inverse")
+            })
+            .reject("signature_invalid");
+        suite
+            .token(format!("RS256-{}-trailing", key.kid), "CVE-2006-4339: octets after the digest")
+            .key(key)
+            .alg("RS256")
+            .signed(move |input| {
+                let rsa = key.as_rsa();
+                rsa.private(&rsa.pkcs1_encoded(&[padded(Hash::Sha256, input), vec![0; 8]].concat())).expect("an inverse")
+            })
+            .reject("signature_invalid");
+        suite
+            .token(format!("RS512-{}-hash", key.kid), "a signature with the digest of another hash")
+            .key(key)
+            .alg("RS512")
+            .signed(move |input| {
+                let rsa = key.as_rsa();
+                rsa.private(&rsa.pkcs1_encoded(&padded(Hash::Sha256, input))).expect("an inverse")
+            })
+            .reject("signature_invalid");
+    }
+    for alg in ["RS256", "PS384"] {
+        let key = &keys.rsa8192_exponent33bits;
+        suite.token(format!("{alg}-{}", key.kid), "the largest modulus and an exponent of 33 bits").key(key).alg(alg).accept();
+    }
+}
+
 /// A claim value for which the padded message has a square root modulo both primes.
 fn exponent_2_try() -> String {
     (0_u32..)
@@ -149,7 +230,7 @@ fn exponent_2_try() -> String {
             let mut suite = Suite { group: "keys", lines: Vec::new() };
             let probe = suite.token("exponent-2", "").key(&KEYS.exponent2).claim("try", number);
             let input = probe.signing_input();
-            let hash = crate::keys::Hash::Sha256;
+            let hash = Hash::Sha256;
             let rsa = KEYS.exponent2.as_rsa();
             rsa.private(&rsa.pkcs1_encoded(&[hash.digest_info(), hash.digest(input.as_bytes())].concat())).is_some()
         })

@@ -567,6 +567,22 @@ fn settings(suite: &mut Suite) {
         .policy("leeway", "10")
         .by_policy()
         .accept();
+    for (id, why, name, json, code) in [
+        ("iat-last", "issued at the last moment that leeway forgives", "iat", "1750000010", None),
+        ("iat-beyond", "issued a second later", "iat", "1750000011", Some("proof_invalid")),
+        ("nbf-last", "valid from the last moment that leeway forgives", "nbf", "1750000010", None),
+        ("nbf-beyond", "valid a second later", "nbf", "1750000011", Some("proof_invalid")),
+        ("exp-last", "expired so lately that leeway forgives it", "exp", "1749999991", None),
+        ("exp-beyond", "expired a second earlier", "exp", "1749999990", Some("proof_invalid")),
+    ] {
+        let proof = bound(suite, &format!("kb-{id}"), &format!("leeway of the proof: {why}"), |proof| proof.claim(name, json))
+            .policy("leeway", "10")
+            .by_policy();
+        match code {
+            None => proof.accept(),
+            Some(code) => proof.reject(code),
+        }
+    }
     bound(suite, "algorithms", "the proof's own list", |_| {})
         .policy("sd_jwt", r#"{"key_binding":"required","algorithms":["EdDSA"]}"#)
         .by_policy()

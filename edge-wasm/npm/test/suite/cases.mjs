@@ -59,6 +59,31 @@ const cases = {
     }
   },
 
+  "RSA exponents that the host does not take are verified all the same": async ({ exponents }) => {
+    const { keys, tokens: all } = await exponents();
+    for (const [name, token] of Object.entries(all)) {
+      const algorithm = name.slice(0, 5);
+      const own = { ...options, algorithms: [algorithm], jwks: { keys } };
+      const verifier = createVerifier(own);
+      const wrong = token.slice(0, -10) + (token.at(-10) === "A" ? "B" : "A") + token.slice(-9);
+      for (let round = 0; round < 3; round++) {
+        equal((await verifier.verify(token)).claims.sub, "alice", name);
+        await refused(verifier.verify(wrong), "signature_invalid", "signature");
+      }
+      // Whoever did it said so.
+      equal(Object.values(verifier.stats().verifications).reduce((a, b) => a + b), 4, name);
+      const [message, signature] = [utf8(token.slice(0, token.lastIndexOf("."))), bytes(token.slice(token.lastIndexOf(".") + 1))];
+      const jwk = keys.find(({ kid }) => kid === `kid-${name}`);
+      for (const backend of ["auto", "rsa-montgomery"]) {
+        await verifySignature({ algorithm, jwk, message, signature, backend });
+        await refused(verifySignature({ algorithm, jwk, message: message.subarray(1), signature, backend }), "signature_invalid", "signature");
+      }
+    }
+    const [jwk] = keys;
+    await throws(verifySignature({ algorithm: "ES256", jwk: key.jwk, message: utf8(""), signature: new Uint8Array(64).fill(1), backend: "rsa-montgomery" }), ConfigurationError);
+    await refused(createVerifier({ ...options, algorithms: ["RS256"], jwks: { keys: [{ ...jwk, e: "AQAC" }] } }).verify(Object.values(all)[0]), "key_not_found", "key");
+  },
+
   "the same token again costs a comparison, and is judged anew": async ({ script, remote }) => {
     await script("again", [{ body: { keys: [key.jwk] } }, { body: { keys: [next.jwk] } }]);
     let now = seconds();
@@ -303,6 +328,7 @@ function issuers(origin) {
     },
     hits: (name) => get(`hits/${name}`),
     tokens: () => get("tokens"),
+    exponents: () => get("exponents"),
     remote: (name) => ({ issuer, audience, algorithms: ["ES256"], jwksUri: url(name) }),
   };
 }
