@@ -7,6 +7,7 @@
 //! | [`keys`] | the life of a key as a pure state machine, and the registry that remembers it |
 //! | [`backend`] | who verifies signatures: AWS-LC, tables for hot keys, the reference |
 //! | [`issue`] | who may have which token, and the only way to one |
+//! | [`agent`] | the daemon beside an application |
 //! | [`store`] | what must survive a restart |
 //! | [`http`] | the public listener and the agents' listener |
 //! | [`service`] | the running signer |
@@ -16,6 +17,7 @@
 //!
 //! The operator's page is this crate's `README.md`.
 
+pub mod agent;
 pub mod backend;
 pub mod cli;
 mod client;

@@ -1,5 +1,6 @@
 //! The command line: arguments, exit codes, one file per subcommand.
 
+mod agent;
 mod dev;
 mod doctor;
 mod jwks;
@@ -42,6 +43,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Run the signer
     Serve(serve::Arguments),
+    /// The daemon beside an application
+    Agent(agent::Arguments),
     /// The keys of the signer
     #[command(subcommand)]
     Keys(keys::Command),
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Agent(arguments) => agent::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -29,8 +29,8 @@ use crate::{
 
 /// Octets of a request: what fits into a token, and room for JSON around it.
 const MAX_BODY: usize = 32 * 1024;
-/// Octets of a batch: each request as large as a common token, or a few as large as any.
-const MAX_BATCH_BODY: usize = 1024 * 1024;
+/// Octets of a batch.
+const MAX_BATCH_BODY: usize = MAX_BATCH * MAX_BODY;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -79,13 +79,13 @@ struct RenewRequest {
 /// One name or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(crate) enum Audience {
     One(String),
     Many(Vec<String>),
 }
 
 impl Audience {
-    fn names(audience: Option<Self>) -> Vec<String> {
+    pub(crate) fn names(audience: Option<Self>) -> Vec<String> {
         match audience {
             None => Vec::new(),
             Some(Self::One(one)) => vec![one],
@@ -101,7 +101,7 @@ async fn issue(
     body: Body,
 ) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
-    let request = parse(&read(&headers, body, MAX_BODY).await?)?;
+    let request = parse(&read_json(&headers, body, MAX_BODY).await?)?;
     Ok(uncached(&issue_one(&service, agent, request).await?))
 }
 
@@ -113,7 +113,7 @@ async fn batch(
     body: Body,
 ) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
-    let BatchRequest { requests } = parse(&read(&headers, body, MAX_BATCH_BODY).await?)?;
+    let BatchRequest { requests } = parse(&read_json(&headers, body, MAX_BATCH_BODY).await?)?;
     if !(1..=MAX_BATCH).contains(&requests.len()) {
         let detail = format!("requests has {} members; it takes 1 to {MAX_BATCH}", requests.len());
         return Err(Problem::new(Code::RequestMalformed, detail));
@@ -130,7 +130,7 @@ async fn renew(
     body: Body,
 ) -> Result<Response, Problem> {
     let agent = agent(&service, &peer)?;
-    let RenewRequest { token, audience, ttl } = parse(&read(&headers, body, MAX_BODY).await?)?;
+    let RenewRequest { token, audience, ttl } = parse(&read_json(&headers, body, MAX_BODY).await?)?;
     let renewal = Renewal { audience: Audience::names(audience), ttl };
     let issued = service.issuer.renew(agent, &token, renewal, Stamp::now()?).await?;
     Ok(uncached(&told(agent, "renewed", issued)))
@@ -175,6 +175,7 @@ async fn profile(
     let snapshot = service.issuer.registry().snapshot();
     let answer = json!({
         "profile": profile.name,
+        "agent": agent.name,
         "issuer": service.issuer.url(),
         "algorithm": profile.algorithm,
         "typ": profile.typ,
@@ -185,6 +186,7 @@ async fn profile(
         "max_session": profile.max_session.map(Lifetime::as_secs),
         "modes": profile.modes,
         "required_claims": agent.required_claims,
+        "forbidden_claims": agent.forbidden_claims,
         "schema": service.issuer.schema(&name).map(|schema| schema.document()),
     });
     Ok(Json(answer).into_response())
@@ -200,15 +202,26 @@ fn agent<'service>(service: &'service Shared, peer: &Peer) -> Result<&'service A
     service.agents.get(name).ok_or_else(|| Problem::new(Code::AgentUnknown, format!("no agents.{name} is configured here")))
 }
 
-pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            format!("content-type is {media_type:?}; it takes application/json"),
-        ));
+/// Whether a request says that its body is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case("application/json")
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+async fn read_json(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+    if !is_json(headers) {
+        let detail = format!("content-type is {:?}; it takes application/json", media_type(headers));
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
+    read(body, most).await
+}
+
+/// A whole body, bounded in size and time.
+pub(crate) async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Err(_) => Err(Problem::new(Code::RequestTimeout, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()))),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -219,6 +232,6 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result
     }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::new(Code::RequestMalformed, error.to_string()))
 }

@@ -17,6 +17,16 @@ pub enum Code {
     RequestMalformed,
     /// The connection's certificate names no agent, or one that is not known.
     AgentUnknown,
+    /// A user of this machine asks the agent who may not.
+    PeerRefused,
+    /// A page in a browser asks the agent.
+    OriginRefused,
+    /// The agent is called by a name that is not its own.
+    HostRefused,
+    /// The agent's loopback listener needs its secret.
+    SecretRequired,
+    /// No signer answers the agent.
+    SignerUnavailable,
     /// Policy says no.
     PolicyDenied,
     /// No such resource.
@@ -55,9 +65,14 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
+        Self::PeerRefused,
+        Self::OriginRefused,
+        Self::HostRefused,
+        Self::SecretRequired,
+        Self::SignerUnavailable,
         Self::PolicyDenied,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -82,6 +97,11 @@ impl Code {
         match self {
             Self::RequestMalformed => ("request_malformed", StatusCode::BAD_REQUEST, "The request cannot be understood"),
             Self::AgentUnknown => ("agent_unknown", StatusCode::FORBIDDEN, "The client certificate belongs to no known agent"),
+            Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
+            Self::OriginRefused => ("origin_refused", StatusCode::FORBIDDEN, "Pages in browsers get nothing here"),
+            Self::HostRefused => ("host_refused", StatusCode::MISDIRECTED_REQUEST, "The agent is not called so"),
+            Self::SecretRequired => ("secret_required", StatusCode::UNAUTHORIZED, "The agent's secret is required"),
+            Self::SignerUnavailable => ("signer_unavailable", StatusCode::SERVICE_UNAVAILABLE, "No signer answers"),
             Self::PolicyDenied => ("policy_denied", StatusCode::FORBIDDEN, "Policy denies this token"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such resource"),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The resource has no such method"),
@@ -214,7 +234,7 @@ impl IntoResponse for Problem {
 }
 
 /// 72 random bits, to find the request in the log.
-fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     let mut octets = [0; 9];
     // Without randomness the answer still goes out; it only cannot be told apart from others.
     let _ = getrandom::fill(&mut octets);
@@ -233,6 +253,11 @@ mod tests {
             [
                 ("request_malformed", 400),
                 ("agent_unknown", 403),
+                ("peer_refused", 403),
+                ("origin_refused", 403),
+                ("host_refused", 421),
+                ("secret_required", 401),
+                ("signer_unavailable", 503),
                 ("policy_denied", 403),
                 ("not_found", 404),
                 ("method_not_allowed", 405),

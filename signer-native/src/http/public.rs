@@ -34,11 +34,11 @@ pub fn jwks_uri(issuer: &str) -> String {
     format!("{issuer}/.well-known/jwks.json")
 }
 
-pub(super) async fn not_found() -> Problem {
+pub(crate) async fn not_found() -> Problem {
     Problem::new(Code::NotFound, "no resource has this path")
 }
 
-pub(super) async fn method_not_allowed() -> Problem {
+pub(crate) async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed, "the resource has another method")
 }
 

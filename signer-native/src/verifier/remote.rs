@@ -7,7 +7,7 @@ use std::{
 };
 
 use edgeseal_core::{
-    Issuers, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier,
+    Issuers, Jwk, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier,
     discovery::{Discovery, MAX_DISCOVERY_LEN},
     http::{Refusal, max_age},
     jwk_set::{KeyRequest, MAX_JWKS_LEN},
@@ -110,6 +110,23 @@ impl RemoteVerifier {
             Keys::Remote(remote) => remote.keys(verifier.admit(&token)?).await?,
         };
         Ok(verifier.verify_with(&self.0.backend, token, &set, now())?)
+    }
+
+    /// The keys of all issuers, fetched if they have to be.
+    ///
+    /// # Errors
+    /// `jwks_unavailable` when an issuer's keys cannot be had.
+    pub async fn keys(&self) -> Result<JwkSet, Refusal> {
+        let mut all = Vec::new();
+        for Issuer { verifier, keys } in self.0.issuers.iter() {
+            let set = match (keys, verifier.policy().algorithms()) {
+                (Keys::Inline(set), _) => Arc::clone(set),
+                (Keys::Remote(remote), [algorithm, ..]) => remote.keys(KeyRequest { kid: None, algorithm: *algorithm }).await?,
+                (Keys::Remote(_), []) => continue,
+            };
+            all.extend(set.keys().iter().map(|key| Jwk::clone(key)));
+        }
+        Ok(JwkSet::from_keys(all))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::Write as _,
     net::TcpStream,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -303,9 +303,18 @@ pub(crate) fn request(
     let connection = ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
     let socket = TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap()))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let mut stream = StreamOwned::new(connection, socket);
-    let mut head =
-        format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    exchange(StreamOwned::new(connection, socket), method, path, &[&[("host", authority)], headers].concat(), body)
+}
+
+/// One HTTP/1.1 exchange over any stream.
+pub(crate) fn exchange(
+    mut stream: impl std::io::Read + std::io::Write,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
         head.extend([name, ": ", value, "\r\n"]);
     }

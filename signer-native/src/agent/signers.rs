@@ -1,0 +1,368 @@
+//! Requests to one of several signers: coalesced into batches, over one HTTP/2 connection each, to the next signer when one
+//! does not answer.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::body::{Body, Bytes};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri, client::conn::http2, header};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::{ClientConfig, pki_types::ServerName};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, Semaphore, oneshot},
+};
+use tokio_rustls::TlsConnector;
+
+use super::AgentConfig;
+use crate::{
+    error::Failure,
+    http::{
+        problem::{Code, Problem},
+        tls,
+    },
+    issue::MAX_BATCH,
+};
+
+/// One attempt with one signer, connecting included.
+const ATTEMPT: Duration = Duration::from_secs(8);
+/// The pause before a signer that failed is tried again while others answer; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Octets of an answer: a batch of the largest tokens, with room for JSON around them.
+const MAX_ANSWER: usize = 2 * 1024 * 1024;
+/// Batches under way at once: one is signed while the next fills, and neither waits for the network.
+const BATCHES: usize = 4;
+/// Requests that wait for a batch.
+const MAX_WAITING: usize = 4_096;
+
+/// What a signer said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Value,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
+}
+
+/// The signers, and the requests that wait for a place in a batch.
+pub struct Signers {
+    list: Vec<Signer>,
+    preferred: AtomicUsize,
+    identity: Identity,
+    tls: RwLock<(usize, Arc<ClientConfig>)>,
+    waiting: Mutex<VecDeque<Waiting>>,
+    arrived: Notify,
+}
+
+struct Identity {
+    ca: Option<PathBuf>,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+struct Waiting {
+    item: Value,
+    reply: oneshot::Sender<Result<Answer, Problem>>,
+}
+
+struct Signer {
+    url: Uri,
+    connection: tokio::sync::Mutex<Option<Connection>>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    sender: http2::SendRequest<Full<Bytes>>,
+    /// The certificate that it was made with.
+    generation: usize,
+}
+
+#[derive(Default)]
+struct State {
+    down_until: Option<Instant>,
+    pause: Duration,
+}
+
+impl Signers {
+    /// The signers of a configuration; nothing is connected yet.
+    ///
+    /// # Errors
+    /// A URL that is none, certificates that cannot be used.
+    pub fn new(config: &AgentConfig) -> Result<Self, Failure> {
+        let signer = |url: &String| {
+            let uri: Uri = url
+                .trim_end_matches('/')
+                .parse()
+                .map_err(|error| Failure::configuration(format!("agent.signers holds {url:?}, which is no URL: {error}")))?;
+            if uri.scheme_str() != Some("https") || uri.host().is_none() {
+                return Err(Failure::configuration(format!(
+                    "agent.signers holds {url:?}; it takes URLs such as \"https://signer.example.com:8444\""
+                )));
+            }
+            Ok(Signer { url: uri, connection: tokio::sync::Mutex::default(), state: Mutex::default() })
+        };
+        let list = config.signers.iter().map(signer).collect::<Result<_, _>>()?;
+        let identity = Identity { ca: config.ca.clone(), certificate: config.certificate.clone(), key: config.key.clone() };
+        let tls = RwLock::new((0, identity.load()?));
+        let (waiting, arrived) = (Mutex::default(), Notify::new());
+        Ok(Self { list, preferred: AtomicUsize::new(0), identity, tls, waiting, arrived })
+    }
+
+    /// Takes up a certificate that was renewed; connections made with the old one are not used again.
+    ///
+    /// # Errors
+    /// When the files cannot be used; then the old certificate stays.
+    pub fn reload(&self) -> Result<(), Failure> {
+        let config = self.identity.load()?;
+        let mut tls = self.tls.write().unwrap_or_else(PoisonError::into_inner);
+        *tls = (tls.0 + 1, config);
+        Ok(())
+    }
+
+    /// One request that goes out in the next batch.
+    ///
+    /// # Errors
+    /// When no signer answers, or too many requests wait already.
+    pub async fn issue(&self, item: Value) -> Result<Answer, Problem> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.len() >= MAX_WAITING {
+                return Err(Problem::new(Code::SignerUnavailable, format!("{MAX_WAITING} requests wait already")));
+            }
+            waiting.push_back(Waiting { item, reply });
+        }
+        self.arrived.notify_one();
+        answer.await.unwrap_or_else(|_| Err(Problem::new(Code::SignerUnavailable, "the agent is ending")))
+    }
+
+    /// Sends batches until it is dropped: whatever waits when a place is free goes together, and nothing waits for company.
+    pub async fn send_batches(self: Arc<Self>) {
+        let places = Arc::new(Semaphore::new(BATCHES));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let batch = loop {
+                let arrived = self.arrived.notified();
+                let batch: Vec<Waiting> = {
+                    let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                    let count = waiting.len().min(MAX_BATCH);
+                    waiting.drain(..count).filter(|one| !one.reply.is_closed()).collect()
+                };
+                if !batch.is_empty() {
+                    break batch;
+                }
+                arrived.await;
+            };
+            // What did not fit goes with the next place.
+            self.arrived.notify_one();
+            let signers = Arc::clone(&self);
+            tokio::spawn(async move {
+                signers.send(batch).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn send(&self, batch: Vec<Waiting>) {
+        let (items, replies): (Vec<Value>, Vec<_>) = batch.into_iter().map(|one| (one.item, one.reply)).unzip();
+        let outcome = self.request(Method::POST, "/v1/tokens/batch", Some(json!({ "requests": items }))).await;
+        let results = match outcome {
+            Ok(Answer { status: StatusCode::OK, body, .. }) => match body.get("results").and_then(Value::as_array) {
+                Some(results) if results.len() == replies.len() => results.iter().map(|one| Ok(of_result(one))).collect(),
+                _ => {
+                    vec![Err(Problem::new(Code::SignerUnavailable, "the signer's answer does not fit the batch")); replies.len()]
+                }
+            },
+            // The batch as a whole was refused: its answer is everyone's.
+            other => vec![other; replies.len()],
+        };
+        for (reply, result) in replies.into_iter().zip(results) {
+            // Whoever asked may be gone.
+            let _ = reply.send(result);
+        }
+    }
+
+    /// One request to the preferred signer, or to the next ones when it does not answer.
+    ///
+    /// # Errors
+    /// When no signer answers.
+    pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Problem> {
+        // The same body to another signer is the same request: what the first made of it is not made again.
+        let idempotency_key = random()?;
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        let first = self.preferred.load(Ordering::Relaxed);
+        let order = (0..self.list.len()).map(|step| (first + step) % self.list.len());
+        let (ready, pausing): (Vec<usize>, Vec<usize>) = order.partition(|index| self.list[*index].is_ready());
+        let mut last = None;
+        // Those that pause come last: when nobody else answers, a try costs little.
+        for index in ready.into_iter().chain(pausing) {
+            let signer = &self.list[index];
+            let attempt = self.attempt(signer, &method, path, body.clone(), &idempotency_key);
+            match tokio::time::timeout(ATTEMPT, attempt).await {
+                Ok(Ok(answer)) if answer.status != StatusCode::SERVICE_UNAVAILABLE => {
+                    signer.answered();
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Ok(Ok(unavailable)) => {
+                    signer.failed("it answered 503");
+                    last = Some(unavailable);
+                }
+                Ok(Err(reason)) => {
+                    signer.forget().await;
+                    signer.failed(&reason);
+                }
+                Err(_) => {
+                    signer.forget().await;
+                    signer.failed("no answer in time");
+                }
+            }
+        }
+        // A signer's own 503 says more than ours.
+        last.ok_or_else(|| Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why"))
+    }
+
+    async fn attempt(
+        &self,
+        signer: &Signer,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        idempotency_key: &str,
+    ) -> Result<Answer, String> {
+        let mut sender = self.connection(signer).await?;
+        let uri = format!("{}{path}", signer.url.to_string().trim_end_matches('/'));
+        let mut request = Request::builder().method(method).uri(uri).header(header::ACCEPT, "application/json");
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json").header("idempotency-key", idempotency_key);
+        }
+        let request = request.body(Full::new(body.unwrap_or_default())).map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let body =
+            Limited::new(Body::new(response.into_body()), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
+        let body = serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer is not JSON: {error}"))?;
+        Ok(Answer { status, body, retry_after })
+    }
+
+    async fn connection(&self, signer: &Signer) -> Result<http2::SendRequest<Full<Bytes>>, String> {
+        let (generation, tls) = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // Held while connecting, so that many requests make one connection.
+        let mut held = signer.connection.lock().await;
+        if let Some(connection) = held.as_ref()
+            && connection.generation == generation
+            && !connection.sender.is_closed()
+        {
+            return Ok(connection.sender.clone());
+        }
+        let sender = connect(&signer.url, tls).await?;
+        *held = Some(Connection { sender: sender.clone(), generation });
+        Ok(sender)
+    }
+}
+
+impl Signer {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state().down_until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn answered(&self) {
+        let mut state = self.state();
+        if state.down_until.is_some() {
+            tracing::info!(signer = %self.url, "it answers again");
+        }
+        *state = State::default();
+    }
+
+    fn failed(&self, reason: &str) {
+        let mut state = self.state();
+        state.pause = (state.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        state.down_until = Some(Instant::now() + state.pause);
+        let pause = state.pause.as_secs();
+        drop(state);
+        tracing::warn!(signer = %self.url, reason, pause, "a signer does not answer");
+    }
+
+    async fn forget(&self) {
+        self.connection.lock().await.take();
+    }
+}
+
+impl Identity {
+    fn load(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let ca = self.ca.as_deref().map(|path| ("agent.ca", path));
+        let mut config = tls::client(ca, Some((&self.certificate, &self.key)))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+async fn connect(url: &Uri, tls: Arc<ClientConfig>) -> Result<http2::SendRequest<Full<Bytes>>, String> {
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let stream = TcpStream::connect((host.as_str(), url.port_u16().unwrap_or(443))).await.map_err(|error| error.to_string())?;
+    let _ = stream.set_nodelay(true);
+    let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| chain(&error))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a signer ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// A member of `results`: a problem document tells its own status.
+fn of_result(result: &Value) -> Answer {
+    let status = result.get("status").and_then(Value::as_u64).filter(|_| result.get("code").is_some());
+    let status = status.and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok()).unwrap_or(StatusCode::OK);
+    let retry_after = (status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+    Answer { status, body: result.clone(), retry_after }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
+}
+
+/// 128 random bits as base64url.
+pub(super) fn random() -> Result<String, Problem> {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+    let mut octets = [0; 16];
+    getrandom::fill(&mut octets)
+        .map_err(|error| Problem::new(Code::SignerUnavailable, format!("this machine gives no randomness: {error}")))?;
+    Ok(Base64UrlUnpadded::encode_string(&octets))
+}
+
+/// hyper's own words and what is behind them: a TLS alert tells more than "connection error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,291 @@
+//! The daemon beside an application: what it gives, what it keeps, whom it turns away.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        net::UnixStream,
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustls::{
+    ClientConnection, ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use serde_json::{Value, json};
+
+use crate::support::{AUDIENCE, Answer, Signer, client, edgeseal, exchange, until, write_private};
+
+/// A running daemon; it ends with the test.
+pub(crate) struct Agent {
+    child: Child,
+    pub(crate) socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// A daemon in front of these signers, with the demonstration agent's certificate.
+    pub(crate) fn start(folder: &Path, signer: &Signer, signers: &[&str], more: &str) -> Self {
+        let (socket, file, log) = (folder.join("agent.sock"), folder.join("agent.toml"), folder.join("agent.log"));
+        let text = format!(
+            "[agent]\nsocket = {socket:?}\nsigners = {signers:?}\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{more}\n",
+            signer.path("ca"),
+            signer.path("agent_cert"),
+            signer.path("agent_key"),
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = edgeseal();
+        command.arg("agent").arg("--config").arg(&file);
+        let output = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        let mut agent = Self { child, socket, log };
+        until("the agent listens", || {
+            assert!(agent.child.try_wait().unwrap().is_none(), "the agent ended: {}", agent.log());
+            UnixStream::connect(&agent.socket).is_ok()
+        });
+        agent
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let stream = UnixStream::connect(&self.socket).unwrap();
+        exchange(stream, method, path, &[&[("host", "agent")], headers].concat(), body.to_string().as_bytes()).unwrap()
+    }
+
+    /// As `curl -d` asks: with a form's content type.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &[("content-type", "application/x-www-form-urlencoded")], body)
+    }
+
+    pub(crate) fn token(&self, body: &Value) -> String {
+        let answer = self.post("/v1/tokens", body);
+        assert_eq!(answer.status, 200, "{answer:?}, and the log: {}", self.log());
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A signer's front that ends TLS, writes down what it hears, and passes it on: what an agent sends before TLS.
+pub(crate) struct Recorder {
+    pub(crate) url: String,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Recorder {
+    pub(crate) fn before(signer: &Signer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let tls = signer.dir.join("tls");
+        let chain = vec![CertificateDer::from_pem_file(tls.join("server.crt")).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(tls.join("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut server = server.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        server.alpn_protocols = vec![b"h2".to_vec()];
+        let server = Arc::new(server);
+        let identity = (signer.path("agent_cert"), signer.path("agent_key"));
+        let mut onwards = client(&signer.path("ca"), Some((&identity.0, &identity.1))).unwrap();
+        Arc::make_mut(&mut onwards).alpn_protocols = vec![b"h2".to_vec()];
+        let port: u16 = signer.text("agent").rsplit_once(':').unwrap().1.parse().unwrap();
+        let written = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (server, onwards, written) = (Arc::clone(&server), Arc::clone(&onwards), Arc::clone(&written));
+                std::thread::spawn(move || {
+                    let near = StreamOwned::new(ServerConnection::new(server).unwrap(), stream);
+                    let far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                    let far = StreamOwned::new(ClientConnection::new(onwards, "localhost".try_into().unwrap()).unwrap(), far);
+                    pass(near, far, &written);
+                });
+            }
+        });
+        Self { url, heard }
+    }
+
+    pub(crate) fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
+    }
+}
+
+/// Both directions in turn, each for a moment, until one side is gone.
+fn pass(
+    mut near: StreamOwned<ServerConnection, TcpStream>,
+    mut far: StreamOwned<ClientConnection, TcpStream>,
+    heard: &Mutex<Vec<u8>>,
+) {
+    near.sock.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    far.sock.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let mut buffer = [0; 16_384];
+    loop {
+        match near.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                heard.lock().unwrap().extend_from_slice(&buffer[..count]);
+                if far.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+        match far.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                if near.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn ask(mode: &str) -> Value {
+    json!({
+        "profile": "default", "mode": mode, "audience": AUDIENCE, "ttl": "10m",
+        "claims": { "sub": "alice", "email": "alice@private.example", "address": { "city": "Private City" } },
+    })
+}
+
+#[test]
+fn private_claims_stay_on_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        text.replace("[profiles.default]\n", "[profiles.default]\nmodes = [\"claims\", \"sd\"]\nmax_session = \"1h\"\n")
+    });
+    let recorder = Recorder::before(&signer);
+    // The first signer is not there: the second one serves.
+    let agent = Agent::start(folder.path(), &signer, &["https://localhost:1", &recorder.url], "");
+
+    let token = agent.token(&ask("sd"));
+    let heard = recorder.heard();
+    assert!(heard.contains("\"_sd\"") && heard.contains("alice"), "the recorder hears: {heard}");
+    for private in ["email", "alice@private.example", "address", "Private City"] {
+        assert!(!heard.contains(private), "{private} left the machine");
+    }
+
+    // The agent verifies, whole, with all disclosures; and knows whom the token is for.
+    let verdict = agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE })).json();
+    assert_eq!(verdict["claims"]["email"], "alice@private.example", "{verdict}");
+    assert_eq!(verdict["claims"]["address"]["city"], "Private City");
+    let other = agent.post("/v1/verify", &json!({ "token": token, "audience": "https://other.example.com" }));
+    other.problem(401, "audience_mismatch");
+    agent.post("/v1/verify", &json!({ "token": "a.b.c", "audience": AUDIENCE }));
+    assert_eq!(
+        agent.ask("GET", "/.well-known/jwks.json", &[], &Value::Null).json()["keys"][0]["kid"],
+        signer.ready["profiles"][0]["kid"]
+    );
+
+    // A renewal keeps the disclosures, and they still fit.
+    let renewed = agent.post("/v1/tokens/renew", &json!({ "token": token })).json();
+    let renewed = renewed["token"].as_str().unwrap();
+    let verdict = agent.post("/v1/verify", &json!({ "token": renewed, "audience": AUDIENCE })).json();
+    assert_eq!(verdict["claims"]["address"]["city"], "Private City", "{verdict}");
+    assert!(!recorder.heard().contains("Private City"));
+
+    // In mode claims the signer sees all of it, so the recorder proves itself.
+    agent.token(&ask("claims"));
+    assert!(recorder.heard().contains("Private City"));
+
+    // Many at once come back each to its own asker, in fewer requests than there were.
+    let before = recorder.heard().matches("\"requests\"").count();
+    std::thread::scope(|scope| {
+        for number in 0..100 {
+            let agent = &agent;
+            scope.spawn(move || {
+                let request =
+                    json!({ "profile": "default", "mode": "claims", "audience": AUDIENCE, "claims": { "number": number } });
+                let token = agent.token(&request);
+                let verdict = agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE })).json();
+                assert_eq!(verdict["claims"]["number"], number);
+            });
+        }
+    });
+    let batches = recorder.heard().matches("\"requests\"").count() - before;
+    assert!(batches < 100, "100 requests went in {batches} batches");
+
+    // A refusal is the signer's, passed on.
+    let long = json!({ "profile": "default", "mode": "claims", "audience": AUDIENCE, "ttl": "2h" });
+    assert_eq!(agent.post("/v1/tokens", &long).problem(403, "policy_denied"), "profile default allows at most 1h; 2h was asked");
+    agent.post("/v1/tokens", &json!({ "profile": "none" })).problem(403, "policy_denied");
+    agent.post("/v1/tokens", &json!({ "profile": "../x" })).problem(400, "request_malformed");
+
+    // Without any signer there are no tokens, and verification goes on.
+    signer.kill();
+    agent.post("/v1/tokens", &ask("claims")).problem(503, "signer_unavailable");
+    let verdict = agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE })).json();
+    assert_eq!(verdict["claims"]["sub"], "alice", "{verdict}");
+}
+
+#[test]
+fn whom_it_turns_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let secret = "0123456789abcdef0123456789abcdef";
+    write_private(&folder.path().join("secret"), &format!("{secret}\n"));
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let more = format!("listen = \"{free}\"\nsecret_file = {:?}", folder.path().join("secret"));
+    let agent = Agent::start(folder.path(), &signer, &[signer.text("agent")], &more);
+    assert_eq!(fs::metadata(&agent.socket).unwrap().permissions().mode() & 0o777, 0o660);
+
+    let request = ask("claims");
+    agent.token(&request);
+    // A page of a browser, also one that DNS rebinding brought to this machine.
+    agent.ask("POST", "/v1/tokens", &[("origin", "https://evil.example")], &request).problem(403, "origin_refused");
+    agent.ask("POST", "/v1/tokens", &[("origin", "null")], &request).problem(403, "origin_refused");
+    agent.ask("PUT", "/v1/tokens", &[], &request).problem(405, "method_not_allowed");
+    agent.ask("GET", "/v1/elsewhere", &[], &request).problem(404, "not_found");
+
+    let bearer = format!("Bearer {secret}");
+    let tcp = |headers: &[(&str, &str)]| {
+        exchange(TcpStream::connect(free).unwrap(), "POST", "/v1/tokens", headers, request.to_string().as_bytes()).unwrap()
+    };
+    let (host, json) = (free.to_string(), ("content-type", "application/json"));
+    let (host, authorized) = (("host", host.as_str()), ("authorization", bearer.as_str()));
+    assert_eq!(tcp(&[host, json, authorized]).status, 200);
+    tcp(&[host, json]).problem(401, "secret_required");
+    tcp(&[host, json, ("authorization", "Bearer 0123456789abcdef0123456789abcdee")]).problem(401, "secret_required");
+    tcp(&[host, json, ("authorization", &format!("Bearer {secret}0"))]).problem(401, "secret_required");
+    tcp(&[("host", "evil.example"), json, authorized]).problem(421, "host_refused");
+    tcp(&[("host", "127.0.0.1"), json, authorized]).problem(421, "host_refused");
+    tcp(&[host, json, authorized, ("origin", "http://localhost")]).problem(403, "origin_refused");
+    tcp(&[host, authorized, ("content-type", "text/plain")]).problem(415, "unsupported_media_type");
+    assert!(!agent.log().contains(secret), "the secret is in the log");
+
+    // Another user, where the socket's mode was loosened by somebody. Only root can become one.
+    if fs::metadata(&agent.socket).unwrap().uid() == 0 {
+        fs::set_permissions(&agent.socket, fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--unix-socket"]).arg(&agent.socket).args(["-d", "{}", "http://agent/v1/tokens"]);
+        let said = curl.uid(65_534).gid(65_534).current_dir("/").output().unwrap();
+        let said: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+        assert_eq!(said["code"], "peer_refused", "{said}");
+    }
+
+    // Two daemons on one socket, and what is no socket.
+    let agent_toml = folder.path().join("agent.toml");
+    crate::support::run(&["agent", "--config", agent_toml.to_str().unwrap()]).fails(5, "in use");
+    let text = fs::read_to_string(&agent_toml).unwrap();
+    let elsewhere = text.replace("127.0.0.1", "0.0.0.0");
+    fs::write(&agent_toml, elsewhere).unwrap();
+    crate::support::run(&["agent", "--config", agent_toml.to_str().unwrap()]).fails(3, "agent.listen is");
+}
