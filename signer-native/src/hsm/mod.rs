@@ -3,9 +3,13 @@
 //! Nothing outside this folder knows `cryptoki`. A key is named by its `CKA_ID` ([`KeyId`]), chosen by the signer before
 //! the module is asked, so that a crash between the two leaves nothing that cannot be found again.
 
+mod breaker;
 mod mechanism;
 mod pkcs11;
+mod pool;
 mod provision;
+mod seat;
+mod stats;
 mod worker;
 
 use std::{fmt, future::Future, time::Duration};
@@ -16,8 +20,10 @@ use edgeseal_core::{
 };
 
 pub use self::{
+    breaker::BreakerState,
     pkcs11::{Pin, Pkcs11Settings, TokenSelector},
     provision::provision_soft_token,
+    stats::{Retries, StoreStats},
     worker::Pkcs11KeyStore,
 };
 
@@ -42,6 +48,9 @@ pub type KeyFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, HsmE
 pub trait KeyStore: Send + Sync + 'static {
     /// What the store is, for people.
     fn description(&self) -> StoreDescription;
+
+    /// What it is doing and has done, for metrics. Never blocks on the HSM.
+    fn stats(&self) -> StoreStats;
 
     /// Whether keys of this kind can be generated here and sign with this algorithm.
     fn supports(&self, algorithm: Algorithm, kind: KeyKind) -> bool;
@@ -233,6 +242,16 @@ impl fmt::Display for HsmError {
 }
 
 impl std::error::Error for HsmError {}
+
+impl HsmError {
+    /// Whether the store as a whole cannot be used, as opposed to this one request.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Misconfigured(_) | Self::PinRefused(_) | Self::Deadline(_) => true,
+            Self::Busy | Self::KeyMissing(_) | Self::KeyAmbiguous(..) | Self::Unsupported(_) | Self::Refused(_) => false,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

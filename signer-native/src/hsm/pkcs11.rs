@@ -3,7 +3,10 @@
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,7 +20,11 @@ use cryptoki::{
 };
 use zeroize::Zeroizing;
 
-use super::{HsmError, StoreDescription};
+use super::{
+    HsmError, StoreDescription,
+    seat::Fault,
+    stats::{Counters, count},
+};
 
 /// The first pause after a failed attempt to bring the module back; it doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -94,6 +101,15 @@ pub(super) struct Module {
     released: Condvar,
     /// Key pairs are generated one at a time: some modules race.
     generation: Mutex<()>,
+    /// Set while a restart waits for the threads.
+    draining: AtomicBool,
+    /// Wakes the threads, so that they see it.
+    wake: Option<Arc<Condvar>>,
+    /// How many calls hang: a module cannot be finalized around them.
+    hanging: AtomicUsize,
+    /// The state's epoch, to be read without its lock.
+    epoch: AtomicU64,
+    counters: Counters,
 }
 
 struct State {
@@ -102,8 +118,8 @@ struct State {
     epoch: u64,
     /// Sessions of the threads, open in the present epoch.
     sessions: usize,
-    /// Set while a restart waits for the threads.
-    draining: bool,
+    /// Set while a restart waits for the threads; other threads wait for its end.
+    restarting: bool,
     retry_at: Option<Instant>,
     backoff: Duration,
     restarted_at: Option<Instant>,
@@ -129,14 +145,15 @@ pub(super) struct ThreadSession {
 impl Module {
     /// Loads the module, finds the token, logs in.
     pub(super) fn open(settings: Pkcs11Settings) -> Result<Self, HsmError> {
-        let live = Live::open(&settings)?;
+        let counters = Counters::default();
+        let live = Live::open(&settings, &counters)?;
         Ok(Self {
             settings,
             state: Mutex::new(State {
                 live: Some(live),
                 epoch: 1,
                 sessions: 0,
-                draining: false,
+                restarting: false,
                 retry_at: None,
                 backoff: BACKOFF_MIN,
                 restarted_at: None,
@@ -146,7 +163,31 @@ impl Module {
             }),
             released: Condvar::new(),
             generation: Mutex::new(()),
+            draining: AtomicBool::new(false),
+            wake: None,
+            hanging: AtomicUsize::new(0),
+            epoch: AtomicU64::new(1),
+            counters,
         })
+    }
+
+    /// What wakes the threads that hold idle sessions.
+    pub(super) fn wakes(&mut self, wake: Arc<Condvar>) {
+        self.wake = Some(wake);
+    }
+
+    /// How many calls hang in the module now.
+    pub(super) fn hangs(&self, calls: usize) {
+        self.hanging.store(calls, Ordering::SeqCst);
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Counts contexts: a session of an older one is worthless.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     pub(super) fn settings(&self) -> &Pkcs11Settings {
@@ -159,14 +200,14 @@ impl Module {
     }
 
     /// A session for the calling thread; brings the module back first if it is down and its pause is over.
-    pub(super) fn session(&self) -> Result<ThreadSession, HsmError> {
+    pub(super) fn session(&self) -> Result<ThreadSession, Fault> {
         let mut state = self.after_restart(self.lock());
         if state.live.is_none() {
             self.revive(&mut state)?;
         }
         let epoch = state.epoch;
-        let Some(live) = &state.live else { return Err(state.down()) };
-        let session = live.context.open_ro_session(live.slot).map_err(|error| explain("hsm.module", &error))?;
+        let Some(live) = &state.live else { return Err(state.down().into()) };
+        let session = live.context.open_ro_session(live.slot)?;
         state.sessions += 1;
         Ok(ThreadSession { session, epoch })
     }
@@ -194,31 +235,31 @@ impl Module {
 
     /// Whether threads should let go of idle sessions.
     pub(super) fn draining(&self) -> bool {
-        self.lock().draining
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// Logs in again if the token forgot the login: another session may have logged out.
-    pub(super) fn ensure_login(&self, epoch: u64) -> Result<(), HsmError> {
+    pub(super) fn ensure_login(&self, epoch: u64) -> Result<(), Fault> {
         let mut guard = self.lock();
         let state = &mut *guard;
         if let Some(refused) = &state.pin_refused {
-            return Err(refused.clone());
+            return Err(refused.clone().into());
         }
         if state.epoch != epoch {
             return Ok(());
         }
-        let Some(live) = &mut state.live else { return Err(state.down()) };
+        let Some(live) = &mut state.live else { return Err(state.down().into()) };
         let logged_in = if let Ok(info) = live.anchor.get_session_info() {
             matches!(info.session_state(), SessionState::RoUser | SessionState::RwUser)
         } else {
-            live.anchor = live.context.open_ro_session(live.slot).map_err(|error| explain("hsm.module", &error))?;
+            live.anchor = live.context.open_ro_session(live.slot)?;
             false
         };
         if logged_in {
             return Ok(());
         }
-        let outcome = log_in(&live.context, live.slot, &live.anchor, &self.settings);
-        if let Err(refused @ HsmError::PinRefused(_)) = &outcome {
+        let outcome = log_in(&live.context, live.slot, &live.anchor, &self.settings, &self.counters);
+        if let Err(Fault::Final(refused @ HsmError::PinRefused(_))) = &outcome {
             state.pin_refused = Some(refused.clone());
         }
         outcome
@@ -231,6 +272,9 @@ impl Module {
         if state.epoch != epoch {
             return Ok(true); // Another thread has done it.
         }
+        if self.hanging.load(Ordering::SeqCst) > 0 {
+            return Err(cannot_restart());
+        }
         match state.restarted_at.map(|at| at.elapsed()) {
             Some(since) if since < state.restart_pause => return Ok(false),
             Some(since) if since < RESTART_FORGIVEN => state.restart_pause = (state.restart_pause * 2).min(BACKOFF_MAX),
@@ -238,16 +282,23 @@ impl Module {
         }
         tracing::warn!(reason, "restarting the PKCS#11 module");
         state.restarted_at = Some(Instant::now());
-        state.draining = true;
+        count(&self.counters.restarts);
+        state.restarting = true;
+        self.draining.store(true, Ordering::SeqCst);
+        if let Some(wake) = &self.wake {
+            wake.notify_all();
+        }
         let (mut state, _) =
             self.released.wait_timeout_while(state, DRAIN, |state| state.sessions > 0).unwrap_or_else(PoisonError::into_inner);
-        state.draining = false;
+        state.restarting = false;
+        self.draining.store(false, Ordering::SeqCst);
         if state.sessions > 0 {
             drop(state);
             self.released.notify_all();
-            return Err(HsmError::Unavailable("the HSM module cannot be restarted while a call hangs in it".to_owned()));
+            return Err(cannot_restart());
         }
         state.epoch += 1;
+        self.epoch.store(state.epoch, Ordering::SeqCst);
         if let Some(Live { context, slot: _, anchor }) = state.live.take() {
             drop(anchor);
             if let Err(error) = context.finalize() {
@@ -263,7 +314,7 @@ impl Module {
 
     /// Waits for a restart that another thread is at: it takes milliseconds, or [`DRAIN`] when a call hangs.
     fn after_restart<'state>(&self, state: MutexGuard<'state, State>) -> MutexGuard<'state, State> {
-        let waited = self.released.wait_timeout_while(state, DRAIN, |state| state.draining);
+        let waited = self.released.wait_timeout_while(state, DRAIN, |state| state.restarting);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -288,7 +339,7 @@ impl Module {
         }
         state.retry_at = Some(Instant::now() + state.backoff);
         state.backoff = (state.backoff * 2).min(BACKOFF_MAX);
-        match Live::open(&self.settings) {
+        match Live::open(&self.settings, &self.counters) {
             Ok(live) => {
                 state.backoff = BACKOFF_MIN;
                 state.retry_at = None;
@@ -367,23 +418,23 @@ impl State {
 }
 
 impl Live {
-    fn open(settings: &Pkcs11Settings) -> Result<Self, HsmError> {
+    fn open(settings: &Pkcs11Settings, counters: &Counters) -> Result<Self, HsmError> {
         let context = load(settings)?;
-        let opened = Self::log_in_somewhere(&context, settings);
+        let opened = Self::log_in_somewhere(&context, settings, counters);
         match opened {
             Ok((slot, anchor)) => Ok(Self { context, slot, anchor }),
             Err(error) => {
                 // Leave the module as it was found; why it failed matters more than how it ends.
                 let _ = context.finalize();
-                Err(error)
+                Err(error.into_error())
             }
         }
     }
 
-    fn log_in_somewhere(context: &Pkcs11, settings: &Pkcs11Settings) -> Result<(Slot, Session), HsmError> {
+    fn log_in_somewhere(context: &Pkcs11, settings: &Pkcs11Settings, counters: &Counters) -> Result<(Slot, Session), Fault> {
         let slot = find_slot(context, &settings.token)?;
-        let anchor = context.open_ro_session(slot).map_err(|error| explain("hsm.module", &error))?;
-        log_in(context, slot, &anchor, settings)?;
+        let anchor = context.open_ro_session(slot)?;
+        log_in(context, slot, &anchor, settings, counters)?;
         Ok((slot, anchor))
     }
 }
@@ -439,35 +490,37 @@ fn find_slot(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, HsmErro
 }
 
 /// Presents the PIN once. "Already logged in" is what we want to hear.
-fn log_in(context: &Pkcs11, slot: Slot, anchor: &Session, settings: &Pkcs11Settings) -> Result<(), HsmError> {
+fn log_in(context: &Pkcs11, slot: Slot, anchor: &Session, settings: &Pkcs11Settings, counters: &Counters) -> Result<(), Fault> {
     let origin = &settings.pin.origin;
     let token = &settings.token;
-    let info = context.get_token_info(slot).map_err(|error| explain("hsm.module", &error))?;
+    let info = context.get_token_info(slot)?;
+    let refused = |reason: String| Err(Fault::Final(HsmError::PinRefused(reason)));
     if info.user_pin_locked() {
-        return Err(HsmError::PinRefused(format!(
-            "the PIN of {token} is locked; the security officer must unlock it (pkcs11-tool --init-pin)"
-        )));
+        return refused(format!("the PIN of {token} is locked; the security officer must unlock it (pkcs11-tool --init-pin)"));
     }
     if info.user_pin_final_try() {
-        return Err(HsmError::PinRefused(format!(
+        return refused(format!(
             "{token} allows one last PIN attempt and it was not used; log in once with another tool to prove the PIN, then start again"
-        )));
+        ));
     }
+    count(&counters.logins);
     match anchor.login(UserType::User, Some(&settings.pin.auth())) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-            Err(HsmError::PinRefused(format!(
-                "{token} refused the PIN from {origin}; it was tried once and is not tried again, since tokens lock: put the right PIN there"
-            )))
-        }
+        Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => refused(format!(
+            "{token} refused the PIN from {origin}; it was tried once and is not tried again, since tokens lock: put the right PIN there"
+        )),
         Err(Error::Pkcs11(RvError::PinLocked | RvError::PinExpired, _)) => {
-            Err(HsmError::PinRefused(format!("the PIN of {token} is locked or expired; the security officer must set a new one")))
+            refused(format!("the PIN of {token} is locked or expired; the security officer must set a new one"))
         }
         Err(Error::Pkcs11(RvError::UserPinNotInitialized, _)) => {
-            Err(HsmError::PinRefused(format!("{token} has no user PIN yet; set one with pkcs11-tool --init-pin")))
+            refused(format!("{token} has no user PIN yet; set one with pkcs11-tool --init-pin"))
         }
-        Err(error) => Err(explain("login", &error)),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn cannot_restart() -> HsmError {
+    HsmError::Unavailable("the HSM module cannot be restarted while a call hangs in it".to_owned())
 }
 
 pub(super) fn explain(what: &str, error: &Error) -> HsmError {

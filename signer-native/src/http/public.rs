@@ -13,6 +13,7 @@ use super::{
     Shared,
     problem::{Code, Problem},
 };
+use crate::hsm::BreakerState;
 
 /// The resources of an issuer whose URL may have a path.
 pub fn router(service: Shared) -> Router {
@@ -114,7 +115,11 @@ async fn healthz() -> &'static str {
 /// It can sign: a test signature succeeded lately, and the registry was read within the lease.
 async fn readyz(State(service): State<Shared>) -> Response {
     let stale = service.issuer.registry().snapshot().is_expired(service.issuer.lease());
-    let reason = service.health.not_ready().or_else(|| stale.then(|| "the registry of keys could not be read lately".to_owned()));
+    let held_back = service.issuer.registry().hsm_stats().breaker != BreakerState::Closed;
+    let reason = held_back
+        .then(|| "the HSM does not answer; calls to it are held back".to_owned())
+        .or_else(|| service.health.not_ready())
+        .or_else(|| stale.then(|| "the registry of keys could not be read lately".to_owned()));
     match reason {
         None => "ready\n".into_response(),
         Some(reason) => Problem::new(Code::NotReady, reason).into_response(),

@@ -17,7 +17,7 @@ use super::{
     now,
 };
 use crate::{
-    hsm::{HsmError, KeyId, KeyKind, KeyStore, StoredKey},
+    hsm::{HsmError, KeyId, KeyKind, KeyStore, StoreStats, StoredKey},
     store::{Guard, Store, StoreError},
 };
 
@@ -175,6 +175,11 @@ impl Registry {
     /// Its rows.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What the HSM is doing and has done.
+    pub fn hsm_stats(&self) -> StoreStats {
+        self.hsm.stats()
     }
 
     /// The latest snapshot.

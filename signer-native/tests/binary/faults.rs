@@ -22,6 +22,8 @@ use crate::support::{AUDIENCE, Answer, Signer, edgeseal, until};
 struct Faulty {
     signer: Signer,
     fault: PathBuf,
+    /// One line for every `C_Login` that the module saw.
+    logins: PathBuf,
     _folder: TempDir,
 }
 
@@ -40,10 +42,10 @@ impl Faulty {
         assert_eq!(dev.end(), Some(0));
 
         let module = compile(folder.path());
-        let fault = folder.path().join("fault");
+        let (fault, logins) = (folder.path().join("fault"), folder.path().join("logins"));
         let real = ready["pkcs11_module"].as_str().unwrap();
         let environment = format!(
-            "environment = {{ FAULT_MODULE_REAL = {real:?}, FAULT_MODULE_FILE = {fault:?}, FAULT_MODULE_SLOT = {slot:?},",
+            "environment = {{ FAULT_MODULE_REAL = {real:?}, FAULT_MODULE_FILE = {fault:?}, FAULT_MODULE_SLOT = {slot:?}, FAULT_MODULE_LOGINS = {logins:?},",
         );
         let text = fs::read_to_string(dir.join("edgeseal.toml")).unwrap();
         let text = text
@@ -55,7 +57,7 @@ impl Faulty {
         let mut command = edgeseal();
         command.arg("serve").arg("--config").arg(&file);
         let signer = Signer::serve(command, &folder.path().join("serve.log"), ready, dir);
-        Self { signer, fault, _folder: folder }
+        Self { signer, fault, logins, _folder: folder }
     }
 
     /// Shows the fault at the next signature.
@@ -67,6 +69,49 @@ impl Faulty {
 
     fn ask(&self) -> Answer {
         self.signer.ask(&json!({ "profile": "default", "audience": AUDIENCE }).to_string())
+    }
+
+    /// The fault is over.
+    fn end(&self) {
+        fs::remove_file(&self.fault).unwrap();
+    }
+
+    /// Asks for a token, which must come and be good.
+    #[track_caller]
+    fn signs(&self) {
+        let answer = self.ask();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.is_good(&answer);
+    }
+
+    #[track_caller]
+    fn is_good(&self, answer: &Answer) {
+        let verdict = self.signer.verify(answer.json()["token"].as_str().unwrap(), "ES256").json();
+        assert_eq!(verdict["verdict"], "accept", "{verdict}");
+    }
+
+    /// Asks until a token comes; every refusal until then is a 503.
+    #[track_caller]
+    fn signs_again(&self) {
+        until("it signs again", || {
+            let answer = self.ask();
+            let signed = answer.status == 200;
+            if signed {
+                self.is_good(&answer);
+            } else {
+                answer.problem(503, "hsm_unavailable");
+            }
+            signed
+        });
+    }
+
+    fn ready(&self) -> u16 {
+        self.signer.public("/readyz", &[]).status
+    }
+
+    /// What the module answered to each `C_Login`.
+    fn logins(&self) -> Vec<String> {
+        fs::read_to_string(&self.logins).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 }
 
@@ -87,6 +132,7 @@ fn one_fault_costs_no_request() {
         faulty.show(fault);
         let answer = faulty.ask();
         assert_eq!(answer.status, 200, "{fault}: {answer:?}");
+        faulty.is_good(&answer);
         until("the fault was shown", || !faulty.fault.exists());
     }
     // A second restart of the module in a row has to wait, and then it works as well.
@@ -133,8 +179,127 @@ fn a_hanging_module_fails_requests_and_not_the_signer() {
     faulty.ask().problem(503, "hsm_unavailable");
     assert!(broken.elapsed() < Duration::from_millis(900), "{:?} after {:?}", broken.elapsed(), began.elapsed());
     assert_eq!(faulty.signer.public("/.well-known/jwks.json", &[]).status, 200);
-    fs::remove_file(&faulty.fault).unwrap();
-    until("it signs again", || faulty.ask().status == 200);
+    assert_eq!(faulty.ready(), 503);
+    faulty.end();
+    faulty.signs_again();
+    until("it is ready again", || faulty.ready() == 200);
+}
+
+#[test]
+fn one_hanging_call_is_one_failed_request() {
+    let faulty = Faulty::serve("deadline = \"1s\"\nthreads = 2");
+    for _ in 0..2 {
+        // Now and then the canary takes the fault.
+        until("a call hangs", || {
+            faulty.show("hang-once");
+            let answer = faulty.ask();
+            answer.status != 200 && answer.problem(503, "hsm_unavailable").contains("did not answer in time")
+        });
+        // Others take the thread's place: two hanging calls of two leave the breaker open for a second, one does not.
+        faulty.signs_again();
+    }
+    for _ in 0..20 {
+        assert_eq!(faulty.ask().status, 200);
+    }
+    faulty.show("release");
+    faulty.signs();
+}
+
+#[test]
+fn throttling_is_waited_out() {
+    let faulty = Faulty::serve("deadline = \"5s\"\nthreads = 2");
+    faulty.show("throttle");
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| faulty.ask())).collect();
+        std::thread::park_timeout(Duration::from_millis(500));
+        faulty.end();
+        for answer in asked {
+            let answer = answer.join().unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            faulty.is_good(&answer);
+        }
+    });
+    // For ever is another matter: an answer comes before the deadline.
+    faulty.show("throttle");
+    let began = Instant::now();
+    faulty.ask().problem(503, "hsm_unavailable");
+    assert!(began.elapsed() < Duration::from_millis(5_500), "{:?}", began.elapsed());
+    faulty.end();
+    faulty.signs_again();
+}
+
+#[test]
+fn a_token_that_was_removed_comes_back() {
+    let faulty = Faulty::serve("deadline = \"2s\"");
+    // As a module says it.
+    faulty.show("removed");
+    faulty.ask().problem(503, "hsm_unavailable");
+    until("it says that it is not ready", || faulty.ready() == 503);
+    assert_eq!(faulty.signer.public("/.well-known/jwks.json", &[]).status, 200);
+    faulty.end();
+    faulty.signs_again();
+    // As SoftHSM does when its folder is gone: no error, and no objects.
+    let tokens = softhsm_tokens(&faulty.signer);
+    let away = tokens.with_extension("away");
+    fs::rename(&tokens, &away).unwrap();
+    until("it fails", || faulty.ask().status == 503);
+    fs::rename(&away, &tokens).unwrap();
+    faulty.signs_again();
+    until("it is ready again", || faulty.ready() == 200);
+    assert!(faulty.logins().iter().all(|answer| answer == "0"), "{:?}", faulty.logins());
+}
+
+#[test]
+fn a_wrong_pin_is_presented_once() {
+    let faulty = Faulty::serve("deadline = \"2s\"");
+    faulty.signs();
+    let pin = fs::read_to_string(faulty.signer.path("pin_file")).unwrap();
+    change_pin(&faulty.signer, &pin, "another-pin-1234");
+    let before = faulty.logins();
+    assert_eq!(before, ["0"]);
+    // The module is restarted, and has to log in.
+    faulty.show("device");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        faulty.ask().problem(503, "hsm_unavailable");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    // CKR_PIN_INCORRECT, once.
+    assert_eq!(faulty.logins(), ["0", "a0"]);
+    assert_eq!(faulty.ready(), 503);
+}
+
+#[test]
+fn a_key_made_by_another_process_becomes_usable() {
+    let faulty = Faulty::serve("");
+    faulty.signs();
+    let made = faulty.signer.run(&["keys", "generate", "--profile", "default", "--json"]).json();
+    let kid = made["kid"].as_str().unwrap();
+    faulty.signer.run(&["keys", "activate", kid]).ok();
+    until("the new key signs", || {
+        let answer = faulty.ask();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        faulty.is_good(&answer);
+        answer.json()["kid"] == kid
+    });
+}
+
+/// Where the token's objects are.
+fn softhsm_tokens(signer: &Signer) -> PathBuf {
+    let text = fs::read_to_string(signer.path("softhsm_conf")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("directories.tokendir")).unwrap();
+    PathBuf::from(line.trim_start_matches([' ', '=']).trim())
+}
+
+fn change_pin(signer: &Signer, old: &str, new: &str) {
+    let changed = Command::new("pkcs11-tool")
+        .env("SOFTHSM2_CONF", signer.path("softhsm_conf"))
+        .arg("--module")
+        .arg(signer.path("pkcs11_module"))
+        .args(["--token-label", "edgeseal", "--login", "--pin", old, "--change-pin", "--new-pin", new])
+        .output()
+        .expect("pkcs11-tool (Debian: apt install opensc)");
+    assert!(changed.status.success(), "{changed:?}");
 }
 
 #[test]

@@ -1,0 +1,459 @@
+//! One thread's session with the handles found in it, and what it does when the module answers with a fault.
+//!
+//! A fault is remedied within the call, each kind once: the key is found again, the session replaced, the login renewed, the
+//! module restarted. Only throttling is waited out again and again, as long as the call's deadline allows.
+
+use std::{
+    collections::HashMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cryptoki::{
+    error::{Error, RvError},
+    object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
+    session::Session,
+};
+use edgeseal_core::PublicKey;
+
+use super::{
+    HsmError, KeyId, KeyKind, Protection, StoredKey, mechanism,
+    pkcs11::{Module, ThreadSession, explain},
+    stats::count,
+};
+
+/// The first pause of a throttled call; it doubles up to [`THROTTLED_MAX`], and each is cut by a random part of up to half.
+const THROTTLED_MIN: Duration = Duration::from_millis(20);
+const THROTTLED_MAX: Duration = Duration::from_secs(1);
+/// What a throttled call leaves of its deadline for the attempt itself and the way back.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// What went wrong inside one attempt.
+pub(super) enum Fault {
+    /// The module's word.
+    Module(Error),
+    /// Zero objects where one must be: not logged in, or a dead module, or really no key.
+    Absent(KeyId),
+    /// Ours; final.
+    Final(HsmError),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Module(error)
+    }
+}
+
+impl From<HsmError> for Fault {
+    fn from(error: HsmError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// What a fault asks for before the one more attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    /// The handles are stale: find again by `CKA_ID`.
+    FindAgain,
+    /// The session is gone, or the login: a new session, the login looked after.
+    NewSession,
+    /// The module is dead: drain, finalize, initialize.
+    Restart,
+    /// Throttled: wait a little.
+    Wait,
+}
+
+/// One thread's session and the handles found in it.
+pub(super) struct Seat<'a> {
+    module: &'a Module,
+    session: Option<ThreadSession>,
+    /// The context that the session is from, or that gave none.
+    epoch: u64,
+    handles: HashMap<KeyId, ObjectHandle>,
+}
+
+impl<'a> Seat<'a> {
+    pub(super) fn new(module: &'a Module) -> Self {
+        Self { module, session: None, epoch: 0, handles: HashMap::new() }
+    }
+}
+
+impl Seat<'_> {
+    /// Gives the session back.
+    pub(super) fn leave(&mut self) {
+        self.handles.clear();
+        if let Some(session) = self.session.take() {
+            self.module.release(session);
+        }
+    }
+
+    fn sit(&mut self) -> Result<(), Fault> {
+        if self.session.is_none() {
+            self.epoch = self.module.epoch();
+            let session = self.module.session()?;
+            self.epoch = session.epoch;
+            self.session = Some(session);
+        }
+        Ok(())
+    }
+
+    fn session(&self) -> Result<&ThreadSession, Fault> {
+        self.session.as_ref().ok_or_else(|| Fault::Final(HsmError::Unavailable("no HSM session".to_owned())))
+    }
+
+    /// Runs an operation; each kind of fault is remedied once, throttling until the deadline.
+    pub(super) fn recovering<T>(
+        &mut self,
+        until: Instant,
+        operation: &mut impl FnMut(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, HsmError> {
+        let mut tried = Tried { remedies: Vec::new(), pauses: Pauses::until(until) };
+        loop {
+            let attempt = self.sit().and_then(|()| operation(self));
+            let mut fault = match attempt {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
+            };
+            // A remedy may meet a fault of its own, which asks for the next one.
+            while let Err(another) = self.remedy(fault, &mut tried)? {
+                fault = another;
+            }
+        }
+    }
+
+    /// Does what the fault asks for; the outer error is final.
+    fn remedy(&mut self, fault: Fault, tried: &mut Tried) -> Result<Result<(), Fault>, HsmError> {
+        let remedy = match &fault {
+            Fault::Final(_) => return Err(fault.into_error()),
+            Fault::Absent(_) if !tried.remedies.contains(&Remedy::NewSession) => Remedy::NewSession,
+            Fault::Absent(_) => Remedy::Restart,
+            Fault::Module(error) => match remedy(error) {
+                Some(remedy) => remedy,
+                None => return Err(refused(error)),
+            },
+        };
+        let counters = self.module.counters();
+        if remedy == Remedy::Wait {
+            let Some(pause) = tried.pauses.next() else {
+                return Err(HsmError::Unavailable(format!("the HSM has too much to do ({})", fault.into_error())));
+            };
+            count(&counters.throttled);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a throttling HSM names no condition to wait for, and a pause of this thread is what it asks for"
+            )]
+            thread::sleep(pause);
+            return Ok(Ok(()));
+        }
+        if tried.remedies.contains(&remedy) {
+            return Err(fault.into_error());
+        }
+        tried.remedies.push(remedy);
+        match remedy {
+            Remedy::FindAgain => {
+                count(&counters.handle);
+                self.handles.clear();
+            }
+            Remedy::NewSession => {
+                count(&counters.session);
+                self.leave();
+                return Ok(self.module.ensure_login(self.epoch));
+            }
+            Remedy::Restart => {
+                count(&counters.module);
+                self.leave();
+                let error = fault.into_error();
+                if !self.module.restart(self.epoch, &error.to_string())? {
+                    return Err(error);
+                }
+            }
+            Remedy::Wait => {}
+        }
+        Ok(Ok(()))
+    }
+
+    pub(super) fn sign(&mut self, id: KeyId, input: &mechanism::SignInput) -> Result<Vec<u8>, Fault> {
+        let handle = self.private_handle(id)?;
+        let signature = self.session()?.session.sign(&input.mechanism, handle, &input.data)?;
+        count(&self.module.counters().signatures);
+        Ok(signature)
+    }
+
+    /// The handle of the private key, searched for once per session.
+    fn private_handle(&mut self, id: KeyId) -> Result<ObjectHandle, Fault> {
+        if let Some(handle) = self.handles.get(&id) {
+            return Ok(*handle);
+        }
+        let found = self.session()?.session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?;
+        match found.as_slice() {
+            [handle] => {
+                self.handles.insert(id, *handle);
+                Ok(*handle)
+            }
+            [] => Err(Fault::Absent(id)),
+            several => Err(Fault::Final(HsmError::KeyAmbiguous(id, several.len()))),
+        }
+    }
+
+    pub(super) fn generate(&mut self, id: KeyId, kind: KeyKind, label: &str) -> Result<StoredKey, Fault> {
+        let _one_at_a_time = self.module.generation();
+        let session = self.module.writing_session(self.session()?.epoch)?;
+        if !session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?.is_empty() {
+            return Err(Fault::Final(HsmError::Refused(format!("the token already holds a key with CKA_ID {id}"))));
+        }
+        let private_template = mechanism::private_template(id, label);
+        let mut templates = mechanism::public_templates(id, kind, label)?.into_iter().peekable();
+        let (public, private) = loop {
+            let Some(template) = templates.next() else {
+                return Err(Fault::Final(HsmError::Unsupported(format!("the module cannot generate {kind} keys"))));
+            };
+            match session.generate_key_pair(&mechanism::generation(kind), &template, &private_template) {
+                Ok(pair) => break pair,
+                Err(Error::Pkcs11(
+                    RvError::CurveNotSupported
+                    | RvError::DomainParamsInvalid
+                    | RvError::AttributeValueInvalid
+                    | RvError::ArgumentsBad
+                    | RvError::GeneralError
+                    | RvError::FunctionFailed,
+                    _,
+                )) if templates.peek().is_some() => {}
+                Err(Error::Pkcs11(
+                    code @ (RvError::MechanismInvalid | RvError::CurveNotSupported | RvError::KeySizeRange),
+                    _,
+                )) => {
+                    return Err(Fault::Final(HsmError::Unsupported(format!(
+                        "the module cannot generate {kind} keys ({code:?})"
+                    ))));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let stored = read_pair(&session, public, private, kind, self.module.tells_local());
+        match stored {
+            Ok(stored) if stored.protection.is_complete() => Ok(stored),
+            other => {
+                // A key that cannot be proved to be what was asked for does not stay.
+                let removed = [private, public].into_iter().try_for_each(|handle| session.destroy_object(handle));
+                let why = match other {
+                    Ok(stored) => format!("the module does not keep the new {kind} key as asked: {:?}", stored.protection),
+                    Err(Fault::Module(error)) => error.to_string(),
+                    Err(Fault::Absent(id)) => HsmError::KeyMissing(id).to_string(),
+                    Err(Fault::Final(error)) => error.to_string(),
+                };
+                let rest = if removed.is_ok() { "it was destroyed" } else { "it could not be destroyed" };
+                Err(Fault::Final(HsmError::Refused(format!("{why}; {rest}"))))
+            }
+        }
+    }
+
+    pub(super) fn inspect(&mut self, id: KeyId, kind: KeyKind) -> Result<Option<StoredKey>, Fault> {
+        let session = &self.session()?.session;
+        let private = session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?;
+        let public = session.find_objects(&mechanism::search(id, ObjectClass::PUBLIC_KEY))?;
+        match (private.as_slice(), public.as_slice()) {
+            ([private], [public]) => read_pair(session, *public, *private, kind, self.module.tells_local()).map(Some),
+            ([], []) => Ok(None),
+            (private, public) if private.len() > 1 || public.len() > 1 => {
+                Err(Fault::Final(HsmError::KeyAmbiguous(id, private.len().max(public.len()))))
+            }
+            _ => Err(Fault::Final(HsmError::Refused(format!("the token holds only half of the pair with CKA_ID {id}")))),
+        }
+    }
+
+    pub(super) fn destroy(&mut self, id: KeyId) -> Result<(), Fault> {
+        self.handles.remove(&id);
+        let session = self.module.writing_session(self.session()?.epoch)?;
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+            for handle in session.find_objects(&mechanism::search(id, class))? {
+                session.destroy_object(handle)?;
+            }
+            if !session.find_objects(&mechanism::search(id, class))?.is_empty() {
+                return Err(Fault::Final(HsmError::Refused(format!("CKA_ID {id} is still there after C_DestroyObject"))));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Fault {
+    pub(super) fn into_error(self) -> HsmError {
+        match self {
+            Self::Module(error) => explain("the HSM", &error),
+            Self::Absent(id) => HsmError::KeyMissing(id),
+            Self::Final(error) => error,
+        }
+    }
+}
+
+/// What was tried within one call.
+struct Tried {
+    remedies: Vec<Remedy>,
+    pauses: Pauses,
+}
+
+/// The pauses of a throttled call, each about twice the one before, until the deadline leaves no room for another.
+struct Pauses {
+    until: Instant,
+    next: Duration,
+}
+
+impl Pauses {
+    fn until(until: Instant) -> Self {
+        Self { until, next: THROTTLED_MIN }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        // Many callers are throttled at once: without a random part they would come back at once, too.
+        let part = 512 + getrandom::u32().unwrap_or(0) % 512;
+        let pause = self.next * part / 1_024;
+        self.next = (self.next * 2).min(THROTTLED_MAX);
+        (Instant::now() + pause + MARGIN < self.until).then_some(pause)
+    }
+}
+
+fn remedy(error: &Error) -> Option<Remedy> {
+    let Error::Pkcs11(code, _) = error else { return None };
+    Some(match code {
+        RvError::KeyHandleInvalid | RvError::ObjectHandleInvalid => Remedy::FindAgain,
+        RvError::SessionClosed
+        | RvError::SessionHandleInvalid
+        | RvError::UserNotLoggedIn
+        | RvError::OperationActive
+        | RvError::OperationNotInitialized => Remedy::NewSession,
+        RvError::DeviceError
+        | RvError::DeviceRemoved
+        | RvError::GeneralError
+        | RvError::TokenNotPresent
+        | RvError::TokenNotRecognized
+        | RvError::SlotIdInvalid
+        | RvError::CryptokiNotInitialized
+        // Network HSMs say a lost connection in words of their own.
+        | RvError::VendorDefined(_) => Remedy::Restart,
+        // CloudHSM throttles with FUNCTION_FAILED; the others say that sessions or memory are taken at the moment.
+        RvError::FunctionFailed | RvError::SessionCount | RvError::DeviceMemory => Remedy::Wait,
+        _ => return None,
+    })
+}
+
+fn refused(error: &Error) -> HsmError {
+    match error {
+        Error::Pkcs11(
+            code @ (RvError::MechanismInvalid | RvError::MechanismParamInvalid | RvError::KeyTypeInconsistent),
+            function,
+        ) => HsmError::Unsupported(format!("the module cannot do this with the key ({function:?}: {code:?})")),
+        Error::Pkcs11(code, function) => HsmError::Refused(format!("the HSM refused ({function:?}: {code:?})")),
+        other => HsmError::Refused(other.to_string()),
+    }
+}
+
+/// The public key and what the module asserts about the private one.
+fn read_pair(
+    session: &Session,
+    public: ObjectHandle,
+    private: ObjectHandle,
+    kind: KeyKind,
+    tells_local: bool,
+) -> Result<StoredKey, Fault> {
+    Ok(StoredKey {
+        public_key: read_public(session, public, kind)?,
+        protection: read_protection(session, private, kind, tells_local)?,
+    })
+}
+
+fn read_public(session: &Session, handle: ObjectHandle, kind: KeyKind) -> Result<PublicKey, Fault> {
+    let wanted = [AttributeType::KeyType, AttributeType::EcPoint, AttributeType::Modulus, AttributeType::PublicExponent];
+    let (mut point, mut modulus, mut exponent, mut key_type) = (None, None, None, None);
+    for attribute in session.get_attributes(handle, &wanted)? {
+        match attribute {
+            Attribute::EcPoint(value) => point = Some(value),
+            Attribute::Modulus(value) => modulus = Some(value),
+            Attribute::PublicExponent(value) => exponent = Some(value),
+            Attribute::KeyType(value) => key_type = Some(value),
+            _ => {}
+        }
+    }
+    if key_type != Some(mechanism::key_type(kind)) {
+        return Err(unreadable(kind, "CKA_KEY_TYPE is another"));
+    }
+    let key = match (kind, point, modulus, exponent) {
+        (KeyKind::Ec(curve), Some(point), _, _) => {
+            let raw = mechanism::ec_point(&point, 1 + 2 * curve.coordinate_len())
+                .ok_or_else(|| unreadable(kind, "CKA_EC_POINT is malformed"))?;
+            PublicKey::ec_from_sec1(curve, raw)
+        }
+        (KeyKind::Ed25519, Some(point), _, _) => {
+            let raw = mechanism::ec_point(&point, 32).and_then(|raw| <&[u8; 32]>::try_from(raw).ok());
+            PublicKey::ed25519(raw.ok_or_else(|| unreadable(kind, "CKA_EC_POINT is malformed"))?)
+        }
+        (KeyKind::Rsa(_), _, Some(modulus), Some(exponent)) => PublicKey::rsa(&modulus, &exponent),
+        _ => return Err(unreadable(kind, "its public attributes are missing")),
+    };
+    key.map_err(|problem| unreadable(kind, problem.as_str()))
+}
+
+fn unreadable(kind: KeyKind, why: &str) -> Fault {
+    Fault::Final(HsmError::Refused(format!("the module's {kind} public key cannot be used: {why}")))
+}
+
+fn read_protection(session: &Session, handle: ObjectHandle, kind: KeyKind, tells_local: bool) -> Result<Protection, Fault> {
+    let wanted = [
+        AttributeType::Sensitive,
+        AttributeType::AlwaysSensitive,
+        AttributeType::Extractable,
+        AttributeType::NeverExtractable,
+        AttributeType::Local,
+    ];
+    let (mut sensitive, mut always, mut extractable, mut never, mut local) = (false, false, true, false, false);
+    for attribute in session.get_attributes(handle, &wanted)? {
+        match attribute {
+            Attribute::Sensitive(value) => sensitive = value,
+            Attribute::AlwaysSensitive(value) => always = value,
+            Attribute::Extractable(value) => extractable = value,
+            Attribute::NeverExtractable(value) => never = value,
+            Attribute::Local(value) => local = value,
+            _ => {}
+        }
+    }
+    let secret = match kind {
+        KeyKind::Rsa(_) => AttributeType::PrivateExponent,
+        KeyKind::Ec(_) | KeyKind::Ed25519 => AttributeType::Value,
+    };
+    let value_refused = match session.get_attributes(handle, &[secret]) {
+        Ok(values) => values.is_empty(),
+        Err(Error::Pkcs11(RvError::AttributeSensitive, _)) => true,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Protection {
+        always_sensitive: sensitive && always,
+        never_extractable: !extractable && never,
+        local: local || !tells_local,
+        value_refused,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end_before_the_deadline() {
+        let until = Instant::now() + Duration::from_mins(10);
+        let pauses: Vec<Duration> = Pauses::until(until).take(12).collect();
+        for (pause, full) in pauses.iter().zip([20, 40, 80, 160, 320, 640, 1_000, 1_000]) {
+            let full = Duration::from_millis(full);
+            assert!((full / 2..=full).contains(pause), "{pause:?} of {full:?}");
+        }
+        assert_eq!(Pauses::until(Instant::now() + MARGIN).next(), None);
+    }
+}
