@@ -75,7 +75,7 @@ function digest() {
     if (statSync(path).isDirectory()) readdirSync(path).sort().forEach((name) => add(join(path, name)));
     else hash.update(`${relative(root, path)}\0`).update(readFileSync(path)).update("\0");
   };
-  const files = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core/Cargo.toml", "core/src", "edge-wasm/Cargo.toml"];
+  const files = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core/Cargo.toml", "core/src", "core/p256/Cargo.toml", "core/p256/src", "edge-wasm/Cargo.toml"];
   const ours = ["edge-wasm/src", "edge-wasm/build.mjs", "edge-wasm/npm/src", "edge-wasm/npm/package-lock.json"];
   for (const path of [...files, ...ours, "edge-wasm/npm/tsconfig.json"]) add(join(root, path));
   return hash.digest("hex");

@@ -1,4 +1,4 @@
-//! ES256 with tables against the crate p256, at length. `src/backend/p256/tests.rs` holds the edges that need its inside.
+//! ES256 with tables against the crate p256, at length. `p256/src/tests.rs` holds the edges that need its inside.
 //!
 //! A verification by p256 costs some 200 us, so few of a million can be asked of it whole. Instead p256's own arithmetic of
 //! points says what the answer must be: any `u1`, `u2` with `R = u1 G + u2 Q` give a valid signature `r = x(R)`, `s = r / u2` of the

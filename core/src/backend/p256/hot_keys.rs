@@ -3,7 +3,9 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::ControlFlow;
 
-use super::{GeneratorTable, PreparedKey, point::TableBuilder};
+use edgeseal_p256::TableBuilder;
+
+use super::{GeneratorTable, PreparedKey, builder};
 use crate::{
     algorithm::Algorithm,
     backend::{SignatureBackend, SignatureInput, SignatureInvalid, SignatureValid},
@@ -92,7 +94,7 @@ impl HotKeys {
             return;
         }
         let generator = match core::mem::replace(&mut self.generator, Generator::Absent) {
-            Generator::Absent => return self.advance_generator(GeneratorTable::builder()),
+            Generator::Absent => return self.advance_generator(TableBuilder::of_generator()),
             Generator::Building(builder) => return self.advance_generator(builder),
             Generator::Ready(generator) => generator,
         };
@@ -101,7 +103,7 @@ impl HotKeys {
             Some((building, builder)) if building == *key => builder,
             Some(other) if count < self.threshold.saturating_add(IMPATIENCE) => return self.building = Some(other),
             _ => {
-                let Some(builder) = PreparedKey::builder(sec1) else { return };
+                let Some(builder) = builder(sec1) else { return };
                 if self.prepared.len() == self.capacity {
                     self.prepared.remove(0);
                 }

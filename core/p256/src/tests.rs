@@ -1,12 +1,12 @@
-use alloc::vec::Vec;
+use std::vec::Vec;
 
 use p256::{
-    ProjectivePoint, PublicKey, SecretKey,
+    ProjectivePoint, PublicKey, Scalar, SecretKey, U256,
     ecdsa::{
-        SigningKey, VerifyingKey,
+        Signature, SigningKey, VerifyingKey,
         signature::hazmat::{PrehashSigner as _, PrehashVerifier as _},
     },
-    elliptic_curve::{PrimeField as _, sec1::ToEncodedPoint as _},
+    elliptic_curve::{Curve as _, PrimeField as _, bigint::ArrayEncoding as _, ops::Reduce as _, sec1::ToEncodedPoint as _},
 };
 
 use super::*;
@@ -36,8 +36,25 @@ impl Random {
     }
 }
 
-fn prepared(generator: &GeneratorTable, key: &VerifyingKey) -> PreparedKey {
-    PreparedKey::new(generator, key.to_encoded_point(false).as_bytes()).unwrap()
+/// `p`.
+const FIELD_PRIME: U256 = U256::from_be_hex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
+
+struct Prepared<'g> {
+    generator: &'g Table,
+    key: Table,
+}
+
+impl Prepared<'_> {
+    fn verify_prehash(&self, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
+        verify(self.generator, &self.key, digest, signature)
+    }
+}
+
+fn prepared<'g>(generator: &'g Table, key: &VerifyingKey) -> Prepared<'g> {
+    let point = key.to_encoded_point(false);
+    let coordinate = |coordinate: Option<&p256::FieldBytes>| (*coordinate.unwrap()).into();
+    let key = TableBuilder::new(&coordinate(point.x()), &coordinate(point.y())).finish();
+    Prepared { generator, key }
 }
 
 fn joined(r: &Scalar, s: &Scalar) -> [u8; 64] {
@@ -49,7 +66,7 @@ fn joined(r: &Scalar, s: &Scalar) -> [u8; 64] {
 
 /// Both verifiers on one input; what p256 says.
 #[track_caller]
-fn agree(fast: &PreparedKey, key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
+fn agree(fast: &Prepared, key: &VerifyingKey, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
     let reference = Signature::from_slice(signature).is_ok_and(|signature| key.verify_prehash(digest, &signature).is_ok());
     assert_eq!(fast.verify_prehash(digest, signature), reference, "digest {digest:02x?} signature {signature:02x?}");
     reference
@@ -59,7 +76,7 @@ fn agree(fast: &PreparedKey, key: &VerifyingKey, digest: &[u8; 32], signature: &
 fn random_signatures() {
     let rounds = if cfg!(debug_assertions) { 500 } else { 20_000 };
     let mut random = Random(1);
-    let generator = GeneratorTable::new();
+    let generator = TableBuilder::of_generator().finish();
     for round in 0..rounds {
         let signer = SigningKey::from(SecretKey::new(p256::NonZeroScalar::new(random.scalar()).unwrap().into()));
         let key = *signer.verifying_key();
@@ -89,17 +106,17 @@ fn backwards(q: &ProjectivePoint, u1: &Scalar, u2: &Scalar) -> Option<([u8; 32],
 
 #[test]
 fn edges() {
-    let generator = GeneratorTable::new();
+    let generator = TableBuilder::of_generator().finish();
     let mut random = Random(2);
     let small = |value: u64| Scalar::from(value);
     let minus = |value: u64| -Scalar::from(value);
     // Q = G, -G and small multiples: table entries of G and Q coincide, so sums meet equal and opposite points on the way.
-    let secrets: Vec<Scalar> = [1, 2, 3, 31, 32, 33, 64, 4096]
+    let secrets: Vec<Scalar> = [1, 2, 3, 63, 64, 127, 128, 129, 256, 65_536]
         .into_iter()
         .flat_map(|value| [small(value), minus(value)])
         .chain([random.scalar()])
         .collect();
-    let scalars: Vec<Scalar> = [0, 1, 2, 32, 33, 64, 2048, 4096]
+    let scalars: Vec<Scalar> = [0, 1, 2, 64, 127, 128, 129, 256, 32_768, 65_536]
         .into_iter()
         .flat_map(|value| [small(value), minus(value)])
         .chain([random.scalar()])
@@ -147,9 +164,10 @@ fn edges() {
 #[test]
 fn x_beyond_the_order() {
     // Points with n <= x < p exist for x near p - 3 (Wycheproof has one): r = x - n is tiny, and only r + n matches.
-    let generator = GeneratorTable::new();
+    let generator = TableBuilder::of_generator().finish();
     let small = |value: u64| Scalar::from(value);
-    assert!(FieldElement::from_bytes(&FIELD_PRIME.to_be_byte_array().into()).is_zero());
+    let difference = FIELD_PRIME.wrapping_sub(&p256::NistP256::ORDER);
+    assert_eq!(scalar::from_bytes(&difference.to_be_byte_array().into()), FIELD_MINUS_ORDER);
     let mut found = 0;
     for below in 1..60_u64 {
         let x = FIELD_PRIME.wrapping_sub(&U256::from(below));
@@ -173,13 +191,34 @@ fn x_beyond_the_order() {
 }
 
 #[test]
-fn malformed_input_is_invalid() {
-    let generator = GeneratorTable::new();
-    let key = *SigningKey::from_slice(&[7; 32]).unwrap().verifying_key();
-    let fast = prepared(&generator, &key);
-    for length in [0, 1, 63, 65, 128] {
-        assert!(!fast.verify(b"message", &alloc::vec![1; length]));
+fn tables_hold_the_multiples() {
+    let generator = TableBuilder::of_generator().finish();
+    let mut random = Random(3);
+    // A table's every entry alone: the digit k of a window and no other.
+    let mut base = Scalar::ONE;
+    for window in 0..32 {
+        let mut multiple = base;
+        for _ in 1..=128 {
+            for scalar in [multiple, -multiple] {
+                let expected = (ProjectivePoint::GENERATOR * scalar).to_affine().to_encoded_point(false);
+                let x = FieldElement::from_words(&scalar::from_bytes(&(*expected.x().unwrap()).into()));
+                let sum = generator.add_multiple(None, &scalar::from_bytes(&scalar.to_repr().into())).unwrap();
+                assert!(sum.has_x(&x), "window {window}");
+                let y = FieldElement::from_words(&scalar::from_bytes(&(*expected.y().unwrap()).into()));
+                assert!(sum.y.minus(&y.times(&sum.zzz)).is_zero(), "window {window}");
+            }
+            multiple += base;
+        }
+        base *= Scalar::from(256_u64);
     }
-    assert!(PreparedKey::new(&generator, &[4; 64]).is_none());
-    assert!(PreparedKey::new(&generator, &[]).is_none());
+    assert!(generator.add_multiple(None, &[0; 8]).is_none());
+    for _ in 0..200 {
+        // Sums of sums: adding a scalar's multiple and its opposite's is nothing.
+        let (scalar, other) = (random.scalar(), random.scalar());
+        let words = |scalar: Scalar| scalar::from_bytes(&scalar.to_repr().into());
+        let sum = generator.add_multiple(generator.add_multiple(None, &words(scalar)), &words(other)).unwrap();
+        let expected = (ProjectivePoint::GENERATOR * (scalar + other)).to_affine().to_encoded_point(false);
+        assert!(sum.has_x(&FieldElement::from_words(&scalar::from_bytes(&(*expected.x().unwrap()).into()))));
+        assert!(generator.add_multiple(Some(sum), &words(-(scalar + other))).is_none());
+    }
 }

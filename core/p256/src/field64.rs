@@ -1,8 +1,10 @@
-//! The field of P-256 in Montgomery form, for machines that multiply 64-bit words: the same face as [`super::field`], which serves
+//! The field of P-256 in Montgomery form, for machines that multiply 64-bit words: the same face as `field`, which serves
 //! WebAssembly. For verification only: nothing here is secret, and nothing takes constant time.
 //!
 //! An element is four limbs of 64 bits, always below `p`; Montgomery's `R` is `2^256`. Debug builds assert that on every way in.
 #![expect(clippy::cast_possible_truncation, reason = "the low half of a 128-bit product is what is wanted")]
+
+use crate::inverse::{self, Modulus};
 
 /// `p = 2^256 - 2^224 + 2^192 + 2^96 - 1` (FIPS 186-4 section D.1.2.3), in limbs.
 const P: [u64; 4] = [u64::MAX, 0xffff_ffff, 0, 0xffff_ffff_0000_0001];
@@ -12,25 +14,25 @@ const R_SQUARED: FieldElement = FieldElement::power_of_two(512);
 
 /// A number modulo `p`, in Montgomery form.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FieldElement([u64; 4]);
+pub(crate) struct FieldElement([u64; 4]);
+
+/// The difference of two numbers: here an element like any other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Difference(FieldElement);
 
 impl FieldElement {
-    pub(super) const ZERO: Self = Self([0; 4]);
+    const ZERO: Self = Self([0; 4]);
     /// 1 in Montgomery form: `R mod p`.
-    pub(super) const ONE: Self = Self::power_of_two(256);
+    pub(crate) const ONE: Self = Self::power_of_two(256);
 
-    /// The number with these big-endian octets; it may be `p` or more.
-    pub(super) fn from_bytes(bytes: &[u8; 32]) -> Self {
-        let mut limbs = [0; 4];
-        for (limb, word) in limbs.iter_mut().zip(bytes.rchunks_exact(8)) {
-            *limb = word.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        }
+    /// The number of these 32-bit words, the lowest first; it may be `p` or more.
+    pub(crate) fn from_words(words: &[u32; 8]) -> Self {
         // Below 2^256 < 2p.
-        Self::below_twice_p(limbs, false).times(&R_SQUARED)
+        Self::below_twice_p(joined(words), false).times(&R_SQUARED)
     }
 
     /// `self * other`.
-    pub(super) fn times(&self, other: &Self) -> Self {
+    pub(crate) fn times(&self, other: &Self) -> Self {
         self.assert_reduced();
         other.assert_reduced();
         let mut product = [0; 8];
@@ -45,12 +47,16 @@ impl FieldElement {
     }
 
     /// `self * self`.
-    pub(super) fn squared(&self) -> Self {
+    pub(crate) fn squared(&self) -> Self {
         self.times(self)
     }
 
     /// `self - other`.
-    pub(super) fn minus(&self, other: &Self) -> Self {
+    pub(crate) fn minus(&self, other: &Self) -> Difference {
+        Difference(self.less(other))
+    }
+
+    fn less(&self, other: &Self) -> Self {
         self.assert_reduced();
         other.assert_reduced();
         let (difference, borrow) = subtract(self.0, other.0);
@@ -61,53 +67,27 @@ impl FieldElement {
         Self(add(difference, P).0)
     }
 
-    /// `self - a - 2b`, the shape of the x-coordinate of a sum of points.
-    pub(super) fn minus_and_twice(&self, a: &Self, b: &Self) -> Self {
-        self.minus(a).minus(&b.plus(b))
+    /// `factor * self`, for a factor up to 3.
+    pub(crate) fn scaled<const FACTOR: u8>(&self) -> Self {
+        const { assert!(FACTOR <= 3) };
+        (1..FACTOR).fold(*self, |sum, _| sum.plus(self))
     }
 
-    /// `factor * self`, for a small factor.
-    pub(super) fn scaled<const FACTOR: u8>(&self) -> Self {
-        const { assert!(FACTOR <= 8) };
-        let mut sum = Self::ZERO;
-        for bit in (0..4).rev() {
-            sum = sum.plus(&sum);
-            if FACTOR >> bit & 1 == 1 {
-                sum = sum.plus(self);
-            }
-        }
-        sum
+    /// The representative from 0 to `p - 1`.
+    pub(crate) fn canonical(&self) -> Self {
+        *self
     }
 
-    /// Whether the number is 0 modulo `p`.
-    pub(super) fn is_zero(&self) -> bool {
-        self.equals(&Self::ZERO)
+    /// `1 / self`; 0 for 0. Slow: not for a verification.
+    pub(crate) fn inverted(&self) -> Self {
+        // R^2 over the number times R is the inverse times R.
+        const START: [u32; 8] = split(&R_SQUARED.0);
+        const MODULUS: Modulus = Modulus::new(&split(&P));
+        Self(joined(&inverse::over(&MODULUS, &START, &split(&self.0))))
     }
 
-    /// Whether two numbers are equal modulo `p`.
-    pub(super) fn equals(&self, other: &Self) -> bool {
-        self.assert_reduced();
-        other.assert_reduced();
-        self.0 == other.0
-    }
-
-    /// `1 / self`, by Fermat; 0 for 0. Slow: once per table.
-    pub(super) fn inverted(&self) -> Self {
-        // p - 2, from the top bit.
-        const EXPONENT: [u64; 4] = [P[3], P[2], P[1], P[0] - 2];
-        let mut power = Self::ONE;
-        for word in EXPONENT {
-            for bit in (0..64).rev() {
-                power = power.squared();
-                if word >> bit & 1 == 1 {
-                    power = power.times(self);
-                }
-            }
-        }
-        power
-    }
-
-    fn plus(&self, other: &Self) -> Self {
+    /// `self + other`.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
         self.assert_reduced();
         other.assert_reduced();
         let (sum, carry) = add(self.0, other.0);
@@ -164,6 +144,72 @@ impl FieldElement {
     }
 }
 
+impl Difference {
+    /// `self * other`.
+    pub(crate) fn times(&self, other: &FieldElement) -> FieldElement {
+        self.0.times(other)
+    }
+
+    /// `self * self`.
+    pub(crate) fn squared(&self) -> FieldElement {
+        self.0.squared()
+    }
+
+    /// `self * self` less all of `others`.
+    pub(crate) fn squared_minus<const N: usize>(&self, others: [&FieldElement; N]) -> FieldElement {
+        others.into_iter().fold(self.0.squared(), |difference, other| difference.less(other))
+    }
+
+    /// `self * factor - a * b`.
+    pub(crate) fn times_minus(&self, factor: &Self, a: &FieldElement, b: &FieldElement) -> FieldElement {
+        self.0.times(&factor.0).less(&a.times(b))
+    }
+
+    /// `-self` on demand.
+    pub(crate) fn negated_if(&self, negate: bool) -> Self {
+        if negate { FieldElement::ZERO.minus(&self.0) } else { *self }
+    }
+
+    /// Whether the number is 0 modulo `p`.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.0.0 == [0; 4]
+    }
+
+    /// The representative from 0 to `p - 1`.
+    pub(crate) fn canonical(&self) -> FieldElement {
+        self.0
+    }
+}
+
+impl From<FieldElement> for Difference {
+    fn from(element: FieldElement) -> Self {
+        Self(element)
+    }
+}
+
+/// Two 32-bit words in each limb.
+const fn joined(words: &[u32; 8]) -> [u64; 4] {
+    let mut limbs = [0; 4];
+    let mut i = 0;
+    while i < 4 {
+        limbs[i] = words[2 * i] as u64 | (words[2 * i + 1] as u64) << 32;
+        i += 1;
+    }
+    limbs
+}
+
+/// The inverse of [`joined`].
+const fn split(limbs: &[u64; 4]) -> [u32; 8] {
+    let mut words = [0; 8];
+    let mut i = 0;
+    while i < 4 {
+        words[2 * i] = limbs[i] as u32;
+        words[2 * i + 1] = (limbs[i] >> 32) as u32;
+        i += 1;
+    }
+    words
+}
+
 /// `sum + a * b + carry` as a low and a high word: at most `(2^64 - 1)^2 + 2 (2^64 - 1) = 2^128 - 1`.
 fn multiply_add(sum: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
     let wide = u128::from(a) * u128::from(b) + u128::from(sum) + u128::from(carry);
@@ -212,52 +258,64 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     impl FieldElement {
-        /// The plain number, big-endian.
-        fn to_bytes(self) -> [u8; 32] {
-            let plain = self.times(&Self([1, 0, 0, 0]));
-            let mut bytes = [0; 32];
-            for (to, limb) in bytes.rchunks_exact_mut(8).zip(plain.0) {
-                to.copy_from_slice(&limb.to_be_bytes());
-            }
-            bytes
+        /// The plain number.
+        fn to_words(self) -> [u32; 8] {
+            split(&self.times(&Self([1, 0, 0, 0])).0)
+        }
+
+        fn equals(&self, other: &Self) -> bool {
+            self.minus(other).is_zero()
         }
     }
 
     /// Every operation on both fields: what one says, the other says.
-    fn compare(a: &[u8; 32], b: &[u8; 32]) {
-        let (wide_a, wide_b) = (FieldElement::from_bytes(a), FieldElement::from_bytes(b));
-        let (narrow_a, narrow_b) = (field::FieldElement::from_bytes(a), field::FieldElement::from_bytes(b));
+    fn compare(a: &[u32; 8], b: &[u32; 8]) {
+        let (wide_a, wide_b) = (FieldElement::from_words(a), FieldElement::from_words(b));
+        let (narrow_a, narrow_b) = (field::FieldElement::from_words(a), field::FieldElement::from_words(b));
         let same = |wide: FieldElement, narrow: field::FieldElement| {
-            assert!(field::FieldElement::from_bytes(&wide.to_bytes()).equals(&narrow), "{a:02x?} {b:02x?}");
-            assert_eq!(wide.is_zero(), narrow.is_zero(), "{a:02x?} {b:02x?}");
+            let difference = field::FieldElement::from_words(&wide.to_words()).minus(&narrow);
+            assert!(difference.is_zero(), "{a:02x?} {b:02x?}");
+            let is_zero = field::Difference::from(narrow).is_zero();
+            assert_eq!(Difference::from(wide).is_zero(), is_zero, "{a:02x?} {b:02x?}");
         };
         same(wide_a, narrow_a);
         same(wide_a.times(&wide_b), narrow_a.times(&narrow_b));
         same(wide_a.squared(), narrow_a.squared());
-        same(wide_a.minus(&wide_b), narrow_a.minus(&narrow_b));
-        same(wide_a.minus(&wide_a), narrow_a.minus(&narrow_a));
-        same(wide_a.minus_and_twice(&wide_b, &wide_a), narrow_a.minus_and_twice(&narrow_b, &narrow_a));
-        same(wide_b.minus_and_twice(&wide_a, &wide_b), narrow_b.minus_and_twice(&narrow_a, &narrow_b));
+        same(wide_a.plus(&wide_b), narrow_a.plus(&narrow_b));
         same(wide_a.scaled::<2>(), narrow_a.scaled::<2>());
         same(wide_a.scaled::<3>(), narrow_a.scaled::<3>());
-        same(wide_a.scaled::<8>(), narrow_a.scaled::<8>());
-        assert_eq!(wide_a.equals(&wide_b), narrow_a.equals(&narrow_b), "{a:02x?} {b:02x?}");
+        let (wide, narrow) = (wide_a.minus(&wide_b), narrow_a.minus(&narrow_b));
+        assert_eq!(wide.is_zero(), narrow.is_zero(), "{a:02x?} {b:02x?}");
+        assert!(wide_a.minus(&wide_a).is_zero() && narrow_a.minus(&narrow_a).is_zero());
+        same(wide.canonical(), narrow.canonical());
+        same(wide.squared(), narrow.squared());
+        same(wide.times(&wide_b), narrow.times(&narrow_b));
+        same(wide.squared_minus([&wide_a]), narrow.squared_minus([&narrow_a]));
+        same(wide.squared_minus([&wide_a, &wide_b, &wide_b]), narrow.squared_minus([&narrow_a, &narrow_b, &narrow_b]));
+        let (wide_back, narrow_back) = (wide_b.minus(&wide_a), narrow_b.minus(&narrow_a));
+        same(wide.times_minus(&wide_back, &wide_a, &wide_b), narrow.times_minus(&narrow_back, &narrow_a, &narrow_b));
+        for negate in [true, false] {
+            same(wide.negated_if(negate).canonical(), narrow.negated_if(negate).canonical());
+        }
     }
 
-    /// Octets whose words are 0, 1, all ones and their like: carries, borrows and numbers around `p`.
-    fn edges() -> Vec<[u8; 32]> {
+    /// Numbers whose double words are 0, 1, all ones and their like: carries, borrows and numbers around `p`.
+    fn edges() -> Vec<[u32; 8]> {
         let words = [0_u64, 1, u64::MAX, u64::MAX - 1, 0xffff_ffff, 0xffff_ffff_0000_0001, 0xffff_ffff_0000_0000];
-        let mut edges = Vec::new();
-        for pattern in 0..words.len().pow(4) {
-            let mut bytes = [0; 32];
-            let mut rest = pattern;
-            for word in bytes.chunks_exact_mut(8) {
-                word.copy_from_slice(&words[rest % words.len()].to_be_bytes());
-                rest /= words.len();
-            }
-            edges.push(bytes);
-        }
-        edges
+        (0..words.len().pow(4))
+            .map(|pattern| {
+                let mut rest = pattern;
+                split(&core::array::from_fn(|_| {
+                    let word = words[rest % words.len()];
+                    rest /= words.len();
+                    word
+                }))
+            })
+            .collect()
+    }
+
+    fn digest(octets: &[u8]) -> [u32; 8] {
+        crate::scalar::from_bytes(&Sha256::digest(octets).into())
     }
 
     #[test]
@@ -274,18 +332,20 @@ mod tests {
     #[test]
     fn both_fields_agree_on_many_numbers() {
         for number in 0_u32..5_000 {
-            let digest = |label: u8| Sha256::digest([&[label], number.to_be_bytes().as_slice()].concat()).into();
-            compare(&digest(0), &digest(1));
+            let of = |label: u8| digest(&[&[label], number.to_be_bytes().as_slice()].concat());
+            compare(&of(0), &of(1));
         }
     }
 
     #[test]
     fn constants_and_inverses() {
-        assert!(FieldElement::ONE.to_bytes().iter().rev().eq([1].iter().chain(&[0; 31])));
-        assert!(FieldElement::ZERO.inverted().is_zero());
+        assert_eq!(FieldElement::ONE.to_words(), [1, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(Difference(FieldElement::ZERO.inverted()).is_zero());
         for number in 1_u8..50 {
-            let element = FieldElement::from_bytes(&Sha256::digest([number]).into());
+            let element = FieldElement::from_words(&digest(&[number]));
             assert!(element.times(&element.inverted()).equals(&FieldElement::ONE));
+            let element = field::FieldElement::from_words(&digest(&[number]));
+            assert!(element.times(&element.inverted()).minus(&field::FieldElement::ONE).is_zero());
         }
     }
 }
