@@ -22,7 +22,7 @@ use crate::{
     error::Failure,
     hsm::{Pin, Pkcs11Settings, TokenSelector},
     issue::{Agent, Lifetime, Mode, Profile, Schema},
-    keys::Timing,
+    keys::{Purpose, Slot, Timing, rotation},
     store::{PostgresSettings, StoreSettings},
 };
 
@@ -120,8 +120,12 @@ pub struct Settings {
 /// What the signer needs.
 #[derive(Clone, Debug)]
 pub struct SignerConfig {
-    /// `iss`, and the base of the public URLs.
-    pub issuer: String,
+    /// `iss`, and the base of the public URLs, by name; the top-level issuer's is empty.
+    pub issuers: BTreeMap<String, String>,
+    /// What keys are needed for.
+    pub slots: Vec<Slot>,
+    /// Whether standbys are made and take over by themselves.
+    pub rotates: bool,
     /// The HSM.
     pub hsm: Pkcs11Settings,
     /// The store.
@@ -209,6 +213,7 @@ struct Raw {
     store: RawStore,
     listen: RawListen,
     rotation: RawRotation,
+    issuers: BTreeMap<String, RawIssuer>,
     profiles: BTreeMap<String, RawProfile>,
     agents: BTreeMap<String, RawAgent>,
     client: RawClient,
@@ -260,6 +265,14 @@ struct RawRotation {
     stale_window: Option<Lifetime>,
     lease: Option<Lifetime>,
     dangerous_activation_delay: Option<Lifetime>,
+    automatic: Option<bool>,
+    after: Option<Lifetime>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIssuer {
+    url: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -275,6 +288,12 @@ struct RawProfile {
     audiences: Vec<String>,
     #[serde(default)]
     typ: Option<String>,
+    #[serde(default)]
+    issuer: Option<String>,
+    #[serde(default)]
+    rotate_after: Option<Lifetime>,
+    #[serde(default)]
+    publish_ahead: Option<Lifetime>,
     #[serde(default)]
     modes: Option<Vec<Mode>>,
     #[serde(default)]
@@ -392,9 +411,8 @@ impl Settings {
     /// # Errors
     /// The first setting that is missing or cannot be meant.
     pub fn signer(&self) -> Result<SignerConfig, Failure> {
-        let Raw { issuer, listen, .. } = &self.raw;
-        let issuer = self.required("issuer", issuer.clone(), "the https URL of this signer, as tokens say it in iss")?;
-        check_issuer(&issuer)?;
+        let listen = &self.raw.listen;
+        let issuers = self.issuers()?;
         let profiles = self.profiles()?;
         let client_ca = self.file(
             "listen.agents.client_ca",
@@ -402,7 +420,9 @@ impl Settings {
             "the PEM file of the authority of your agents' certificates",
         )?;
         Ok(SignerConfig {
-            issuer,
+            issuers,
+            slots: self.slots()?,
+            rotates: self.rotates(),
             hsm: self.hsm()?,
             store: self.store()?,
             public: self.listener("public", &listen.public)?,
@@ -475,7 +495,8 @@ impl Settings {
     /// # Errors
     /// When one is out of bounds.
     pub fn timing(&self) -> Result<Timing, Failure> {
-        let RawRotation { jwks_max_age, stale_window, lease, dangerous_activation_delay } = &self.raw.rotation;
+        let RawRotation { jwks_max_age, stale_window, lease, dangerous_activation_delay, automatic: _, after: _ } =
+            &self.raw.rotation;
         let jwks_max_age = jwks_max_age.map_or(300, Lifetime::as_secs);
         if jwks_max_age > 86_400 {
             return Err(Failure::configuration("rotation.jwks_max_age is more than 1d; every rotation would wait so long"));
@@ -489,7 +510,81 @@ impl Settings {
             return Err(Failure::configuration(format!("rotation.lease is {lease}s; it takes 1s to {MAX_LEASE}s")));
         }
         let dangerous_activation_delay = dangerous_activation_delay.map(Lifetime::as_secs);
-        Ok(Timing { jwks_max_age, stale_window, lease, dangerous_activation_delay })
+        Ok(Timing { jwks_max_age, stale_window, lease, publish_ahead: 0, dangerous_activation_delay })
+    }
+
+    /// Whether standbys are made and take over by themselves.
+    pub fn rotates(&self) -> bool {
+        self.raw.rotation.automatic.unwrap_or(true)
+    }
+
+    /// What keys are needed for: one slot a profile.
+    ///
+    /// # Errors
+    /// When a profile cannot be meant.
+    pub fn slots(&self) -> Result<Vec<Slot>, Failure> {
+        let timing = self.timing()?;
+        let after = self.raw.rotation.after.map_or(rotation::ROTATE_AFTER, Lifetime::as_secs);
+        let slot = |(name, raw): (&String, &RawProfile)| {
+            let Profile { algorithm, rsa_bits, max_lifetime, .. } = profile(name, raw)?;
+            let issuer = raw.issuer.clone().unwrap_or_default();
+            if !issuer.is_empty() && !self.raw.issuers.contains_key(&issuer) {
+                return Err(Failure::configuration(format!(
+                    "profiles.{name}.issuer names {issuer:?}, and there is no issuers.{issuer}"
+                )));
+            }
+            let publish_ahead = raw.publish_ahead.map_or(0, Lifetime::as_secs);
+            let (setting, after) = match raw.rotate_after {
+                Some(after) => (format!("profiles.{name}.rotate_after"), after.as_secs()),
+                None => ("rotation.after".to_owned(), after),
+            };
+            let slot = Slot {
+                purpose: Purpose::Token,
+                issuer,
+                profile: name.clone(),
+                agent: None,
+                algorithm,
+                rsa_bits,
+                max_lifetime: max_lifetime.as_secs(),
+                rotate_after: self.rotates().then_some(after),
+                publish_ahead,
+                valid_for: None,
+            };
+            // A standby has to become known before its turn comes.
+            let least = slot.timing(&timing).activation_delay();
+            if after < least {
+                return Err(Failure::configuration(format!(
+                    "{setting} is {}; it takes {} or more, which is how long a new key must be known before it signs",
+                    Lifetime(after),
+                    Lifetime(least)
+                )));
+            }
+            Ok(slot)
+        };
+        self.raw.profiles.iter().map(slot).collect()
+    }
+
+    /// Issuers by name; the top-level one has none.
+    ///
+    /// # Errors
+    /// When one is no URL, or two would answer under the same path.
+    pub fn issuers(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let top = self.required("issuer", self.raw.issuer.clone(), "the https URL of this signer, as tokens say it in iss")?;
+        check_issuer("issuer", &top)?;
+        let mut issuers = BTreeMap::from([(String::new(), top)]);
+        for (name, RawIssuer { url }) in &self.raw.issuers {
+            check_name("issuers", name)?;
+            let setting = format!("issuers.{name}.url");
+            check_issuer(&setting, url)?;
+            let same = issuers.iter().find(|(_, other)| path_of(other) == path_of(url));
+            if let Some((_, other)) = same {
+                return Err(Failure::configuration(format!(
+                    "{setting} is {url:?}, and {other:?} has the same path; issuers are told apart by their paths"
+                )));
+            }
+            issuers.insert(name.clone(), url.clone());
+        }
+        Ok(issuers)
     }
 
     /// Profiles by name.
@@ -743,9 +838,11 @@ fn check_name(section: &str, name: &str) -> Result<(), Failure> {
     Err(Failure::configuration(format!("{section}.{name:?}: a name has 1 to 64 characters out of a-z, 0-9, - _ .")))
 }
 
-fn check_issuer(issuer: &str) -> Result<(), Failure> {
+fn check_issuer(setting: &str, issuer: &str) -> Result<(), Failure> {
     let refused = |why: &str| {
-        Failure::configuration(format!("issuer is {issuer:?}, and {why}; it takes a URL such as \"https://signer.example.com\""))
+        Failure::configuration(format!(
+            "{setting} is {issuer:?}, and {why}; it takes a URL such as \"https://signer.example.com\""
+        ))
     };
     let rest = issuer.strip_prefix("https://").ok_or_else(|| refused("does not begin with https://"))?;
     if rest.is_empty() || rest.starts_with('/') || rest.starts_with(':') {
@@ -758,6 +855,12 @@ fn check_issuer(issuer: &str) -> Result<(), Failure> {
         return Err(refused("ends with a slash, which verifiers would have to repeat exactly"));
     }
     Ok(())
+}
+
+/// The path of an issuer's URL; empty when there is none.
+pub(crate) fn path_of(issuer: &str) -> &str {
+    let rest = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| &rest[at..])
 }
 
 fn read_secret(path: &Path, origin: &str, what: &str) -> Result<Zeroizing<String>, Failure> {
@@ -891,6 +994,22 @@ mod tests {
             ),
             ("path = \"edgeseal.db\"", "url = \"sqlite://edgeseal.db\"", "store.url does not begin with postgres://"),
             ("[hsm]", "[hsm", "line 3"),
+            ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nissuer = \"b\"", "profiles.default.issuer names \"b\""),
+            (
+                "algorithm = \"ES256\"",
+                "algorithm = \"ES256\"\nrotate_after = \"1h\"",
+                "profiles.default.rotate_after is 1h; it takes 70m",
+            ),
+            (
+                "[hsm]",
+                "[issuers.b]\nurl = \"https://b.example.com\"\n[hsm]",
+                "issuers.b.url is \"https://b.example.com\", and \"https://signer",
+            ),
+            (
+                "[hsm]",
+                "[issuers.b]\nurl = \"http://b.example.com/b\"\n[hsm]",
+                "issuers.b.url is \"http://b.example.com/b\", and does not",
+            ),
             ("client_ca = \"ca.crt\"", "", "listen.agents.client_ca is not set"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_lifetime = \"2d\"", "profiles.default.max_lifetime is 2d"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmodes = []", "profiles.default.modes is empty"),

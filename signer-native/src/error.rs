@@ -96,7 +96,10 @@ impl From<StoreError> for Failure {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         match error {
-            RegistryError::Refused(_) | RegistryError::TooManyKeys(_) => Self::new(FailureKind::Refused, error.to_string()),
+            RegistryError::Refused(_)
+            | RegistryError::TooManyKeys { .. }
+            | RegistryError::OwnProposal { .. }
+            | RegistryError::NoProposal(_) => Self::new(FailureKind::Refused, format!("refused: {error}")),
             RegistryError::Hsm(error) => error.into(),
             RegistryError::Store(error) => error.into(),
             RegistryError::Unsound(_) => Self::new(FailureKind::Hsm, error.to_string()),

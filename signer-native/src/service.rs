@@ -8,17 +8,17 @@ use tokio::{sync::watch, task::JoinSet};
 use crate::{
     config::SignerConfig,
     error::{Failure, FailureKind},
-    hsm::{KeyStore, Pkcs11KeyStore, Pkcs11Settings},
+    hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings},
     http::{self, Health, Service, Shared, listener::Bound, tls},
     issue::Issuer,
-    keys::Registry,
+    keys::{Ledger, Registry},
     store::Store,
 };
 
 /// How often a test signature is made: thrice in the time that one stays believable.
 const CANARY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often keys are looked after.
-const TEND_INTERVAL: Duration = Duration::from_secs(30);
+const TEND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Both listeners, bound and with their TLS, before the HSM is asked for anything.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ impl Doors {
 pub struct Signer {
     service: Shared,
     doors: Doors,
+    rotates: bool,
 }
 
 /// Loads the module and logs in, on a thread that may block.
@@ -87,14 +88,18 @@ impl Signer {
     pub async fn prepare(config: SignerConfig, hsm: Arc<dyn KeyStore>, doors: Doors) -> Result<Self, Failure> {
         let store = Store::open(&config.store).await?;
         let lease = Duration::from_secs(config.timing.lease);
-        let registry = Arc::new(Registry::new(store, hsm, config.timing));
+        let others = config.slots.iter().filter(|slot| !slot.issuer.is_empty());
+        let others = others.filter_map(|slot| Some((slot.profile.clone(), config.issuers.get(&slot.issuer)?.clone()))).collect();
+        let ledger = Ledger::new(store, config.timing, config.slots);
+        let registry = Arc::new(Registry::new(ledger, hsm));
         for profile in config.profiles.values() {
             registry.allow_lifetime(&profile.name, profile.max_lifetime.as_secs()).await?;
         }
         registry.refresh().await?;
-        let issuer = Issuer::new(config.issuer, config.profiles, config.schemas, registry, lease);
-        let service = Service { issuer, agents: config.agent_policies, health: Health::default() };
-        Ok(Self { service: Arc::new(service), doors })
+        let url = config.issuers.get("").cloned().unwrap_or_default();
+        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease).with_other_issuers(others);
+        let service = Service { issuer, issuers: config.issuers, agents: config.agent_policies, health: Health::default() };
+        Ok(Self { service: Arc::new(service), doors, rotates: config.rotates })
     }
 
     /// The registry of keys.
@@ -104,16 +109,21 @@ impl Signer {
 
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
-        let Self { service, doors: Doors { public, public_tls, agents, agents_tls } } = self;
+        let Self { service, doors: Doors { public, public_tls, agents, agents_tls }, rotates } = self;
+        let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
-        background.spawn(tend(Arc::clone(&service)));
+        background.spawn(tend(Arc::clone(&service), holder.clone(), rotates));
         background.spawn(canary(Arc::clone(&service)));
         tokio::join!(
             public.serve(public_tls, http::public::router(Arc::clone(&service)), stop.clone()),
             agents.serve(agents_tls, http::agents::router(Arc::clone(&service)), stop),
         );
         background.shutdown().await;
+        // Another signer need not wait until it is sure that this one is gone.
+        if let Err(error) = service.issuer.registry().step_down(&holder).await {
+            tracing::debug!(%error, "stepping down");
+        }
         tracing::info!("ended");
     }
 }
@@ -161,13 +171,19 @@ async fn refresh(service: Shared) {
     }
 }
 
-async fn tend(service: Shared) {
+async fn tend(service: Shared, holder: String, rotates: bool) {
     let mut interval = tokio::time::interval(TEND_INTERVAL);
+    let mut led = false;
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = service.issuer.registry().tend().await {
-            tracing::warn!(%error, "tending the keys");
+        match service.issuer.registry().tend(&holder, rotates).await {
+            Ok(leads) if leads != led => {
+                led = leads;
+                tracing::info!(leads, "tending the keys");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "tending the keys"),
         }
     }
 }

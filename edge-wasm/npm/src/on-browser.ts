@@ -1,14 +1,14 @@
 import { bind } from "./bind.js";
-import { Instance, type Glue } from "./core.js";
+import type { Glue, Loaded } from "./core.js";
 import { WEB_CRYPTO } from "./subtle.js";
 
 /** The package's functions in a browser, over one of the two modules. */
 export function bindBrowser(wasm: Glue, url: () => URL) {
-  let loading: Promise<Instance> | undefined;
+  let loading: Promise<Loaded> | undefined;
   return bind({
     load() {
       loading ??= wasm.default({ module_or_path: url() }).then(
-        () => new Instance(wasm),
+        ({ memory }) => ({ wasm, memory }),
         (error: unknown) => {
           // A network that was down may be up the next time.
           loading = undefined;

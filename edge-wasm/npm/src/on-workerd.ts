@@ -1,19 +1,16 @@
 import * as workers from "cloudflare:workers";
 
 import { bind } from "./bind.js";
-import { Instance, type Glue } from "./core.js";
+import type { Glue, Loaded } from "./core.js";
 import { WEB_CRYPTO } from "./subtle.js";
 
 /** The package's functions in workerd, over one of the two modules. */
 export function bindWorkerd(wasm: Glue, module: WebAssembly.Module) {
-  let instance: Instance | undefined;
+  let loaded: Loaded | undefined;
   return bind({
     load() {
-      if (instance === undefined) {
-        wasm.initSync({ module });
-        instance = new Instance(wasm);
-      }
-      return instance;
+      loaded ??= { wasm, memory: wasm.initSync({ module }).memory };
+      return loaded;
     },
     signatures: WEB_CRYPTO,
     conditionalRequests: true,

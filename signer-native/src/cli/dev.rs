@@ -28,7 +28,7 @@ use crate::{
         listener::{Bound, bind_address},
         public::jwks_uri,
     },
-    keys::State,
+    keys::{Actor, Command, Slot, State},
     service::{Doors, Signer, open_hsm, told_to_end},
 };
 
@@ -201,6 +201,7 @@ fn profiles(arguments: &Arguments, hsm: &dyn KeyStore) -> Result<Vec<(String, Al
 /// An active key for every profile.
 async fn keys(signer: &Signer, profiles: &[(String, Algorithm)]) -> Result<Vec<serde_json::Value>, Failure> {
     let registry = signer.registry();
+    let signer_slots = registry.ledger().slots().to_vec();
     let mut told = Vec::new();
     for (profile, algorithm) in profiles {
         let began = Instant::now();
@@ -217,10 +218,10 @@ async fn keys(signer: &Signer, profiles: &[(String, Algorithm)]) -> Result<Vec<s
                     key.clone()
                 } else {
                     made = true;
-                    registry.generate(profile, *algorithm, RSA_BITS, MAX_LIFETIME).await?
+                    registry.generate(slot(&signer_slots, profile)?, &Actor::local()).await?
                 };
                 let kid = key.kid().unwrap_or_default().to_owned();
-                registry.ledger().activate(&kid).await?;
+                registry.ledger().command(&kid, Command::Activate { emergency: false }, &Actor::local()).await?;
                 registry.refresh().await?;
                 kid
             }
@@ -234,6 +235,11 @@ async fn keys(signer: &Signer, profiles: &[(String, Algorithm)]) -> Result<Vec<s
         told.push(json!({ "name": profile, "algorithm": algorithm, "kid": kid }));
     }
     Ok(told)
+}
+
+fn slot<'slots>(slots: &'slots [Slot], profile: &str) -> Result<&'slots Slot, Failure> {
+    let found = slots.iter().find(|slot| slot.profile == profile);
+    found.ok_or_else(|| Failure::configuration(format!("profiles.{profile} is not in the configuration just written")))
 }
 
 /// Seconds: the longest lifetime here.
@@ -283,6 +289,7 @@ client_ca = {ca}
 
 [rotation]
 lease = "1s"
+automatic = false
 dangerous_activation_delay = "{delay}"
 
 [log]

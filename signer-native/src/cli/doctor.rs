@@ -17,7 +17,7 @@ use crate::{
     error::Failure,
     hsm::{KeyKind, KeyStore},
     http::tls,
-    keys::{ActiveKey, Moment, Registry, now},
+    keys::{ActiveKey, Ledger, Moment, Registry, now},
     service::open_hsm,
     store::{Store, StoreSettings},
 };
@@ -70,7 +70,13 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding { what, fine, detail });
     };
     let config = settings.signer();
-    note("configuration", config.as_ref().map(|config| format!("issuer {}", config.issuer)).map_err(ToString::to_string));
+    note(
+        "configuration",
+        config
+            .as_ref()
+            .map(|config| format!("issuer {}", config.issuers.values().cloned().collect::<Vec<_>>().join(", ")))
+            .map_err(ToString::to_string),
+    );
 
     let hsm = match settings.hsm() {
         Ok(hsm) => open_hsm(hsm).await,
@@ -113,7 +119,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
             }
             if let Ok(hsm) = hsm {
                 let threads = hsm.description().threads;
-                let registry = Arc::new(Registry::new(store, hsm, timing));
+                let registry = Arc::new(Registry::new(Ledger::new(store, timing, Vec::new()), hsm));
                 note("speed", speed(&registry, threads).await);
             }
         }

@@ -1,7 +1,12 @@
-//! `edgeseal keys`: generate, list, activate, retire. They work on the registry and the HSM directly, beside a running
-//! signer, which reads the registry again within its lease.
+//! `edgeseal keys`: the life of keys. They work on the store and the HSM directly, beside a running signer, which reads
+//! the store again within its lease.
 
-use std::process::ExitCode;
+mod show;
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,21 +15,36 @@ use super::{ConfigArguments, block_on, output};
 use crate::{
     config::Settings,
     error::{Failure, FailureKind},
-    keys::{Key, Ledger, Moment, Registry, State, Timing, registry},
+    hsm::KeyId,
+    keys::{Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window},
     service::open_hsm,
-    store::{Store, StoreSettings},
+    store::{Approval, Store, StoreSettings},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Generate a key inside the HSM and publish it as a standby
-    Generate(Generate),
     /// List the keys
     List(Listing),
+    /// Everything about one key
+    Show(OneKey),
+    /// Generate a key inside the HSM and publish it as a standby
+    Generate(Generate),
     /// Let a standby sign, and its predecessor retire
-    Activate(Step),
-    /// Take a key out of the JWK Set whose tokens have all expired
-    Retire(Step),
+    Activate(Activate),
+    /// Take a key out of the JWK Set whose tokens have all expired, or that never signed
+    Retire(OneKey),
+    /// Let a key sign no more, for the time being
+    Suspend(OneKey),
+    /// End a suspension: the key signs again, or retires if another does meanwhile
+    Resume(OneKey),
+    /// Somebody else may have the key: take it out at once, and let the standby sign
+    Compromise(Destructive),
+    /// Propose the destruction of a retired key, or approve what another person proposed
+    ScheduleDestroy(Destruction),
+    /// Call a destruction off, or a proposal of one
+    CancelDestroy(OneKey),
+    /// Take in a key pair that is in the token already; it is shown as imported for good
+    Import(Import),
 }
 
 #[derive(Debug, Args)]
@@ -40,8 +60,23 @@ pub(super) struct Generate {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The profile that the key will sign for
+    #[arg(long, default_value = "default")]
+    profile: String,
+    /// The `CKA_ID` of the pair: 32 hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    id: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Listing {
-    /// Also keys that were retired or never came to be
+    /// Also keys that left the JWK Set or never came into it
     #[arg(long)]
     all: bool,
     /// Print JSON
@@ -52,7 +87,7 @@ pub(super) struct Listing {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Step {
+pub(super) struct OneKey {
     /// The key, or enough of the beginning of its kid
     #[arg(allow_hyphen_values = true)]
     kid: String,
@@ -63,106 +98,229 @@ pub(super) struct Step {
     config: ConfigArguments,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Activate {
+    /// Do not wait until every verifier can know the key: only where no key of its profile signs
+    #[arg(long)]
+    emergency: bool,
+    #[command(flatten)]
+    key: OneKey,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Destructive {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    key: OneKey,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Destruction {
+    /// Days until it is destroyed, 7 to 30
+    #[arg(long, default_value_t = 7)]
+    days: u64,
+    #[command(flatten)]
+    key: Destructive,
+}
+
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Generate(arguments) => generate(arguments)?,
         Command::List(arguments) => list(arguments)?,
-        Command::Activate(arguments) => step(arguments, Do::Activate)?,
-        Command::Retire(arguments) => step(arguments, Do::Retire)?,
+        Command::Show(arguments) => show(arguments)?,
+        Command::Generate(arguments) => generate(arguments)?,
+        Command::Import(arguments) => import(arguments)?,
+        Command::Activate(Activate { emergency, key }) => step(key, Step::Activate { emergency: *emergency })?,
+        Command::Retire(key) => step(key, Step::Retire)?,
+        Command::Suspend(key) => step(key, Step::Suspend)?,
+        Command::Resume(key) => step(key, Step::Resume)?,
+        Command::CancelDestroy(key) => cancel_destroy(key)?,
+        Command::Compromise(Destructive { yes, key }) => {
+            let what = "out of the JWK Set at once, its tokens are refused wherever that is known, and the standby signs";
+            agreed(*yes, key, what)?;
+            step(key, Step::Compromise)?;
+        }
+        Command::ScheduleDestroy(Destruction { days, key: Destructive { yes, key } }) => {
+            agreed(*yes, key, &format!("destroyed in the HSM {days} days after a second person approves; it cannot come back"))?;
+            step(key, Step::ScheduleDestroy { days: *days })?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn list(arguments: &Listing) -> Result<(), Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let ledger = block_on(ledger(&settings))?;
+    let mut keys = block_on(async { Ok(ledger.keys().await?) })?;
+    let gone = [State::Retired, State::Failed, State::Destroyed];
+    keys.retain(|key| arguments.all || !gone.contains(&key.state));
+    keys.sort_by(|one, other| {
+        (&one.issuer, &one.profile, &one.agent)
+            .cmp(&(&other.issuer, &other.profile, &other.agent))
+            .then(other.created_at.cmp(&one.created_at))
+    });
+    if arguments.json {
+        output::json(&Value::Array(keys.iter().map(|key| show::json(key, &ledger)).collect()));
+    } else {
+        show::table(&keys, &ledger);
+    }
+    Ok(())
+}
+
+fn show(arguments: &OneKey) -> Result<(), Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let ledger = block_on(ledger(&settings))?;
+    let key = block_on(async { Ok(ledger.key(&arguments.kid).await?) })?;
+    if arguments.json {
+        output::json(&show::json(&key, &ledger));
+    } else {
+        show::lines(&key, &ledger);
+    }
+    Ok(())
+}
+
 fn generate(arguments: &Generate) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let (timing, profiles, hsm, store) = (settings.timing()?, settings.profiles()?, settings.hsm()?, settings.store()?);
-    let profile = profiles.get(&arguments.profile).ok_or_else(|| {
-        let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
-        Failure::new(
-            FailureKind::Usage,
-            format!("--profile {:?} is not configured; the profiles are {}", arguments.profile, known.join(", ")),
-        )
-    })?;
-    let key = block_on(async {
-        let hsm = open_hsm(hsm).await?;
-        let store = Store::open(&store).await?;
-        let registry = Registry::new(store, hsm, timing);
-        Ok(registry.generate(&profile.name, profile.algorithm, profile.rsa_bits, profile.max_lifetime.as_secs()).await?)
+    let slot = slot(&settings, &arguments.profile)?;
+    let (key, ledger) = block_on(async {
+        let registry = registry(&settings).await?;
+        Ok((registry.generate(&slot, &Actor::local()).await?, registry.ledger().clone()))
     })?;
     if arguments.json {
-        output::json(&describe(&key, &timing));
+        output::json(&show::json(&key, &ledger));
         return Ok(());
     }
     let kid = key.kid().unwrap_or_default();
     output::line(format_args!("published {kid}: {} ({}), generated inside, not extractable", key.algorithm, key.kind()));
-    output::line(format_args!(
-        "it can sign from {} on: edgeseal keys activate {kid}",
-        Moment(timing.earliest_activation(key.published_at.unwrap_or(key.created_at)))
-    ));
+    let from = Moment(ledger.timing_of(&key).earliest_activation(&key));
+    output::line(format_args!("it can sign from {from} on: edgeseal keys activate {kid}"));
     Ok(())
 }
 
-fn list(arguments: &Listing) -> Result<(), Failure> {
+fn import(arguments: &Import) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let timing = settings.timing()?;
-    let mut keys = block_on(async { Ok(ledger(&settings, timing).await?.keys().await?) })?;
-    keys.retain(|key| arguments.all || !matches!(key.state, State::Retired | State::Failed));
-    keys.sort_by(|one, other| one.profile.cmp(&other.profile).then(other.created_at.cmp(&one.created_at)));
-    if arguments.json {
-        output::json(&Value::Array(keys.iter().map(|key| describe(key, &timing)).collect()));
-        return Ok(());
-    }
-    let rows: Vec<Vec<String>> = keys
-        .iter()
-        .map(|key| {
-            vec![
-                key.profile.clone(),
-                key.kid().map_or_else(|| "-".to_owned(), output::short),
-                key.algorithm.to_string(),
-                key.state.to_string(),
-                since(key).to_string(),
-                note(key, &timing),
-            ]
-        })
-        .collect();
-    output::table(&["PROFILE", "KID", "ALG", "STATE", "SINCE", "UNTIL"], &rows);
-    Ok(())
-}
-
-#[derive(Clone, Copy)]
-enum Do {
-    Activate,
-    Retire,
-}
-
-fn step(arguments: &Step, what: Do) -> Result<(), Failure> {
-    let settings = arguments.config.load(Vec::new())?;
-    let timing = settings.timing()?;
-    let key = block_on(async {
-        let ledger = ledger(&settings, timing).await?;
-        Ok(match what {
-            Do::Activate => ledger.activate(&arguments.kid).await?,
-            Do::Retire => ledger.retire(&arguments.kid).await?,
-        })
-    });
-    let key = key.map_err(|failure: Failure| match failure.kind() {
-        FailureKind::Refused => Failure::new(FailureKind::Refused, format!("refused: {failure}")),
-        _ => failure,
+    let slot = slot(&settings, &arguments.profile)?;
+    let id = KeyId::from_hex(&arguments.id.to_ascii_lowercase())
+        .ok_or_else(|| Failure::new(FailureKind::Usage, format!("--id {:?} is not 32 hexadecimal digits", arguments.id)))?;
+    let (key, ledger) = block_on(async {
+        let registry = registry(&settings).await?;
+        Ok((registry.import(&slot, id, &Actor::local()).await?, registry.ledger().clone()))
     })?;
     if arguments.json {
-        output::json(&describe(&key, &timing));
-    } else {
-        let lease = timing.lease;
-        output::line(format_args!(
-            "{} is {}; a running signer follows within {lease} s",
-            key.kid().unwrap_or_default(),
-            key.state
-        ));
+        output::json(&show::json(&key, &ledger));
+        return Ok(());
+    }
+    let kid = key.kid().unwrap_or_default();
+    output::line(format_args!("published {kid}: {} ({}), imported: others may have a copy of it", key.algorithm, key.kind()));
+    Ok(())
+}
+
+fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let ledger = block_on(ledger(&settings))?;
+    let done = block_on(async { Ok(ledger.command(&arguments.kid, command, &Actor::local()).await?) })?;
+    let lease = ledger.timing().lease;
+    match done {
+        Done::Proposed(approval) => proposed(&approval, arguments.json),
+        Done::Changed { key, successor, window } => {
+            if arguments.json {
+                let mut shown = show::json(&key, &ledger);
+                shown["successor"] = successor.into();
+                shown["key_not_found_possible_until"] = window.map(|Window { until, .. }| Moment(until).to_string()).into();
+                output::json(&shown);
+                return Ok(());
+            }
+            let kid = key.kid().unwrap_or_default();
+            output::line(format_args!("{kid} is {}; a running signer follows within {lease} s", key.state));
+            if let Some(at) = key.destroy_at {
+                output::line(format_args!("it is destroyed at {}; until then: edgeseal keys cancel-destroy {kid}", Moment(at)));
+            }
+            if let Some(successor) = successor {
+                output::line(format_args!("{successor} signs instead"));
+            } else if command == Step::Compromise && key.activated_at.is_some() {
+                output::line(format_args!(
+                    "if nothing signs for {} now: edgeseal keys generate, then edgeseal keys activate --emergency",
+                    key.profile
+                ));
+            }
+            if let Some(Window { kid, until }) = window {
+                output::line(format_args!("until {} edges may answer key_not_found to tokens of {kid}", Moment(until)));
+            }
+        }
     }
     Ok(())
 }
 
-async fn ledger(settings: &Settings, timing: Timing) -> Result<Ledger, Failure> {
+/// A scheduled destruction, or one that was only proposed.
+fn cancel_destroy(arguments: &OneKey) -> Result<(), Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let ledger = block_on(ledger(&settings))?;
+    let withdrawn = block_on(async {
+        let key = ledger.key(&arguments.kid).await?;
+        let open = ledger.open_proposals(crate::keys::now()).await?;
+        let Some(open) = open.into_iter().find(|open| Some(open.subject.as_str()) == key.kid()) else { return Ok(None) };
+        ledger.withdraw(&open.id, &Actor::local()).await?;
+        Ok(Some(open))
+    })?;
+    let Some(withdrawn) = withdrawn else { return step(arguments, Step::CancelDestroy) };
+    if arguments.json {
+        output::json(&json!({ "withdrawn": withdrawn.id, "kid": withdrawn.subject }));
+    } else {
+        output::line(format_args!("the proposal of {} is withdrawn", withdrawn.proposer));
+    }
+    Ok(())
+}
+
+fn proposed(approval: &Approval, as_json: bool) {
+    let Approval { id, subject, proposer, expires_at, .. } = approval;
+    let until = Moment(*expires_at);
+    if as_json {
+        let until = until.to_string();
+        output::json(&json!({ "proposal": id, "kid": subject, "proposer": proposer, "approve_until": until }));
+    } else {
+        output::line(format_args!("proposed by {proposer}; it is done when another person says the same before {until}"));
+    }
+}
+
+/// Says what a destructive command will do, and asks a person; scripts say `--yes`.
+fn agreed(yes: bool, key: &OneKey, what: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let kid = &key.kid;
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(FailureKind::Usage, format!("key {kid} will be {what}: add --yes to mean it")));
+    }
+    let mut out = std::io::stderr();
+    let _ = write!(out, "key {kid} will be {what}. Type yes to go on: ").and_then(|()| out.flush());
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_ok() && answer.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Failure::new(FailureKind::Refused, "nothing was done"))
+}
+
+fn slot(settings: &Settings, profile: &str) -> Result<Slot, Failure> {
+    let slots = settings.slots()?;
+    if let Some(slot) = slots.iter().find(|slot| slot.profile == profile) {
+        return Ok(slot.clone());
+    }
+    let known: Vec<&str> = slots.iter().map(|slot| slot.profile.as_str()).collect();
+    Err(Failure::new(
+        FailureKind::Usage,
+        format!("--profile {profile:?} is not configured; the profiles are {}", known.join(", ")),
+    ))
+}
+
+async fn registry(settings: &Settings) -> Result<Registry, Failure> {
+    let (timing, slots, store) = (settings.timing()?, settings.slots()?, settings.store()?);
+    let hsm = open_hsm(settings.hsm()?).await?;
+    Ok(Registry::new(Ledger::new(Store::open(&store).await?, timing, slots), hsm))
+}
+
+async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
     let store = settings.store()?;
     if let StoreSettings::Sqlite(path) = &store
         && !path.exists()
@@ -172,45 +330,5 @@ async fn ledger(settings: &Settings, timing: Timing) -> Result<Ledger, Failure> 
             format!("store.path {} does not exist; edgeseal serve or edgeseal keys generate makes it", path.display()),
         ));
     }
-    Ok(Ledger::new(Store::open(&store).await?, timing))
-}
-
-fn describe(key: &Key, timing: &Timing) -> Value {
-    let moment = |at: Option<edgeseal_core::Timestamp>| at.map(|at| Moment(at).to_string());
-    json!({
-        "kid": key.kid(),
-        "profile": key.profile,
-        "alg": key.algorithm,
-        "key": key.kind().to_string(),
-        "state": key.state.as_str(),
-        "cka_id": key.id.to_string(),
-        "created_at": Moment(key.created_at).to_string(),
-        "published_at": moment(key.published_at),
-        "activated_at": moment(key.activated_at),
-        "demoted_at": moment(key.demoted_at),
-        "retired_at": moment(key.retired_at),
-        "can_sign_from": (key.state == State::Published).then(|| key.published_at.map(|at| Moment(timing.earliest_activation(at)).to_string())),
-        "until": moment(registry::until(key, timing)),
-    })
-}
-
-fn since(key: &Key) -> Moment {
-    let at = match key.state {
-        State::Generating => None,
-        State::Published => key.published_at,
-        State::Active => key.activated_at,
-        State::Retiring => key.demoted_at,
-        State::Retired | State::Failed => key.retired_at,
-    };
-    Moment(at.unwrap_or(key.created_at))
-}
-
-fn note(key: &Key, timing: &Timing) -> String {
-    match key.state {
-        State::Published => {
-            let from = timing.earliest_activation(key.published_at.unwrap_or(key.created_at));
-            if from <= crate::keys::now() { "standby".to_owned() } else { format!("standby, can sign from {}", Moment(from)) }
-        }
-        _ => registry::until(key, timing).map(|at| format!("{} (last token expires)", Moment(at))).unwrap_or_default(),
-    }
+    Ok(Ledger::new(Store::open(&store).await?, settings.timing()?, settings.slots()?))
 }

@@ -37,7 +37,7 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
     // Ports and certificates first: whatever is wrong with them costs no PIN attempt.
     let doors = Doors::open(&config).await?;
     let hsm = open_hsm(config.hsm.clone()).await?;
-    let (issuer, (public, agents)) = (config.issuer.clone(), doors.addresses());
+    let (issuer, (public, agents)) = (config.issuers.get("").cloned().unwrap_or_default(), doors.addresses());
     let profiles: Vec<String> = config.profiles.keys().cloned().collect();
     let signer = Signer::prepare(config, hsm, doors).await?;
     let snapshot = signer.registry().snapshot();

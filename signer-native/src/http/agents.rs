@@ -176,7 +176,7 @@ async fn profile(
     let answer = json!({
         "profile": profile.name,
         "agent": agent.name,
-        "issuer": service.issuer.url(),
+        "issuer": service.issuer.url_of(&profile.name),
         "algorithm": profile.algorithm,
         "typ": profile.typ,
         "kid": snapshot.active.get(&profile.name).map(|key| key.kid.as_str()),

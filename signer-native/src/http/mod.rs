@@ -17,6 +17,8 @@ use crate::issue::{Agent, Issuer};
 pub struct Service {
     /// Issues tokens.
     pub issuer: Issuer,
+    /// URLs of issuers by name; the top-level one has none.
+    pub issuers: std::collections::BTreeMap<String, String>,
     /// Agents by name.
     pub agents: std::collections::BTreeMap<String, Agent>,
     /// How the signer feels.

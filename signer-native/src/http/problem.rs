@@ -187,9 +187,13 @@ impl From<IssueError> for Problem {
             IssueError::ClaimsUnacceptable(_) => Code::ClaimsUnacceptable,
             IssueError::RegistryStale | IssueError::Registry(RegistryError::Store(_)) => Code::StoreUnavailable,
             IssueError::Unsound(_) | IssueError::Registry(RegistryError::Unsound(_)) => Code::SignatureDiscarded,
-            IssueError::NoActiveKey(_) | IssueError::Registry(RegistryError::Refused(_) | RegistryError::TooManyKeys(_)) => {
-                Code::KeyState
-            }
+            IssueError::NoActiveKey(_)
+            | IssueError::Registry(
+                RegistryError::Refused(_)
+                | RegistryError::TooManyKeys { .. }
+                | RegistryError::OwnProposal { .. }
+                | RegistryError::NoProposal(_),
+            ) => Code::KeyState,
             IssueError::Registry(RegistryError::Hsm(_)) => Code::HsmUnavailable,
         };
         let detail = match &error {

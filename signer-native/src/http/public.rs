@@ -3,31 +3,47 @@
 use axum::{
     Router,
     body::Body,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use sha2::{Digest as _, Sha256};
+
 use super::{
     Shared,
     problem::{Code, Problem},
 };
-use crate::hsm::BreakerState;
+use crate::{config::path_of, hsm::BreakerState};
 
-/// The resources of an issuer whose URL may have a path.
+/// The resources of every issuer, and of the keys that belong to one agent alone below `{issuer}/agents/{agent}`.
 pub fn router(service: Shared) -> Router {
-    let path = issuer_path(service.issuer.url()).to_owned();
-    // RFC 8414 section 3.1 puts the issuer's path behind the well-known part, OpenID Connect Discovery before it.
-    Router::new()
-        .route(&format!("{path}/.well-known/jwks.json"), get(jwks))
-        .route(&format!("{path}/.well-known/openid-configuration"), get(openid_configuration))
-        .route(&format!("/.well-known/oauth-authorization-server{path}"), get(oauth_authorization_server))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(service)
+    let mut router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    for (name, url) in &service.issuers {
+        let path = path_of(url);
+        // RFC 8414 section 3.1 puts the issuer's path behind the well-known part, OpenID Connect Discovery before it.
+        for base in [path.to_owned(), format!("{path}/agents/{{agent}}")] {
+            let shown = |what| {
+                let (name, url) = (name.clone(), url.clone());
+                get(move |state, agent, headers| serve(what, name, url, state, agent, headers))
+            };
+            router = router
+                .route(&format!("{base}/.well-known/jwks.json"), shown(What::JwkSet))
+                .route(&format!("{base}/.well-known/openid-configuration"), shown(What::OpenidConfiguration))
+                .route(&format!("/.well-known/oauth-authorization-server{base}"), shown(What::AuthorizationServer));
+        }
+    }
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(service)
+}
+
+/// A public document of an issuer.
+#[derive(Clone, Copy)]
+enum What {
+    JwkSet,
+    OpenidConfiguration,
+    AuthorizationServer,
 }
 
 /// Where the JWK Set of an issuer is.
@@ -43,47 +59,46 @@ pub(crate) async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed, "the resource has another method")
 }
 
-async fn jwks(State(service): State<Shared>, headers: HeaderMap) -> Response {
+async fn serve(
+    what: What,
+    name: String,
+    url: String,
+    State(service): State<Shared>,
+    agent: Option<Path<String>>,
+    headers: HeaderMap,
+) -> Response {
     let registry = service.issuer.registry();
     let snapshot = registry.snapshot();
     if snapshot.read_at.is_none() {
         return Problem::new(Code::StoreUnavailable, "the registry of keys has not been read yet").into_response();
     }
-    document(&headers, snapshot.jwks.clone(), &snapshot.etag, "application/jwk-set+json", registry.timing().jwks_max_age)
-}
-
-async fn openid_configuration(State(service): State<Shared>, headers: HeaderMap) -> Response {
-    let snapshot = service.issuer.registry().snapshot();
-    let issuer = service.issuer.url();
-    let algorithms: Vec<&str> = snapshot.algorithms.iter().map(|algorithm| algorithm.name()).collect();
-    // There is no authorization endpoint: the form that Kubernetes made common for issuers that only sign.
-    let body = serde_json::json!({
-        "issuer": issuer,
-        "jwks_uri": jwks_uri(issuer),
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": algorithms,
-    });
-    discovery(&service, &headers, &body)
-}
-
-async fn oauth_authorization_server(State(service): State<Shared>, headers: HeaderMap) -> Response {
-    let issuer = service.issuer.url();
-    let body = serde_json::json!({
-        "issuer": issuer,
-        "jwks_uri": jwks_uri(issuer),
-        "response_types_supported": [],
-        "grant_types_supported": [],
-    });
-    discovery(&service, &headers, &body)
-}
-
-fn discovery(service: &Shared, headers: &HeaderMap, body: &serde_json::Value) -> Response {
-    use base64ct::{Base64UrlUnpadded, Encoding as _};
-    use sha2::Digest as _;
+    let agent = agent.map(|Path(agent)| agent);
+    // An agent without keys of its own is no issuer.
+    let Some(set) = snapshot.document(&name, agent.as_deref()) else { return not_found().await.into_response() };
+    let issuer = agent.map_or(url.clone(), |agent| format!("{url}/agents/{agent}"));
+    let algorithms: Vec<&str> = set.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let body = match what {
+        What::JwkSet => {
+            return document(&headers, set.jwks, &set.etag, "application/jwk-set+json", registry.timing().jwks_max_age);
+        }
+        // There is no authorization endpoint: the form that Kubernetes made common for issuers that only sign.
+        What::OpenidConfiguration => serde_json::json!({
+            "issuer": issuer,
+            "jwks_uri": jwks_uri(&issuer),
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": algorithms,
+        }),
+        What::AuthorizationServer => serde_json::json!({
+            "issuer": issuer,
+            "jwks_uri": jwks_uri(&issuer),
+            "response_types_supported": [],
+            "grant_types_supported": [],
+        }),
+    };
     let body = body.to_string();
-    let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&sha2::Sha256::digest(body.as_bytes())));
-    document(headers, body, &etag, "application/json", service.issuer.registry().timing().jwks_max_age)
+    let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&Sha256::digest(body.as_bytes())));
+    document(&headers, body, &etag, "application/json", registry.timing().jwks_max_age)
 }
 
 /// A public document: the only ones that any origin may read.
@@ -126,18 +141,13 @@ async fn readyz(State(service): State<Shared>) -> Response {
     }
 }
 
-fn issuer_path(issuer: &str) -> &str {
-    let rest = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
-    rest.find('/').map_or("", |at| &rest[at..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_of_issuers() {
-        assert_eq!(issuer_path("https://signer.example.com"), "");
-        assert_eq!(issuer_path("https://signer.example.com:8443/tenant/a"), "/tenant/a");
+        assert_eq!(path_of("https://signer.example.com"), "");
+        assert_eq!(path_of("https://signer.example.com:8443/tenant/a"), "/tenant/a");
     }
 }

@@ -26,6 +26,8 @@ use crate::keys::{ActiveKey, Registry, Snapshot, State, now, registry::RegistryE
 /// Issues tokens of one issuer.
 pub struct Issuer {
     url: String,
+    /// The URLs of profiles that belong to another issuer.
+    others: BTreeMap<String, String>,
     profiles: BTreeMap<String, Profile>,
     registry: Arc<Registry>,
     lease: Duration,
@@ -123,7 +125,27 @@ impl Issuer {
         registry: Arc<Registry>,
         lease: Duration,
     ) -> Self {
-        Self { url, profiles, registry, lease, schemas, limiter: Limiter::default(), backend: Native::default() }
+        Self {
+            url,
+            others: BTreeMap::new(),
+            profiles,
+            registry,
+            lease,
+            schemas,
+            limiter: Limiter::default(),
+            backend: Native::default(),
+        }
+    }
+
+    /// The same, with profiles that belong to other issuers: the URL of each by the profile's name.
+    #[must_use]
+    pub fn with_other_issuers(self, others: BTreeMap<String, String>) -> Self {
+        Self { others, ..self }
+    }
+
+    /// The URL of a profile's issuer, as `iss` says it.
+    pub fn url_of(&self, profile: &str) -> &str {
+        self.others.get(profile).unwrap_or(&self.url)
     }
 
     /// Its URL, as `iss` says it.
@@ -167,7 +189,8 @@ impl Issuer {
         {
             schema.check(&request.claims).map_err(IssueError::SchemaMismatch)?;
         }
-        let grant = policy::decide(&self.url, agent, profile, request, stamp.at, &stamp.jwt_id).map_err(IssueError::Denied)?;
+        let grant = policy::decide(self.url_of(&profile.name), agent, profile, request, stamp.at, &stamp.jwt_id)
+            .map_err(IssueError::Denied)?;
         self.fulfil(profile, grant, stamp).await
     }
 
@@ -187,7 +210,7 @@ impl Issuer {
         let profile = self.profile(agent, &key.profile).map_err(IssueError::Denied)?;
         self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
         let settings = IssuerSettings {
-            issuer: Some(self.url.clone()),
+            issuer: Some(self.url_of(&profile.name).to_owned()),
             algorithms: vec![key.algorithm],
             leeway: Some(0),
             dangerous: Some(DangerousSettings { skip_audience: true, ..DangerousSettings::default() }),
@@ -197,7 +220,8 @@ impl Issuer {
         let jwk = key.published.as_ref().and_then(|published| Jwk::from_json(&published.jwk).ok());
         let keys = JwkSet::from_keys(jwk);
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
-        let grant = policy::renew(&self.url, agent, profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
+        let grant =
+            policy::renew(self.url_of(&profile.name), agent, profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
         self.fulfil(profile, grant.map_err(IssueError::Denied)?, stamp).await
     }
 
@@ -243,7 +267,7 @@ impl Issuer {
             IssueError::Unsound(format!("the signed token did not verify and was discarded ({reason})"))
         };
         let settings = IssuerSettings {
-            issuer: Some(self.url.clone()),
+            issuer: Some(self.url_of(&profile.name).to_owned()),
             audience: Some(OneOrMany::Many(audience)),
             algorithms: vec![key.algorithm],
             typ: profile.typ.clone(),

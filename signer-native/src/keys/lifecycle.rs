@@ -1,19 +1,24 @@
 //! PURE. The life of a key as a state machine: who may move where, and not before when.
 //!
-//! `generating -> published -> active -> retiring -> retired`, and `failed` from generating. Each function takes what is
-//! known and the time, and answers with the changes to write in one transaction, or with a refusal that says what would
-//! have to be true. Nothing here reads a clock or a store.
+//! `generating -> published -> active -> retiring -> retired -> destroy_scheduled -> destroyed`; `suspended` beside active,
+//! `compromised` from everywhere, `failed` from generating. [`decide`] takes what is known, a command and the time, and
+//! answers with the changes to write in one transaction, or with a refusal that says what would have to be true. Nothing
+//! here reads a clock or a store.
 
 use std::fmt;
 
 use edgeseal_core::Timestamp;
 
-use super::{Key, Moment};
+use super::{Key, Moment, Purpose};
 
 /// Seconds: the largest leeway that a verifier may have, on both sides of every rule about clocks.
 pub const SKEW: u64 = 300;
 /// Seconds: verifiers keep a JWK Set at least so long, whatever its `Cache-Control` says.
 pub const LEAST_FRESHNESS: u64 = 300;
+/// Days between the decision to destroy a key and its destruction: time to notice a mistake.
+pub const DESTRUCTION_DAYS: std::ops::RangeInclusive<u64> = 7..=30;
+/// Seconds of a day.
+pub const DAY: u64 = 86_400;
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,17 +29,36 @@ pub enum State {
     Published,
     /// Signs.
     Active,
+    /// Signs not, for the time being; its tokens live on.
+    Suspended,
     /// Signs no more; its tokens still live.
     Retiring,
     /// Out of the JWK Set.
     Retired,
+    /// Will be destroyed at a known time.
+    DestroyScheduled,
+    /// Gone from the HSM.
+    Destroyed,
+    /// Somebody else may have it: out of the JWK Set, on the revocation list.
+    Compromised,
     /// Was never generated.
     Failed,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 6] = [Self::Generating, Self::Published, Self::Active, Self::Retiring, Self::Retired, Self::Failed];
+    pub const ALL: [Self; 10] = [
+        Self::Generating,
+        Self::Published,
+        Self::Active,
+        Self::Suspended,
+        Self::Retiring,
+        Self::Retired,
+        Self::DestroyScheduled,
+        Self::Destroyed,
+        Self::Compromised,
+        Self::Failed,
+    ];
 
     /// Its name, in the store and for people.
     pub const fn as_str(self) -> &'static str {
@@ -42,8 +66,12 @@ impl State {
             Self::Generating => "generating",
             Self::Published => "published",
             Self::Active => "active",
+            Self::Suspended => "suspended",
             Self::Retiring => "retiring",
             Self::Retired => "retired",
+            Self::DestroyScheduled => "destroy_scheduled",
+            Self::Destroyed => "destroyed",
+            Self::Compromised => "compromised",
             Self::Failed => "failed",
         }
     }
@@ -55,7 +83,7 @@ impl State {
 
     /// Whether the JWK Set shows a key in this state.
     pub const fn in_jwk_set(self) -> bool {
-        matches!(self, Self::Published | Self::Active | Self::Retiring)
+        matches!(self, Self::Published | Self::Active | Self::Suspended | Self::Retiring)
     }
 }
 
@@ -74,25 +102,102 @@ pub struct Timing {
     pub stale_window: u64,
     /// How long a signer may believe that a key is still the active one.
     pub lease: u64,
+    /// How long a profile wants its keys shown before they sign, where that is longer than A + S.
+    pub publish_ahead: u64,
     /// `edgeseal dev` only: activates after so long instead of A + S.
     pub dangerous_activation_delay: Option<u64>,
 }
 
 impl Timing {
-    /// A + S: how long after its publication a key may be unknown to some verifier.
+    /// A: how long a verifier may go on with the set that it has.
+    pub fn freshness(&self) -> u64 {
+        self.jwks_max_age.max(LEAST_FRESHNESS).saturating_add(self.stale_window)
+    }
+
+    /// max(A + S, the profile's wish): how long after its publication a key may be unknown to some verifier.
     pub fn activation_delay(&self) -> u64 {
-        self.dangerous_activation_delay
-            .unwrap_or_else(|| self.jwks_max_age.max(LEAST_FRESHNESS).saturating_add(self.stale_window).saturating_add(SKEW))
+        self.dangerous_activation_delay.unwrap_or_else(|| self.freshness().saturating_add(SKEW).max(self.publish_ahead))
     }
 
-    /// When a published key may begin to sign.
-    pub fn earliest_activation(&self, published_at: Timestamp) -> Timestamp {
-        published_at.plus_secs(self.activation_delay())
+    /// When a key in the JWK Set may begin to sign. Keys that no JWK Set shows may at once.
+    pub fn earliest_activation(&self, key: &Key) -> Timestamp {
+        let published_at = key.published_at.unwrap_or(key.created_at);
+        if key.purpose == Purpose::Token { published_at.plus_secs(self.activation_delay()) } else { published_at }
     }
 
-    /// When a demoted key may leave the JWK Set: L + T + S later.
-    pub fn earliest_retirement(&self, demoted_at: Timestamp, max_lifetime: u64) -> Timestamp {
-        demoted_at.plus_secs(self.lease).plus_secs(max_lifetime).plus_secs(SKEW)
+    /// When a demoted key may leave the JWK Set: L + T + S later, or S after the published end of all its tokens.
+    pub fn earliest_retirement(&self, key: &Key) -> Option<Timestamp> {
+        let demoted_at = key.demoted_at?;
+        let last = demoted_at.plus_secs(self.lease).plus_secs(key.max_lifetime);
+        // A published `exp` stays readable until nobody can need it, even if no token lives so long.
+        Some(key.not_after.map_or(last, |not_after| not_after.max(demoted_at)).plus_secs(SKEW))
+    }
+}
+
+/// What may be asked of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A standby signs from now on; its predecessor retires. In an emergency it does not wait until it is known.
+    Activate {
+        /// Only where no key of its slot signs.
+        emergency: bool,
+    },
+    /// Leaves the JWK Set: no token of it lives, or it never signed.
+    Retire,
+    /// Signs not, for the time being.
+    Suspend,
+    /// Ends a suspension: it signs again, or retires if another does meanwhile.
+    Resume,
+    /// Somebody else may have it.
+    Compromise,
+    /// Is destroyed so many days from now.
+    ScheduleDestroy {
+        /// [`DESTRUCTION_DAYS`].
+        days: u64,
+    },
+    /// Is not destroyed after all.
+    CancelDestroy,
+    /// Was destroyed in the HSM, and that is proved. Time brings it about, never a person.
+    Destroy,
+    /// Its published `exp` has come. Time brings it about, never a person.
+    Expire,
+}
+
+impl Command {
+    /// Its name, for people, paths and the audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Activate { .. } => "activate",
+            Self::Retire => "retire",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Compromise => "compromise",
+            Self::ScheduleDestroy { .. } => "schedule-destroy",
+            Self::CancelDestroy => "cancel-destroy",
+            Self::Destroy => "destroy",
+            Self::Expire => "expire",
+        }
+    }
+
+    /// The states that it starts from.
+    pub const fn starts_from(self) -> &'static [State] {
+        match self {
+            Self::Activate { .. } => &[State::Published],
+            Self::Retire => &[State::Published, State::Retiring],
+            Self::Suspend | Self::Expire => &[State::Active],
+            Self::Resume => &[State::Suspended],
+            Self::Compromise => &[
+                State::Published,
+                State::Active,
+                State::Suspended,
+                State::Retiring,
+                State::Retired,
+                State::DestroyScheduled,
+                State::Destroyed,
+            ],
+            Self::ScheduleDestroy { .. } => &[State::Retired, State::Compromised],
+            Self::CancelDestroy | Self::Destroy => &[State::DestroyScheduled],
+        }
     }
 }
 
@@ -146,6 +251,24 @@ impl Mark {
     }
 }
 
+/// What a command comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What to write, all or none, in this order.
+    pub changes: Vec<Change>,
+    /// Set when a key signs before every verifier can know it.
+    pub window: Option<Window>,
+}
+
+/// Until when edges may answer `key_not_found` to tokens of a key, since their JWK Sets can lack it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The key.
+    pub kid: String,
+    /// The end.
+    pub until: Timestamp,
+}
+
 /// Why a transition may not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -160,22 +283,37 @@ pub enum Refusal {
         /// Where it stands.
         state: State,
         /// What the transition needs.
-        needed: State,
+        needed: &'static [State],
     },
-    /// Some verifier may not know the key yet.
-    TooEarlyToActivate {
+    /// It is too early.
+    TooEarly {
         /// Which key.
         kid: String,
+        /// What was asked.
+        command: Command,
         /// The earliest allowed time.
         earliest: Timestamp,
     },
-    /// Tokens of the key may still live.
-    TooEarlyToRetire {
+    /// An emergency activation beside a key that signs.
+    NoEmergency {
         /// Which key.
         kid: String,
-        /// The earliest allowed time.
-        earliest: Timestamp,
+        /// The one that signs.
+        active: String,
     },
+    /// The key's published `exp` has passed.
+    Expired {
+        /// Which key.
+        kid: String,
+        /// Its `exp`.
+        not_after: Timestamp,
+    },
+    /// The key has no published `exp`.
+    Endless(String),
+    /// Destruction after an impossible number of days.
+    Days(u64),
+    /// It was destroyed already.
+    Destroyed(String),
 }
 
 impl fmt::Display for Refusal {
@@ -184,16 +322,37 @@ impl fmt::Display for Refusal {
             Self::Unknown(kid) => write!(formatter, "no key has the kid {kid:?}; `edgeseal keys list` shows them"),
             Self::Ambiguous(kid) => write!(formatter, "{kid:?} fits several keys; give more of the kid"),
             Self::WrongState { kid, state, needed } => {
-                write!(formatter, "key {kid} is {state}, and only a key that is {needed} can take this step")
+                let needed: Vec<&str> = needed.iter().map(|state| state.as_str()).collect();
+                write!(formatter, "key {kid} is {state}, and only a key that is {} can take this step", needed.join(" or "))
             }
-            Self::TooEarlyToActivate { kid, earliest } => write!(
+            Self::TooEarly { kid, command, earliest } => {
+                let earliest = Moment(*earliest);
+                match command {
+                    Command::Activate { .. } => write!(
+                        formatter,
+                        "verifiers may not know key {kid} before {earliest}: until then their cached JWK Sets can lack it, and they would refuse its tokens"
+                    ),
+                    Command::Retire => write!(
+                        formatter,
+                        "tokens signed with key {kid} live until {earliest}. If it is compromised: edgeseal keys compromise {kid}"
+                    ),
+                    _ => write!(formatter, "key {kid} cannot {} before {earliest}", command.as_str()),
+                }
+            }
+            Self::NoEmergency { kid, active } => {
+                write!(formatter, "key {kid} need not sign at once: key {active} signs. Suspend or compromise that one first")
+            }
+            Self::Expired { kid, not_after } => {
+                write!(formatter, "key {kid} was published with an exp that has passed ({})", Moment(*not_after))
+            }
+            Self::Endless(kid) => write!(formatter, "key {kid} was published without an exp"),
+            Self::Days(days) => write!(
                 formatter,
-                "verifiers may not know key {kid} before {}: until then their cached JWK Sets can lack it, and they would refuse its tokens",
-                Moment(*earliest)
+                "{days} days: a key is destroyed {} to {} days after the decision",
+                DESTRUCTION_DAYS.start(),
+                DESTRUCTION_DAYS.end()
             ),
-            Self::TooEarlyToRetire { kid, earliest } => {
-                write!(formatter, "tokens signed with key {kid} live until {}", Moment(*earliest))
-            }
+            Self::Destroyed(kid) => write!(formatter, "key {kid} was destroyed already"),
         }
     }
 }
@@ -205,7 +364,8 @@ impl std::error::Error for Refusal {}
 /// # Errors
 /// When it is not generating any more.
 pub fn publish(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
-    step(key, State::Generating, State::Published, [Mark::Published], now)
+    needs(key, &[State::Generating])?;
+    Ok(step(key, State::Published, [(Mark::Published, Some(now))]))
 }
 
 /// generating -> failed: there is no such pair, and there will not be.
@@ -213,176 +373,156 @@ pub fn publish(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
 /// # Errors
 /// When it is not generating any more.
 pub fn fail(key: &Key, now: Timestamp) -> Result<Change, Refusal> {
-    step(key, State::Generating, State::Failed, [Mark::Retired], now)
+    needs(key, &[State::Generating])?;
+    Ok(step(key, State::Failed, [(Mark::Retired, Some(now))]))
 }
 
-/// published -> active, and the profile's active key -> retiring, in one transaction and in this order of writing: the
-/// old one first, since only one key of a profile may be active.
+/// Nothing is left in the HSM of a key that failed.
+pub fn removed(key: &Key, now: Timestamp) -> Change {
+    Change { id: key.id, from: State::Failed, to: State::Failed, set: vec![(Mark::Destroyed, Some(now))] }
+}
+
+/// What a command comes to, or why not. `keys` are all keys, `key` among them.
+///
+/// # Errors
+/// [`Refusal`], with the earliest allowed time where that is the reason.
+pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: Timestamp) -> Result<Outcome, Refusal> {
+    needs(key, command.starts_from())?;
+    let too_early = |earliest| Refusal::TooEarly { kid: name(key), command, earliest };
+    let at = Some(now);
+    let change = match command {
+        Command::Activate { emergency } => return activate(keys, key, emergency, timing, now),
+        Command::Compromise => return Ok(compromise(keys, key, timing, now)),
+        Command::Retire => {
+            // A standby that never signed has no tokens.
+            let earliest = (key.state == State::Retiring).then(|| timing.earliest_retirement(key)).flatten();
+            if let Some(earliest) = earliest.filter(|earliest| now < *earliest) {
+                return Err(too_early(earliest));
+            }
+            step(key, State::Retired, [(Mark::Retired, at)])
+        }
+        Command::Suspend => step(key, State::Suspended, [(Mark::Suspended, at)]),
+        // The timers ran: it has not signed since it was suspended.
+        Command::Resume if keys.iter().any(|other| other.same_slot(key) && other.state == State::Active) => {
+            step(key, State::Retiring, [(Mark::Demoted, key.suspended_at.or(at)), (Mark::Suspended, None)])
+        }
+        Command::Resume => {
+            if let Some(not_after) = key.not_after.filter(|not_after| *not_after <= now) {
+                return Err(Refusal::Expired { kid: name(key), not_after });
+            }
+            step(key, State::Active, [(Mark::Suspended, None)])
+        }
+        Command::ScheduleDestroy { days } => {
+            if !DESTRUCTION_DAYS.contains(&days) {
+                return Err(Refusal::Days(days));
+            }
+            if key.destroyed_at.is_some() {
+                return Err(Refusal::Destroyed(name(key)));
+            }
+            step(key, State::DestroyScheduled, [(Mark::Destroy, Some(now.plus_secs(days * DAY)))])
+        }
+        Command::CancelDestroy => {
+            let before = if key.compromised_at.is_some() { State::Compromised } else { State::Retired };
+            step(key, before, [(Mark::Destroy, None)])
+        }
+        Command::Destroy => {
+            if let Some(earliest) = key.destroy_at.filter(|earliest| now < *earliest) {
+                return Err(too_early(earliest));
+            }
+            step(key, State::Destroyed, [(Mark::Destroyed, at)])
+        }
+        Command::Expire => {
+            let earliest = key.not_after.ok_or_else(|| Refusal::Endless(name(key)))?;
+            if now < earliest {
+                return Err(too_early(earliest));
+            }
+            step(key, State::Retiring, [(Mark::Demoted, at)])
+        }
+    };
+    Ok(Outcome { changes: vec![change], window: None })
+}
+
+/// published -> active, and the slot's active key -> retiring, in one transaction and in this order of writing: the old
+/// one first, since only one key of a slot may be active.
 ///
 /// The very first key that an issuer shows is exempt from the delay: no verifier can hold a set without it that was ever
 /// good for anything.
-///
-/// # Errors
-/// When the key is not a standby, or some verifier may not know it yet.
-pub fn activate(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Result<Vec<Change>, Refusal> {
-    let change = step(key, State::Published, State::Active, [Mark::Activated], now)?;
+fn activate(keys: &[Key], key: &Key, emergency: bool, timing: &Timing, now: Timestamp) -> Result<Outcome, Refusal> {
+    if let Some(not_after) = key.not_after.filter(|not_after| *not_after <= now) {
+        return Err(Refusal::Expired { kid: name(key), not_after });
+    }
+    let active = keys.iter().find(|other| other.same_slot(key) && other.state == State::Active);
+    if let (true, Some(active)) = (emergency, active) {
+        return Err(Refusal::NoEmergency { kid: name(key), active: name(active) });
+    }
+    let window = window(keys, key, timing, now);
+    if let (false, Some(Window { kid, until })) = (emergency, &window) {
+        return Err(Refusal::TooEarly { kid: kid.clone(), command: Command::Activate { emergency }, earliest: *until });
+    }
+    let demoted = active.map(|active| step(active, State::Retiring, [(Mark::Demoted, Some(now))]));
+    let changes = demoted.into_iter().chain([step(key, State::Active, [(Mark::Activated, Some(now))])]).collect();
+    Ok(Outcome { changes, window })
+}
+
+/// At once, and where it signed, the standby signs from now on: the one that was published first, of the same kind if
+/// there is one.
+fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outcome {
+    let mut set = vec![(Mark::Compromised, Some(now)), (Mark::Destroy, None)];
+    if matches!(key.state, State::Active | State::Suspended) {
+        set.push((Mark::Demoted, key.suspended_at.or(Some(now))));
+    }
+    if key.state.in_jwk_set() {
+        set.push((Mark::Retired, Some(now)));
+    }
+    let mut changes = vec![Change { id: key.id, from: key.state, to: State::Compromised, set }];
+    let signed = matches!(key.state, State::Active | State::Suspended);
+    let mut others = keys.iter().filter(|other| other.id != key.id && other.same_slot(key));
+    let alone = others.clone().all(|other| !matches!(other.state, State::Active | State::Suspended));
+    let standby = others
+        .by_ref()
+        .filter(|other| other.state == State::Published && other.not_after.is_none_or(|not_after| now < not_after))
+        .min_by_key(|other| (other.kind() != key.kind() || other.algorithm != key.algorithm, other.published_at));
+    let standby = standby.filter(|_| signed && alone);
+    changes.extend(standby.map(|standby| step(standby, State::Active, [(Mark::Activated, Some(now))])));
+    Outcome { changes, window: standby.and_then(|standby| window(keys, standby, timing, now)) }
+}
+
+/// Until when some verifier may not know a key that would sign from now on.
+fn window(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Option<Window> {
     let first = keys.iter().all(|other| other.id == key.id || !other.same_set(key) || other.published_at.is_none());
-    if !first {
-        let published_at = key.published_at.unwrap_or(key.created_at);
-        let earliest = timing.earliest_activation(published_at);
-        if now < earliest {
-            return Err(Refusal::TooEarlyToActivate { kid: name(key), earliest });
-        }
-    }
-    let demoted = keys.iter().filter(|other| other.same_slot(key) && other.state == State::Active);
-    let demoted = demoted.map(|other| step(other, State::Active, State::Retiring, [Mark::Demoted], now));
-    let mut changes = demoted.collect::<Result<Vec<Change>, Refusal>>()?;
-    changes.push(change);
-    Ok(changes)
+    let until = timing.earliest_activation(key);
+    (!first && now < until).then(|| Window { kid: name(key), until })
 }
 
-/// retiring -> retired: no token of the key can still be accepted anywhere.
-///
-/// # Errors
-/// When the key still signs or its tokens may still live.
-pub fn retire(key: &Key, timing: &Timing, now: Timestamp) -> Result<Change, Refusal> {
-    let change = step(key, State::Retiring, State::Retired, [Mark::Retired], now)?;
-    let demoted_at = key.demoted_at.unwrap_or(now);
-    let earliest = timing.earliest_retirement(demoted_at, key.max_lifetime);
-    if now < earliest {
-        return Err(Refusal::TooEarlyToRetire { kid: name(key), earliest });
-    }
-    Ok(change)
+fn needs(key: &Key, needed: &'static [State]) -> Result<(), Refusal> {
+    if needed.contains(&key.state) { Ok(()) } else { Err(Refusal::WrongState { kid: name(key), state: key.state, needed }) }
 }
 
-fn step<const N: usize>(key: &Key, from: State, to: State, marks: [Mark; N], at: Timestamp) -> Result<Change, Refusal> {
-    if key.state != from {
-        return Err(Refusal::WrongState { kid: name(key), state: key.state, needed: from });
-    }
-    Ok(Change { id: key.id, from, to, set: marks.map(|mark| (mark, Some(at))).to_vec() })
+fn step<const N: usize>(key: &Key, to: State, set: [(Mark, Option<Timestamp>); N]) -> Change {
+    Change { id: key.id, from: key.state, to, set: set.to_vec() }
 }
 
 fn name(key: &Key) -> String {
     key.kid().map_or_else(|| key.id.to_string(), ToOwned::to_owned)
 }
 
-#[cfg(test)]
-mod tests {
-    use edgeseal_core::Algorithm;
-
-    use super::*;
-    use crate::{
-        hsm::KeyId,
-        keys::{Published, Purpose},
-    };
-
-    const TIMING: Timing = Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, dangerous_activation_delay: None };
-
-    fn key(number: u8, state: State) -> Key {
-        let id = KeyId::from_hex(&format!("{number:032x}")).unwrap();
-        let began = Timestamp::from_secs(1_000_000);
-        let reached = |least: State| (state == least).then_some(began);
-        Key {
-            profile: "default".to_owned(),
-            state,
-            published_at: state.in_jwk_set().then_some(began),
-            activated_at: reached(State::Active),
-            demoted_at: reached(State::Retiring),
-            max_lifetime: 3_600,
-            published: Some(Published { kid: format!("kid-{number}"), jwk: "{}".to_owned() }),
-            ..Key::generating(id, Purpose::Token, Algorithm::Es256, began)
+impl Change {
+    /// What the key is once this is written.
+    pub fn applied(&self, key: &Key) -> Key {
+        let mut key = Key { state: self.to, ..key.clone() };
+        for (mark, at) in &self.set {
+            let moment = match mark {
+                Mark::Published => &mut key.published_at,
+                Mark::Activated => &mut key.activated_at,
+                Mark::Suspended => &mut key.suspended_at,
+                Mark::Demoted => &mut key.demoted_at,
+                Mark::Retired => &mut key.retired_at,
+                Mark::Destroy => &mut key.destroy_at,
+                Mark::Destroyed => &mut key.destroyed_at,
+                Mark::Compromised => &mut key.compromised_at,
+            };
+            *moment = *at;
         }
-    }
-
-    fn after(seconds: u64) -> Timestamp {
-        Timestamp::from_secs(1_000_000 + seconds)
-    }
-
-    #[test]
-    fn a_standby_waits_until_every_verifier_can_know_it() {
-        let keys = [key(1, State::Active), key(2, State::Published)];
-        let delay = 300 + 3_600 + 300;
-        let refused = activate(&keys, &keys[1], &TIMING, after(delay - 1)).unwrap_err();
-        assert_eq!(refused, Refusal::TooEarlyToActivate { kid: "kid-2".to_owned(), earliest: after(delay) });
-        assert!(refused.to_string().contains("1970-01-12T14:56:40Z"), "{refused}");
-        let changes = activate(&keys, &keys[1], &TIMING, after(delay)).unwrap();
-        assert_eq!(
-            changes,
-            [
-                Change {
-                    id: keys[0].id,
-                    from: State::Active,
-                    to: State::Retiring,
-                    set: vec![(Mark::Demoted, Some(after(delay)))]
-                },
-                Change {
-                    id: keys[1].id,
-                    from: State::Published,
-                    to: State::Active,
-                    set: vec![(Mark::Activated, Some(after(delay)))]
-                },
-            ]
-        );
-    }
-
-    #[test]
-    fn a_short_max_age_shortens_nothing() {
-        let timing = Timing { jwks_max_age: 1, ..TIMING };
-        assert_eq!(timing.activation_delay(), TIMING.activation_delay());
-        let timing = Timing { jwks_max_age: 3_600, ..TIMING };
-        assert_eq!(timing.activation_delay(), 3_600 + 3_600 + 300);
-    }
-
-    #[test]
-    fn dev_shortens_the_wait() {
-        let timing = Timing { dangerous_activation_delay: Some(0), ..TIMING };
-        let keys = [key(1, State::Active), key(2, State::Published)];
-        assert!(activate(&keys, &keys[1], &timing, after(0)).is_ok());
-    }
-
-    #[test]
-    fn the_first_key_ever_is_active_at_once() {
-        let keys = [key(1, State::Published), key(2, State::Generating), key(3, State::Failed)];
-        assert_eq!(activate(&keys, &keys[0], &TIMING, after(0)).unwrap().len(), 1);
-        let keys = [key(1, State::Published), Key { published_at: Some(after(0)), ..key(2, State::Retired) }];
-        assert!(activate(&keys, &keys[0], &TIMING, after(0)).is_err(), "the issuer has shown a key before");
-    }
-
-    #[test]
-    fn another_profile_is_left_alone() {
-        let other = Key { profile: "rs256".to_owned(), ..key(3, State::Active) };
-        let keys = [other, key(2, State::Published)];
-        assert_eq!(activate(&keys, &keys[1], &TIMING, after(10_000)).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_key_stays_as_long_as_its_tokens() {
-        let retiring = key(1, State::Retiring);
-        let span = 10 + 3_600 + 300;
-        assert_eq!(
-            retire(&retiring, &TIMING, after(span - 1)),
-            Err(Refusal::TooEarlyToRetire { kid: "kid-1".to_owned(), earliest: after(span) })
-        );
-        assert!(retire(&retiring, &TIMING, after(span)).is_ok());
-    }
-
-    #[test]
-    fn every_other_step_is_refused() {
-        for state in State::ALL {
-            let keys = [key(1, state)];
-            let late = after(1_000_000);
-            assert_eq!(publish(&keys[0], late).is_ok(), state == State::Generating, "{state}");
-            assert_eq!(fail(&keys[0], late).is_ok(), state == State::Generating, "{state}");
-            assert_eq!(activate(&keys, &keys[0], &TIMING, late).is_ok(), state == State::Published, "{state}");
-            assert_eq!(retire(&keys[0], &TIMING, late).is_ok(), state == State::Retiring, "{state}");
-        }
-    }
-
-    #[test]
-    fn names_round_trip() {
-        for state in State::ALL {
-            assert_eq!(State::from_name(state.as_str()), Some(state));
-        }
-        assert_eq!(State::from_name("Active"), None);
+        key
     }
 }

@@ -1,15 +1,23 @@
 //! Keys through their life: the pure state machine, and the registry that remembers it.
 
+mod actor;
+mod ledger;
 pub mod lifecycle;
 pub mod registry;
+pub mod rotation;
+mod snapshot;
 
 use std::fmt;
 
 use edgeseal_core::{Algorithm, Timestamp};
 
 pub use self::{
-    lifecycle::{Change, Mark, Refusal, State, Timing},
-    registry::{ActiveKey, Ledger, Registry, Snapshot},
+    actor::Actor,
+    ledger::{Done, Ledger},
+    lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
+    registry::Registry,
+    rotation::Slot,
+    snapshot::{ActiveKey, Document, MAX_DOCUMENT, MAX_KEYS, Snapshot},
 };
 use crate::hsm::{KeyId, KeyKind};
 

@@ -1,37 +1,34 @@
-//! The registry: keys in the store and in the HSM, brought together; and the snapshot that signing and the JWK Set use.
+//! The registry: keys in the store and in the HSM, brought together.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
-use edgeseal_core::{Algorithm, Jwk, JwkSet, Timestamp, algorithm::Scheme};
-use sha2::{Digest as _, Sha256};
+use edgeseal_core::{Algorithm, Jwk, Timestamp};
 
+pub use super::ledger::{RegistryError, until};
 use super::{
-    Key, Origin, Published, Purpose, State,
-    lifecycle::{self, Refusal, Timing},
+    ActiveKey, Actor, Key, Ledger, Origin, Published, Slot, Snapshot, State,
+    ledger::Done,
+    lifecycle::{self, Command, Timing},
     now,
+    rotation::{self, Due},
+    snapshot,
 };
 use crate::{
     hsm::{HsmError, KeyId, KeyKind, KeyStore, StoreStats, StoredKey},
-    store::{Guard, Store, StoreError},
+    store::{Fence, Guard, Store, StoreError},
 };
 
 /// A row that has been `generating` for so long was left by a crash: longer than any HSM takes for an RSA key.
 pub const ORPHANED_AFTER: Duration = Duration::from_secs(150);
+/// Seconds: how long one signer leads before it has to say so again.
+pub const LEADERSHIP: u64 = 30;
 /// What test signatures are over, with a nonce behind it: never a JWS signing input.
 const CANARY: &[u8] = b"edgeseal-canary:";
-
-/// The rows of the registry and the rules that they change by: all that works without the HSM.
-#[derive(Clone)]
-pub struct Ledger {
-    store: Store,
-    timing: Timing,
-}
+/// The lease of the signer that tends the keys.
+const LEASE: &str = "keys";
 
 /// Keys, wherever they are.
 pub struct Registry {
@@ -41,135 +38,10 @@ pub struct Registry {
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
-/// What is true of the keys, as of one reading of the store.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// When it was read; `None` before the first reading.
-    pub read_at: Option<Instant>,
-    /// The active key of each profile.
-    pub active: BTreeMap<String, Arc<ActiveKey>>,
-    /// The JWK Set document: RSA keys before EC before OKP, since some clients take the first key's type for all.
-    pub jwks: String,
-    /// Its strong `ETag`, quotes included.
-    pub etag: String,
-    /// The algorithms of the keys in the set.
-    pub algorithms: Vec<Algorithm>,
-    /// All keys.
-    pub keys: Vec<Key>,
-}
-
-/// A key that signs.
-#[derive(Debug)]
-pub struct ActiveKey {
-    /// Its name in the HSM.
-    pub id: KeyId,
-    /// Its `kid`.
-    pub kid: String,
-    /// What it signs with.
-    pub algorithm: Algorithm,
-    /// A set of this key alone: what every signature is checked against before it leaves.
-    pub alone: JwkSet,
-}
-
-/// Why the registry did not do it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryError {
-    /// The rules of the life cycle.
-    Refused(Refusal),
-    /// The HSM.
-    Hsm(HsmError),
-    /// The store.
-    Store(StoreError),
-    /// The JWK Set would grow beyond what verifiers accept.
-    TooManyKeys(usize),
-    /// The HSM gave a key or a signature that core does not accept.
-    Unsound(String),
-}
-
-/// Keys in one JWK Set: AWS refuses more than 100, and half of that leaves room for the standbys.
-pub const MAX_KEYS: usize = 50;
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(formatter),
-            Self::Hsm(error) => error.fmt(formatter),
-            Self::Store(error) => error.fmt(formatter),
-            Self::TooManyKeys(count) => {
-                write!(formatter, "the JWK Set already has {count} keys, and verifiers refuse large sets: retire some first")
-            }
-            Self::Unsound(reason) => write!(formatter, "the HSM's answer does not hold: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for RegistryError {}
-
-impl From<Refusal> for RegistryError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<HsmError> for RegistryError {
-    fn from(error: HsmError) -> Self {
-        Self::Hsm(error)
-    }
-}
-
-impl From<StoreError> for RegistryError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl Ledger {
-    /// The rows of this store.
-    pub fn new(store: Store, timing: Timing) -> Self {
-        Self { store, timing }
-    }
-
-    /// All keys, the oldest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn keys(&self) -> Result<Vec<Key>, RegistryError> {
-        Ok(self.store.keys().await?)
-    }
-
-    /// Makes a standby the active key of its profile. `kid` may be abbreviated as long as it fits one key.
-    ///
-    /// # Errors
-    /// [`Refusal`], with the earliest allowed time where that is the reason.
-    pub async fn activate(&self, kid: &str) -> Result<Key, RegistryError> {
-        let keys = self.store.keys().await?;
-        let key = find(&keys, kid)?;
-        let changes = lifecycle::activate(&keys, key, &self.timing, now())?;
-        self.store.apply(&changes, &Guard::None).await?;
-        self.read_back(key.id).await
-    }
-
-    /// Takes a key out of the JWK Set whose tokens have all expired.
-    ///
-    /// # Errors
-    /// [`Refusal`], with the earliest allowed time where that is the reason.
-    pub async fn retire(&self, kid: &str) -> Result<Key, RegistryError> {
-        let keys = self.store.keys().await?;
-        let key = find(&keys, kid)?;
-        self.store.apply(&[lifecycle::retire(key, &self.timing, now())?], &Guard::None).await?;
-        self.read_back(key.id).await
-    }
-
-    async fn read_back(&self, id: KeyId) -> Result<Key, RegistryError> {
-        let key = self.store.keys().await?.into_iter().find(|key| key.id == id);
-        key.ok_or(RegistryError::Store(StoreError::Conflict(format!("the key with CKA_ID {id} is gone"))))
-    }
-}
-
 impl Registry {
-    /// A registry over this store and this HSM; nothing is read yet.
-    pub fn new(store: Store, hsm: Arc<dyn KeyStore>, timing: Timing) -> Self {
-        Self { ledger: Ledger::new(store.clone(), timing), store, hsm, snapshot: RwLock::default() }
+    /// A registry over these rows and this HSM; nothing is read yet.
+    pub fn new(ledger: Ledger, hsm: Arc<dyn KeyStore>) -> Self {
+        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default() }
     }
 
     /// Its rows.
@@ -189,7 +61,7 @@ impl Registry {
 
     /// The delays it goes by.
     pub fn timing(&self) -> &Timing {
-        &self.ledger.timing
+        self.ledger.timing()
     }
 
     /// Reads the store again and replaces the snapshot.
@@ -198,7 +70,7 @@ impl Registry {
     /// When the store cannot be read, or holds a JWK that core refuses; then the old snapshot stays.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, RegistryError> {
         let read_at = Instant::now();
-        let snapshot = Arc::new(Snapshot { read_at: Some(read_at), ..Snapshot::of(self.store.keys().await?)? });
+        let snapshot = Arc::new(Snapshot::of(self.store.keys().await?, read_at)?);
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
         Ok(snapshot)
     }
@@ -208,38 +80,51 @@ impl Registry {
     ///
     /// # Errors
     /// When the HSM cannot make such a key, or cannot prove that it is kept as asked.
-    pub async fn generate(
-        &self,
-        profile: &str,
-        algorithm: Algorithm,
-        rsa_bits: u16,
-        max_lifetime: u64,
-    ) -> Result<Key, RegistryError> {
-        let kind = KeyKind::of(algorithm, rsa_bits);
+    pub async fn generate(&self, slot: &Slot, actor: &Actor) -> Result<Key, RegistryError> {
+        self.generate_guarded(slot, actor, &Guard::None).await
+    }
+
+    async fn generate_guarded(&self, slot: &Slot, actor: &Actor, guard: &Guard) -> Result<Key, RegistryError> {
+        let algorithm = slot.algorithm;
+        let kind = KeyKind::of(algorithm, slot.rsa_bits);
         if !self.hsm.supports(algorithm, kind) {
             return Err(HsmError::Unsupported(format!(
                 "the HSM has no {algorithm} with {kind} keys; `edgeseal doctor` shows what it has"
             ))
             .into());
         }
-        let keys = self.store.keys().await?;
-        let published = keys.iter().filter(|key| key.state.in_jwk_set()).count();
-        if published >= MAX_KEYS {
-            return Err(RegistryError::TooManyKeys(published));
-        }
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
-        let rsa_bits = if let KeyKind::Rsa(bits) = kind { bits } else { 0 };
-        let key =
-            Key { profile: profile.to_owned(), rsa_bits, max_lifetime, ..Key::generating(id, Purpose::Token, algorithm, now()) };
-        self.store.insert_key(&key, &Guard::None).await?;
-        let outcome = match self.hsm.generate(id, kind, format!("edgeseal {profile} {algorithm}")).await {
+        let moment = now();
+        let key = Key {
+            issuer: slot.issuer.clone(),
+            profile: slot.profile.clone(),
+            agent: slot.agent.clone(),
+            rsa_bits: if let KeyKind::Rsa(bits) = kind { bits } else { 0 },
+            max_lifetime: slot.max_lifetime,
+            not_after: slot.valid_for.map(|seconds| Timestamp::from_secs(moment.plus_secs(seconds).as_secs())),
+            ..Key::generating(id, slot.purpose, algorithm, moment)
+        };
+        // Before the HSM is asked: what could not be published need not be made. Its JWK is of known size.
+        let likely = usize::from(key.rsa_bits) / 6 + 256;
+        self.has_room(&key, &"x".repeat(likely)).await?;
+        let detail = serde_json::json!({
+            "cka_id": id.to_string(), "purpose": slot.purpose.as_str(), "profile": slot.profile, "agent": slot.agent,
+            "algorithm": algorithm.name(), "key": kind.to_string(),
+        });
+        self.ledger.record(actor, "keys.generate", &id.to_string(), &detail.to_string()).await?;
+        self.store.insert_key(&key, guard).await?;
+        let label =
+            format!("edgeseal {} {algorithm}", if slot.profile.is_empty() { slot.purpose.as_str() } else { &slot.profile });
+        let outcome = match self.hsm.generate(id, kind, label).await {
             Ok(stored) => self.publish(&key, stored).await,
             Err(error) => Err(error.into()),
         };
         match outcome {
             Ok(key) => Ok(key),
-            // The HSM may still be at it: `tend` looks later what came of it.
-            Err(error @ RegistryError::Hsm(HsmError::Deadline(_))) => Err(error),
+            // The HSM may still be at it, and the store may know more than its answer said: `tend` looks later.
+            Err(error @ (RegistryError::Hsm(HsmError::Deadline(_)) | RegistryError::Store(StoreError::Unavailable(_)))) => {
+                Err(error)
+            }
             Err(error) => {
                 self.abandon(&key, &error).await;
                 Err(error)
@@ -247,27 +132,129 @@ impl Registry {
         }
     }
 
-    /// What time brings about by itself: retires keys whose tokens have all expired, and settles rows that a crash left
-    /// `generating`, by adopting the key if it is whole and sound, else by removing what there is of it.
+    /// The active key of a slot that no verifier's JWK Set shows (the audit's, the agents' authority), made if there is none.
+    ///
+    /// # Errors
+    /// The HSM's and the store's.
+    pub async fn ensure(&self, slot: &Slot) -> Result<Key, RegistryError> {
+        let command = Command::Activate { emergency: false };
+        for _ in 0..3 {
+            let keys = self.store.keys().await?;
+            let mut held = keys.into_iter().filter(|key| slot.holds(key) && slot.wants(key));
+            let (mut active, mut standby) = (None, None);
+            for key in held.by_ref() {
+                match key.state {
+                    State::Active => active = Some(key),
+                    State::Published => standby = Some(key),
+                    _ => {}
+                }
+            }
+            if let Some(key) = active {
+                return Ok(key);
+            }
+            let standby = match standby {
+                Some(key) => key,
+                None => self.generate(slot, &Actor::system()).await?,
+            };
+            match self.ledger.step(standby.id, command, Guard::None).await {
+                // Another signer was faster: its key is the one.
+                Err(RegistryError::Store(StoreError::Conflict(_)) | RegistryError::Refused(_)) => {}
+                Err(error) => return Err(error),
+                Ok(Done::Proposed(_)) => return Err(StoreError::Corrupt("an activation was proposed".to_owned()).into()),
+                Ok(Done::Changed { key, .. }) => return Ok(*key),
+            }
+        }
+        Err(StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
+    }
+
+    /// Marks a pair that somebody else put into the token under this `CKA_ID` as a key of this slot: imported, for good.
+    ///
+    /// # Errors
+    /// When there is no such pair, or it does not sign.
+    pub async fn import(&self, slot: &Slot, id: KeyId, actor: &Actor) -> Result<Key, RegistryError> {
+        let kind = KeyKind::of(slot.algorithm, slot.rsa_bits);
+        let stored = self.hsm.inspect(id, kind).await?.ok_or(HsmError::KeyMissing(id))?;
+        let key = Key {
+            origin: Origin::Imported,
+            issuer: slot.issuer.clone(),
+            profile: slot.profile.clone(),
+            rsa_bits: if let KeyKind::Rsa(bits) = kind { bits } else { 0 },
+            max_lifetime: slot.max_lifetime,
+            ..Key::generating(id, slot.purpose, slot.algorithm, now())
+        };
+        let detail = serde_json::json!({ "cka_id": id.to_string(), "profile": slot.profile, "key": kind.to_string() });
+        self.ledger.record(actor, "keys.import", &id.to_string(), &detail.to_string()).await?;
+        self.store.insert_key(&key, &Guard::None).await?;
+        match self.publish(&key, stored).await {
+            Ok(key) => Ok(key),
+            Err(error) => {
+                // Whoever put it there may want it back: the row fails, the pair stays.
+                self.forget(&key, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What time brings about by itself, if this signer leads or comes to lead: settles rows that a crash left
+    /// `generating`, by adopting the key if it is whole and sound, else by removing what there is of it; makes standbys,
+    /// and rotates, if that is `automatic`; retires, expires and destroys what is due. `holder` names this process. Whether
+    /// it leads is the answer.
     ///
     /// # Errors
     /// When the store cannot be read; single keys that do not work out are logged and tried again next time.
-    pub async fn tend(&self) -> Result<(), RegistryError> {
+    pub async fn tend(&self, holder: &str, automatic: bool) -> Result<bool, RegistryError> {
+        let Some(_) = self.lead(holder).await? else { return Ok(false) };
         let moment = now();
         for key in self.store.keys().await? {
-            let outcome = match key.state {
-                State::Retiring => match lifecycle::retire(&key, self.timing(), moment) {
-                    Ok(change) => self.store.apply(&[change], &Guard::None).await.map_err(RegistryError::from),
-                    Err(_) => Ok(()),
-                },
-                State::Generating if Duration::from_millis(moment.millis_since(key.created_at)) >= ORPHANED_AFTER => {
-                    self.settle(&key).await
-                }
+            let age = Duration::from_millis(moment.millis_since(key.created_at));
+            let settled = match key.state {
+                State::Generating if age >= ORPHANED_AFTER => self.settle(&key).await,
+                State::Failed if key.destroyed_at.is_none() && key.origin == Origin::Generated => self.remove(&key).await,
                 _ => Ok(()),
             };
-            if let Err(error) = outcome {
-                tracing::warn!(key = %key.id, %error, "tending a key");
+            if let Err(error) = settled {
+                tracing::warn!(key = %key.id, %error, "settling a key");
             }
+        }
+        let slots = if automatic { self.ledger.slots() } else { &[] };
+        for due in rotation::plan(&self.store.keys().await?, slots, self.timing(), now()) {
+            // Generating may have taken long.
+            let Some(fence) = self.lead(holder).await? else { return Ok(false) };
+            if let Err(error) = self.do_what_is_due(&due, fence).await {
+                tracing::warn!(?due, %error, "tending the keys");
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets another signer lead at once.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn step_down(&self, holder: &str) -> Result<(), RegistryError> {
+        if let Some(fence) = self.lead(holder).await? {
+            self.store.give_lease_back(&fence).await?;
+        }
+        Ok(())
+    }
+
+    async fn lead(&self, holder: &str) -> Result<Option<Fence>, RegistryError> {
+        let moment = now();
+        Ok(self.store.take_lease(LEASE, holder, moment, moment.plus_secs(LEADERSHIP)).await?)
+    }
+
+    async fn do_what_is_due(&self, due: &Due, fence: Fence) -> Result<(), RegistryError> {
+        match due {
+            Due::Generate(slot) => {
+                let key = self.generate_guarded(slot, &Actor::system(), &Guard::Fence(fence)).await?;
+                tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
+            }
+            Due::Step(id, Command::Destroy) => {
+                // First in the HSM, where it can be repeated; then in the store, which says that it was proved.
+                self.hsm.destroy(*id).await?;
+                self.ledger.step(*id, Command::Destroy, Guard::Fence(fence)).await?;
+            }
+            Due::Step(id, command) => drop(self.ledger.step(*id, *command, Guard::Fence(fence)).await?),
         }
         Ok(())
     }
@@ -278,7 +265,8 @@ impl Registry {
     /// When the store cannot be written.
     pub async fn allow_lifetime(&self, profile: &str, seconds: u64) -> Result<(), RegistryError> {
         for key in self.store.keys().await? {
-            if key.profile == profile
+            if key.purpose == super::Purpose::Token
+                && key.profile == profile
                 && matches!(key.state, State::Generating | State::Published | State::Active)
                 && key.max_lifetime < seconds
             {
@@ -327,19 +315,36 @@ impl Registry {
     }
 
     async fn publish(&self, key: &Key, stored: StoredKey) -> Result<Key, RegistryError> {
-        if !stored.protection.is_complete() {
+        if key.origin == Origin::Generated && !stored.protection.is_complete() {
             return Err(RegistryError::Unsound(format!("the key is not kept as asked: {:?}", stored.protection)));
         }
         let kid = stored.public_key.thumbprint();
         let jwk = Jwk::new(stored.public_key, Some(key.algorithm), Some(kid.clone()))
             .map_err(|problem| RegistryError::Unsound(format!("the public key is refused: {}", problem.as_str())))?;
         self.prove(key.id, &jwk, key.algorithm).await?;
-        let published = Published { kid, jwk: jwk.to_json() };
-        self.store.publish(&lifecycle::publish(key, now())?, &published, Origin::Generated).await?;
+        let mut text = jwk.to_json();
+        if let (Some(not_after), Some(open)) = (key.not_after, text.strip_suffix('}')) {
+            text = format!("{open},\"exp\":{}}}", not_after.as_secs());
+        }
+        self.has_room(key, &text).await?;
+        let published = Published { kid, jwk: text };
+        self.store.publish(&lifecycle::publish(key, now())?, &published, key.origin).await?;
         self.ledger.read_back(key.id).await
     }
 
+    /// Whether the JWK Set of this key can show one more.
+    async fn has_room(&self, key: &Key, jwk: &str) -> Result<(), RegistryError> {
+        match snapshot::overflow(&self.store.keys().await?, key, jwk) {
+            Some((count, octets)) if key.purpose == super::Purpose::Token => Err(RegistryError::TooManyKeys { count, octets }),
+            _ => Ok(()),
+        }
+    }
+
     async fn settle(&self, key: &Key) -> Result<(), RegistryError> {
+        if key.origin == Origin::Imported {
+            self.forget(key, &HsmError::Refused("the import was cut short".to_owned()).into()).await;
+            return Ok(());
+        }
         let outcome = match self.hsm.inspect(key.id, key.kind()).await {
             Ok(Some(stored)) => self.publish(key, stored).await.map(Some),
             Ok(None) => Ok(None),
@@ -356,87 +361,33 @@ impl Registry {
         Ok(())
     }
 
-    /// Removes what there is of a key that did not come to be, and says so in the store.
+    /// Says in the store that a key did not come to be, and removes what there is of it. The store first: another signer
+    /// may have adopted the pair meanwhile, and then it is not ours to remove.
     async fn abandon(&self, key: &Key, why: &RegistryError) {
-        tracing::warn!(key = %key.id, %why, "a key was not generated");
-        if let Err(error) = self.hsm.destroy(key.id).await {
-            // The row stays `generating`, so that the next `tend` tries again.
+        if self.forget(key, why).await
+            && let Err(error) = self.remove(key).await
+        {
+            // The row says failed and not destroyed, so that `tend` tries again.
             tracing::warn!(key = %key.id, %error, "what there is of it could not be removed yet");
-            return;
-        }
-        let failed = match lifecycle::fail(key, now()) {
-            Ok(change) => self.store.apply(&[change], &Guard::None).await,
-            Err(_) => Ok(()),
-        };
-        if let Err(error) = failed {
-            tracing::warn!(key = %key.id, %error, "its failure could not be recorded");
         }
     }
-}
 
-impl Snapshot {
-    fn of(keys: Vec<Key>) -> Result<Self, RegistryError> {
-        let mut shown: Vec<(&Key, Jwk)> = Vec::new();
-        for key in keys.iter().filter(|key| key.state.in_jwk_set()) {
-            let Some(published) = &key.published else { continue };
-            let jwk = Jwk::from_json(&published.jwk)
-                .map_err(|problem| StoreError::Corrupt(format!("the JWK of {}: {}", published.kid, problem.as_str())))?;
-            shown.push((key, jwk));
+    /// Whether the store says now that the key failed.
+    async fn forget(&self, key: &Key, why: &RegistryError) -> bool {
+        tracing::warn!(key = %key.id, %why, "a key did not come to be");
+        let Ok(change) = lifecycle::fail(key, now()) else { return false };
+        match self.store.apply(&[change], &Guard::None).await {
+            Ok(()) => true,
+            Err(StoreError::Conflict(_)) => self.ledger.read_back(key.id).await.is_ok_and(|row| row.state == State::Failed),
+            Err(error) => {
+                tracing::warn!(key = %key.id, %error, "its failure could not be recorded yet");
+                false
+            }
         }
-        shown.sort_by_key(|(key, _)| (family(key.algorithm), key.created_at));
-        let mut algorithms: Vec<Algorithm> = shown.iter().map(|(key, _)| key.algorithm).collect();
-        algorithms.sort_unstable();
-        algorithms.dedup();
-        let active = shown
-            .iter()
-            .filter(|(key, _)| key.state == State::Active)
-            .map(|(key, jwk)| {
-                let kid = key.kid().unwrap_or_default().to_owned();
-                let alone = JwkSet::from_keys([jwk.clone()]);
-                (key.profile.clone(), Arc::new(ActiveKey { id: key.id, kid, algorithm: key.algorithm, alone }))
-            })
-            .collect();
-        let jwks = JwkSet::from_keys(shown.into_iter().map(|(_, jwk)| jwk)).to_json();
-        let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&Sha256::digest(jwks.as_bytes())));
-        Ok(Self { read_at: None, active, jwks, etag, algorithms, keys })
     }
 
-    /// Whether it is older than the lease allows signing with.
-    pub fn is_expired(&self, lease: Duration) -> bool {
-        self.read_at.is_none_or(|at| at.elapsed() > lease)
-    }
-
-    /// When it was read at the latest, for people.
-    pub fn age(&self) -> Option<Duration> {
-        self.read_at.map(|at| at.elapsed())
-    }
-}
-
-/// The key with this `kid`, or with a `kid` that begins so.
-fn find<'keys>(keys: &'keys [Key], kid: &str) -> Result<&'keys Key, Refusal> {
-    if let Some(key) = keys.iter().find(|key| key.kid() == Some(kid)) {
-        return Ok(key);
-    }
-    let mut beginning = keys.iter().filter(|key| !kid.is_empty() && key.kid().is_some_and(|other| other.starts_with(kid)));
-    match (beginning.next(), beginning.next()) {
-        (Some(key), None) => Ok(key),
-        (Some(_), Some(_)) => Err(Refusal::Ambiguous(kid.to_owned())),
-        (None, _) => Err(Refusal::Unknown(kid.to_owned())),
-    }
-}
-
-fn family(algorithm: Algorithm) -> u8 {
-    match algorithm.scheme() {
-        Scheme::RsaPkcs1(_) | Scheme::RsaPss(_) => 0,
-        Scheme::Ecdsa(..) => 1,
-        Scheme::Ed25519 => 2,
-    }
-}
-
-/// When a key's present state ends by itself, if it does.
-pub fn until(key: &Key, timing: &Timing) -> Option<Timestamp> {
-    match key.state {
-        State::Retiring => key.demoted_at.map(|at| timing.earliest_retirement(at, key.max_lifetime)),
-        _ => None,
+    async fn remove(&self, key: &Key) -> Result<(), RegistryError> {
+        self.hsm.destroy(key.id).await?;
+        Ok(self.store.apply(&[lifecycle::removed(key, now())], &Guard::None).await?)
     }
 }

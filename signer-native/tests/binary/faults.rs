@@ -341,7 +341,7 @@ fn rows_left_by_a_crash_are_settled() {
     });
 }
 
-fn generate_with_another_tool(dev: &Signer, id: KeyId) {
+pub(crate) fn generate_with_another_tool(dev: &Signer, id: KeyId) {
     let pin = fs::read_to_string(dev.path("pin_file")).unwrap();
     let made = Command::new("pkcs11-tool")
         .env("SOFTHSM2_CONF", dev.path("softhsm_conf"))

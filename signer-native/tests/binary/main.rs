@@ -8,6 +8,8 @@ mod faults;
 #[cfg(test)]
 mod issuing;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod layer;
 #[cfg(test)]
 mod mistakes;

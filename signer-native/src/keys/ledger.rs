@@ -1,0 +1,302 @@
+//! The rows of the registry and the rules that they change by: all that works without the HSM.
+
+use std::fmt;
+
+use edgeseal_core::Timestamp;
+
+use super::{
+    Actor, Key, Refusal, Slot, Timing,
+    lifecycle::{self, Command, DAY, Outcome, Window},
+    now,
+};
+use crate::{
+    hsm::{HsmError, KeyId},
+    store::{Approval, Guard, Store, StoreError},
+};
+
+/// Days in which a second person may approve what a first one proposed.
+const APPROVAL_DAYS: u64 = 7;
+/// The one action that takes two people.
+const SCHEDULE_DESTROY: &str = "keys.schedule-destroy";
+
+/// The rows of the registry and the rules that they change by.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(super) store: Store,
+    timing: Timing,
+    slots: Vec<Slot>,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It is so.
+    Changed {
+        /// The key as it is now.
+        key: Box<Key>,
+        /// The key that signs instead, if the command made one do so.
+        successor: Option<String>,
+        /// Until when edges may not know the key that signs now.
+        window: Option<Window>,
+    },
+    /// It waits for a second person.
+    Proposed(Approval),
+}
+
+/// Why the registry did not do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryError {
+    /// The rules of the life cycle.
+    Refused(Refusal),
+    /// The HSM.
+    Hsm(HsmError),
+    /// The store.
+    Store(StoreError),
+    /// The JWK Set would grow beyond what verifiers accept.
+    TooManyKeys {
+        /// Keys that it would have.
+        count: usize,
+        /// Octets that it would have.
+        octets: usize,
+    },
+    /// The HSM gave a key or a signature that core does not accept.
+    Unsound(String),
+    /// Who proposed something cannot approve it.
+    OwnProposal {
+        /// Who proposed it.
+        proposer: String,
+        /// Until when another may approve it.
+        until: Timestamp,
+    },
+    /// No proposal of this name is open.
+    NoProposal(String),
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(formatter),
+            Self::Hsm(error) => error.fmt(formatter),
+            Self::Store(error) => error.fmt(formatter),
+            Self::TooManyKeys { count, octets } => write!(
+                formatter,
+                "the JWK Set would have {count} keys and {octets} octets, and verifiers refuse sets above {} keys or {} octets: retire some first",
+                super::snapshot::MAX_KEYS,
+                super::snapshot::MAX_DOCUMENT
+            ),
+            Self::Unsound(reason) => write!(formatter, "the HSM's answer does not hold: {reason}"),
+            Self::OwnProposal { proposer, until } => write!(
+                formatter,
+                "{proposer} proposed this, and one's own approval never counts: another person must do the same before {}",
+                super::Moment(*until)
+            ),
+            Self::NoProposal(id) => write!(formatter, "no open proposal is called {id:?}"),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}
+
+impl From<Refusal> for RegistryError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<HsmError> for RegistryError {
+    fn from(error: HsmError) -> Self {
+        Self::Hsm(error)
+    }
+}
+
+impl From<StoreError> for RegistryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Ledger {
+    /// The rows of this store. `slots` are what the configuration wants keys for.
+    pub fn new(store: Store, timing: Timing, slots: Vec<Slot>) -> Self {
+        Self { store, timing, slots }
+    }
+
+    /// All keys, the oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn keys(&self) -> Result<Vec<Key>, RegistryError> {
+        Ok(self.store.keys().await?)
+    }
+
+    /// The key with this `kid`, or with one that begins so as long as that fits one key.
+    ///
+    /// # Errors
+    /// When there is none, or several fit.
+    pub async fn key(&self, kid: &str) -> Result<Key, RegistryError> {
+        Ok(find(&self.store.keys().await?, kid)?.clone())
+    }
+
+    /// The delays it goes by.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// The delays for one key: those of its profile.
+    pub fn timing_of(&self, key: &Key) -> Timing {
+        self.slots.iter().find(|slot| slot.holds(key)).map_or(self.timing, |slot| slot.timing(&self.timing))
+    }
+
+    /// What the configuration wants keys for.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Takes a step on a person's word. Destruction takes two people: the first one's word is a proposal, the second's
+    /// does it. `kid` may be abbreviated as long as it fits one key.
+    ///
+    /// # Errors
+    /// [`Refusal`], with the earliest allowed time where that is the reason.
+    pub async fn command(&self, kid: &str, command: Command, actor: &Actor) -> Result<Done, RegistryError> {
+        let keys = self.store.keys().await?;
+        let key = find(&keys, kid)?;
+        let moment = now();
+        let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), moment)?;
+        let Command::ScheduleDestroy { days } = command else {
+            return self.carry_out(&keys, key, command, outcome, actor, Guard::None).await;
+        };
+        let kid = key.kid().unwrap_or_default();
+        let open = self.open_proposals(moment).await?.into_iter().find(|open| open.subject == kid);
+        let Some(open) = open else {
+            let approval = Approval {
+                id: KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?.to_string(),
+                action: SCHEDULE_DESTROY.to_owned(),
+                subject: kid.to_owned(),
+                detail: serde_json::json!({ "days": days }).to_string(),
+                proposer: actor.name().to_owned(),
+                proposed_at: moment,
+                expires_at: moment.plus_secs(APPROVAL_DAYS * DAY),
+                decided: None,
+            };
+            self.record(actor, "keys.propose-destroy", kid, &approval.detail).await?;
+            self.store.propose(&approval).await?;
+            return Ok(Done::Proposed(approval));
+        };
+        self.approve(&open.id, actor).await
+    }
+
+    /// Proposals that wait for a second person.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open_proposals(&self, moment: Timestamp) -> Result<Vec<Approval>, RegistryError> {
+        let mut approvals = self.store.approvals().await?;
+        approvals.retain(|approval| approval.decided.is_none() && moment < approval.expires_at);
+        Ok(approvals)
+    }
+
+    /// Approves what another proposed, and does it.
+    ///
+    /// # Errors
+    /// When it is one's own, or not open, or the rules forbid it by now.
+    pub async fn approve(&self, id: &str, actor: &Actor) -> Result<Done, RegistryError> {
+        let moment = now();
+        let open = self.open_proposals(moment).await?.into_iter().find(|open| open.id == id);
+        let open = open.ok_or_else(|| RegistryError::NoProposal(id.to_owned()))?;
+        if open.proposer == actor.name() {
+            return Err(RegistryError::OwnProposal { proposer: open.proposer, until: open.expires_at });
+        }
+        let detail: serde_json::Value = serde_json::from_str(&open.detail).unwrap_or_default();
+        let days = detail["days"].as_u64().ok_or_else(|| StoreError::Corrupt(format!("proposal {id} says no days")))?;
+        let keys = self.store.keys().await?;
+        let key = find(&keys, &open.subject)?;
+        let command = Command::ScheduleDestroy { days };
+        let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), moment)?;
+        let guard = Guard::Approval { id: open.id, approver: actor.name().to_owned(), at: moment };
+        self.carry_out(&keys, key, command, outcome, actor, guard).await
+    }
+
+    /// Takes a proposal back; anybody may.
+    ///
+    /// # Errors
+    /// When it is not open.
+    pub async fn withdraw(&self, id: &str, actor: &Actor) -> Result<(), RegistryError> {
+        let open = self.open_proposals(now()).await?.into_iter().find(|open| open.id == id);
+        let open = open.ok_or_else(|| RegistryError::NoProposal(id.to_owned()))?;
+        self.record(actor, "keys.withdraw-proposal", &open.subject, &open.detail).await?;
+        Ok(self.store.withdraw(id, actor.name(), now()).await?)
+    }
+
+    /// Takes a step that is due.
+    pub(super) async fn step(&self, id: KeyId, command: Command, guard: Guard) -> Result<Done, RegistryError> {
+        let keys = self.store.keys().await?;
+        let Some(key) = keys.iter().find(|key| key.id == id) else { return Err(gone(id)) };
+        let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), now())?;
+        self.carry_out(&keys, key, command, outcome, &Actor::system(), guard).await
+    }
+
+    async fn carry_out(
+        &self,
+        keys: &[Key],
+        key: &Key,
+        command: Command,
+        outcome: Outcome,
+        actor: &Actor,
+        guard: Guard,
+    ) -> Result<Done, RegistryError> {
+        let Outcome { changes, window } = outcome;
+        let kid = key.kid().map_or_else(|| key.id.to_string(), ToOwned::to_owned);
+        let mut detail = serde_json::json!({ "from": key.state.as_str() });
+        if let Command::ScheduleDestroy { days } = command {
+            detail["days"] = days.into();
+        }
+        if let Some(Window { kid, until }) = &window {
+            detail["key_not_found_possible"] = serde_json::json!({ "kid": kid, "until": super::Moment(*until).to_string() });
+        }
+        self.record(actor, &format!("keys.{}", command.as_str()), &kid, &detail.to_string()).await?;
+        self.store.apply(&changes, &guard).await?;
+        let changed = |id| changes.iter().find(|change| change.id == id);
+        let successor = keys
+            .iter()
+            .find(|other| other.id != key.id && changed(other.id).is_some_and(|change| change.to == lifecycle::State::Active));
+        let successor = successor.and_then(Key::kid).map(ToOwned::to_owned);
+        Ok(Done::Changed { key: Box::new(self.read_back(key.id).await?), successor, window })
+    }
+
+    /// The one place where a transition enters the audit: before it is made, and it is not made without.
+    #[expect(clippy::unused_async, reason = "appending to the audit is")]
+    pub(super) async fn record(&self, actor: &Actor, action: &str, subject: &str, detail: &str) -> Result<(), RegistryError> {
+        tracing::info!(%actor, action, subject, detail, "key");
+        Ok(())
+    }
+
+    pub(super) async fn read_back(&self, id: KeyId) -> Result<Key, RegistryError> {
+        self.store.keys().await?.into_iter().find(|key| key.id == id).ok_or_else(|| gone(id))
+    }
+}
+
+fn gone(id: KeyId) -> RegistryError {
+    RegistryError::Store(StoreError::Conflict(format!("the key with CKA_ID {id} is gone")))
+}
+
+/// The key with this `kid`, or with a `kid` that begins so.
+pub(super) fn find<'keys>(keys: &'keys [Key], kid: &str) -> Result<&'keys Key, Refusal> {
+    if let Some(key) = keys.iter().find(|key| key.kid() == Some(kid)) {
+        return Ok(key);
+    }
+    let mut beginning = keys.iter().filter(|key| !kid.is_empty() && key.kid().is_some_and(|other| other.starts_with(kid)));
+    match (beginning.next(), beginning.next()) {
+        (Some(key), None) => Ok(key),
+        (Some(_), Some(_)) => Err(Refusal::Ambiguous(kid.to_owned())),
+        (None, _) => Err(Refusal::Unknown(kid.to_owned())),
+    }
+}
+
+/// When a key's present state ends by itself, if it does.
+pub fn until(key: &Key, timing: &Timing) -> Option<Timestamp> {
+    match key.state {
+        lifecycle::State::Retiring => timing.earliest_retirement(key),
+        lifecycle::State::DestroyScheduled => key.destroy_at,
+        _ => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! PURE. What time brings about: standbys are made, keys rotate by age, retire, expire and are destroyed.
+//!
+//! [`plan`] looks at all keys and says what is due. It is asked again and again, by the signer that leads; whoever else
+//! acted meanwhile only makes it say less.
+
+use edgeseal_core::{Algorithm, Timestamp};
+
+use super::{Command, Key, Purpose, State, Timing, lifecycle};
+use crate::hsm::{KeyId, KeyKind};
+
+/// Seconds: how old a key gets unless a profile says otherwise (90 days).
+pub const ROTATE_AFTER: u64 = 90 * lifecycle::DAY;
+
+/// The keys that something needs: one that signs, and one behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// What they sign.
+    pub purpose: Purpose,
+    /// The issuer whose JWK Set shows them, by its name; empty is the top-level one.
+    pub issuer: String,
+    /// The profile.
+    pub profile: String,
+    /// The agent that they belong to alone.
+    pub agent: Option<String>,
+    /// What they sign with.
+    pub algorithm: Algorithm,
+    /// Bits of an RSA modulus.
+    pub rsa_bits: u16,
+    /// Seconds: the longest lifetime of what they sign.
+    pub max_lifetime: u64,
+    /// Seconds: how long one signs before its standby takes over; `None` is for ever.
+    pub rotate_after: Option<u64>,
+    /// Seconds: how long before its first signature a key is published at least.
+    pub publish_ahead: u64,
+    /// Seconds from generation to the `exp` that the JWK says, where it says one.
+    pub valid_for: Option<u64>,
+}
+
+impl Slot {
+    /// Whether a key is of this slot.
+    pub fn holds(&self, key: &Key) -> bool {
+        (self.purpose, &self.profile, &self.agent) == (key.purpose, &key.profile, &key.agent)
+    }
+
+    /// Whether a key is of the kind that the slot wants now.
+    pub fn wants(&self, key: &Key) -> bool {
+        self.holds(key) && key.algorithm == self.algorithm && key.kind() == KeyKind::of(self.algorithm, self.rsa_bits)
+    }
+
+    /// The delays for its keys.
+    pub fn timing(&self, timing: &Timing) -> Timing {
+        Timing { publish_ahead: self.publish_ahead, ..*timing }
+    }
+}
+
+/// Something that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A slot has no standby.
+    Generate(Slot),
+    /// A key is to take this step.
+    Step(KeyId, Command),
+}
+
+/// What is due now. Keys that retire, expire or are destroyed need no slot: their profile may be gone.
+pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Vec<Due> {
+    let mut due = Vec::new();
+    let allowed = |key: &Key, command, timing: &Timing| lifecycle::decide(keys, key, command, timing, now).is_ok();
+    for key in keys {
+        let commands = match key.state {
+            State::Active => Command::Expire,
+            State::Retiring => Command::Retire,
+            State::DestroyScheduled => Command::Destroy,
+            _ => continue,
+        };
+        if allowed(key, commands, timing) {
+            due.push(Due::Step(key.id, commands));
+        }
+    }
+    for slot in slots {
+        let timing = slot.timing(timing);
+        let held = || keys.iter().filter(|key| slot.holds(key));
+        let active = held().find(|key| key.state == State::Active);
+        let standby = held()
+            .filter(|key| key.state == State::Published && slot.wants(key) && key.not_after.is_none_or(|end| now < end))
+            .min_by_key(|key| key.published_at);
+        let coming = standby.is_some() || held().any(|key| key.state == State::Generating && slot.wants(key));
+        if !coming && standby_is_due(slot, active, &timing, now) {
+            due.push(Due::Generate(slot.clone()));
+        }
+        let Some(standby) = standby else { continue };
+        let turn = match active {
+            Some(active) => !slot.wants(active) || is_old(slot, active, now),
+            // Whoever suspended the only key did not want another to sign.
+            None => held().all(|key| key.state != State::Suspended),
+        };
+        let command = Command::Activate { emergency: false };
+        if turn && allowed(standby, command, &timing) {
+            due.push(Due::Step(standby.id, command));
+        }
+    }
+    due
+}
+
+/// Whether a key has signed long enough, or can sign no whole lifetime any more.
+fn is_old(slot: &Slot, active: &Key, now: Timestamp) -> bool {
+    let by_age = slot.rotate_after.is_some_and(|after| active.activated_at.unwrap_or(active.created_at).plus_secs(after) <= now);
+    by_age || active.not_after.is_some_and(|end| end <= now.plus_secs(slot.max_lifetime))
+}
+
+/// A standby waits for its turn from the beginning, in case its predecessor is compromised; but one whose `exp` is
+/// published would age meanwhile, and comes only when it is needed.
+fn standby_is_due(slot: &Slot, active: Option<&Key>, timing: &Timing, now: Timestamp) -> bool {
+    let Some(end) = active.and_then(|active| active.not_after) else { return true };
+    let ahead = timing.activation_delay().saturating_add(slot.max_lifetime).saturating_add(lifecycle::DAY);
+    end <= now.plus_secs(ahead)
+}

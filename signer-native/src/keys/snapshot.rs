@@ -1,0 +1,139 @@
+//! What is true of the keys, as of one reading of the store: what signing and the JWK Sets go by.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use edgeseal_core::{Algorithm, Jwk, JwkSet, algorithm::Scheme};
+use sha2::{Digest as _, Sha256};
+
+use super::{Key, Purpose, State};
+use crate::{hsm::KeyId, store::StoreError};
+
+/// Keys in one JWK Set: AWS refuses more than 100, and half of that leaves room for the standbys.
+pub const MAX_KEYS: usize = 50;
+/// Octets of one JWK Set: verifiers bound what they fetch, core at 64 KiB.
+pub const MAX_DOCUMENT: usize = 48 * 1024;
+
+/// Whose JWK Set: the issuer's name, and the agent whose own keys it shows.
+type SetName = (String, Option<String>);
+
+/// What is true of the keys, as of one reading of the store.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// When it was read; `None` before the first reading.
+    pub read_at: Option<Instant>,
+    /// The active key of each profile.
+    pub active: BTreeMap<String, Arc<ActiveKey>>,
+    /// The active keys that belong to one agent alone, by profile and agent.
+    pub of_agents: BTreeMap<(String, String), Arc<ActiveKey>>,
+    /// The active keys that sign no tokens.
+    pub own: BTreeMap<Purpose, Arc<ActiveKey>>,
+    /// The JWK Sets by issuer and, for keys that belong to one agent, that agent.
+    pub documents: BTreeMap<SetName, Document>,
+    /// All keys, the oldest first.
+    pub keys: Vec<Key>,
+}
+
+/// A key that signs.
+#[derive(Debug)]
+pub struct ActiveKey {
+    /// Its name in the HSM.
+    pub id: KeyId,
+    /// Its `kid`.
+    pub kid: String,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// A set of this key alone: what every signature is checked against before it leaves.
+    pub alone: JwkSet,
+}
+
+/// A JWK Set as it is published.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Its text: RSA keys before EC before OKP, since some clients take the first key's type for all.
+    pub jwks: String,
+    /// Its strong `ETag`, quotes included.
+    pub etag: String,
+    /// The algorithms of its keys.
+    pub algorithms: Vec<Algorithm>,
+}
+
+impl Snapshot {
+    pub(super) fn of(keys: Vec<Key>, read_at: Instant) -> Result<Self, StoreError> {
+        let mut snapshot = Self { read_at: Some(read_at), ..Self::default() };
+        let mut shown: BTreeMap<SetName, Vec<(&Key, Jwk)>> = BTreeMap::new();
+        for key in keys.iter().filter(|key| key.state.in_jwk_set()) {
+            let Some(published) = &key.published else { continue };
+            let jwk = Jwk::from_json(&published.jwk)
+                .map_err(|problem| StoreError::Corrupt(format!("the JWK of {}: {}", published.kid, problem.as_str())))?;
+            if key.state == State::Active {
+                let alone = JwkSet::from_keys([jwk.clone()]);
+                let active = Arc::new(ActiveKey { id: key.id, kid: published.kid.clone(), algorithm: key.algorithm, alone });
+                match (key.purpose, &key.agent) {
+                    (Purpose::Token, None) => drop(snapshot.active.insert(key.profile.clone(), active)),
+                    (Purpose::Token, Some(agent)) => {
+                        drop(snapshot.of_agents.insert((key.profile.clone(), agent.clone()), active));
+                    }
+                    (purpose, _) => drop(snapshot.own.insert(purpose, active)),
+                }
+            }
+            if key.purpose == Purpose::Token {
+                shown.entry((key.issuer.clone(), key.agent.clone())).or_default().push((key, jwk));
+            }
+        }
+        snapshot.documents = shown.into_iter().map(|(name, keys)| (name, Document::of(keys))).collect();
+        snapshot.keys = keys;
+        Ok(snapshot)
+    }
+
+    /// The JWK Set of an issuer, or of one agent's keys there. An issuer without keys has an empty set.
+    pub fn document(&self, issuer: &str, agent: Option<&str>) -> Option<Document> {
+        let found = self.documents.get(&(issuer.to_owned(), agent.map(ToOwned::to_owned))).cloned();
+        found.or_else(|| agent.is_none().then(|| Document::of(Vec::new())))
+    }
+
+    /// Whether it is older than the lease allows signing with.
+    pub fn is_expired(&self, lease: Duration) -> bool {
+        self.read_at.is_none_or(|at| at.elapsed() > lease)
+    }
+
+    /// When it was read at the latest, for people.
+    pub fn age(&self) -> Option<Duration> {
+        self.read_at.map(|at| at.elapsed())
+    }
+}
+
+impl Document {
+    fn of(mut keys: Vec<(&Key, Jwk)>) -> Self {
+        keys.sort_by_key(|(key, _)| (family(key.algorithm), key.created_at));
+        let mut algorithms: Vec<Algorithm> = keys.iter().map(|(key, _)| key.algorithm).collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        let jwks = JwkSet::from_keys(keys.into_iter().map(|(_, jwk)| jwk)).to_json();
+        let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&Sha256::digest(jwks.as_bytes())));
+        Self { jwks, etag, algorithms }
+    }
+}
+
+/// Whether one more key may be shown: how many keys and octets its JWK Set would have, if that is too much.
+pub(super) fn overflow(keys: &[Key], more: &Key, jwk: &str) -> Option<(usize, usize)> {
+    let shown = keys.iter().filter(|key| key.state.in_jwk_set() && key.same_set(more) && key.id != more.id);
+    let (mut count, mut octets) = (1, jwk.len() + "{\"keys\":[]}".len());
+    for key in shown {
+        count += 1;
+        octets += key.published.as_ref().map_or(0, |published| published.jwk.len() + 1);
+    }
+    (count > MAX_KEYS || octets > MAX_DOCUMENT).then_some((count, octets))
+}
+
+fn family(algorithm: Algorithm) -> u8 {
+    match algorithm.scheme() {
+        Scheme::RsaPkcs1(_) | Scheme::RsaPss(_) => 0,
+        Scheme::Ecdsa(..) => 1,
+        Scheme::Ed25519 => 2,
+    }
+}

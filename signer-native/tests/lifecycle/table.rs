@@ -1,0 +1,255 @@
+//! Every (state, command, time): what signing.md's table says, written down a second time.
+
+use edgeseal_core::{Algorithm, Timestamp};
+use edgeseal_signer::{
+    hsm::KeyId,
+    keys::{Command, Key, Outcome, Published, Purpose, Refusal, State, Timing, lifecycle},
+};
+
+pub(crate) const TIMING: Timing =
+    Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: None };
+const BEGAN: u64 = 1_000_000;
+const ACTIVATION: u64 = 300 + 3_600 + 300;
+const RETIREMENT: u64 = 10 + 3_600 + 300;
+const WEEK: u64 = 7 * 86_400;
+
+/// A key that came into this state at [`BEGAN`].
+fn key(number: u8, state: State) -> Key {
+    let began = Timestamp::from_secs(BEGAN);
+    let is = |states: &[State]| states.contains(&state).then_some(began);
+    Key {
+        profile: "default".to_owned(),
+        state,
+        published_at: (!matches!(state, State::Generating | State::Failed)).then_some(began),
+        activated_at: (!matches!(state, State::Generating | State::Failed | State::Published)).then_some(began),
+        suspended_at: is(&[State::Suspended]),
+        demoted_at: is(&[State::Retiring, State::Retired, State::DestroyScheduled, State::Destroyed]),
+        retired_at: is(&[State::Retired, State::DestroyScheduled, State::Destroyed, State::Failed]),
+        destroy_at: is(&[State::DestroyScheduled]).map(|at| at.plus_secs(WEEK)),
+        destroyed_at: is(&[State::Destroyed]),
+        compromised_at: is(&[State::Compromised]),
+        max_lifetime: 3_600,
+        published: Some(Published { kid: format!("kid-{number}"), jwk: "{}".to_owned() }),
+        ..Key::generating(KeyId::from_hex(&format!("{number:032x}")).unwrap(), Purpose::Token, Algorithm::Es256, began)
+    }
+}
+
+fn after(seconds: u64) -> Timestamp {
+    Timestamp::from_secs(BEGAN + seconds)
+}
+
+/// When a step is allowed, counted from [`BEGAN`], and where it leads.
+fn rule(state: State, command: Command) -> Option<(u64, State)> {
+    use State::{Active, Compromised, DestroyScheduled, Destroyed, Failed, Generating, Published, Retired, Retiring, Suspended};
+    match (command, state) {
+        (Command::Activate { emergency: false }, Published) => Some((ACTIVATION, Active)),
+        (Command::Retire, Retiring) => Some((RETIREMENT, Retired)),
+        (Command::Suspend, Active) => Some((0, Suspended)),
+        (Command::Activate { emergency: true }, Published) | (Command::Resume, Suspended) => Some((0, Active)),
+        (Command::Compromise, Generating | Compromised | Failed) => None,
+        (Command::Compromise, _) => Some((0, Compromised)),
+        (Command::ScheduleDestroy { days: 7..=30 }, Retired | Compromised) => Some((0, DestroyScheduled)),
+        (Command::Retire, Published) | (Command::CancelDestroy, DestroyScheduled) => Some((0, Retired)),
+        (Command::Destroy, DestroyScheduled) => Some((WEEK, Destroyed)),
+        _ => None,
+    }
+}
+
+const COMMANDS: [Command; 13] = [
+    Command::Activate { emergency: false },
+    Command::Activate { emergency: true },
+    Command::Retire,
+    Command::Suspend,
+    Command::Resume,
+    Command::Compromise,
+    Command::ScheduleDestroy { days: 6 },
+    Command::ScheduleDestroy { days: 7 },
+    Command::ScheduleDestroy { days: 30 },
+    Command::ScheduleDestroy { days: 31 },
+    Command::CancelDestroy,
+    Command::Destroy,
+    Command::Expire,
+];
+
+#[test]
+fn every_state_command_and_time() {
+    let mut judged = 0;
+    for state in State::ALL {
+        for command in COMMANDS {
+            for seconds in [0, 1, ACTIVATION - 1, ACTIVATION, RETIREMENT - 1, RETIREMENT, WEEK - 1, WEEK, 100 * WEEK] {
+                // Another key was shown before, so that none is the issuer's first.
+                let keys = [key(1, state), Key { profile: "other".to_owned(), ..key(9, State::Retired) }];
+                let said = lifecycle::decide(&keys, &keys[0], command, &TIMING, after(seconds));
+                let shown = format!("{state} {command:?} {seconds}: {said:?}");
+                judged += 1;
+                match rule(state, command) {
+                    Some((from, to)) if from <= seconds => {
+                        let Outcome { changes, window } = said.expect(&shown);
+                        assert_eq!(changes.len(), 1, "{shown}");
+                        assert_eq!((changes[0].from, changes[0].to), (state, to), "{shown}");
+                        assert_eq!(changes[0].applied(&keys[0]).state, to);
+                        let early = command == Command::Activate { emergency: true } && seconds < ACTIVATION;
+                        assert_eq!(window.map(|window| window.until), early.then(|| after(ACTIVATION)), "{shown}");
+                    }
+                    Some((from, _)) => {
+                        assert_eq!(said, Err(Refusal::TooEarly { kid: "kid-1".to_owned(), command, earliest: after(from) }));
+                    }
+                    None => {
+                        let refused = said.expect_err(&shown);
+                        let days = matches!(command, Command::ScheduleDestroy { days: 6 | 31 });
+                        let wrong = matches!(refused, Refusal::WrongState { .. });
+                        let endless = command == Command::Expire && matches!(refused, Refusal::Endless(_));
+                        assert!(wrong || endless || (days && matches!(refused, Refusal::Days(_))), "{shown}");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(judged, 10 * 13 * 9);
+}
+
+#[test]
+fn generation_ends_once() {
+    for state in State::ALL {
+        let key = key(1, state);
+        assert_eq!(lifecycle::publish(&key, after(0)).is_ok(), state == State::Generating, "{state}");
+        assert_eq!(lifecycle::fail(&key, after(0)).is_ok(), state == State::Generating, "{state}");
+        assert_eq!(State::from_name(state.as_str()), Some(state));
+    }
+    assert_eq!(State::from_name("Active"), None);
+}
+
+/// The states after a command, in the order of the keys.
+fn states(keys: &[Key], command: Command, seconds: u64) -> Vec<State> {
+    let outcome = lifecycle::decide(keys, &keys[0], command, &TIMING, after(seconds)).unwrap();
+    let changed = |key: &Key| outcome.changes.iter().find(|change| change.id == key.id).map_or(key.state, |change| change.to);
+    // The old key makes room before the new one signs: only one may be active at any moment.
+    if let Some(to_active) = outcome.changes.iter().position(|change| change.to == State::Active) {
+        assert_eq!(to_active + 1, outcome.changes.len());
+    }
+    keys.iter().map(changed).collect()
+}
+
+const NOW: Command = Command::Activate { emergency: true };
+
+#[test]
+fn a_successor_demotes_its_predecessor_and_nobody_else() {
+    let other_profile = Key { profile: "rs256".to_owned(), ..key(3, State::Active) };
+    let of_agent = Key { agent: Some("shop".to_owned()), ..key(4, State::Active) };
+    let audit = Key { purpose: Purpose::Audit, ..key(5, State::Active) };
+    let keys = [key(1, State::Published), key(2, State::Active), other_profile, of_agent, audit];
+    let activate = Command::Activate { emergency: false };
+    let after_it = [State::Active, State::Retiring, State::Active, State::Active, State::Active];
+    assert_eq!(states(&keys, activate, ACTIVATION), after_it);
+    let refused = lifecycle::decide(&keys, &keys[0], NOW, &TIMING, after(0)).unwrap_err();
+    assert_eq!(refused, Refusal::NoEmergency { kid: "kid-1".to_owned(), active: "kid-2".to_owned() });
+}
+
+#[test]
+fn the_first_key_of_an_issuer_signs_at_once_and_no_later_one() {
+    let activate = Command::Activate { emergency: false };
+    let keys = [key(1, State::Published), key(2, State::Generating), key(3, State::Failed)];
+    assert_eq!(states(&keys, activate, 0)[0], State::Active);
+    // Another profile's key in the same JWK Set: verifiers may hold the set without the new one.
+    let same_set = Key { profile: "rs256".to_owned(), ..key(2, State::Active) };
+    assert!(
+        lifecycle::decide(&[key(1, State::Published), same_set], &key(1, State::Published), activate, &TIMING, after(0)).is_err()
+    );
+    let other_issuer = Key { issuer: "tenant".to_owned(), ..key(2, State::Active) };
+    let keys = [key(1, State::Published), Key { profile: "rs256".to_owned(), ..other_issuer }];
+    assert_eq!(states(&keys, activate, 0)[0], State::Active);
+    let audit = |number, state| Key { purpose: Purpose::Audit, ..key(number, state) };
+    assert_eq!(states(&[audit(1, State::Published), audit(2, State::Retired)], activate, 0)[0], State::Active, "no set shows it");
+}
+
+#[test]
+fn delays_grow_and_dev_shortens_them() {
+    let delay = |timing: Timing| timing.activation_delay();
+    assert_eq!(delay(TIMING), ACTIVATION);
+    assert_eq!(delay(Timing { jwks_max_age: 1, ..TIMING }), ACTIVATION, "verifiers keep a set for 5 minutes anyway");
+    assert_eq!(delay(Timing { jwks_max_age: 3_600, ..TIMING }), 3_600 + 3_600 + 300);
+    assert_eq!(delay(Timing { publish_ahead: 86_400, ..TIMING }), 86_400);
+    assert_eq!(delay(Timing { publish_ahead: 1, ..TIMING }), ACTIVATION);
+    assert_eq!(delay(Timing { dangerous_activation_delay: Some(0), publish_ahead: 86_400, ..TIMING }), 0);
+}
+
+#[test]
+fn a_compromise_lets_the_oldest_standby_of_its_kind_sign() {
+    let other_kind = Key { algorithm: Algorithm::Es384, published_at: Some(after(0)), ..key(2, State::Published) };
+    let younger = Key { published_at: Some(after(20)), ..key(3, State::Published) };
+    let older = Key { published_at: Some(after(10)), ..key(4, State::Published) };
+    for signing in [State::Active, State::Suspended] {
+        let keys = [key(1, signing), other_kind.clone(), younger.clone(), older.clone()];
+        let after_it = [State::Compromised, State::Published, State::Published, State::Active];
+        assert_eq!(states(&keys, Command::Compromise, 100), after_it);
+        let outcome = lifecycle::decide(&keys, &keys[0], Command::Compromise, &TIMING, after(100)).unwrap();
+        assert_eq!(outcome.window.unwrap().until, after(10 + ACTIVATION), "edges may not know it yet");
+        let outcome = lifecycle::decide(&keys, &keys[0], Command::Compromise, &TIMING, after(10 + ACTIVATION)).unwrap();
+        assert_eq!(outcome.window, None);
+        assert_eq!(states(&keys[..2], Command::Compromise, 100), [State::Compromised, State::Active], "better than none");
+        assert_eq!(states(&keys[..1], Command::Compromise, 100), [State::Compromised]);
+    }
+    // One that did not sign needs no successor.
+    for state in [State::Retiring, State::Retired, State::Destroyed, State::Published] {
+        let keys = [key(1, state), key(2, State::Active), key(3, State::Published)];
+        assert_eq!(states(&keys, Command::Compromise, 100), [State::Compromised, State::Active, State::Published]);
+    }
+    let keys = [key(1, State::Suspended), key(2, State::Active), key(3, State::Published)];
+    assert_eq!(states(&keys, Command::Compromise, 100), [State::Compromised, State::Active, State::Published]);
+}
+
+#[test]
+fn a_suspended_key_comes_back_or_retires_as_of_its_suspension() {
+    let keys = [key(1, State::Suspended), key(2, State::Active)];
+    assert_eq!(states(&keys, Command::Resume, 5_000), [State::Retiring, State::Active]);
+    let outcome = lifecycle::decide(&keys, &keys[0], Command::Resume, &TIMING, after(5_000)).unwrap();
+    let retiring = outcome.changes[0].applied(&keys[0]);
+    assert_eq!((retiring.demoted_at, retiring.suspended_at), (Some(after(0)), None));
+    assert_eq!(states(&[retiring], Command::Retire, 5_000), [State::Retired], "the timers ran");
+    assert_eq!(states(&keys[..1], Command::Resume, 5_000), [State::Active]);
+}
+
+#[test]
+fn a_destruction_is_called_off_to_where_it_began() {
+    let compromised = Key { compromised_at: Some(after(0)), ..key(1, State::DestroyScheduled) };
+    assert_eq!(states(&[compromised], Command::CancelDestroy, 1), [State::Compromised]);
+    let destroyed = Key { destroyed_at: Some(after(0)), ..key(1, State::Compromised) };
+    let refused =
+        lifecycle::decide(std::slice::from_ref(&destroyed), &destroyed, Command::ScheduleDestroy { days: 7 }, &TIMING, after(1));
+    assert_eq!(refused, Err(Refusal::Destroyed("kid-1".to_owned())));
+    // A key that is compromised while its destruction waits is kept for whoever looks into it.
+    let keys = [key(1, State::DestroyScheduled)];
+    let outcome = lifecycle::decide(&keys, &keys[0], Command::Compromise, &TIMING, after(1)).unwrap();
+    assert_eq!(outcome.changes[0].applied(&keys[0]).destroy_at, None);
+}
+
+#[test]
+fn a_published_end_is_kept() {
+    let end = |state| Key { agent: Some("shop".to_owned()), not_after: Some(after(10_000)), ..key(1, state) };
+    let expire =
+        |seconds| lifecycle::decide(&[end(State::Active)], &end(State::Active), Command::Expire, &TIMING, after(seconds));
+    assert!(matches!(expire(9_999), Err(Refusal::TooEarly { earliest, .. }) if earliest == after(10_000)));
+    assert_eq!(expire(10_000).unwrap().changes[0].to, State::Retiring);
+    for command in [Command::Activate { emergency: false }, NOW] {
+        let refused = lifecycle::decide(&[end(State::Published)], &end(State::Published), command, &TIMING, after(10_000));
+        assert!(matches!(refused, Err(Refusal::Expired { .. })), "{refused:?}");
+    }
+    assert!(
+        lifecycle::decide(&[end(State::Suspended)], &end(State::Suspended), Command::Resume, &TIMING, after(10_000)).is_err()
+    );
+    // Its JWK stays until nobody can need it: exp and 300 s.
+    let retire =
+        |seconds| lifecycle::decide(&[end(State::Retiring)], &end(State::Retiring), Command::Retire, &TIMING, after(seconds));
+    assert!(matches!(retire(10_299), Err(Refusal::TooEarly { earliest, .. }) if earliest == after(10_300)));
+    assert!(retire(10_300).is_ok());
+}
+
+#[test]
+fn a_refusal_says_the_earliest_time_and_the_way_out() {
+    let keys = [key(1, State::Retiring)];
+    let refused = lifecycle::decide(&keys, &keys[0], Command::Retire, &TIMING, after(0)).unwrap_err().to_string();
+    assert!(
+        refused.contains("live until 1970-01-12T14:51:50Z. If it is compromised: edgeseal keys compromise kid-1"),
+        "{refused}"
+    );
+}
