@@ -4,7 +4,8 @@
 //! into [`Core::input`], calls [`Core::verify`], and reads the outcome's numbers from [`Core::reply`]: addresses and lengths of
 //! texts, which hold until the next call. What is rare crosses as strings.
 //!
-//! Every method takes `&self`, and no borrow of a cell spans a parse or a verification: a trap leaves the instance usable.
+//! Every method takes `&self`, and no borrow of a cell spans a parse or a verification. A trap ends the instance all the same: see
+//! [`renew`].
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -411,6 +412,16 @@ impl Core {
         let text = json::to_string(&json!({ "id": id, "url": fetch.url(), "etag": fetch.if_none_match() }));
         self.fetches.borrow_mut().push((id, fetch));
         text
+    }
+}
+
+/// Ends this instance of the module after a trap, as nothing in its memory is to be believed; no [`Core`] outlives it. With `true` the
+/// next call of any function makes a new instance. That call must hand over no text, since the glue would write it into the old one's
+/// memory: it is this function's again, with `false`.
+#[wasm_bindgen]
+pub fn renew(end: bool) {
+    if end {
+        wasm_bindgen::handler::schedule_reinit();
     }
 }
 

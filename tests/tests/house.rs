@@ -236,7 +236,12 @@ fn pure_files_have_no_async_store_or_clock() {
             pure.insert(name);
         }
     }
-    for name in ["core/src/gateway.rs", "signer-native/src/keys/lifecycle.rs", "signer-native/src/keys/rotation.rs", "signer-native/src/issue/policy.rs"] {
+    for name in [
+        "core/src/gateway.rs",
+        "signer-native/src/keys/lifecycle.rs",
+        "signer-native/src/keys/rotation.rs",
+        "signer-native/src/issue/policy.rs",
+    ] {
         assert!(pure.contains(name), "{name} is a PURE file: its first comment must say so");
     }
 }

@@ -6,7 +6,8 @@ import { EdgeVerifier, refusal, unsupported } from "./verifier.js";
 export function bind(host: Host) {
   async function inspect(text: string, what: (wasm: Wasm, text: string) => string): Promise<unknown> {
     if (typeof text !== "string") throw new TypeError("a string is needed");
-    const answer = what((await host.load()).wasm, text.length > INSPECTED_CUT ? text.slice(0, INSPECTED_CUT) : text);
+    const cut = text.length > INSPECTED_CUT ? text.slice(0, INSPECTED_CUT) : text;
+    const answer = (await host.load()).run((wasm) => what(wasm, cut));
     const reply = parseReply(answer);
     if (reply[0] === "inspected") return reply[1];
     throw refusal(answer);
@@ -21,9 +22,11 @@ export function bind(host: Host) {
       if (!(message instanceof Uint8Array && signature instanceof Uint8Array)) throw new TypeError("message and signature: must be a Uint8Array");
       // Copies: what is checked here is what WebCrypto gets, whatever the caller does meanwhile. (A Buffer's slice is none.)
       const [octets, signed] = [new Uint8Array(signature), new Uint8Array(message)];
-      const { wasm } = await host.load();
+      const instance = await host.load();
       const text = typeof jwk === "string" ? jwk : JSON.stringify(jwk);
-      const answer = wasm.verifySignature(algorithm, text, signed, octets, backend, host.signatures.isHere());
+      const ask = (hasWebCrypto: boolean) =>
+        instance.run((wasm) => wasm.verifySignature(algorithm, text, signed, octets, backend, hasWebCrypto));
+      const answer = ask(host.signatures.isHere());
       const reply = parseReply(answer);
       if (reply[0] === "verified") return;
       if (reply[0] === "refused") throw refusal(answer);
@@ -31,10 +34,10 @@ export function bind(host: Host) {
       const key = await host.signatures.importKey(reply[1], backend);
       if (!(key instanceof Error)) {
         if (await key(octets, signed)) return;
-        throw refusal(wasm.signatureInvalid());
+        throw refusal(instance.run((wasm) => wasm.signatureInvalid()));
       }
       if (backend === "webcrypto") throw unsupported(algorithm, backend, key);
-      const without = wasm.verifySignature(algorithm, text, signed, octets, backend, false);
+      const without = ask(false);
       const [kind] = parseReply(without);
       if (kind === "verified") return;
       throw kind === "refused" ? refusal(without) : unsupported(algorithm, backend, key);

@@ -1,7 +1,7 @@
 import * as wasm from "../wasm/edge.js";
 import { bindBrowser } from "./on-browser.js";
 
-export { ConfigurationError, VerifyError } from "./errors.js";
+export { ConfigurationError, InternalError, VerifyError } from "./errors.js";
 export { ALGORITHMS, CHECKS } from "./names.js";
 
 export const { createVerifier, verifySignature, inspectJwks, inspectToken } = bindBrowser(

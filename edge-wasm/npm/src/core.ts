@@ -1,5 +1,5 @@
 // The other side of `edge-wasm/src/npm.rs`.
-import type { Refusal } from "./errors.js";
+import { InternalError, type Refusal } from "./errors.js";
 
 /** A document that the WebAssembly asks for. */
 export interface Fetch {
@@ -50,6 +50,7 @@ export const SIGNATURE_INVALID = 3;
 export const FETCH = 4;
 export const WAIT = 5;
 export const UNSUPPORTED = 6;
+export const FORGOTTEN = 7;
 
 /** The verifier of one `createVerifier`, inside the WebAssembly. Times are in milliseconds. */
 export interface Core {
@@ -93,24 +94,57 @@ export interface Wasm {
   ): string;
   inspectJwks(text: string): string;
   inspectToken(text: string): string;
+  renew(end: boolean): void;
 }
 
 /** The glue as it is imported. */
 export interface Glue extends Wasm {
-  default(from: { module_or_path: URL }): Promise<{ memory: WebAssembly.Memory }>;
+  default(from: { module_or_path: URL }): Promise<unknown>;
+  /** The exports: those of the instance that is there already, if one is. */
   initSync(from: { module: BufferSource | WebAssembly.Module }): { memory: WebAssembly.Memory };
 }
 
-/** The WebAssembly, ready, and its memory. */
-export interface Loaded {
-  wasm: Wasm;
-  memory: WebAssembly.Memory;
+/**
+ * The WebAssembly, ready, that all verifiers of a host share. After a trap nothing in its memory is to be believed: the next call is
+ * one of a new instance of the same module.
+ */
+export class Instance {
+  readonly #glue: Glue;
+  /** Counts the instances. */
+  number = 0;
+
+  constructor(glue: Glue) {
+    this.#glue = glue;
+  }
+
+  /** Of the instance that answered the last call. */
+  get memory(): WebAssembly.Memory {
+    return this.#glue.initSync({ module: new Uint8Array(0) }).memory;
+  }
+
+  /**
+   * Calls the WebAssembly.
+   *
+   * @throws {InternalError} when it traps.
+   */
+  run<T>(call: (wasm: Wasm) => T): T {
+    try {
+      return call(this.#glue);
+    } catch (thrown) {
+      // Texts are the WebAssembly's own, a TypeError is the glue's about an argument. A trap, or a stack that overflowed, is neither.
+      if (typeof thrown === "string" || thrown instanceof TypeError) throw thrown;
+      this.number += 1;
+      this.#glue.renew(true);
+      this.#glue.renew(false);
+      throw new InternalError(thrown);
+    }
+  }
 }
 
 /** What differs between workerd, browsers and Node. */
 export interface Host {
   /** The WebAssembly: at once where the host can, once for all verifiers. */
-  load(): Loaded | Promise<Loaded>;
+  load(): Instance | Promise<Instance>;
   /** Who verifies what the WebAssembly does not verify itself. */
   signatures: Signatures;
   /** Sends `If-None-Match` itself. A browser's HTTP cache does so, and from a script it would cost a CORS preflight. */

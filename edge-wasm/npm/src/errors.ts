@@ -44,6 +44,20 @@ export class VerifyError extends Error {
   }
 }
 
+/**
+ * Edgeseal's own fault: the WebAssembly trapped, which nothing that a sender writes should make it do. Nothing was decided about the
+ * token. The next call is one of a new instance, with the keys that were there. `cause` is what the host said.
+ */
+export class InternalError extends Error {
+  override readonly name = "InternalError";
+  readonly code = "internal_error";
+
+  /** @internal */
+  constructor(cause: unknown) {
+    super("internal_error: the WebAssembly trapped; it was made anew, and nothing was decided", { cause });
+  }
+}
+
 /** The options cannot be meant: a mistake of the caller, never of a token. */
 export class ConfigurationError extends Error {
   override readonly name = "ConfigurationError";

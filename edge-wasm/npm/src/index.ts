@@ -1,7 +1,7 @@
 // The types of the package, the same on every host; `node.ts`, `browser.ts` and `workerd.ts` carry them out.
 import type { Claims, JwksInspection, SignatureOptions, TokenInspection, Verifier, VerifierOptions } from "./types.js";
 
-export { ConfigurationError, VerifyError } from "./errors.js";
+export { ConfigurationError, InternalError, VerifyError } from "./errors.js";
 export { ALGORITHMS, CHECKS, type Algorithm, type Check, type VerifyErrorCode } from "./names.js";
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./schema.js";
 export type * from "./types.js";

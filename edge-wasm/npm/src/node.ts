@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 
 import * as wasm from "../wasm/full.js";
 import { bind } from "./bind.js";
-import type { Loaded } from "./core.js";
+import { Instance } from "./core.js";
 import { NODE_CRYPTO } from "./node-crypto.js";
 import { WEB_CRYPTO } from "./subtle.js";
 
-export { ConfigurationError, VerifyError } from "./errors.js";
+export { ConfigurationError, InternalError, VerifyError } from "./errors.js";
 export { ALGORITHMS, CHECKS } from "./names.js";
 
-let loaded: Loaded | undefined;
+let instance: Instance | undefined;
 
 // Deno and Bun come here too; their node:crypto is another one.
 const { versions } = process;
@@ -17,8 +17,11 @@ const isNode = versions["node"] !== undefined && versions["bun"] === undefined &
 
 export const { createVerifier, verifySignature, inspectJwks, inspectToken } = bind({
   load() {
-    loaded ??= { wasm, memory: wasm.initSync({ module: readFileSync(new URL("../wasm/full_bg.wasm", import.meta.url)) }).memory };
-    return loaded;
+    if (instance === undefined) {
+      wasm.initSync({ module: readFileSync(new URL("../wasm/full_bg.wasm", import.meta.url)) });
+      instance = new Instance(wasm);
+    }
+    return instance;
   },
   signatures: isNode ? NODE_CRYPTO : WEB_CRYPTO,
   conditionalRequests: true,

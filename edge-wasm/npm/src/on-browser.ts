@@ -1,14 +1,14 @@
 import { bind } from "./bind.js";
-import type { Glue, Loaded } from "./core.js";
+import { Instance, type Glue } from "./core.js";
 import { WEB_CRYPTO } from "./subtle.js";
 
 /** The package's functions in a browser, over one of the two modules. */
 export function bindBrowser(wasm: Glue, url: () => URL) {
-  let loading: Promise<Loaded> | undefined;
+  let loading: Promise<Instance> | undefined;
   return bind({
     load() {
       loading ??= wasm.default({ module_or_path: url() }).then(
-        ({ memory }) => ({ wasm, memory }),
+        () => new Instance(wasm),
         (error: unknown) => {
           // A network that was down may be up the next time.
           loading = undefined;

@@ -1,16 +1,19 @@
 import * as workers from "cloudflare:workers";
 
 import { bind } from "./bind.js";
-import type { Glue, Loaded } from "./core.js";
+import { Instance, type Glue } from "./core.js";
 import { WEB_CRYPTO } from "./subtle.js";
 
 /** The package's functions in workerd, over one of the two modules. */
 export function bindWorkerd(wasm: Glue, module: WebAssembly.Module) {
-  let loaded: Loaded | undefined;
+  let instance: Instance | undefined;
   return bind({
     load() {
-      loaded ??= { wasm, memory: wasm.initSync({ module }).memory };
-      return loaded;
+      if (instance === undefined) {
+        wasm.initSync({ module });
+        instance = new Instance(wasm);
+      }
+      return instance;
     },
     signatures: WEB_CRYPTO,
     conditionalRequests: true,

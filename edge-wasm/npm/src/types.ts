@@ -178,6 +178,7 @@ export interface Verifier<C extends object = Claims> {
    *
    * @throws {VerifyError} for a token that is refused, and when the issuer's keys cannot be had (`jwks_unavailable`).
    * @throws {ConfigurationError} for options that cannot be meant, where the host could not say so earlier.
+   * @throws {InternalError} when the WebAssembly traps: never a verdict, and a 500 where a server answers.
    */
   verify(token: Token, options?: VerifyOptions & { schema?: undefined }): Promise<Verified<C>>;
   /** The same, with claims of another type than the verifier's. */

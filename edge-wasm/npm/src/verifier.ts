@@ -1,5 +1,6 @@
 import {
   FETCH,
+  FORGOTTEN,
   REFUSED,
   SIGNATURE,
   SIGNATURE_INVALID,
@@ -11,12 +12,11 @@ import {
   type Core,
   type Fetch,
   type Host,
-  type Loaded,
+  type Instance,
   type Reply,
   type VerifyKey,
-  type Wasm,
 } from "./core.js";
-import { ConfigurationError, VerifyError, type Refusal } from "./errors.js";
+import { ConfigurationError, InternalError, VerifyError, type Refusal } from "./errors.js";
 import { fetchDocument, reason } from "./fetch.js";
 import { applySchema, type StandardSchema } from "./schema.js";
 import { configurationError, demandVerifyOptions, settingsText, snapshots } from "./settings.js";
@@ -39,32 +39,27 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly #clock: () => number;
   readonly #backend: Backend;
-  #inside: Inside | undefined;
+  readonly #settings: string;
   readonly #ready: Promise<void> | undefined;
   readonly #schema: StandardSchema<object> | undefined;
-  /** What WebCrypto made of a key, by the number that the WebAssembly gave it; or why it does not take it. */
-  readonly #keys = new Map<number, VerifyKey | Error>();
-  /** The headers of verified tokens, by their encoded text. */
-  readonly #headers = new Map<string, Header>();
-  #signatureInvalid: Refusal | undefined;
-  readonly #stateRefused: string[] = [];
+  #instance: Instance | undefined;
+  #inside: Inside | undefined;
+  /** The key sets that a new instance begins with. */
+  #state: string[];
+  #stateRefused: string[] = [];
 
   constructor(host: Host, options: VerifierOptions<C>) {
-    const settings = settingsText(options);
+    this.#settings = settingsText(options);
     this.#schema = options.schema;
     this.#host = host;
     // Looked up at each call, so that a global fetch that is replaced later (a test, an instrumentation) is the one used.
     this.#fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
     this.#clock = options.clock ?? (() => Date.now() / 1_000);
     this.#backend = options.backend ?? "auto";
-    const state = snapshots(options.state);
-    const begin = (loaded: Loaded) => {
-      const inside = open(host, loaded, settings);
-      for (const snapshot of state) {
-        const refused = inside.core.restore(snapshot, this.#now());
-        if (refused !== undefined) this.#stateRefused.push(refused);
-      }
-      this.#inside = inside;
+    this.#state = snapshots(options.state);
+    const begin = (instance: Instance) => {
+      this.#instance = instance;
+      this.#current();
     };
     const loaded = host.load();
     if (loaded instanceof Promise) {
@@ -76,38 +71,52 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     }
   }
 
+  /** What this verifier has in the instance that is there now: in a new one, the settings and the keys that were fetched. */
+  #current(): Inside {
+    if (this.#inside?.isCurrent) return this.#inside;
+    const now = this.#state.length === 0 ? 0 : this.#now();
+    const inside = new Inside(this.#host, this.#instance as Instance, this.#settings);
+    const refused = this.#state.map((snapshot) => inside.call((core) => core.restore(snapshot, now)));
+    if (this.#inside === undefined) this.#stateRefused = refused.filter((reason) => reason !== undefined);
+    this.#inside = inside;
+    return inside;
+  }
+
   verify(token: Token, options?: VerifyOptions & { schema?: undefined }): Promise<Verified<C>>;
   verify<D extends object>(token: Token, options?: VerifyOptions<D>): Promise<Verified<D>>;
   async verify(token: Token, options?: VerifyOptions<object>): Promise<Verified<object>> {
     if (options !== undefined) demandVerifyOptions(options);
     const schema = options?.schema ?? this.#schema;
-    if (this.#inside === undefined) await this.#ready;
-    const { wasm, core, wire } = this.#inside as Inside;
+    if (this.#instance === undefined) await this.#ready;
+    const instance = this.#instance as Instance;
     const isToken = typeof token === "string";
-    const text = isToken ? token : authorization(wasm, token);
+    const text = isToken ? token : authorization(instance, token);
     let now = this.#now();
     let refresh: string | undefined;
     let pause = FIRST_PAUSE;
     let patience = PATIENCE;
     for (;;) {
+      const inside = this.#current();
+      const { wire } = inside;
       const length = wire.write(text);
-      let kind = isToken ? core.verify(length, options?.nonce, now) : core.authorize(length, options?.nonce, now);
+      const nonce = options?.nonce;
+      let kind = inside.call((core) => (isToken ? core.verify(length, nonce, now) : core.authorize(length, nonce, now)));
       // Where in the text the token begins.
       const start = wire.number(7);
       let declined: Error | undefined;
       while (kind === SIGNATURE) {
         const id = wire.number(0);
         const number = wire.number(1);
-        if (wire.number(6) === 1) refresh = core.takeRefresh();
+        if (wire.number(6) === 1) refresh = inside.takeRefresh();
         let message = wire.view(2);
         let signature = wire.view(4);
-        let key = this.#keys.get(number);
+        let key = inside.keys.get(number);
         if (key === undefined) {
           // The octets stay where they are while the token waits; views do not survive when the memory grows.
           const messageAt = message.byteOffset;
           const signatureAt = signature.byteOffset;
           const [messageLength, signatureLength] = [message.length, signature.length];
-          key = await this.#importKey(core, id, number);
+          key = await this.#importKey(inside, id, number);
           message = wire.bytes(messageAt, messageLength);
           signature = wire.bytes(signatureAt, signatureLength);
         }
@@ -122,28 +131,31 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
             declined = error as Error;
           }
         }
-        kind = valid === undefined ? core.decline(id, now) : core.finish(id, valid, now);
+        // Another token made it trap meanwhile: begun again in the new one.
+        if (!inside.isCurrent) kind = FORGOTTEN;
+        else kind = inside.call((core) => (valid === undefined ? core.decline(id, now) : core.finish(id, valid, now)));
       }
       switch (kind) {
         case VERIFIED: {
           const claims = JSON.parse(wire.text(0)) as object;
-          const header = this.#header(wire, text, start);
+          const header = inside.header(text, start);
           const verified = wire.number(6) === 0 ? { header } : { header, disclosed: JSON.parse(wire.text(5)) as string[] };
-          if (wire.number(4) === 1) refresh = core.takeRefresh();
-          if (refresh !== undefined) await this.#refresh(core, refresh);
+          if (wire.number(4) === 1) refresh = inside.takeRefresh();
+          if (refresh !== undefined) await this.#refresh(inside, refresh);
           if (schema === undefined) return { ...verified, claims };
-          return { ...verified, claims: await applySchema(schema, claims, (detail) => refusal(wasm.claimsRefused(detail))) };
+          const refuse = (detail: string) => refusal(instance.run((wasm) => wasm.claimsRefused(detail)));
+          return { ...verified, claims: await applySchema(schema, claims, refuse) };
         }
         case REFUSED:
         case SIGNATURE_INVALID: {
-          const error = new VerifyError(this.#refusal(wire, kind));
-          if (wire.number(4) === 1) refresh = core.takeRefresh();
-          if (refresh !== undefined) await this.#refresh(core, refresh);
+          const error = new VerifyError(inside.refusal(kind));
+          if (wire.number(4) === 1) refresh = inside.takeRefresh();
+          if (refresh !== undefined) await this.#refresh(inside, refresh);
           throw error;
         }
         case FETCH: {
           const begun = performance.now();
-          const work = this.#carryOut(core, JSON.parse(wire.text(0)) as Fetch);
+          const work = this.#carryOut(inside, JSON.parse(wire.text(0)) as Fetch);
           // Others wait for these keys, too: a client that leaves must not end it.
           this.#host.waitUntil?.(work.catch(() => {}));
           await work;
@@ -161,7 +173,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
         // Forgotten, as too many others waited for WebCrypto at once: again.
       }
       now = this.#now();
-      if (patience <= 0) throw refusal(wasm.keysUnavailable("the keys did not come in time", now));
+      if (patience <= 0) throw refusal(instance.run((wasm) => wasm.keysUnavailable("the keys did not come in time", now)));
     }
   }
 
@@ -172,7 +184,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
       const tokenCache = { hits: 0, tokens: 0, bytes: 0 };
       return { backend: this.#backend, verifications, hotKeys: 0, tokenCache, stateRefused: [], issuers: [] };
     }
-    const stats = JSON.parse(this.#inside.core.stats()) as VerifierStats;
+    const stats = JSON.parse(this.#current().call((core) => core.stats())) as VerifierStats;
     // The WebAssembly counts what the host verified, whoever that was.
     const { webcrypto: byHost, ...others } = stats.verifications;
     const host = this.#backend === "webcrypto" ? "webcrypto" : name;
@@ -180,36 +192,17 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   }
 
   exportState(): string {
-    return this.#inside?.core.exportState() ?? "[]";
+    return this.#inside === undefined ? "[]" : this.#current().call((core) => core.exportState());
   }
 
-  async #importKey(core: Core, id: number, number: number): Promise<VerifyKey | Error> {
-    const told = core.keyImport(id);
+  async #importKey(inside: Inside, id: number, number: number): Promise<VerifyKey | Error> {
+    const told = inside.call((core) => core.keyImport(id));
     // A token that was forgotten meanwhile begins again.
     if (told === undefined) return new Error("forgotten");
     const key = await this.#host.signatures.importKey(JSON.parse(told), this.#backend);
-    if (this.#keys.size === MAX_KEYS) this.#keys.clear();
-    this.#keys.set(number, key);
+    if (inside.keys.size === MAX_KEYS) inside.keys.clear();
+    inside.keys.set(number, key);
     return key;
-  }
-
-  /** A fresh object for each caller. The text of a verified token is ASCII, so its header is found in it without WebAssembly. */
-  #header(wire: Wire, text: string, start: number): Header {
-    const encoded = text.slice(start, text.indexOf(".", start));
-    const known = this.#headers.get(encoded);
-    if (known !== undefined) return { ...known };
-    const header = JSON.parse(wire.text(2)) as Header;
-    if (Object.values(header).every((value) => typeof value !== "object" || value === null)) {
-      if (this.#headers.size === MAX_HEADERS) this.#headers.clear();
-      this.#headers.set(encoded, { ...header });
-    }
-    return header;
-  }
-
-  #refusal(wire: Wire, kind: number): Refusal {
-    if (kind !== SIGNATURE_INVALID) return parseReply(wire.text(0))[1] as Refusal;
-    this.#signatureInvalid ??= parseReply(wire.text(0))[1] as Refusal;
-    return this.#signatureInvalid;
   }
 
   #now(): number {
@@ -220,28 +213,34 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     return seconds * 1_000;
   }
 
-  async #refresh(core: Core, fetch: string): Promise<void> {
+  async #refresh(inside: Inside, fetch: string): Promise<void> {
     // It rejects for a clock that broke meanwhile alone: nobody waits for it, and the next call meets the same.
-    const work = this.#carryOut(core, JSON.parse(fetch) as Fetch).catch(() => {});
+    const work = this.#carryOut(inside, JSON.parse(fetch) as Fetch).catch(() => {});
     const { waitUntil } = this.#host;
     if (waitUntil === undefined) await work;
     else waitUntil?.(work);
   }
 
   /** Never rejects for what a server does: the cache inside the WebAssembly is told, and the next step says what follows. */
-  async #carryOut(core: Core, first: Fetch): Promise<void> {
+  async #carryOut(inside: Inside, first: Fetch): Promise<void> {
     const { conditionalRequests, requestInit } = this.#host;
     const deadline = performance.now() + FETCH_BUDGET;
     for (let fetch: Fetch | undefined = first; fetch !== undefined; ) {
-      const { id, url, etag }: Fetch = fetch;
+      const { id, url, etag: known }: Fetch = fetch;
       const within = Math.min(FETCH_TIMEOUT, deadline - performance.now());
       try {
-        const document = await fetchDocument(this.#fetch, url, conditionalRequests ? etag : null, requestInit, within);
-        const { status, body, cacheControl } = document;
-        const next = core.fetched(id, status, body, cacheControl, document.etag, this.#now());
+        const document = await fetchDocument(this.#fetch, url, conditionalRequests ? known : null, requestInit, within);
+        // Nobody waits for it in a new instance, which fetches for itself.
+        if (!inside.isCurrent) return;
+        const { status, body, cacheControl, etag } = document;
+        const now = this.#now();
+        const next: string | undefined = inside.call((core) => core.fetched(id, status, body, cacheControl, etag, now));
         fetch = next === undefined ? undefined : (JSON.parse(next) as Fetch);
+        if (fetch === undefined) this.#state = snapshots(inside.call((core) => core.exportState()));
       } catch (error) {
-        core.failed(id, reason(error), this.#now());
+        if (error instanceof InternalError) throw error;
+        const now = this.#now();
+        if (inside.isCurrent) inside.call((core) => core.failed(id, reason(error), now));
         return;
       }
     }
@@ -260,27 +259,70 @@ export function unsupported(algorithm: string, backend: string, reason: Error | 
   return new ConfigurationError("algorithms", `algorithms: this key of ${algorithm} cannot be verified with, ${why}; ${mend}`);
 }
 
-/** A verifier's part of the WebAssembly. */
-interface Inside {
-  wasm: Wasm;
-  core: Core;
-  wire: Wire;
-}
+/** A verifier's part of one instance of the WebAssembly, and what is known by its numbers and texts. */
+class Inside {
+  readonly wire: Wire;
+  /** What WebCrypto made of a key, by the number that the WebAssembly gave it; or why it does not take it. */
+  readonly keys = new Map<number, VerifyKey | Error>();
+  readonly #instance: Instance;
+  readonly #number: number;
+  readonly #core: Core;
+  /** The headers of verified tokens, by their encoded text. */
+  readonly #headers = new Map<string, Header>();
+  #signatureInvalid: Refusal | undefined;
 
-function open({ signatures }: Host, { wasm, memory }: Loaded, settings: string): Inside {
-  try {
-    const core = new wasm.Core(settings, signatures.isHere(), Math.random());
-    return { wasm, core, wire: new Wire(memory, core) };
-  } catch (thrown) {
-    if (typeof thrown !== "string") throw thrown;
-    const told: Reply | { setting: string; message: string } = JSON.parse(thrown);
-    if (Array.isArray(told)) throw refusal(thrown);
-    throw configurationError(told.setting, told.message);
+  constructor({ signatures }: Host, instance: Instance, settings: string) {
+    this.#instance = instance;
+    this.#number = instance.number;
+    try {
+      this.#core = instance.run((wasm) => new wasm.Core(settings, signatures.isHere(), Math.random()));
+    } catch (thrown) {
+      if (typeof thrown !== "string") throw thrown;
+      const told: Reply | { setting: string; message: string } = JSON.parse(thrown);
+      if (Array.isArray(told)) throw refusal(thrown);
+      throw configurationError(told.setting, told.message);
+    }
+    this.wire = this.call((core) => new Wire(instance.memory, core));
+  }
+
+  /** Whether it is still the instance that answers. */
+  get isCurrent(): boolean {
+    return this.#number === this.#instance.number;
+  }
+
+  call<T>(what: (core: Core) => T): T {
+    return this.#instance.run(() => what(this.#core));
+  }
+
+  takeRefresh(): string | undefined {
+    return this.call((core) => core.takeRefresh());
+  }
+
+  /** A fresh object for each caller. The text of a verified token is ASCII, so its header is found in it without WebAssembly. */
+  header(text: string, start: number): Header {
+    const encoded = text.slice(start, text.indexOf(".", start));
+    const known = this.#headers.get(encoded);
+    if (known !== undefined) return { ...known };
+    const header = JSON.parse(this.wire.text(2)) as Header;
+    if (Object.values(header).every((value) => typeof value !== "object" || value === null)) {
+      if (this.#headers.size === MAX_HEADERS) this.#headers.clear();
+      this.#headers.set(encoded, { ...header });
+    }
+    return header;
+  }
+
+  /** The refusal of the last reply; one for a signature is always the same. */
+  refusal(kind: number): Refusal {
+    if (kind !== SIGNATURE_INVALID) return parseReply(this.wire.text(0))[1] as Refusal;
+    this.#signatureInvalid ??= parseReply(this.wire.text(0))[1] as Refusal;
+    return this.#signatureInvalid;
   }
 }
 
-function authorization(wasm: Wasm, request: RequestLike | null | undefined): string {
-  if (request === undefined || request === null) throw refusal(wasm.tokenMissing("no token was given"));
+function authorization(instance: Instance, request: RequestLike | null | undefined): string {
+  if (request === undefined || request === null) {
+    throw refusal(instance.run((wasm) => wasm.tokenMissing("no token was given")));
+  }
   if (typeof request === "object" && typeof request.headers?.get === "function") return request.headers.get("authorization") ?? "";
   throw new TypeError("verify takes a compact token or a Request; for Express and node:http there is edgeseal/express");
 }

@@ -1,5 +1,5 @@
 // What must hold on every host: no import but the package, no global but those of the web platform.
-import { ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectToken, verifySignature } from "edgeseal";
+import { ConfigurationError, InternalError, VerifyError, createVerifier, inspectJwks, inspectToken, verifySignature } from "edgeseal";
 import * as reference from "edgeseal/reference";
 
 const issuer = "https://login.example.com";
@@ -296,6 +296,37 @@ const cases = {
     equal(error.option, "nonce");
   },
 
+  "a trap in the WebAssembly is one call's InternalError, and the next call's nothing": async ({ script, hits, remote, tokens }) => {
+    await script("trap", [{ body: { keys: [key.jwk] } }]);
+    const verifier = createVerifier(remote("trap"));
+    const others = await tokens();
+    const other = createVerifier({ ...options, algorithms: ["RS256"], jwks: { keys: others.keys }, tokenCache: 0 });
+    const token = await key.token(claims());
+    await verifier.verify(token);
+    for (let round = 0; round < 5; round++) {
+      const memory = await memoryOf(() => verifier.verify(token));
+      // While one waits for WebCrypto, another's call traps.
+      const waiting = Array.from({ length: 5 }, () => other.verify(others.tokens.RS256));
+      new Uint8Array(memory).fill(0xff);
+      const error = await throws(verifier.verify(token), InternalError);
+      equal([error.code, error.name, error instanceof VerifyError], ["internal_error", "InternalError", false]);
+      for (const { claims: got } of await Promise.all(waiting)) equal(got.sub, "alice");
+      equal((await verifier.verify(token)).claims.sub, "alice");
+      await refused(verifier.verify(await next.token(claims(), { kid: "k1" })), "signature_invalid", "signature");
+      const [{ keys, fetchedAt }] = verifier.stats().issuers;
+      equal([keys, fetchedAt > 0, JSON.parse(verifier.exportState()).length], [1, true, 1]);
+      if (memory === (await memoryOf(() => verifier.verify(token)))) throw new Error("it is the same memory");
+    }
+    // The keys came along.
+    equal(await hits("trap"), 1);
+    // Where no verifier stands between.
+    const memory = await memoryOf(() => verifier.verify(token));
+    new Uint8Array(memory).fill(0xff);
+    const error = await throws(inspectToken(token), InternalError);
+    equal(error.cause instanceof WebAssembly.RuntimeError, true, String(error.cause));
+    equal((await inspectToken(token)).claims.sub, "alice");
+  },
+
   "claims belong to whoever got them": async () => {
     const verifier = createVerifier(options);
     const token = await key.token(claims({ roles: ["reader"] }));
@@ -331,6 +362,22 @@ function issuers(origin) {
     exponents: () => get("exponents"),
     remote: (name) => ({ issuer, audience, algorithms: ["ES256"], jwksUri: url(name) }),
   };
+}
+
+/** The memory of the WebAssembly, which is nobody's business: what a token is written into belongs to it. */
+async function memoryOf(verify) {
+  const { encodeInto } = TextEncoder.prototype;
+  let memory;
+  TextEncoder.prototype.encodeInto = function (text, into) {
+    memory = into.buffer;
+    return encodeInto.call(this, text, into);
+  };
+  try {
+    await verify();
+  } finally {
+    TextEncoder.prototype.encodeInto = encodeInto;
+  }
+  return memory;
 }
 
 async function makeKey(kid) {
