@@ -32,6 +32,9 @@ pub const DEFAULT_PATH: &str = "/etc/edgeseal/edgeseal.toml";
 pub const MAX_LIFETIME: Lifetime = Lifetime(86_400);
 /// The longest session that renewals may make of one token: somebody should have to sign in again each month.
 pub const MAX_SESSION: Lifetime = Lifetime(31 * 86_400);
+/// How long certificates of agents may last: long enough to be renewed in time, short enough to be worth little when stolen.
+const LEAST_CERTIFICATE: Lifetime = Lifetime(60);
+const MOST_CERTIFICATE: Lifetime = Lifetime(90 * 86_400);
 /// Seconds: the longest lease on "which key is active".
 pub const MAX_LEASE: u64 = 10;
 /// Seconds: the longest window in which verifiers may go on with an old JWK Set.
@@ -134,8 +137,10 @@ pub struct SignerConfig {
     pub public: ListenConfig,
     /// The agents' listener.
     pub agents: ListenConfig,
-    /// The authority of the agents' certificates.
-    pub client_ca: PathBuf,
+    /// The authority of agents' certificates besides the signer's own.
+    pub client_ca: Option<PathBuf>,
+    /// How agents get certificates of the signer's own authority.
+    pub enrolment: EnrolmentConfig,
     /// Rules of the key life cycle.
     pub timing: Timing,
     /// Profiles by name.
@@ -144,6 +149,15 @@ pub struct SignerConfig {
     pub schemas: BTreeMap<String, Arc<Schema>>,
     /// Agents by name.
     pub agent_policies: BTreeMap<String, Agent>,
+}
+
+/// How agents get certificates of the signer's own authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolmentConfig {
+    /// How long a certificate lasts.
+    pub lifetime: Duration,
+    /// The agents' listeners of all signers, as agents reach them.
+    pub signers: Vec<String>,
 }
 
 /// One TLS listener.
@@ -218,7 +232,15 @@ struct Raw {
     agents: BTreeMap<String, RawAgent>,
     client: RawClient,
     agent: RawDaemon,
+    enrolment: RawEnrolment,
     log: LogConfig,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawEnrolment {
+    lifetime: Option<Lifetime>,
+    signers: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -414,11 +436,7 @@ impl Settings {
         let listen = &self.raw.listen;
         let issuers = self.issuers()?;
         let profiles = self.profiles()?;
-        let client_ca = self.file(
-            "listen.agents.client_ca",
-            listen.agents.client_ca.as_ref(),
-            "the PEM file of the authority of your agents' certificates",
-        )?;
+        let client_ca = listen.agents.client_ca.as_ref().map(|path| self.base.join(path));
         Ok(SignerConfig {
             issuers,
             slots: self.slots()?,
@@ -428,6 +446,7 @@ impl Settings {
             public: self.listener("public", &listen.public)?,
             agents: self.listener("agents", &listen.agents)?,
             client_ca,
+            enrolment: self.enrolment()?,
             timing: self.timing()?,
             agent_policies: self.agents(&profiles)?,
             schemas: self.schemas()?,
@@ -612,7 +631,31 @@ impl Settings {
         profiles.filter_map(|(name, raw)| raw.schema.as_ref().map(|path| (name, path))).map(schema).collect()
     }
 
-    fn agents(&self, profiles: &BTreeMap<String, Profile>) -> Result<BTreeMap<String, Agent>, Failure> {
+    fn enrolment(&self) -> Result<EnrolmentConfig, Failure> {
+        let RawEnrolment { lifetime, signers } = &self.raw.enrolment;
+        let lifetime = lifetime.unwrap_or(Lifetime(86_400));
+        if !(LEAST_CERTIFICATE..=MOST_CERTIFICATE).contains(&lifetime) {
+            return Err(Failure::configuration(format!(
+                "enrolment.lifetime is {lifetime}; it takes {LEAST_CERTIFICATE} to {MOST_CERTIFICATE}"
+            )));
+        }
+        Ok(EnrolmentConfig { lifetime: Duration::from_secs(lifetime.as_secs()), signers: signers.clone() })
+    }
+
+    /// The certificate of the public listener, by which newcomers know the signer.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn public_certificate(&self) -> Result<PathBuf, Failure> {
+        let certificate = self.raw.listen.public.certificate.as_ref();
+        self.file("listen.public.certificate", certificate, "the PEM file of its TLS certificate chain")
+    }
+
+    /// Agents by name.
+    ///
+    /// # Errors
+    /// When one cannot be meant.
+    pub fn agents(&self, profiles: &BTreeMap<String, Profile>) -> Result<BTreeMap<String, Agent>, Failure> {
         let agent = |(name, raw): (&String, &RawAgent)| {
             check_name("agents", name)?;
             if let Some(unknown) = raw.profiles.iter().find(|profile| !profiles.contains_key(*profile)) {
@@ -830,7 +873,7 @@ fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
 }
 
 /// Names stand in URLs, URNs and labels.
-fn check_name(section: &str, name: &str) -> Result<(), Failure> {
+pub(crate) fn check_name(section: &str, name: &str) -> Result<(), Failure> {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
     if (1..=64).contains(&name.len()) && name.bytes().all(fine) {
         return Ok(());
@@ -1010,7 +1053,7 @@ mod tests {
                 "[issuers.b]\nurl = \"http://b.example.com/b\"\n[hsm]",
                 "issuers.b.url is \"http://b.example.com/b\", and does not",
             ),
-            ("client_ca = \"ca.crt\"", "", "listen.agents.client_ca is not set"),
+            ("[hsm]", "[enrolment]\nlifetime = \"10s\"\n[hsm]", "enrolment.lifetime is 10s"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_lifetime = \"2d\"", "profiles.default.max_lifetime is 2d"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmodes = []", "profiles.default.modes is empty"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmodes = [\"clams\"]", "unknown variant `clams`"),

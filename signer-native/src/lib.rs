@@ -8,6 +8,7 @@
 //! | [`backend`] | who verifies signatures: AWS-LC, tables for hot keys, the reference |
 //! | [`issue`] | who may have which token, and the only way to one |
 //! | [`agent`] | the daemon beside an application |
+//! | [`agents`] | who the agents are: enrolment, their certificates' authority, revocation |
 //! | [`store`] | what must survive a restart |
 //! | [`http`] | the public listener and the agents' listener |
 //! | [`service`] | the running signer |
@@ -18,6 +19,7 @@
 //! The operator's page is this crate's `README.md`.
 
 pub mod agent;
+pub mod agents;
 pub mod backend;
 pub mod cli;
 mod client;

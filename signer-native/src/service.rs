@@ -2,15 +2,16 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::ServerConfig;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    agents::{AgentRoots, Authorities, Directory},
     config::SignerConfig,
     error::{Failure, FailureKind},
     hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings},
     http::{self, Health, Service, Shared, listener::Bound, tls},
-    issue::Issuer,
+    issue::{Issuer, rate::Limiter},
     keys::{Ledger, Registry},
     store::Store,
 };
@@ -27,6 +28,7 @@ pub struct Doors {
     public_tls: ServerConfig,
     agents: Bound,
     agents_tls: ServerConfig,
+    agent_roots: Arc<AgentRoots>,
 }
 
 impl Doors {
@@ -45,11 +47,17 @@ impl Doors {
     /// # Errors
     /// A certificate that cannot be used.
     pub fn with_sockets(config: &SignerConfig, public: Bound, agents: Bound) -> Result<Self, Failure> {
+        let roots = match &config.client_ca {
+            Some(path) => tls::roots("listen.agents.client_ca", path)?,
+            None => RootCertStore::empty(),
+        };
+        let agent_roots = AgentRoots::new(roots);
         Ok(Self {
             public_tls: tls::public_server(&config.public)?,
-            agents_tls: tls::agents_server(&config.agents, &config.client_ca)?,
+            agents_tls: tls::agents_server(&config.agents, Arc::clone(&agent_roots) as _)?,
             public,
             agents,
+            agent_roots,
         })
     }
 }
@@ -90,15 +98,27 @@ impl Signer {
         let lease = Duration::from_secs(config.timing.lease);
         let others = config.slots.iter().filter(|slot| !slot.issuer.is_empty());
         let others = others.filter_map(|slot| Some((slot.profile.clone(), config.issuers.get(&slot.issuer)?.clone()))).collect();
-        let ledger = Ledger::new(store, config.timing, config.slots);
+        let ledger = Ledger::new(store.clone(), config.timing, config.slots);
         let registry = Arc::new(Registry::new(ledger, hsm));
         for profile in config.profiles.values() {
             registry.allow_lifetime(&profile.name, profile.max_lifetime.as_secs()).await?;
         }
         registry.refresh().await?;
         let url = config.issuers.get("").cloned().unwrap_or_default();
+        let authorities = Authorities::new(Arc::clone(&registry), store.clone(), config.enrolment.lifetime);
+        let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
+        agents.refresh().await?;
         let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease).with_other_issuers(others);
-        let service = Service { issuer, issuers: config.issuers, agents: config.agent_policies, health: Health::default() };
+        let service = Service {
+            issuer,
+            issuers: config.issuers,
+            agents,
+            authorities,
+            enrolments: Limiter::default(),
+            signers: config.enrolment.signers,
+            signer_ca: tls::authority_of(&config.agents)?,
+            health: Health::default(),
+        };
         Ok(Self { service: Arc::new(service), doors, rotates: config.rotates })
     }
 
@@ -109,16 +129,15 @@ impl Signer {
 
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
-        let Self { service, doors: Doors { public, public_tls, agents, agents_tls }, rotates } = self;
+        let Self { service, doors: Doors { public, public_tls, agents, agents_tls, agent_roots: _ }, rotates } = self;
         let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
         background.spawn(tend(Arc::clone(&service), holder.clone(), rotates));
         background.spawn(canary(Arc::clone(&service)));
-        tokio::join!(
-            public.serve(public_tls, http::public::router(Arc::clone(&service)), stop.clone()),
-            agents.serve(agents_tls, http::agents::router(Arc::clone(&service)), stop),
-        );
+        let at_public = http::public::router(Arc::clone(&service)).merge(http::enroll::public(Arc::clone(&service)));
+        let at_agents = http::agents::router(Arc::clone(&service)).merge(http::enroll::renewal(Arc::clone(&service)));
+        tokio::join!(public.serve(public_tls, at_public, stop.clone()), agents.serve(agents_tls, at_agents, stop),);
         background.shutdown().await;
         // Another signer need not wait until it is sure that this one is gone.
         if let Err(error) = service.issuer.registry().step_down(&holder).await {

@@ -39,11 +39,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
     sync::{Semaphore, watch},
+    task::JoinSet,
 };
 
 use super::{
     AgentConfig, Loopback, build,
     profiles::{Described, Profiles, Refused},
+    renewal::keep_renewed,
     signers::{Answer, Signers, random},
 };
 use crate::{
@@ -77,6 +79,8 @@ pub struct Daemon {
     owner: u32,
     users: Vec<u32>,
     loopback: Option<(TcpListener, SocketAddr, Loopback)>,
+    /// The file of certificate and key, where they are one file and can be renewed together.
+    identity: Option<PathBuf>,
 }
 
 struct Shared {
@@ -116,7 +120,8 @@ impl Daemon {
     /// A socket or an address in use, certificates that cannot be used.
     pub async fn open(config: AgentConfig) -> Result<Self, Failure> {
         let signers = Arc::new(Signers::new(&config)?);
-        let AgentConfig { socket: path, users, loopback, ca, .. } = config;
+        let AgentConfig { socket: path, users, loopback, ca, certificate, key, .. } = config;
+        let identity = (certificate == key).then_some(certificate);
         let loopback = match loopback {
             None => None,
             Some(loopback) => {
@@ -127,7 +132,7 @@ impl Daemon {
         let socket = bind_socket(&path).await?;
         let owner = fs::metadata(&path).map_err(|error| unusable(&path, &error))?.uid();
         let shared = Arc::new(Shared { signers, profiles: Profiles::default(), ca, verifier: Mutex::default() });
-        Ok(Self { shared, socket, path, owner, users, loopback })
+        Ok(Self { shared, socket, path, owner, users, loopback, identity })
     }
 
     /// Where the loopback listener really listens.
@@ -142,8 +147,12 @@ impl Daemon {
 
     /// Serves until `stop` becomes true, then drains and removes the socket.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) {
-        let Self { shared, socket, path, owner, users, loopback } = self;
-        let batches = tokio::spawn(Arc::clone(&shared.signers).send_batches());
+        let Self { shared, socket, path, owner, users, loopback, identity } = self;
+        let mut background = JoinSet::new();
+        background.spawn(Arc::clone(&shared.signers).send_batches());
+        if let Some(identity) = identity {
+            background.spawn(keep_renewed(identity, Arc::clone(&shared.signers)));
+        }
         let router = router(shared);
         let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
         let expected = loopback.as_ref().map(|(_, address, loopback)| {
@@ -184,7 +193,7 @@ impl Daemon {
         if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
-        batches.abort();
+        background.shutdown().await;
     }
 }
 

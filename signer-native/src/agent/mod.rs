@@ -6,11 +6,13 @@
 //! | [`build`] | PURE: claims into digests and disclosures, claims into a token that lacks its signature |
 //! | [`signers`] | batches to one of several signers over one HTTP/2 connection each |
 //! | [`profiles`] | what the signer says about each profile, kept for a while |
+//! | [`renewal`] | the daemon's own certificate |
 //! | [`local`] | the Unix socket, the loopback listener, and who may use them |
 
 pub mod build;
 pub mod local;
 pub mod profiles;
+pub mod renewal;
 pub mod signers;
 
 use std::{net::SocketAddr, path::PathBuf};

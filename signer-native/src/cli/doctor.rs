@@ -130,12 +130,13 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
     }
 
     if let Ok(config) = config {
-        for (setting, path) in [
-            ("listen.public.certificate", &config.public.certificate),
-            ("listen.agents.certificate", &config.agents.certificate),
-            ("listen.agents.client_ca", &config.client_ca),
-        ] {
+        for (setting, path) in
+            [("listen.public.certificate", &config.public.certificate), ("listen.agents.certificate", &config.agents.certificate)]
+        {
             note("certificate", certificate(setting, path));
+        }
+        if let Some(path) = &config.client_ca {
+            note("certificate", certificate("listen.agents.client_ca", path));
         }
     }
     findings

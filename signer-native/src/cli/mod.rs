@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes, one file per subcommand.
 
 mod agent;
+mod agents;
 mod dev;
 mod doctor;
 mod jwks;
@@ -44,7 +45,10 @@ enum Command {
     /// Run the signer
     Serve(serve::Arguments),
     /// The daemon beside an application
-    Agent(agent::Arguments),
+    Agent(Box<agent::Arguments>),
+    /// Who may ask the signer: invite, list, revoke
+    #[command(subcommand)]
+    Agents(agents::Command),
     /// The keys of the signer
     #[command(subcommand)]
     Keys(keys::Command),
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
+        Command::Agents(command) => agents::run(&command),
         Command::Keys(command) => keys::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),

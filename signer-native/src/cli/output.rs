@@ -13,6 +13,11 @@ pub(super) fn line(text: impl fmt::Display) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// A remark for people, on standard error: standard output stays what a program wants.
+pub(super) fn note(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// A JSON value on standard output, on one line.
 pub(super) fn json(value: &serde_json::Value) {
     line(value);

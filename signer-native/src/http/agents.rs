@@ -1,6 +1,6 @@
 //! The agents' listener. Whoever comes here has shown a certificate of the agents' authority; the name in it decides.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -23,8 +23,9 @@ use super::{
     public::{method_not_allowed, not_found},
 };
 use crate::{
+    agents::Known,
     issue::{Agent, IssueError, Issued, Lifetime, MAX_BATCH, Mode, Renewal, Request, Stamp},
-    keys::Moment,
+    keys::{Moment, registry::RegistryError},
 };
 
 /// Octets of a request: what fits into a token, and room for JSON around it.
@@ -100,9 +101,9 @@ async fn issue(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer)?;
+    let agent = agent(&service, &peer).await?;
     let request = parse(&read_json(&headers, body, MAX_BODY).await?)?;
-    Ok(uncached(&issue_one(&service, agent, request).await?))
+    Ok(uncached(&issue_one(&service, &agent, request).await?))
 }
 
 /// Each request has its own outcome: a token, or a problem document.
@@ -112,13 +113,13 @@ async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer)?;
+    let agent = agent(&service, &peer).await?;
     let BatchRequest { requests } = parse(&read_json(&headers, body, MAX_BATCH_BODY).await?)?;
     if !(1..=MAX_BATCH).contains(&requests.len()) {
         let detail = format!("requests has {} members; it takes 1 to {MAX_BATCH}", requests.len());
         return Err(Problem::new(Code::RequestMalformed, detail));
     }
-    let outcomes = join_all(requests.into_iter().map(|request| issue_one(&service, agent, request))).await;
+    let outcomes = join_all(requests.into_iter().map(|request| issue_one(&service, &agent, request))).await;
     let results: Vec<Value> = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|problem| problem.document())).collect();
     Ok(uncached(&json!({ "results": results })))
 }
@@ -129,11 +130,11 @@ async fn renew(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer)?;
+    let agent = agent(&service, &peer).await?;
     let RenewRequest { token, audience, ttl } = parse(&read_json(&headers, body, MAX_BODY).await?)?;
     let renewal = Renewal { audience: Audience::names(audience), ttl };
-    let issued = service.issuer.renew(agent, &token, renewal, Stamp::now()?).await?;
-    Ok(uncached(&told(agent, "renewed", issued)))
+    let issued = service.issuer.renew(&agent, &token, renewal, Stamp::now()?).await?;
+    Ok(uncached(&told(&agent, "renewed", issued)))
 }
 
 async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest) -> Result<Value, Problem> {
@@ -170,8 +171,8 @@ async fn profile(
     Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer)?;
-    let profile = service.issuer.profile(agent, &name).map_err(IssueError::Denied)?;
+    let agent = agent(&service, &peer).await?;
+    let profile = service.issuer.profile(&agent, &name).map_err(IssueError::Denied)?;
     let snapshot = service.issuer.registry().snapshot();
     let answer = json!({
         "profile": profile.name,
@@ -192,14 +193,12 @@ async fn profile(
     Ok(Json(answer).into_response())
 }
 
-fn agent<'service>(service: &'service Shared, peer: &Peer) -> Result<&'service Agent, Problem> {
-    let Some(name) = &peer.agent else {
-        return Err(Problem::new(
-            Code::AgentUnknown,
-            "the certificate has no single SAN URI of the form urn:edgeseal:agent:NAME",
-        ));
-    };
-    service.agents.get(name).ok_or_else(|| Problem::new(Code::AgentUnknown, format!("no agents.{name} is configured here")))
+/// Who is asking, as of a moment ago: a revocation counts on open connections too.
+pub(super) async fn agent(service: &Shared, peer: &Peer) -> Result<Arc<Agent>, Problem> {
+    match service.agents.identify(peer).await.map_err(RegistryError::Store)? {
+        Known::Agent { agent, .. } => Ok(agent),
+        Known::Nobody(why) => Err(Problem::new(Code::AgentUnknown, why)),
+    }
 }
 
 /// Whether a request says that its body is JSON.
@@ -212,7 +211,7 @@ fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-async fn read_json(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read_json(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
     if !is_json(headers) {
         let detail = format!("content-type is {:?}; it takes application/json", media_type(headers));
         return Err(Problem::new(Code::UnsupportedMediaType, detail));

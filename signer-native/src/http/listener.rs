@@ -40,6 +40,10 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The agent that its certificate names.
     pub agent: Option<String>,
+    /// SHA-256 of its certificate, as base64url.
+    pub fingerprint: Option<String>,
+    /// Who issued its certificate (RFC 4514).
+    pub issuer: Option<String>,
 }
 
 /// A bound socket, not yet served.
@@ -149,8 +153,10 @@ async fn connection(
         }
     };
     let certificates = stream.get_ref().1.peer_certificates();
-    let agent = certificates.and_then(|chain| chain.first()).and_then(tls::agent_name);
-    let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent } });
+    let certificate = certificates.and_then(|chain| chain.first());
+    let agent = certificate.and_then(tls::agent_name);
+    let (fingerprint, issuer) = (certificate.map(tls::fingerprint), certificate.and_then(tls::issuer));
+    let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent, fingerprint, issuer } });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder

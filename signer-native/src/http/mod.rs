@@ -1,6 +1,7 @@
 //! The signer's two listeners: the public one, and the agents', where mutual TLS is mandatory.
 
 pub mod agents;
+pub mod enroll;
 pub mod listener;
 pub mod problem;
 pub mod public;
@@ -11,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::issue::{Agent, Issuer};
+use crate::{
+    agents::{Authorities, Directory},
+    issue::{Issuer, rate::Limiter},
+};
 
 /// What both listeners share.
 pub struct Service {
@@ -19,8 +23,16 @@ pub struct Service {
     pub issuer: Issuer,
     /// URLs of issuers by name; the top-level one has none.
     pub issuers: std::collections::BTreeMap<String, String>,
-    /// Agents by name.
-    pub agents: std::collections::BTreeMap<String, Agent>,
+    /// Who the agents are.
+    pub agents: Directory,
+    /// Who issues their certificates.
+    pub authorities: Authorities,
+    /// How often one-time codes may be tried.
+    pub enrolments: Limiter,
+    /// What enrolled agents are told: the agents' listeners of all signers.
+    pub signers: Vec<String>,
+    /// What enrolled agents are told: the authority of the agents' listener, PEM, where its chain shows one.
+    pub signer_ca: Option<String>,
     /// How the signer feels.
     pub health: Health,
 }

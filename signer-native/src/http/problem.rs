@@ -27,6 +27,8 @@ pub enum Code {
     SecretRequired,
     /// No signer answers the agent.
     SignerUnavailable,
+    /// A one-time code is not good.
+    CodeRefused,
     /// Policy says no.
     PolicyDenied,
     /// No such resource.
@@ -65,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::PeerRefused,
@@ -73,6 +75,7 @@ impl Code {
         Self::HostRefused,
         Self::SecretRequired,
         Self::SignerUnavailable,
+        Self::CodeRefused,
         Self::PolicyDenied,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -102,6 +105,7 @@ impl Code {
             Self::HostRefused => ("host_refused", StatusCode::MISDIRECTED_REQUEST, "The agent is not called so"),
             Self::SecretRequired => ("secret_required", StatusCode::UNAUTHORIZED, "The agent's secret is required"),
             Self::SignerUnavailable => ("signer_unavailable", StatusCode::SERVICE_UNAVAILABLE, "No signer answers"),
+            Self::CodeRefused => ("code_refused", StatusCode::FORBIDDEN, "The one-time code is not good"),
             Self::PolicyDenied => ("policy_denied", StatusCode::FORBIDDEN, "Policy denies this token"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such resource"),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The resource has no such method"),
@@ -174,6 +178,12 @@ impl Problem {
             "code": code,
             "request_id": request_id,
         })
+    }
+}
+
+impl From<RegistryError> for Problem {
+    fn from(error: RegistryError) -> Self {
+        IssueError::Registry(error).into()
     }
 }
 
@@ -262,6 +272,7 @@ mod tests {
                 ("host_refused", 421),
                 ("secret_required", 401),
                 ("signer_unavailable", 503),
+                ("code_refused", 403),
                 ("policy_denied", 403),
                 ("not_found", 404),
                 ("method_not_allowed", 405),

@@ -2,16 +2,23 @@
 
 use std::{path::Path, sync::Arc};
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::WebPkiClientVerifier,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    server::{ParsedCertificate, danger::ClientCertVerifier},
 };
+use sha2::{Digest as _, Sha256};
 use x509_cert::{
     Certificate,
-    der::Decode as _,
-    ext::pkix::{SubjectAltName, name::GeneralName},
+    der::{Decode as _, EncodePem as _, pem::LineEnding},
+    ext::pkix::{BasicConstraints, SubjectAltName, name::GeneralName},
 };
 
 use crate::{config::ListenConfig, error::Failure};
@@ -30,15 +37,11 @@ pub fn public_server(listen: &ListenConfig) -> Result<ServerConfig, Failure> {
     with_identity(builder.with_no_client_auth(), listen)
 }
 
-/// Mutual TLS for the agents' listener.
+/// Mutual TLS for the agents' listener; `verifier` says whose certificates are good.
 ///
 /// # Errors
-/// When the certificate, the key or the authority cannot be used.
-pub fn agents_server(listen: &ListenConfig, client_ca: &Path) -> Result<ServerConfig, Failure> {
-    let roots = Arc::new(roots("listen.agents.client_ca", client_ca)?);
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(|error| {
-        Failure::configuration(format!("listen.agents.client_ca {} cannot be used: {error}", client_ca.display()))
-    })?;
+/// When the certificate or the key cannot be used.
+pub fn agents_server(listen: &ListenConfig, verifier: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, Failure> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| internal(&error))?;
@@ -107,13 +110,34 @@ pub fn agent_name(certificate: &CertificateDer<'_>) -> Option<String> {
     }
 }
 
-/// When a certificate ends, in seconds since 1970.
-pub fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
-    let certificate = Certificate::from_der(certificate).ok()?;
-    Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
+/// SHA-256 of a certificate, as base64url: what tells it apart from all others.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    Base64UrlUnpadded::encode_string(&Sha256::digest(certificate))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// Whom a certificate is about, in the form of RFC 4514.
+pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    Some(Certificate::from_der(certificate).ok()?.tbs_certificate.subject.to_string())
+}
+
+/// Who issued a certificate, in the form of RFC 4514.
+pub fn issuer(certificate: &CertificateDer<'_>) -> Option<String> {
+    Some(Certificate::from_der(certificate).ok()?.tbs_certificate.issuer.to_string())
+}
+
+/// When a certificate begins and ends, in seconds since 1970.
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<(u64, u64)> {
+    let validity = Certificate::from_der(certificate).ok()?.tbs_certificate.validity;
+    Some((validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs()))
+}
+
+/// When a certificate ends, in seconds since 1970.
+pub fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
+    validity(certificate).map(|(_, end)| end)
+}
+
+/// The cryptography of all TLS here.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -135,7 +159,94 @@ fn with_identity(
     Ok(config)
 }
 
-fn roots(setting: &str, path: &Path) -> Result<RootCertStore, Failure> {
+/// The topmost certificate of a listener's chain, PEM, where it is an authority's: what a client needs to know it by.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn authority_of(listen: &ListenConfig) -> Result<Option<String>, Failure> {
+    let chain = certificates(&format!("{}.certificate", listen.setting), &listen.certificate)?;
+    let top = chain.last().filter(|top| is_authority(top)).and_then(|top| Certificate::from_der(top).ok());
+    Ok(top.and_then(|top| top.to_pem(LineEnding::LF).ok()))
+}
+
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    let certificate = Certificate::from_der(certificate).ok();
+    let constraints = certificate.and_then(|certificate| certificate.tbs_certificate.get::<BasicConstraints>().ok().flatten());
+    constraints.is_some_and(|(_, constraints)| constraints.ca)
+}
+
+/// TLS for a newcomer, who knows of a server no more than the SHA-256 of one certificate in its chain: the server's own, or one
+/// that vouches for it.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn pinned_client(fingerprint: [u8; 32]) -> Result<ClientConfig, Failure> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| internal(&error))?;
+    let verifier = Arc::new(Pinned(fingerprint));
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// Believes a chain that shows the pinned certificate; names, dates and signatures below it are checked as always.
+#[derive(Debug)]
+struct Pinned([u8; 32]);
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let is_pinned = |certificate: &CertificateDer<'_>| Sha256::digest(certificate)[..] == self.0;
+        if is_pinned(end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            let (begin, end) = validity(end_entity).ok_or(CertificateError::BadEncoding)?;
+            if !(begin..=end).contains(&now.as_secs()) {
+                return Err(CertificateError::Expired.into());
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
+        let pinned = intermediates.iter().find(|certificate| is_pinned(certificate)).ok_or(CertificateError::UnknownIssuer)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(pinned.clone().into_owned())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The authorities of a PEM file.
+///
+/// # Errors
+/// When the file cannot be read, or holds what is no authority.
+pub fn roots(setting: &str, path: &Path) -> Result<RootCertStore, Failure> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(setting, path)? {
         store.add(certificate).map_err(|error| {

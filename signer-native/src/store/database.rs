@@ -17,10 +17,11 @@ use super::{PostgresSettings, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
+    (4, "agents", include_str!("migrations/0004_agents.sql")),
 ];
 
 /// Connections to the one or the other.

@@ -1,9 +1,11 @@
 //! What must survive a restart, on `SQLite` or PostgreSQL: keys, audit, leases, approvals. One [`Store`] over two drivers;
 //! every method is one transaction, and the same statements run on both.
 
+mod agents;
 mod approvals;
 mod audit;
 mod database;
+mod idempotency;
 mod keys;
 mod leases;
 
@@ -13,8 +15,10 @@ use zeroize::Zeroizing;
 
 use self::database::Database;
 pub use self::{
+    agents::{AgentCertificate, AgentRow, Authority},
     approvals::{Approval, Decision},
     audit::AuditRow,
+    idempotency::Repeatable,
     keys::Guard,
     leases::Fence,
 };

@@ -33,14 +33,23 @@ pub(crate) struct Agent {
 impl Agent {
     /// A daemon in front of these signers, with the demonstration agent's certificate.
     pub(crate) fn start(folder: &Path, signer: &Signer, signers: &[&str], more: &str) -> Self {
+        let (socket, file) = (folder.join("agent.sock"), folder.join("agent.toml"));
+        fs::write(
+            &file,
+            format!(
+                "[agent]\nsocket = {socket:?}\nsigners = {signers:?}\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{more}\n",
+                signer.path("ca"),
+                signer.path("agent_cert"),
+                signer.path("agent_key"),
+            ),
+        )
+        .unwrap();
+        Self::configured(folder)
+    }
+
+    /// A daemon on `agent.toml` and `agent.sock` of this folder.
+    pub(crate) fn configured(folder: &Path) -> Self {
         let (socket, file, log) = (folder.join("agent.sock"), folder.join("agent.toml"), folder.join("agent.log"));
-        let text = format!(
-            "[agent]\nsocket = {socket:?}\nsigners = {signers:?}\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{more}\n",
-            signer.path("ca"),
-            signer.path("agent_cert"),
-            signer.path("agent_key"),
-        );
-        fs::write(&file, text).unwrap();
         let mut command = edgeseal();
         command.arg("agent").arg("--config").arg(&file);
         let output = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();

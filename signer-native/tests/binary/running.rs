@@ -161,7 +161,7 @@ fn agents_are_known_by_their_certificate() {
     assert_eq!(signer.end(), Some(0));
     let signer = Signer::dev(folder.path(), &["--alg", "ES256", "--agent", "other-app"]);
     let refused = signer.agents_as(&kept.0, &kept.1, "GET", "/v1/profiles/default", &[], b"");
-    assert_eq!(refused.problem(403, "agent_unknown"), "no agents.demo-app is configured here");
+    assert_eq!(refused.problem(403, "agent_unknown"), "no agent demo-app is known here");
 }
 
 fn elsewhere_folder(path: &Path) -> std::path::PathBuf {

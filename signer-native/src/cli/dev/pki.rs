@@ -48,6 +48,13 @@ pub(super) fn issue(folder: &Path, agent: &str) -> Result<Certificates, Failure>
     server.distinguished_name.push(DnType::CommonName, "Edgeseal dev signer");
     leaf(&mut server, ExtendedKeyUsagePurpose::ServerAuth, DAY * 30);
     sign(&server, &authority, &files.server_certificate, &files.server_key)?;
+    // The whole chain, so that newcomers can know the signer by its authority.
+    let chain = [&files.server_certificate, &files.ca].map(fs::read_to_string);
+    let chain: String = chain
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(FailureKind::System, format!("the development certificates cannot be read: {error}")))?;
+    write_private(&files.server_certificate, &chain)?;
 
     let mut client = CertificateParams::new(Vec::new()).map_err(failed)?;
     client.distinguished_name.push(DnType::CommonName, agent);

@@ -1,0 +1,290 @@
+//! Who is known, from the configuration and from the store, as of a moment ago.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+use tokio::sync::Mutex;
+
+use super::invitation::Policy;
+use crate::{
+    http::{
+        listener::Peer,
+        tls::{self, provider},
+    },
+    issue::Agent,
+    keys::now,
+    store::{Store, StoreError},
+};
+
+/// A revocation counts for every request that comes later than this after it, on open connections too. Looking sooner would
+/// cost each request a question to the store; this way ten a second ask for all.
+pub const REVOCATION_DELAY: Duration = Duration::from_millis(100);
+
+/// Agents, their certificates, and the authorities that vouch for these.
+pub struct Directory {
+    configured: BTreeMap<String, Arc<Agent>>,
+    store: Store,
+    /// How long what was read may be used while the store cannot be asked.
+    lease: Duration,
+    state: RwLock<Arc<State>>,
+    checking: Mutex<()>,
+    roots: Arc<AgentRoots>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    version: Option<u64>,
+    checked_at: Option<Instant>,
+    agents: HashMap<String, Entry>,
+    certificates: HashMap<String, Certificate>,
+    /// The names of the authorities whose certificates must be known here one by one.
+    authorities: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    agent: Option<Arc<Agent>>,
+    revoked: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Certificate {
+    agent: String,
+    revoked: bool,
+}
+
+/// What is known about whoever has shown a certificate.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// An agent that may ask. `enrolled` says that its certificate is one of ours.
+    Agent {
+        /// Its policy.
+        agent: Arc<Agent>,
+        /// Whether the signer's own authority issued the certificate.
+        enrolled: bool,
+    },
+    /// Nobody that may ask, and why.
+    Nobody(String),
+}
+
+impl Directory {
+    /// The agents of the configuration and of this store. `roots` come to follow the store's authorities.
+    pub fn new(configured: BTreeMap<String, Agent>, roots: Arc<AgentRoots>, store: Store, lease: Duration) -> Self {
+        let configured = configured.into_iter().map(|(name, agent)| (name, Arc::new(agent))).collect();
+        Self { configured, store, lease, state: RwLock::default(), checking: Mutex::default(), roots }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// When the store could not be asked for longer than the lease.
+    pub async fn identify(&self, peer: &Peer) -> Result<Known, StoreError> {
+        let state = self.current().await?;
+        let Some(name) = &peer.agent else {
+            return Ok(Known::Nobody("the certificate has no single SAN URI of the form urn:edgeseal:agent:NAME".to_owned()));
+        };
+        let ours = peer.issuer.as_ref().is_some_and(|issuer| state.authorities.contains(issuer));
+        let certificate = peer.fingerprint.as_ref().and_then(|fingerprint| state.certificates.get(fingerprint));
+        match certificate {
+            Some(certificate) if certificate.revoked || certificate.agent != *name => {
+                return Ok(Known::Nobody(format!("the certificate of agent {name} was revoked")));
+            }
+            // Our authority vouches for nothing that is not written down.
+            None if ours => return Ok(Known::Nobody("the certificate is not known here".to_owned())),
+            _ => {}
+        }
+        let entry = state.agents.get(name);
+        if entry.is_some_and(|entry| entry.revoked) {
+            return Ok(Known::Nobody(format!("agent {name} was revoked")));
+        }
+        let configured = self.configured.get(name);
+        let invited = entry.and_then(|entry| entry.agent.as_ref()).filter(|_| certificate.is_some());
+        Ok(match configured.or(invited) {
+            Some(agent) => Known::Agent { agent: Arc::clone(agent), enrolled: certificate.is_some() },
+            None => Known::Nobody(format!("no agent {name} is known here")),
+        })
+    }
+
+    /// Whether the configuration has this agent.
+    pub fn is_configured(&self, name: &str) -> bool {
+        self.configured.contains_key(name)
+    }
+
+    /// Reads the store, if it changed, whatever the time is.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.checking.lock().await;
+        self.read().await
+    }
+
+    async fn current(&self) -> Result<Arc<State>, StoreError> {
+        let state = self.held();
+        let age = |state: &State| state.checked_at.map(|at| at.elapsed());
+        if age(&state).is_some_and(|age| age < REVOCATION_DELAY) {
+            return Ok(state);
+        }
+        let _one_at_a_time = self.checking.lock().await;
+        if age(&self.held()).is_some_and(|age| age < REVOCATION_DELAY) {
+            return Ok(self.held());
+        }
+        match self.read().await {
+            Ok(()) => Ok(self.held()),
+            Err(error) => match age(&self.held()) {
+                Some(age) if age < self.lease => Ok(self.held()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn read(&self) -> Result<(), StoreError> {
+        let asked_at = Instant::now();
+        let version = self.store.agents_version().await?;
+        let held = self.held();
+        let state = if held.version == Some(version) {
+            State {
+                checked_at: Some(asked_at),
+                version: held.version,
+                agents: held.agents.clone(),
+                certificates: held.certificates.clone(),
+                authorities: held.authorities.clone(),
+            }
+        } else {
+            self.read_all(version, asked_at).await?
+        };
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        Ok(())
+    }
+
+    async fn read_all(&self, version: u64, asked_at: Instant) -> Result<State, StoreError> {
+        let mut state = State { version: Some(version), checked_at: Some(asked_at), ..State::default() };
+        for row in self.store.agents().await? {
+            let policy: Option<Policy> = row
+                .policy
+                .map(|policy| serde_json::from_str(&policy))
+                .transpose()
+                .map_err(|error| StoreError::Corrupt(format!("the policy of agent {}: {error}", row.name)))?;
+            let agent = policy.map(|policy| Arc::new(policy.agent(row.name.clone())));
+            state.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some() });
+        }
+        for row in self.store.agent_certificates(now()).await? {
+            state.certificates.insert(row.fingerprint, Certificate { agent: row.agent, revoked: row.revoked_at.is_some() });
+        }
+        let mut certificates = Vec::new();
+        for authority in self.store.authorities().await? {
+            let certificate = CertificateDer::from_pem_slice(authority.certificate.as_bytes())
+                .map_err(|error| StoreError::Corrupt(format!("the authority {}: {error}", authority.kid)))?;
+            state.authorities.extend(tls::subject(&certificate));
+            certificates.push(certificate);
+        }
+        self.roots.replace(&certificates);
+        Ok(state)
+    }
+
+    fn held(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Who vouches for agents' certificates: what the configuration says, and the authorities in the store, which may come while
+/// this is in use.
+pub struct AgentRoots {
+    fixed: RootCertStore,
+    current: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
+}
+
+impl std::fmt::Debug for AgentRoots {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AgentRoots").finish_non_exhaustive()
+    }
+}
+
+impl AgentRoots {
+    /// Those of the configuration, which may be none.
+    pub fn new(fixed: RootCertStore) -> Arc<Self> {
+        let roots = Self { fixed, current: RwLock::default() };
+        roots.replace(&[]);
+        Arc::new(roots)
+    }
+
+    fn replace(&self, more: &[CertificateDer<'static>]) {
+        let mut roots = self.fixed.clone();
+        let (_, refused) = roots.add_parsable_certificates(more.iter().cloned());
+        if refused > 0 {
+            tracing::error!(refused, "authorities of the store cannot be used");
+        }
+        let verifier = if roots.is_empty() {
+            // Nobody can be known before the first authority.
+            None
+        } else {
+            match WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
+                Ok(verifier) => Some(verifier),
+                Err(error) => {
+                    tracing::error!(%error, "the authorities of agents cannot be used");
+                    None
+                }
+            }
+        };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+    }
+
+    fn current(&self) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        current.ok_or_else(|| rustls::Error::General("no authority of agents is known yet".to_owned()))
+    }
+}
+
+impl ClientCertVerifier for AgentRoots {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.current()?.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.current()?.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.current()?.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

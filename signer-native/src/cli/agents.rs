@@ -1,0 +1,223 @@
+//! `edgeseal agents`: invite, list, revoke. They work on the store directly, beside a running signer, which follows at once.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{ConfigArguments, block_on, output};
+use crate::{
+    agents::{Invitation, LIFETIME, Policy, hash},
+    error::{Failure, FailureKind},
+    http::tls,
+    issue::Lifetime,
+    keys::{Moment, now},
+    store::{AgentCertificate, Store},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a one-time code with which an agent gets its certificate
+    Invite(Box<Invite>),
+    /// List the agents and their certificates
+    List(Listing),
+    /// Refuse an agent, its certificates and its codes from now on
+    Revoke(Revoke),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Invite {
+    /// The agent: 1 to 64 characters out of a-z, 0-9, - _ .
+    name: String,
+    /// A profile that it may use; may be repeated [default: what agents.NAME of the configuration says]
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profiles: Vec<String>,
+    /// Narrows the profiles' audiences; may be repeated
+    #[arg(long = "audience", value_name = "AUDIENCE", requires = "profiles")]
+    audiences: Vec<String>,
+    /// Narrows the profiles' longest lifetime, such as 10m
+    #[arg(long, value_name = "SPAN", requires = "profiles")]
+    max_lifetime: Option<Lifetime>,
+    /// A claim that each of its tokens must carry; may be repeated
+    #[arg(long = "require-claim", value_name = "NAME", requires = "profiles")]
+    required_claims: Vec<String>,
+    /// A claim that none of its tokens may carry; may be repeated
+    #[arg(long = "forbid-claim", value_name = "NAME", requires = "profiles")]
+    forbidden_claims: Vec<String>,
+    /// Tokens a second that it may ask for
+    #[arg(long, value_name = "NUMBER", requires = "profiles", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Listing {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// The agent
+    name: String,
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Invite(arguments) => invite(arguments),
+        Command::List(arguments) => list(arguments),
+        Command::Revoke(arguments) => revoke(arguments),
+    }
+}
+
+fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let Invite { name, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate, .. } = arguments;
+    crate::config::check_name("agents", name)?;
+    let configured = settings.agents(&settings.profiles()?)?.contains_key(name);
+    let usage = |sentence: String| Failure::new(FailureKind::Usage, sentence);
+    let policy = match (configured, profiles.is_empty()) {
+        (true, true) => None,
+        (true, false) => {
+            return Err(usage(format!(
+                "agents.{name} stands in the configuration, which says what it may do; leave --profile away"
+            )));
+        }
+        (false, true) => return Err(usage(format!("no agents.{name} is configured; say by --profile what it may use"))),
+        (false, false) => {
+            let known = settings.profiles()?;
+            if let Some(unknown) = profiles.iter().find(|profile| !known.contains_key(*profile)) {
+                let known: Vec<&str> = known.keys().map(String::as_str).collect();
+                return Err(usage(format!("--profile {unknown:?} is not configured; the profiles are {}", known.join(", "))));
+            }
+            Some(Policy {
+                profiles: profiles.clone(),
+                audiences: (!audiences.is_empty()).then(|| audiences.clone()),
+                max_lifetime: max_lifetime.map(Lifetime::as_secs),
+                required_claims: required_claims.clone(),
+                forbidden_claims: forbidden_claims.clone(),
+                rate: *rate,
+            })
+        }
+    };
+    let shown = settings.public_certificate()?;
+    let chain = tls::certificates("listen.public.certificate", &shown)?;
+    // The last one is the authority, where the file has it: it stays when the listener's own certificate is renewed.
+    let fingerprint: [u8; 32] = chain.last().map(|certificate| Sha256::digest(certificate).into()).unwrap_or_default();
+    let invitation = Invitation::new(fingerprint)
+        .map_err(|error| Failure::new(FailureKind::System, format!("this machine gives no randomness: {error}")))?;
+    let policy = policy.map(|policy| json!(policy).to_string());
+    let (store, at) = (settings.store()?, now());
+    let expires_at = at.plus_secs(LIFETIME);
+    block_on(async {
+        let store = Store::open(&store).await?;
+        Ok(store.invite(name, policy, &hash(invitation.secret()), at, expires_at).await?)
+    })?;
+    let code = invitation.code();
+    if arguments.json {
+        output::json(&json!({
+            "agent": name, "code": code.as_str(), "expires_at": Moment(expires_at).to_string(),
+            "fingerprint": Base64UrlUnpadded::encode_string(&fingerprint),
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(code.as_str());
+    output::note(format_args!(
+        "good once, until {}; beside the application: edgeseal agent enroll --url {}, which asks for it",
+        Moment(expires_at),
+        settings.issuers()?.get("").map_or("https://SIGNER", String::as_str)
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let configured = settings.agents(&settings.profiles()?)?;
+    let store = settings.store()?;
+    let (rows, certificates) = block_on(async {
+        let store = Store::open(&store).await?;
+        Ok((store.agents().await?, store.agent_certificates(now()).await?))
+    })?;
+    let mut agents: BTreeMap<String, (Vec<String>, &str, Option<String>)> = BTreeMap::new();
+    for (name, agent) in configured {
+        agents.insert(name, (agent.profiles, "configuration", None));
+    }
+    for row in rows {
+        let policy: Option<Policy> = row.policy.and_then(|policy| serde_json::from_str(&policy).ok());
+        let entry = agents.entry(row.name).or_insert_with(|| (Vec::new(), "invited", None));
+        if let Some(policy) = policy.filter(|_| entry.1 == "invited") {
+            entry.0 = policy.profiles;
+        }
+        entry.2 = row.revoked_at.map(|at| Moment(at).to_string());
+    }
+    let valid = |name: &str| {
+        let valid = certificates.iter().filter(|certificate| certificate.agent == name && certificate.revoked_at.is_none());
+        let last: Option<&AgentCertificate> = valid.clone().max_by_key(|certificate| certificate.not_after);
+        (valid.count(), last.map(|certificate| Moment(certificate.not_after).to_string()))
+    };
+    if arguments.json {
+        let agents: Vec<Value> = agents
+            .iter()
+            .map(|(name, (profiles, origin, revoked_at))| {
+                let (count, until) = valid(name);
+                json!({
+                    "agent": name, "profiles": profiles, "origin": origin, "revoked_at": revoked_at, "certificates": count,
+                    "not_after": until,
+                })
+            })
+            .collect();
+        output::json(&json!({ "agents": agents }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = agents
+        .iter()
+        .map(|(name, (profiles, origin, revoked_at))| {
+            let (count, until) = valid(name);
+            let state = revoked_at.as_ref().map_or_else(|| "may ask".to_owned(), |at| format!("revoked {at}"));
+            let certificates = until.map_or_else(|| "none of ours".to_owned(), |until| format!("{count}, until {until}"));
+            vec![name.clone(), profiles.join(", "), (*origin).to_owned(), state, certificates]
+        })
+        .collect();
+    output::table(&["AGENT", "PROFILES", "FROM", "STATE", "CERTIFICATES"], &rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn revoke(arguments: &Revoke) -> Result<ExitCode, Failure> {
+    let Revoke { name, yes, config } = arguments;
+    let settings = config.load(Vec::new())?;
+    if !yes {
+        return Err(Failure::new(
+            FailureKind::Refused,
+            format!(
+                "this would refuse agent {name} and all its certificates at once, on open connections too; add --yes to do it"
+            ),
+        ));
+    }
+    let configured = settings.agents(&settings.profiles()?)?.contains_key(name);
+    let store = settings.store()?;
+    block_on(async {
+        let store = Store::open(&store).await?;
+        if !configured && !store.agents().await?.iter().any(|agent| agent.name == *name) {
+            return Err(Failure::new(FailureKind::Refused, format!("no agent {name} is known; edgeseal agents list shows all")));
+        }
+        Ok(store.revoke_agent(name, now()).await?)
+    })?;
+    output::line(format_args!(
+        "agent {name} is refused from now on; edgeseal agents invite {name} lets it back with a new certificate"
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,201 @@
+//! Agents that were invited, their codes and certificates, and the authorities that signed these.
+
+use edgeseal_core::Timestamp;
+
+use super::{
+    Store, StoreError,
+    database::{Statement, Transaction},
+};
+
+/// An agent, or a name that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentRow {
+    /// Its name.
+    pub name: String,
+    /// Its policy as JSON; `None` when it stands in the configuration.
+    pub policy: Option<String>,
+    /// When it was invited first, or revoked.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A certificate that the signer issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentCertificate {
+    /// SHA-256 of its DER, as base64url.
+    pub fingerprint: String,
+    /// The agent that it names.
+    pub agent: String,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// Its end.
+    pub not_after: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// An authority of agents' certificates whose key is in the HSM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// The `kid` of its key.
+    pub kid: String,
+    /// Its certificate, PEM.
+    pub certificate: String,
+}
+
+impl Store {
+    /// A number that rises with every change to agents, certificates and authorities.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn agents_version(&self) -> Result<u64, StoreError> {
+        let rows = self.database.rows(Statement::new("SELECT number FROM versions WHERE name = 'agents'")).await?;
+        rows.first().map_or(Ok(0), |row| row.number("number"))
+    }
+
+    /// All agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
+        let rows = self.database.rows(Statement::new("SELECT name, policy, created_at, revoked_at FROM agents ORDER BY name"));
+        let rows = rows.await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AgentRow {
+                    name: row.text("name")?,
+                    policy: row.optional_text("policy")?,
+                    created_at: row.moment("created_at")?,
+                    revoked_at: row.optional_moment("revoked_at")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Certificates that have not ended.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn agent_certificates(&self, now: Timestamp) -> Result<Vec<AgentCertificate>, StoreError> {
+        let select = Statement::new(
+            "SELECT fingerprint, agent, issued_at, not_after, revoked_at FROM agent_certificates WHERE not_after > $1",
+        );
+        let rows = self.database.rows(select.bind(now)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AgentCertificate {
+                    fingerprint: row.text("fingerprint")?,
+                    agent: row.text("agent")?,
+                    issued_at: row.moment("issued_at")?,
+                    not_after: row.moment("not_after")?,
+                    revoked_at: row.optional_moment("revoked_at")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The authorities, the oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn authorities(&self) -> Result<Vec<Authority>, StoreError> {
+        let rows =
+            self.database.rows(Statement::new("SELECT kid, certificate FROM authorities ORDER BY created_at, kid")).await?;
+        rows.iter().map(|row| Ok(Authority { kid: row.text("kid")?, certificate: row.text("certificate")? })).collect()
+    }
+
+    /// Writes an authority's certificate, unless one of its key is there.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn insert_authority(&self, authority: &Authority, at: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let insert = Statement::new(
+            "INSERT INTO authorities (kid, certificate, created_at) VALUES ($1, $2, $3) ON CONFLICT (kid) DO NOTHING",
+        );
+        transaction.execute(insert.bind(authority.kid.as_str()).bind(authority.certificate.as_str()).bind(at)).await?;
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Writes an invitation by the hash of its code, and the agent's policy if it is not in the configuration. An agent that
+    /// was revoked is not any more; its certificates stay so.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn invite(
+        &self,
+        agent: &str,
+        policy: Option<String>,
+        code: &str,
+        at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let upsert = Statement::new(
+            "INSERT INTO agents (name, policy, created_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO UPDATE SET policy = excluded.policy, revoked_at = NULL",
+        );
+        transaction.execute(upsert.bind(agent).bind(policy).bind(at)).await?;
+        let insert = Statement::new("INSERT INTO invitations (code, agent, expires_at) VALUES ($1, $2, $3)");
+        transaction.execute(insert.bind(code).bind(agent).bind(expires_at)).await?;
+        transaction.execute(Statement::new("DELETE FROM invitations WHERE expires_at <= $1").bind(at)).await?;
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Uses up an invitation: the agent that it is for, if it is good, and the first to come.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn use_invitation(&self, code: &str, at: Timestamp) -> Result<Option<String>, StoreError> {
+        let update = Statement::new(
+            "UPDATE invitations SET used_at = $2 WHERE code = $1 AND used_at IS NULL AND expires_at > $2 RETURNING agent",
+        );
+        let rows = self.database.rows(update.bind(code).bind(at)).await?;
+        rows.first().map(|row| row.text("agent")).transpose()
+    }
+
+    /// Writes a certificate, before anybody gets it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the agent was revoked meanwhile.
+    pub async fn insert_agent_certificate(&self, certificate: &AgentCertificate) -> Result<(), StoreError> {
+        let AgentCertificate { fingerprint, agent, issued_at, not_after, revoked_at: _ } = certificate;
+        let mut transaction = self.database.begin().await?;
+        let insert = Statement::new(
+            "INSERT INTO agent_certificates (fingerprint, agent, issued_at, not_after) \
+             SELECT $1, name, $3, $4 FROM agents WHERE name = $2 AND revoked_at IS NULL",
+        );
+        let insert = insert.bind(fingerprint.as_str()).bind(agent.as_str()).bind(*issued_at).bind(*not_after);
+        if transaction.execute(insert).await? != 1 {
+            return Err(StoreError::Conflict(format!("agent {agent} was revoked")));
+        }
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Revokes a name, every certificate of it and every invitation for it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn revoke_agent(&self, agent: &str, at: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let upsert = Statement::new(
+            "INSERT INTO agents (name, policy, created_at, revoked_at) VALUES ($1, NULL, $2, $2) \
+             ON CONFLICT (name) DO UPDATE SET revoked_at = excluded.revoked_at",
+        );
+        transaction.execute(upsert.bind(agent).bind(at)).await?;
+        let certificates =
+            Statement::new("UPDATE agent_certificates SET revoked_at = $2 WHERE agent = $1 AND revoked_at IS NULL");
+        transaction.execute(certificates.bind(agent).bind(at)).await?;
+        transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await?;
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+}
+
+async fn changed(transaction: &mut Transaction) -> Result<(), StoreError> {
+    transaction.execute(Statement::new("UPDATE versions SET number = number + 1 WHERE name = 'agents'")).await.map(drop)
+}

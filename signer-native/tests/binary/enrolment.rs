@@ -1,0 +1,171 @@
+//! How an agent comes in, stays, and is shown the door.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+};
+
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::{
+    agent::Agent,
+    support::{AUDIENCE, Said, Signer, client, run_with_input, until},
+};
+
+fn signer(folder: &Path) -> Signer {
+    Signer::configured(folder, &["--alg", "ES256"], |text| {
+        // The HSM's authority alone: whoever has another's certificate is nobody.
+        let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("client_ca")).collect();
+        format!("{}\n[enrolment]\nlifetime = \"1m\"\n", text.join("\n"))
+    })
+}
+
+fn invite(signer: &Signer, name: &str) -> String {
+    let said = signer.run(&["agents", "invite", name, "--profile", "default", "--rate", "100", "--json"]).json();
+    said["code"].as_str().unwrap().to_owned()
+}
+
+fn enroll(signer: &Signer, code: &str, out: &Path) -> Said {
+    run_with_input(
+        &["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()],
+        format!("{code}\n").as_bytes(),
+    )
+}
+
+fn ask() -> Value {
+    json!({ "profile": "default", "audience": AUDIENCE, "claims": { "sub": "alice" } })
+}
+
+/// One connection for several requests.
+struct Open(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Open {
+    fn to(signer: &Signer, identity: &Path) -> Self {
+        let tls = client(&signer.path("ca"), Some((identity, identity))).unwrap();
+        let connection = ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
+        let port: u16 = signer.text("agent").rsplit_once(':').unwrap().1.parse().unwrap();
+        Self(BufReader::new(StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())))
+    }
+
+    fn post(&mut self, body: &Value) -> std::io::Result<(u16, Value)> {
+        let body = body.to_string();
+        write!(
+            self.0.get_mut(),
+            "POST /v1/tokens HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(rest) = line.strip_prefix("http/1.1 ") {
+                status = rest[..3].parse().unwrap();
+            }
+            if let Some(rest) = line.strip_prefix("content-length: ") {
+                length = rest.parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok((status, serde_json::from_slice(&body).unwrap()))
+    }
+}
+
+#[test]
+fn an_agent_comes_in_stays_and_is_shown_the_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = signer(folder.path());
+    let out = folder.path().join("app");
+    let identity = out.join("agent.pem");
+
+    // Without any authority in the store, nobody comes in.
+    let code = invite(&signer, "new-app");
+    let (secret, pin) = code.split_once('.').unwrap();
+
+    // A signer that is another one does not get to see the code, so that it stays good.
+    let other = format!("{}{}", if pin.starts_with('A') { "B" } else { "A" }, &pin[1..]);
+    enroll(&signer, &format!("{secret}.{other}"), &out).fails(7, "TLS");
+    // What is no code, and what was never given out.
+    enroll(&signer, "nonsense", &out).fails(2, "one-time code");
+    enroll(&signer, &format!("{}.{pin}", "A".repeat(22)), &out).fails(1, "code_refused");
+    assert!(!identity.exists());
+
+    let settings = enroll(&signer, &code, &out).ok();
+    assert!(settings.contains("certificate = ") && settings.contains("ca = "), "{settings}");
+    enroll(&signer, &code, &folder.path().join("thief")).fails(1, "code_refused");
+
+    // A certificate of another authority is nobody's.
+    let foreign = (signer.path("agent_cert"), signer.path("agent_key"));
+    let tls = client(&signer.path("ca"), Some((&foreign.0, &foreign.1))).unwrap();
+    let refused = crate::support::request(signer.text("agent"), tls, "GET", "/v1/profiles/default", &[], b"");
+    assert!(refused.is_err(), "{refused:?}");
+
+    // The daemon works with what the command printed, and renews its certificate: a minute is less than a third of its life.
+    let socket = folder.path().join("agent.sock");
+    let settings = settings
+        .replace("/run/edgeseal/agent.sock", socket.to_str().unwrap())
+        .replace("https://SIGNER:8444", signer.text("agent"));
+    fs::write(folder.path().join("agent.toml"), &settings).unwrap();
+    let first = fs::read_to_string(&identity).unwrap();
+    let agent = Agent::configured(folder.path());
+    let token = agent.token(&ask());
+    assert_eq!(agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE })).json()["claims"]["sub"], "alice");
+    until("the certificate is renewed", || fs::read_to_string(&identity).unwrap() != first);
+    agent.token(&ask());
+    let renewed = fs::read_to_string(&identity).unwrap();
+    assert_ne!(first.split("PRIVATE KEY").nth(1), renewed.split("PRIVATE KEY").nth(1), "the key is new as well");
+
+    let listed = signer.run(&["agents", "list", "--json"]).json();
+    let new_app = listed["agents"].as_array().unwrap().iter().find(|agent| agent["agent"] == "new-app").unwrap();
+    assert_eq!((&new_app["origin"], &new_app["profiles"]), (&json!("invited"), &json!(["default"])));
+    assert!(new_app["certificates"].as_u64().unwrap() >= 2, "{listed}");
+
+    // Revocation ends open connections' rights too, and those of certificates before the present one.
+    let old = folder.path().join("old.pem");
+    fs::write(&old, &first).unwrap();
+    let (mut open, mut older) = (Open::to(&signer, &identity), Open::to(&signer, &old));
+    assert_eq!(open.post(&ask()).unwrap().0, 200);
+    assert_eq!(older.post(&ask()).unwrap().0, 200);
+    signer.run(&["agents", "revoke", "new-app"]).fails(1, "--yes");
+    signer.run(&["agents", "revoke", "nobody", "--yes"]).fails(1, "no agent nobody");
+    signer.run(&["agents", "revoke", "new-app", "--yes"]).ok();
+    std::thread::park_timeout(std::time::Duration::from_millis(150));
+    for connection in [&mut open, &mut older] {
+        let (status, problem) = connection.post(&ask()).unwrap();
+        assert_eq!((status, &problem["code"]), (403, &json!("agent_unknown")), "{problem}");
+    }
+    agent.post("/v1/tokens", &ask()).problem(403, "agent_unknown");
+
+    // Let in again, with a new certificate alone.
+    enroll(&signer, &invite(&signer, "new-app"), &folder.path().join("again")).ok();
+    assert_eq!(Open::to(&signer, &folder.path().join("again/agent.pem")).post(&ask()).unwrap().0, 200);
+    assert_eq!(Open::to(&signer, &old).post(&ask()).unwrap().0, 403);
+
+    // A name of the configuration is invited as it stands there.
+    signer.run(&["agents", "invite", "demo-app", "--profile", "default"]).fails(2, "stands in the configuration");
+    signer.run(&["agents", "invite", "unheard-of"]).fails(2, "--profile");
+    signer.run(&["agents", "invite", "Up/per", "--profile", "default"]).fails(3, "a name has");
+
+    // No code stands in a log or in the store.
+    drop(agent);
+    assert_eq!(signer.end(), Some(0));
+    for file in files(folder.path()) {
+        let content = fs::read(&file).unwrap();
+        let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "the code is in {}", file.display());
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).filter(|path| path.is_file()).collect()
+}
