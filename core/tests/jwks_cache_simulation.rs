@@ -28,18 +28,11 @@ const LEASE: u64 = 5 * SECOND;
 const ISSUER: &str = "https://i.example";
 const URI: &str = "https://i.example/jwks";
 
-/// `SplitMix64`.
-struct Random(u64);
+#[path = "../../tests/support/random.rs"]
+mod random;
+use random::Random;
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

@@ -33,18 +33,11 @@ const WHOLE: u64 = 256;
 const ORDER: U256 = U256::from_be_hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
 const FIELD: U256 = U256::from_be_hex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
 
-/// `SplitMix64`.
-struct Random(u64);
+#[path = "../../tests/support/random.rs"]
+mod random;
+use random::Random;
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn octets(&mut self) -> [u8; 32] {
         let mut octets = [0; 32];
         for chunk in octets.chunks_exact_mut(8) {

@@ -16,8 +16,9 @@ use edgeseal_tests::{
 const NOW: u64 = 1_750_000_000;
 const KIDS: [&str; 3] = ["a", "b", "c"];
 
-/// `SplitMix64`.
-struct Random(u64);
+#[path = "../support/random.rs"]
+mod random;
+use random::Random;
 
 impl Random {
     /// The random numbers of one test.
@@ -25,14 +26,6 @@ impl Random {
         let seed = env::var("EDGESEAL_SEED").ok().filter(|seed| !seed.is_empty()).map_or(0, |seed| seed.parse().unwrap());
         println!("EDGESEAL_SEED={seed}");
         Self(seed << 8 | test)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 
     fn below(&mut self, bound: usize) -> usize {
