@@ -143,6 +143,8 @@ pub struct SignerConfig {
     pub enrolment: EnrolmentConfig,
     /// Rules of the key life cycle.
     pub timing: Timing,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Profiles by name.
     pub profiles: BTreeMap<String, Profile>,
     /// The JSON Schemas of those profiles that have one.
@@ -158,6 +160,17 @@ pub struct EnrolmentConfig {
     pub lifetime: Duration,
     /// The agents' listeners of all signers, as agents reach them.
     pub signers: Vec<String>,
+}
+
+/// The audit log.
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    /// How long a request waits for its row; then nothing is signed.
+    pub deadline: Duration,
+    /// How often a checkpoint is made, if there are new rows.
+    pub checkpoint_interval: Duration,
+    /// The file of the key that claim values are hidden by; `None` shows them.
+    pub hmac_key_file: Option<PathBuf>,
 }
 
 /// One TLS listener.
@@ -228,6 +241,7 @@ struct Raw {
     listen: RawListen,
     rotation: RawRotation,
     issuers: BTreeMap<String, RawIssuer>,
+    audit: RawAudit,
     profiles: BTreeMap<String, RawProfile>,
     agents: BTreeMap<String, RawAgent>,
     client: RawClient,
@@ -295,6 +309,23 @@ struct RawRotation {
 #[serde(deny_unknown_fields)]
 struct RawIssuer {
     url: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawAudit {
+    deadline: Option<Lifetime>,
+    checkpoint_interval: Option<Lifetime>,
+    claims: AuditClaims,
+    hmac_key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AuditClaims {
+    #[default]
+    Hmac,
+    Plain,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -448,6 +479,7 @@ impl Settings {
             client_ca,
             enrolment: self.enrolment()?,
             timing: self.timing()?,
+            audit: self.audit()?,
             agent_policies: self.agents(&profiles)?,
             schemas: self.schemas()?,
             profiles,
@@ -604,6 +636,37 @@ impl Settings {
             issuers.insert(name.clone(), url.clone());
         }
         Ok(issuers)
+    }
+
+    /// The audit log.
+    ///
+    /// # Errors
+    /// When one is out of bounds, or nobody says where the key of the HMACs is.
+    pub fn audit(&self) -> Result<AuditConfig, Failure> {
+        let RawAudit { deadline, checkpoint_interval, claims, hmac_key_file } = &self.raw.audit;
+        let span = |setting: &str, value: Option<Lifetime>, default: u64, most: u64| {
+            let seconds = value.map_or(default, Lifetime::as_secs);
+            if (1..=most).contains(&seconds) {
+                return Ok(Duration::from_secs(seconds));
+            }
+            Err(Failure::configuration(format!("audit.{setting} is {seconds}s; it takes 1s to {most}s")))
+        };
+        let hmac_key_file = match (claims, hmac_key_file, &self.raw.store.path) {
+            (AuditClaims::Plain, ..) => None,
+            (AuditClaims::Hmac, Some(path), _) => Some(self.base.join(path)),
+            (AuditClaims::Hmac, None, Some(store)) => Some(self.base.join(store).with_extension("audit-key")),
+            (AuditClaims::Hmac, None, None) => {
+                return Err(self.missing(
+                    "audit.hmac_key_file",
+                    "the file of 32 random bytes that claim values in the audit log are hidden by, the same for all signers of one store (it is made if it is not there), or set audit.claims = \"plain\"",
+                ));
+            }
+        };
+        Ok(AuditConfig {
+            deadline: span("deadline", *deadline, 2, 30)?,
+            checkpoint_interval: span("checkpoint_interval", *checkpoint_interval, 60, 86_400)?,
+            hmac_key_file,
+        })
     }
 
     /// Profiles by name.

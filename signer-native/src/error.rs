@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{hsm::HsmError, keys::registry::RegistryError, store::StoreError};
+use crate::{audit::AuditError, hsm::HsmError, keys::registry::RegistryError, store::StoreError};
 
 /// The kind of a failure; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,15 @@ impl From<HsmError> for Failure {
     }
 }
 
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Store(error) => error.into(),
+            AuditError::Deadline(_) | AuditError::Ended => Self::new(FailureKind::Store, error.to_string()),
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let kind = match error {
@@ -100,6 +109,7 @@ impl From<RegistryError> for Failure {
             | RegistryError::TooManyKeys { .. }
             | RegistryError::OwnProposal { .. }
             | RegistryError::NoProposal(_) => Self::new(FailureKind::Refused, format!("refused: {error}")),
+            RegistryError::Audit(error) => error.into(),
             RegistryError::Hsm(error) => error.into(),
             RegistryError::Store(error) => error.into(),
             RegistryError::Unsound(_) => Self::new(FailureKind::Hsm, error.to_string()),

@@ -20,6 +20,7 @@
 
 pub mod agent;
 pub mod agents;
+pub mod audit;
 pub mod backend;
 pub mod cli;
 mod client;

@@ -7,7 +7,8 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     agents::{AgentRoots, Authorities, Directory},
-    config::SignerConfig,
+    audit::{Blinding, Event, Keeper, Log, LogEnd},
+    config::{AuditConfig, SignerConfig},
     error::{Failure, FailureKind},
     hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings},
     http::{self, Health, Service, Shared, listener::Bound, tls},
@@ -20,6 +21,8 @@ use crate::{
 const CANARY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often keys are looked after.
 const TEND_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the end of the process waits for the audit log, and then for its last checkpoint.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Both listeners, bound and with their TLS, before the HSM is asked for anything.
 #[derive(Debug)]
@@ -74,6 +77,9 @@ pub struct Signer {
     service: Shared,
     doors: Doors,
     rotates: bool,
+    keeper: Keeper,
+    checkpoint_interval: Duration,
+    audit_end: LogEnd,
 }
 
 /// Loads the module and logs in, on a thread that may block.
@@ -98,17 +104,25 @@ impl Signer {
         let lease = Duration::from_secs(config.timing.lease);
         let others = config.slots.iter().filter(|slot| !slot.issuer.is_empty());
         let others = others.filter_map(|slot| Some((slot.profile.clone(), config.issuers.get(&slot.issuer)?.clone()))).collect();
-        let ledger = Ledger::new(store.clone(), config.timing, config.slots);
+        let AuditConfig { deadline, checkpoint_interval, hmac_key_file } = config.audit;
+        let blinding = hmac_key_file.map(|path| Blinding::open("audit.hmac_key_file", &path)).transpose()?;
+        let (audit, audit_end) = Log::begin(store.clone(), deadline, blinding.unwrap_or_else(Blinding::none)).await?;
+        let ledger = Ledger::new(store.clone(), config.timing, config.slots).with_log(audit.clone());
         let registry = Arc::new(Registry::new(ledger, hsm));
+        let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
         for profile in config.profiles.values() {
             registry.allow_lifetime(&profile.name, profile.max_lifetime.as_secs()).await?;
         }
         registry.refresh().await?;
+        // The first start makes the audit key; without one the signer still signs, and tries again at every checkpoint.
+        if let Err(error) = keeper.checkpoint().await {
+            tracing::error!(%error, "no checkpoint of the audit log");
+        }
         let url = config.issuers.get("").cloned().unwrap_or_default();
         let authorities = Authorities::new(Arc::clone(&registry), store.clone(), config.enrolment.lifetime);
         let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
         agents.refresh().await?;
-        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease).with_other_issuers(others);
+        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease, audit.clone()).with_other_issuers(others);
         let service = Service {
             issuer,
             issuers: config.issuers,
@@ -118,8 +132,9 @@ impl Signer {
             signers: config.enrolment.signers,
             signer_ca: tls::authority_of(&config.agents)?,
             health: Health::default(),
+            audit,
         };
-        Ok(Self { service: Arc::new(service), doors, rotates: config.rotates })
+        Ok(Self { service: Arc::new(service), doors, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
     }
 
     /// The registry of keys.
@@ -129,12 +144,14 @@ impl Signer {
 
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
-        let Self { service, doors: Doors { public, public_tls, agents, agents_tls, agent_roots: _ }, rotates } = self;
+        let Self { service, doors, rotates, keeper, checkpoint_interval, audit_end } = self;
+        let Doors { public, public_tls, agents, agents_tls, agent_roots: _ } = doors;
         let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
         background.spawn(tend(Arc::clone(&service), holder.clone(), rotates));
         background.spawn(canary(Arc::clone(&service)));
+        background.spawn(checkpoints(keeper.clone(), checkpoint_interval));
         let at_public = http::public::router(Arc::clone(&service)).merge(http::enroll::public(Arc::clone(&service)));
         let at_agents = http::agents::router(Arc::clone(&service)).merge(http::enroll::renewal(Arc::clone(&service)));
         tokio::join!(public.serve(public_tls, at_public, stop.clone()), agents.serve(agents_tls, at_agents, stop),);
@@ -142,6 +159,15 @@ impl Signer {
         // Another signer need not wait until it is sure that this one is gone.
         if let Err(error) = service.issuer.registry().step_down(&holder).await {
             tracing::debug!(%error, "stepping down");
+        }
+        // With the last request gone, the log writes what it still has, and one more checkpoint speaks for all of it.
+        if tokio::time::timeout(FAREWELL, audit_end.end()).await.is_err() {
+            tracing::error!("the audit log was not written to its end");
+        }
+        match tokio::time::timeout(FAREWELL, keeper.checkpoint()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "no last checkpoint of the audit log"),
+            Err(_) => tracing::warn!("no last checkpoint of the audit log in time"),
         }
         tracing::info!("ended");
     }
@@ -207,6 +233,18 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
     }
 }
 
+/// Signs how far the audit log has come.
+async fn checkpoints(keeper: Keeper, every: Duration) {
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = keeper.checkpoint().await {
+            tracing::error!(%error, "no checkpoint of the audit log");
+        }
+    }
+}
+
 /// Proves with a real signature that the signer can sign; one active key after the other.
 async fn canary(service: Shared) {
     let mut interval = tokio::time::interval(CANARY_INTERVAL);
@@ -218,6 +256,12 @@ async fn canary(service: Shared) {
             service.health.canary_failed("no profile has an active key".to_owned());
             continue;
         };
+        // Test signatures are in the ledger too: no row, no signature.
+        if let Err(error) = service.audit.append(Event::new("system", "canary.intent", key.kid.as_str())).await {
+            tracing::error!(%error, "no test signature, since the audit log cannot be written");
+            service.health.canary_failed("the audit log cannot be written".to_owned());
+            continue;
+        }
         match service.issuer.registry().canary(key).await {
             Ok(_) => service.health.canary_succeeded(),
             Err(error) => {

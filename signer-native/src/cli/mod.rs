@@ -2,6 +2,7 @@
 
 mod agent;
 mod agents;
+mod audit;
 mod dev;
 mod doctor;
 mod jwks;
@@ -52,6 +53,9 @@ enum Command {
     /// The keys of the signer
     #[command(subcommand)]
     Keys(keys::Command),
+    /// The audit log: export it, verify an export, find a token in it
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Tokens: ask a signer for one, look into one
     #[command(subcommand)]
     Token(token::Command),
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Agents(command) => agents::run(&command),
         Command::Keys(command) => keys::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Jwks(command) => jwks::run(&command),

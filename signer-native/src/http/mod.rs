@@ -14,6 +14,7 @@ use std::{
 
 use crate::{
     agents::{Authorities, Directory},
+    audit::Log,
     issue::{Issuer, rate::Limiter},
 };
 
@@ -35,6 +36,8 @@ pub struct Service {
     pub signer_ca: Option<String>,
     /// How the signer feels.
     pub health: Health,
+    /// What happens is written here.
+    pub audit: Log,
 }
 
 /// The outcome of the latest canary signature.

@@ -61,13 +61,15 @@ pub enum Code {
     HsmUnavailable,
     /// The registry of keys cannot be read.
     StoreUnavailable,
+    /// The audit log cannot be written, so nothing is signed.
+    AuditUnavailable,
     /// Not ready to sign.
     NotReady,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::PeerRefused,
@@ -92,6 +94,7 @@ impl Code {
         Self::SignatureDiscarded,
         Self::HsmUnavailable,
         Self::StoreUnavailable,
+        Self::AuditUnavailable,
         Self::NotReady,
     ];
 
@@ -135,6 +138,9 @@ impl Code {
             Self::HsmUnavailable => ("hsm_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The HSM cannot sign now"),
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The registry of keys cannot be read now")
+            }
+            Self::AuditUnavailable => {
+                ("audit_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The audit log cannot be written now")
             }
             Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The signer is not ready"),
         }
@@ -204,6 +210,7 @@ impl From<IssueError> for Problem {
                 | RegistryError::OwnProposal { .. }
                 | RegistryError::NoProposal(_),
             ) => Code::KeyState,
+            IssueError::Audit(_) | IssueError::Registry(RegistryError::Audit(_)) => Code::AuditUnavailable,
             IssueError::Registry(RegistryError::Hsm(_)) => Code::HsmUnavailable,
         };
         let detail = match &error {
@@ -215,6 +222,10 @@ impl From<IssueError> for Problem {
                     HsmError::Deadline(_) => "the HSM did not answer in time; try again".to_owned(),
                     _ => "the HSM cannot be used now; try again".to_owned(),
                 }
+            }
+            IssueError::Audit(reason) | IssueError::Registry(RegistryError::Audit(reason)) => {
+                tracing::error!(%reason, "nothing is signed without the audit log");
+                "the audit log cannot be written now, so nothing was signed; try again".to_owned()
             }
             IssueError::Registry(RegistryError::Store(reason)) => {
                 tracing::error!(%reason, "the store cannot be used");
@@ -289,6 +300,7 @@ mod tests {
                 ("signature_discarded", 500),
                 ("hsm_unavailable", 503),
                 ("store_unavailable", 503),
+                ("audit_unavailable", 503),
                 ("not_ready", 503),
             ]
         );

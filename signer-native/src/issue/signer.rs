@@ -20,6 +20,7 @@ use super::{
     rate::{Exceeded, Limiter},
     schema::SchemaMismatch,
 };
+use crate::audit::{AuditError, Event, Log, Position, token_digest};
 use crate::backend::Native;
 use crate::keys::{ActiveKey, Registry, Snapshot, State, now, registry::RegistryError};
 
@@ -34,6 +35,7 @@ pub struct Issuer {
     schemas: BTreeMap<String, Arc<Schema>>,
     limiter: Limiter,
     backend: Native,
+    audit: Log,
 }
 
 /// What makes two tokens of the same request differ.
@@ -87,6 +89,8 @@ pub enum IssueError {
     NoActiveKey(String),
     /// The registry was not read within the lease.
     RegistryStale,
+    /// The audit log could not be written, so nothing was signed.
+    Audit(AuditError),
     /// The HSM, or a signature that does not hold.
     Registry(RegistryError),
     /// The finished token did not pass our own verification; it was discarded.
@@ -108,6 +112,7 @@ impl fmt::Display for IssueError {
             Self::RegistryStale => {
                 formatter.write_str("the registry of keys could not be read lately, so no key is known to be active")
             }
+            Self::Audit(error) => error.fmt(formatter),
             Self::Registry(error) => error.fmt(formatter),
         }
     }
@@ -117,13 +122,14 @@ impl std::error::Error for IssueError {}
 
 impl Issuer {
     /// An issuer of these profiles. `lease` is how long a snapshot of the registry may be signed by; `schemas` are those of
-    /// the profiles that have one.
+    /// the profiles that have one. Nothing is signed that `audit` does not know of.
     pub fn new(
         url: String,
         profiles: BTreeMap<String, Profile>,
         schemas: BTreeMap<String, Arc<Schema>>,
         registry: Arc<Registry>,
         lease: Duration,
+        audit: Log,
     ) -> Self {
         Self {
             url,
@@ -134,6 +140,7 @@ impl Issuer {
             schemas,
             limiter: Limiter::default(),
             backend: Native::default(),
+            audit,
         }
     }
 
@@ -191,7 +198,7 @@ impl Issuer {
         }
         let grant = policy::decide(self.url_of(&profile.name), agent, profile, request, stamp.at, &stamp.jwt_id)
             .map_err(IssueError::Denied)?;
-        self.fulfil(profile, grant, stamp).await
+        self.fulfil(agent, profile, grant, stamp, "token.issue").await
     }
 
     /// Issues a token like the one that is given, with a later end. The given one must verify now, whole but for its
@@ -222,7 +229,7 @@ impl Issuer {
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
         let grant =
             policy::renew(self.url_of(&profile.name), agent, profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
-        self.fulfil(profile, grant.map_err(IssueError::Denied)?, stamp).await
+        self.fulfil(agent, profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
     }
 
     /// What the registry said lately enough to sign by.
@@ -232,19 +239,48 @@ impl Issuer {
     }
 
     /// Signs what policy allows.
-    async fn fulfil(&self, profile: &Profile, grant: Grant, stamp: Stamp) -> Result<Issued, IssueError> {
+    async fn fulfil(
+        &self,
+        agent: &Agent,
+        profile: &Profile,
+        grant: Grant,
+        stamp: Stamp,
+        action: &'static str,
+    ) -> Result<Issued, IssueError> {
         let snapshot = self.fresh_snapshot()?;
         // A profile whose algorithm was changed has no key until one of the new kind is active.
         let key = snapshot.active.get(&profile.name).filter(|key| key.algorithm == profile.algorithm);
         let key = key.ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
         let sd = grant.claims.contains_key("_sd");
+        let shown = self.audit.blinding().claims(&grant.claims);
         let claims = serde_json::Value::Object(grant.claims).to_string();
         let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims).map_err(|error| {
             IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail()))
         })?;
-        let token = self.sign(key, unsigned).await?;
-        self.verify(key, profile, grant.audience, &token, sd, stamp.at)?;
+        let intent = Event::new(format!("agent:{}", agent.name), action, key.kid.as_str())
+            .with("profile", profile.name.as_str())
+            .with("mode", if sd { "sd" } else { "claims" })
+            .with("jti", stamp.jwt_id.as_str())
+            .with("exp", grant.expires_at.as_secs())
+            .with("claims", shown)
+            .with_digest(token_digest(key.algorithm, unsigned.signing_input()));
+        let intent = self.audit.append(intent).await.map_err(IssueError::Audit)?;
+        let token = match self.sign(key, unsigned).await {
+            Ok(token) => self.verify(key, profile, grant.audience, &token, sd, stamp.at).map(|()| token),
+            Err(error) => Err(error),
+        };
+        self.record(&intent, token.as_ref().err());
+        let token = token?;
         Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id: stamp.jwt_id })
+    }
+
+    /// What came of an intent.
+    fn record(&self, intent: &Position, error: Option<&IssueError>) {
+        let outcome = Event::new("system", "token.outcome", "").with("intent", intent.seq);
+        self.audit.follow_up(match error {
+            None => outcome.with("signed", true),
+            Some(error) => outcome.with("signed", false).with("error", error.to_string()),
+        });
     }
 
     async fn sign(&self, key: &ActiveKey, unsigned: UnsignedToken) -> Result<String, IssueError> {

@@ -1,8 +1,9 @@
 //! The rows of the registry and the rules that they change by: all that works without the HSM.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use edgeseal_core::Timestamp;
+use serde_json::Value;
 
 use super::{
     Actor, Key, Refusal, Slot, Timing,
@@ -10,12 +11,15 @@ use super::{
     now,
 };
 use crate::{
+    audit::{AuditError, Blinding, Event, Log},
     hsm::{HsmError, KeyId},
     store::{Approval, Guard, Store, StoreError},
 };
 
 /// Days in which a second person may approve what a first one proposed.
 const APPROVAL_DAYS: u64 = 7;
+/// How long a command waits for its row in the audit log.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// The one action that takes two people.
 const SCHEDULE_DESTROY: &str = "keys.schedule-destroy";
 
@@ -25,6 +29,7 @@ pub struct Ledger {
     pub(super) store: Store,
     timing: Timing,
     slots: Vec<Slot>,
+    log: Option<Log>,
 }
 
 /// What became of a command.
@@ -70,6 +75,8 @@ pub enum RegistryError {
     },
     /// No proposal of this name is open.
     NoProposal(String),
+    /// The audit log could not be written, so nothing was done.
+    Audit(AuditError),
 }
 
 impl fmt::Display for RegistryError {
@@ -90,6 +97,7 @@ impl fmt::Display for RegistryError {
                 "{proposer} proposed this, and one's own approval never counts: another person must do the same before {}",
                 super::Moment(*until)
             ),
+            Self::Audit(error) => error.fmt(formatter),
             Self::NoProposal(id) => write!(formatter, "no open proposal is called {id:?}"),
         }
     }
@@ -118,7 +126,13 @@ impl From<StoreError> for RegistryError {
 impl Ledger {
     /// The rows of this store. `slots` are what the configuration wants keys for.
     pub fn new(store: Store, timing: Timing, slots: Vec<Slot>) -> Self {
-        Self { store, timing, slots }
+        Self { store, timing, slots, log: None }
+    }
+
+    /// The same, writing into the log of this process instead of beginning one for every command.
+    #[must_use]
+    pub fn with_log(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// All keys, the oldest first.
@@ -263,11 +277,21 @@ impl Ledger {
         Ok(Done::Changed { key: Box::new(self.read_back(key.id).await?), successor, window })
     }
 
-    /// The one place where a transition enters the audit: before it is made, and it is not made without.
-    #[expect(clippy::unused_async, reason = "appending to the audit is")]
+    /// The one place where a transition enters the audit log: before it is made, and it is not made without.
     pub(super) async fn record(&self, actor: &Actor, action: &str, subject: &str, detail: &str) -> Result<(), RegistryError> {
         tracing::info!(%actor, action, subject, detail, "key");
-        Ok(())
+        let mut event = Event::new(actor.name(), action.to_owned(), subject);
+        if let Ok(Value::Object(members)) = serde_json::from_str(detail) {
+            event.detail = members;
+        }
+        if let Some(log) = &self.log {
+            return log.append(event).await.map(drop).map_err(RegistryError::Audit);
+        }
+        // A command of its own process: a chain of three rows.
+        let (log, end) = Log::begin(self.store.clone(), AUDIT_PATIENCE, Blinding::none()).await.map_err(RegistryError::Audit)?;
+        let written = log.append(event).await;
+        end.end().await;
+        written.map(drop).map_err(RegistryError::Audit)
     }
 
     pub(super) async fn read_back(&self, id: KeyId) -> Result<Key, RegistryError> {

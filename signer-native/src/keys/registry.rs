@@ -49,6 +49,11 @@ impl Registry {
         &self.ledger
     }
 
+    /// Whether the HSM can generate such keys and sign with them.
+    pub fn supports(&self, algorithm: Algorithm, rsa_bits: u16) -> bool {
+        self.hsm.supports(algorithm, KeyKind::of(algorithm, rsa_bits))
+    }
+
     /// What the HSM is doing and has done.
     pub fn hsm_stats(&self) -> StoreStats {
         self.hsm.stats()

@@ -1,5 +1,7 @@
 //! The audit's rows and checkpoints. What they say is the audit's business; here they are only kept, in order and for good.
 
+use std::collections::BTreeMap;
+
 use sqlx::AssertSqlSafe;
 
 use super::{
@@ -31,6 +33,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when a chain already has a row of such a number.
     pub async fn append_audit(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
+        // Rows of one chain follow each other, so that the last one is the chain's end.
+        let ends: BTreeMap<String, (u64, String)> =
+            rows.iter().map(|row| (row.chain.clone(), (row.seq, row.hash.clone()))).collect();
         let mut rows = rows.into_iter();
         let mut transaction = self.database.begin().await?;
         while rows.len() > 0 {
@@ -46,19 +51,22 @@ impl Store {
             });
             transaction.execute(statement).await?;
         }
+        for (chain, (seq, hash)) in ends {
+            let statement = Statement::new(
+                "INSERT INTO chains (chain, seq, hash, stated) VALUES ($1, $2, $3, 0) \
+                 ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+            );
+            transaction.execute(statement.bind(chain).bind(seq).bind(hash)).await?;
+        }
         transaction.commit().await
     }
 
-    /// The last row of every chain: its name, number and hash.
+    /// The last row of every chain that grew since the last checkpoint: its name, number and hash.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn audit_tails(&self) -> Result<Vec<(String, u64, String)>, StoreError> {
-        let rows = self.database.rows(Statement::new(
-            "SELECT audit.chain, audit.seq, audit.hash FROM audit \
-             JOIN (SELECT chain, MAX(seq) AS seq FROM audit GROUP BY chain) AS tail ON tail.chain = audit.chain AND tail.seq = audit.seq \
-             ORDER BY audit.chain",
-        ));
+        let rows = self.database.rows(Statement::new("SELECT chain, seq, hash FROM chains WHERE seq > stated ORDER BY chain"));
         rows.await?.iter().map(|row| Ok((row.text("chain")?, row.number("seq")?, row.text("hash")?))).collect()
     }
 
@@ -90,13 +98,28 @@ impl Store {
         rows.await?.iter().map(audit_row).collect()
     }
 
-    /// Keeps a checkpoint.
+    /// Keeps a checkpoint that speaks of these chains, each up to this row.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when there is one of this number.
-    pub async fn append_checkpoint(&self, id: u64, document: &str) -> Result<(), StoreError> {
+    pub async fn append_checkpoint(&self, id: u64, document: &str, stated: &[(String, u64)]) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
         let statement = Statement::new("INSERT INTO checkpoints (id, document) VALUES ($1, $2)").bind(id).bind(document);
-        self.database.execute(statement).await.map(drop)
+        transaction.execute(statement).await?;
+        for (chain, seq) in stated {
+            let statement = Statement::new("UPDATE chains SET stated = $1 WHERE chain = $2 AND stated < $1");
+            transaction.execute(statement.bind(*seq).bind(chain.as_str())).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// The last checkpoint.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn last_checkpoint(&self) -> Result<Option<(u64, String)>, StoreError> {
+        let rows = self.database.rows(Statement::new("SELECT id, document FROM checkpoints ORDER BY id DESC LIMIT 1")).await?;
+        rows.first().map(|row| Ok((row.number("id")?, row.text("document")?))).transpose()
     }
 
     /// At most `limit` checkpoints behind number `after`; `None` begins at the first.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod faults;

@@ -209,14 +209,14 @@ fn row(chain: &str, seq: u64) -> AuditRow {
 async fn audit_rows_are_appended_once(place: Place) {
     let store = place.open().await;
     assert_eq!(store.audit_tails().await.unwrap(), []);
-    store.append_audit(vec![row("a", 0), row("a", 1), row("b", 0)]).await.unwrap();
+    store.append_audit(vec![row("a", 1), row("a", 2), row("b", 1)]).await.unwrap();
     // The last row is there already, so none is written.
-    let refused = store.append_audit(vec![row("a", 2), row("a", 3), row("a", 1)]).await;
+    let refused = store.append_audit(vec![row("a", 3), row("a", 4), row("a", 2)]).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     store.append_audit(Vec::new()).await.unwrap();
     let tails = store.audit_tails().await.unwrap();
-    assert_eq!(tails, [("a".to_owned(), 1, "hash-a-1".to_owned()), ("b".to_owned(), 0, "hash-b-0".to_owned())]);
-    assert_eq!(store.audit_by_digest("digest-1").await.unwrap(), [row("a", 1)]);
+    assert_eq!(tails, [("a".to_owned(), 2, "hash-a-2".to_owned()), ("b".to_owned(), 1, "hash-b-1".to_owned())]);
+    assert_eq!(store.audit_by_digest("digest-1").await.unwrap(), [row("a", 1), row("b", 1)]);
     assert_eq!(store.audit_by_digest("digest-0").await.unwrap(), []);
 }
 
@@ -239,11 +239,20 @@ async fn audit_pages(place: Place) {
 async fn checkpoints_in_order(place: Place) {
     let store = place.open().await;
     for id in [0, 1, 2] {
-        store.append_checkpoint(id, &format!("document {id}")).await.unwrap();
+        store.append_checkpoint(id, &format!("document {id}"), &[]).await.unwrap();
     }
-    assert!(matches!(store.append_checkpoint(1, "another").await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.last_checkpoint().await.unwrap(), Some((2, "document 2".to_owned())));
+    store.append_audit(vec![row("a", 1), row("a", 2), row("b", 1)]).await.unwrap();
+    let stated = [("a".to_owned(), 2)];
+    let refused = store.append_checkpoint(1, "another", &stated).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(store.audit_tails().await.unwrap().len(), 2, "what was refused states nothing");
+    store.append_checkpoint(3, "document 3", &stated).await.unwrap();
+    assert_eq!(store.audit_tails().await.unwrap(), [("b".to_owned(), 1, "hash-b-1".to_owned())]);
+    store.append_audit(vec![row("a", 3)]).await.unwrap();
+    assert_eq!(store.audit_tails().await.unwrap().len(), 2);
     assert_eq!(store.checkpoints(None, 2).await.unwrap(), [(0, "document 0".to_owned()), (1, "document 1".to_owned())]);
-    assert_eq!(store.checkpoints(Some(1), 9).await.unwrap(), [(2, "document 2".to_owned())]);
+    assert_eq!(store.checkpoints(Some(1), 1).await.unwrap(), [(2, "document 2".to_owned())]);
 }
 
 async fn a_lease_has_one_holder(place: Place) {

@@ -12,3 +12,10 @@ CREATE TABLE checkpoints (
     id       BIGINT NOT NULL PRIMARY KEY,
     document TEXT   NOT NULL
 );
+-- Where each chain ends, and how far checkpoints have spoken of it.
+CREATE TABLE chains (
+    chain  TEXT   NOT NULL PRIMARY KEY,
+    seq    BIGINT NOT NULL,
+    hash   TEXT   NOT NULL,
+    stated BIGINT NOT NULL
+);

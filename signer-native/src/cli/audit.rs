@@ -1,0 +1,280 @@
+//! `edgeseal audit`: export the log, verify an export anywhere, find the row of a token.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, BufWriter, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, Subcommand};
+use edgeseal_core::{Algorithm, UnverifiedToken};
+use serde_json::{Value, json};
+
+use super::{ConfigArguments, block_on, output, read_input, refused};
+use crate::{
+    audit::{
+        Keeper,
+        chain::Row,
+        export::{self, ExportError, Line},
+        token_digest,
+        verify::{Expectation, Report, Tail, VerifyError, verify},
+    },
+    error::{Failure, FailureKind},
+    keys::{Ledger, Registry},
+    service::open_hsm,
+    store::Store,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Verify an export: every row, every chain, every checkpoint; needs neither signer nor store
+    Verify(Verify),
+    /// Find the row of a token
+    Find(Find),
+    /// Write the whole log as lines of JSON, ending with a fresh checkpoint
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The export, or - for standard input
+    file: PathBuf,
+    /// A checkpoint that was kept elsewhere: proves that nothing before it was cut off
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// The kid of the audit key, noted elsewhere: no other key may have signed checkpoints
+    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
+    kid: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Find {
+    /// The token, or - for standard input
+    #[arg(long, allow_hyphen_values = true)]
+    token: String,
+    /// Look into this export instead of the store
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Where to write it; standard output when absent
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where to write the last checkpoint, to be kept elsewhere
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Verify(arguments) => verify_export(arguments),
+        Command::Find(arguments) => find(arguments),
+        Command::Export(arguments) => export_log(arguments),
+    }
+}
+
+fn verify_export(arguments: &Verify) -> Result<ExitCode, Failure> {
+    let checkpoint = arguments.checkpoint.as_deref().map(text).transpose()?;
+    let expected = Expectation { checkpoint, kid: arguments.kid.clone() };
+    let report = match verify(open(&arguments.file)?, &expected) {
+        Ok(report) => report,
+        Err(VerifyError::Io(error)) => {
+            return Err(Failure::new(FailureKind::System, format!("{} cannot be read: {error}", arguments.file.display())));
+        }
+        Err(VerifyError::Flaw(flaw)) => {
+            if arguments.json {
+                output::json(&json!({ "valid": false, "line": flaw.line, "row": flaw.row, "reason": flaw.reason }));
+            } else {
+                output::line(format_args!("✗ {flaw}"));
+            }
+            return Ok(refused());
+        }
+    };
+    if arguments.json {
+        let Report { rows, chains, checkpoints, kids, last_checkpoint, unproved, tail } = &report;
+        output::json(&json!({
+            "valid": true, "rows": rows, "chains": chains, "checkpoints": checkpoints, "kids": kids,
+            "last_checkpoint": last_checkpoint, "rows_after_last_checkpoint": unproved, "tail_proved": *tail != Tail::NotProved,
+        }));
+    } else {
+        output::line(sentence(&report));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sentence(report: &Report) -> String {
+    let Report { rows, chains, checkpoints, kids, last_checkpoint, unproved, tail } = report;
+    let whole = if *chains == 1 { "chain whole".to_owned() } else { format!("{} chains whole", grouped(*chains as u64)) };
+    let keys: Vec<String> = kids.iter().map(|kid| output::short(kid)).collect();
+    let signed = match last_checkpoint {
+        Some(at) => format!("{} checkpoints signed by key {}, last {at}", grouped(*checkpoints), keys.join(" and ")),
+        None => "no checkpoint".to_owned(),
+    };
+    let later = if *unproved == 0 { String::new() } else { format!(", {} rows after it", grouped(*unproved)) };
+    let tail = match tail {
+        Tail::NotProved => "tail not proved (compare with a checkpoint kept elsewhere: --checkpoint FILE)".to_owned(),
+        Tail::Proved { later: 0 } => "ends with the checkpoint kept elsewhere".to_owned(),
+        Tail::Proved { later } => format!("holds the checkpoint kept elsewhere and {} later ones", grouped(*later)),
+    };
+    format!("{} rows, {whole}, {signed}{later}; {tail}", grouped(*rows))
+}
+
+fn find(arguments: &Find) -> Result<ExitCode, Failure> {
+    let token = if arguments.token == "-" { text(Path::new("-"))? } else { arguments.token.clone() };
+    let token = token.trim();
+    // An SD-JWT's signature is over its first part; the disclosures are the holder's affair.
+    let compact = token.split('~').next().unwrap_or_default();
+    let parsed = UnverifiedToken::parse(compact)
+        .map_err(|error| Failure::new(FailureKind::Refused, format!("--token is no token: {error}")))?;
+    let algorithm = Algorithm::from_name(parsed.header().algorithm());
+    let signing_input = compact.rsplit_once('.').map_or(compact, |(input, _)| input).as_bytes();
+    // A token of another algorithm is none of ours.
+    let digests: Vec<String> = algorithm.map(|algorithm| token_digest(algorithm, signing_input)).into_iter().collect();
+    let found = match &arguments.export {
+        Some(file) => in_export(file, &digests)?,
+        None => in_store(&arguments.config, &digests)?,
+    };
+    if arguments.json {
+        let rows: Result<Vec<Value>, _> = found.iter().map(|row| serde_json::from_str(row)).collect();
+        output::json(&rows.map(Value::Array).unwrap_or_default());
+    } else if found.is_empty() {
+        output::line("not ours: no signature with this digest");
+    }
+    if found.is_empty() {
+        return Ok(refused());
+    }
+    if !arguments.json {
+        for body in &found {
+            output::line(row_sentence(body)?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `row 401 220 of chain …, agent demo-app, profile default, 2026-11-22T09:41:07.123Z`
+fn row_sentence(body: &str) -> Result<String, Failure> {
+    let row =
+        Row::read("", body).map_err(|reason| Failure::new(FailureKind::Store, format!("a row of the audit log: {reason}")))?;
+    let detail = |name: &str| row.detail(name).and_then(Value::as_str);
+    let mut parts = vec![format!("row {} of chain {}", grouped(row.seq()), row.chain())];
+    parts.push(row.text("actor").replacen(':', " ", 1));
+    for name in ["profile", "mode", "jti"] {
+        parts.extend(detail(name).map(|value| format!("{name} {value}")));
+    }
+    parts.push(row.text("at").to_owned());
+    Ok(parts.join(", "))
+}
+
+fn in_store(config: &ConfigArguments, digests: &[String]) -> Result<Vec<String>, Failure> {
+    let settings = config.load(Vec::new())?;
+    block_on(async {
+        let store = Store::open(&settings.store()?).await?;
+        let mut found = Vec::new();
+        for digest in digests {
+            found.extend(store.audit_by_digest(digest).await?.into_iter().map(|row| row.body));
+        }
+        Ok(found)
+    })
+}
+
+fn in_export(file: &Path, digests: &[String]) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    for line in open(file)?.lines() {
+        let line =
+            line.map_err(|error| Failure::new(FailureKind::System, format!("{} cannot be read: {error}", file.display())))?;
+        // Lines of which nothing can be made are for `audit verify` to complain about.
+        let Ok(Line::Row { hash, body }) = Line::parse(&line) else { continue };
+        let Ok(row) = Row::read(hash, body) else { continue };
+        if digests.iter().any(|digest| digest == row.text("digest")) {
+            found.push(body.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+fn export_log(arguments: &Export) -> Result<ExitCode, Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let out: Box<dyn io::Write + Send> = match &arguments.out {
+        Some(path) => Box::new(create(path)?),
+        None => Box::new(io::stdout()),
+    };
+    let mut out = BufWriter::new(out);
+    let last = block_on(async {
+        let store = Store::open(&settings.store()?).await?;
+        let registry =
+            Arc::new(Registry::new(Ledger::new(store.clone(), settings.timing()?, Vec::new()), open_hsm(settings.hsm()?).await?));
+        let keeper = Keeper::new(store.clone(), registry);
+        keeper.checkpoint().await?;
+        let keys = keeper.keys().await?;
+        export::write(&store, &keys, &mut out).await.map_err(|error| match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Io(error) => Failure::new(FailureKind::System, format!("the export cannot be written: {error}")),
+            ExportError::Corrupt(reason) => Failure::new(FailureKind::Store, format!("a checkpoint in the store: {reason}")),
+        })
+    })?;
+    if let (Some(path), Some(document)) = (&arguments.checkpoint, last) {
+        let written = create(path).and_then(|mut file| writeln!(file, "{document}").map_err(|error| unwritable(path, &error)));
+        written?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn create(path: &Path) -> Result<fs::File, Failure> {
+    fs::File::create(path).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()))
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let file = fs::File::open(path);
+    let file = file.map_err(|error| Failure::new(FailureKind::Usage, format!("{} cannot be read: {error}", path.display())))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read_input(path)?).map_err(|_| Failure::new(FailureKind::Usage, format!("{} is no text", path.display())))
+}
+
+/// Thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1 000"), (412_083, "412 083"), (1_234_567, "1 234 567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The audit log as an auditor meets it: exports of a running signer, verified by nothing but their lines; and the signer
+//! whose log cannot be written.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{AUDIENCE, Said, Signer, edgeseal, run, until};
+
+struct Export {
+    file: PathBuf,
+    checkpoint: PathBuf,
+}
+
+impl Export {
+    fn of(signer: &Signer, folder: &Path, name: &str) -> Self {
+        let export = Self { file: folder.join(format!("{name}.jsonl")), checkpoint: folder.join(format!("{name}.checkpoint")) };
+        let (file, checkpoint) = (export.file.to_str().unwrap(), export.checkpoint.to_str().unwrap());
+        signer.run(&["audit", "export", "--out", file, "--checkpoint", checkpoint]).ok();
+        export
+    }
+
+    fn lines(&self) -> Vec<String> {
+        fs::read_to_string(&self.file).unwrap().lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        let row = |line: &String| Some(serde_json::from_str::<Value>(line).unwrap().get("row")?.clone());
+        self.lines().iter().filter_map(row).collect()
+    }
+}
+
+fn verify(file: &Path, checkpoint: Option<&Path>) -> Said {
+    let mut arguments = vec!["audit", "verify", file.to_str().unwrap(), "--json"];
+    arguments.extend(checkpoint.iter().flat_map(|path| ["--checkpoint", path.to_str().unwrap()]));
+    run(&arguments)
+}
+
+#[test]
+fn an_export_proves_itself_and_finds_tokens() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256", "--alg", "RS384", "--alg", "EdDSA"]);
+    let tokens: Vec<String> = ["default", "rs384", "eddsa"].into_iter().map(|profile| signer.issue(profile)).collect();
+    let first = Export::of(&signer, folder.path(), "first");
+    let report = verify(&first.file, None).json();
+    assert_eq!(
+        (&report["valid"], &report["tail_proved"], &report["rows_after_last_checkpoint"]),
+        (&true.into(), &false.into(), &0.into())
+    );
+    assert_eq!(report["kids"].as_array().unwrap().len(), 1);
+    let said = run(&["audit", "verify", first.file.to_str().unwrap()]).ok();
+    assert!(said.contains(" rows, ") && said.contains("signed by key ") && said.contains("tail not proved"), "{said}");
+    let set = signer.public("/.well-known/jwks.json", &[]).body;
+    assert!(!set.contains(report["kids"][0].as_str().unwrap()), "the audit key stands in no JWK Set");
+
+    for (token, profile) in tokens.iter().zip(["default", "rs384", "eddsa"]) {
+        for more in [vec![], vec!["--export", first.file.to_str().unwrap()]] {
+            let mut arguments = vec!["audit", "find", "--token", token.as_str()];
+            arguments.extend(more);
+            let said = signer.run(&arguments).ok();
+            assert!(
+                said.starts_with("row ") && said.contains(&format!("agent demo-app, profile {profile}, mode claims")),
+                "{said}"
+            );
+        }
+    }
+    // A signature of the same key over something else is not ours.
+    let (rest, signature) = tokens[0].rsplit_once('.').unwrap();
+    let (header, _) = rest.split_once('.').unwrap();
+    let said = signer.run(&["audit", "find", "--token", &format!("{header}.e30.{signature}")]);
+    assert_eq!((said.code, said.out.trim()), (1, "not ours: no signature with this digest"));
+
+    // No claim's value is in it, and every intent of a token has its outcome.
+    let rows = first.rows();
+    let text = fs::read_to_string(&first.file).unwrap();
+    assert!(!text.contains("alice") && !text.contains(AUDIENCE) && text.contains("\"sub\":\"hmac:"), "{text}");
+    let intents: Vec<&Value> = rows.iter().filter(|row| row["action"] == "token.issue").collect();
+    assert_eq!(intents.len(), 3);
+    for intent in intents {
+        let outcome = rows.iter().find(|row| row["action"] == "token.outcome" && row["detail"]["intent"] == intent["seq"]);
+        assert_eq!(outcome.unwrap()["detail"]["signed"], true);
+    }
+
+    signer.issue("default");
+    let second = Export::of(&signer, folder.path(), "second");
+    let report = verify(&second.file, Some(&first.checkpoint)).json();
+    assert_eq!((&report["valid"], &report["tail_proved"]), (&true.into(), &true.into()));
+    // The earlier export, shown as if it were today's.
+    let cut = verify(&first.file, Some(&second.checkpoint));
+    assert_eq!(cut.code, 1, "{cut:?}");
+    assert!(cut.out.contains("the export ends before checkpoint"), "{cut:?}");
+}
+
+#[test]
+fn tampering_is_named_by_its_first_row() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    for _ in 0..5 {
+        signer.issue("default");
+    }
+    let export = Export::of(&signer, folder.path(), "export");
+    let lines = export.lines();
+    let changed = folder.path().join("changed.jsonl");
+    let mut row = 0;
+    for at in 1..lines.len() {
+        if !lines[at].starts_with("{\"hash\"") {
+            continue;
+        }
+        row += 1;
+        let mut flipped = lines.clone();
+        flipped[at] = flipped[at].replacen("\"at\":\"20", "\"at\":\"21", 1);
+        let mut dropped = lines.clone();
+        dropped.remove(at);
+        for lines in [flipped, dropped] {
+            fs::write(&changed, lines.join("\n") + "\n").unwrap();
+            let said = verify(&changed, None);
+            assert_eq!(said.code, 1, "{said:?}");
+            let found: Value = serde_json::from_str(&said.out).unwrap();
+            assert_eq!((&found["valid"], &found["row"]), (&false.into(), &row.into()), "{found}");
+        }
+        let said = run(&["audit", "verify", changed.to_str().unwrap()]);
+        assert!(said.out.starts_with(&format!("✗ row {row} (line ")), "{said:?}");
+    }
+    assert!(row > 10, "{row}");
+    run(&["audit", "verify", folder.path().join("none").to_str().unwrap()]).fails(2, "cannot be read");
+}
+
+#[test]
+fn a_killed_signer_leaves_its_chain_whole() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let token = signer.issue("default");
+    signer.kill();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    signer.issue("default");
+    let export = Export::of(&signer, folder.path(), "after");
+    let report = verify(&export.file, None).json();
+    assert_eq!((&report["valid"], &report["chains"]), (&true.into(), &2.into()));
+    assert!(signer.run(&["audit", "find", "--token", &token]).ok().starts_with("row "));
+    assert_eq!(signer.end(), Some(0));
+}
+
+/// Another process holds the database: no row, no signature, and afterwards everything goes on by itself.
+#[test]
+fn without_the_log_nothing_is_signed() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    signer.issue("default");
+    let lock = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1], isolation_level=None)\nd.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n";
+    let mut holder = Command::new("python3")
+        .args(["-c", lock])
+        .arg(signer.dir.join("edgeseal.db"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = [0; 5];
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    let body = format!("{{\"profile\":\"default\",\"audience\":{AUDIENCE:?}}}");
+    let answer = signer.ask(&body);
+    answer.problem(503, "audit_unavailable");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    until("it signs again", || signer.ask(&body).status == 200);
+    let export = Export::of(&signer, folder.path(), "after");
+    assert_eq!(verify(&export.file, None).json()["valid"], true);
+    let rows = export.rows();
+    let count = |action: &str| rows.iter().filter(|row| row["action"] == action).count();
+    assert_eq!(count("token.outcome"), 2, "what was not announced has no outcome, and no outcome was lost");
+}
+
+/// The disk of the store is full, and then it is not.
+#[test]
+fn a_full_disk_stops_signatures_and_nothing_else() {
+    let folder = tempdir().unwrap();
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let (dir, ready) = (dev.dir.clone(), dev.ready.clone());
+    assert_eq!(dev.end(), Some(0));
+    let small = folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && cp \"$2\"/edgeseal.db \"$1\" && exec \"$3\" serve --config \"$2\"/edgeseal.toml --store \"$1\"/edgeseal.db";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    command.args([&small, &dir]).arg(edgeseal().get_program());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("EDGESEAL_"))) {
+        command.env_remove(name);
+    }
+    let signer = Signer::serve(command, &folder.path().join("serve.log"), ready, dir);
+    let body = format!("{{\"profile\":\"default\",\"audience\":{AUDIENCE:?}}}");
+    assert_eq!(signer.ask(&body).status, 200);
+    let inside = PathBuf::from(format!("/proc/{}/root", signer.pid())).join(small.strip_prefix("/").unwrap());
+    let filler = inside.join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    // What SQLite has reserved already may take some rows more.
+    until("the log cannot be written", || {
+        let answer = signer.ask(&body);
+        if answer.status != 200 {
+            answer.problem(503, "audit_unavailable");
+        }
+        answer.status == 503
+    });
+    assert_eq!(signer.public("/.well-known/jwks.json", &[]).status, 200);
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    until("it signs again", || signer.ask(&body).status == 200);
+    let out = folder.path().join("full.jsonl");
+    let mut export = Command::new("nsenter");
+    export.args(["--target", &signer.pid().to_string(), "--user", "--mount", "--preserve-credentials"]);
+    export.arg(edgeseal().get_program()).args(["audit", "export", "--out"]).arg(&out);
+    let exported = export.arg("--dir").arg(&signer.dir).arg("--store").arg(small.join("edgeseal.db")).output().unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+    assert_eq!(verify(&out, None).json()["valid"], true);
+}
