@@ -137,6 +137,8 @@ pub struct SignerConfig {
     pub public: ListenConfig,
     /// The agents' listener.
     pub agents: ListenConfig,
+    /// Where `/metrics` is shown, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// The authority of agents' certificates besides the signer's own.
     pub client_ca: Option<PathBuf>,
     /// How agents get certificates of the signer's own authority.
@@ -283,6 +285,13 @@ struct RawStore {
 struct RawListen {
     public: RawListener,
     agents: RawListener,
+    metrics: RawPlain,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawPlain {
+    address: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -476,6 +485,12 @@ impl Settings {
             store: self.store()?,
             public: self.listener("public", &listen.public)?,
             agents: self.listener("agents", &listen.agents)?,
+            metrics: listen
+                .metrics
+                .address
+                .as_deref()
+                .map(|text| address("listen.metrics", text, "127.0.0.1:9464"))
+                .transpose()?,
             client_ca,
             enrolment: self.enrolment()?,
             timing: self.timing()?,
@@ -812,12 +827,7 @@ impl Settings {
     fn listener(&self, which: &'static str, raw: &RawListener) -> Result<ListenConfig, Failure> {
         let setting = if which == "public" { "listen.public" } else { "listen.agents" };
         let default = if which == "public" { "127.0.0.1:8443" } else { "127.0.0.1:8444" };
-        let address = raw.address.as_deref().unwrap_or(default);
-        let address = address.parse().map_err(|_| {
-            Failure::configuration(format!(
-                "{setting}.address is {address:?}; it takes an IP address and a port, such as {default}"
-            ))
-        })?;
+        let address = address(setting, raw.address.as_deref().unwrap_or(default), default)?;
         Ok(ListenConfig {
             setting,
             address,
@@ -932,6 +942,12 @@ fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
         typ: Some(raw.typ.clone().unwrap_or_else(|| DEFAULT_TYP.to_owned())),
         modes,
         max_session: raw.max_session,
+    })
+}
+
+fn address(setting: &str, text: &str, example: &str) -> Result<SocketAddr, Failure> {
+    text.parse().map_err(|_| {
+        Failure::configuration(format!("{setting}.address is {text:?}; it takes an IP address and a port, such as {example}"))
     })
 }
 

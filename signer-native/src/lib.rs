@@ -14,6 +14,7 @@
 //! | [`service`] | the running signer |
 //! | [`config`], [`error`] | settings, and how a command ends when it does not end well |
 //! | [`verifier`] | tokens verified in a native service: a remote JWK Set, a layer for axum |
+//! | [`metrics`] | numbers for Prometheus |
 //! | [`cli`] | the binary `edgeseal` |
 //!
 //! The operator's page is this crate's `README.md`.
@@ -30,6 +31,7 @@ pub mod hsm;
 pub mod http;
 pub mod issue;
 pub mod keys;
+pub mod metrics;
 pub mod service;
 pub mod store;
 mod telemetry;

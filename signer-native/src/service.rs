@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     agents::{AgentRoots, Authorities, Directory},
@@ -14,6 +15,7 @@ use crate::{
     http::{self, Health, Service, Shared, listener::Bound, tls},
     issue::{Issuer, rate::Limiter},
     keys::{Ledger, Registry},
+    metrics::{self, Metrics},
     store::Store,
 };
 
@@ -32,6 +34,7 @@ pub struct Doors {
     agents: Bound,
     agents_tls: ServerConfig,
     agent_roots: Arc<AgentRoots>,
+    metrics: Option<TcpListener>,
 }
 
 impl Doors {
@@ -42,7 +45,11 @@ impl Doors {
     pub async fn open(config: &SignerConfig) -> Result<Self, Failure> {
         let public = http::listener::bind(&config.public).await?;
         let agents = http::listener::bind(&config.agents).await?;
-        Self::with_sockets(config, public, agents)
+        let metrics = match config.metrics {
+            Some(address) => Some(http::listener::bind_plain("listen.metrics.address", address).await?),
+            None => None,
+        };
+        Ok(Self { metrics, ..Self::with_sockets(config, public, agents)? })
     }
 
     /// The same, around sockets that are bound already.
@@ -61,6 +68,7 @@ impl Doors {
             public,
             agents,
             agent_roots,
+            metrics: None,
         })
     }
 }
@@ -122,7 +130,9 @@ impl Signer {
         let authorities = Authorities::new(Arc::clone(&registry), store.clone(), config.enrolment.lifetime);
         let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
         agents.refresh().await?;
-        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease, audit.clone()).with_other_issuers(others);
+        let metrics = Metrics::default();
+        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease, audit.clone(), metrics.clone())
+            .with_other_issuers(others);
         let service = Service {
             issuer,
             issuers: config.issuers,
@@ -133,6 +143,7 @@ impl Signer {
             signer_ca: tls::authority_of(&config.agents)?,
             health: Health::default(),
             audit,
+            metrics,
         };
         Ok(Self { service: Arc::new(service), doors, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
     }
@@ -145,7 +156,7 @@ impl Signer {
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
         let Self { service, doors, rotates, keeper, checkpoint_interval, audit_end } = self;
-        let Doors { public, public_tls, agents, agents_tls, agent_roots: _ } = doors;
+        let Doors { public, public_tls, agents, agents_tls, agent_roots: _, metrics: metrics_door } = doors;
         let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
@@ -154,6 +165,10 @@ impl Signer {
         background.spawn(checkpoints(keeper.clone(), checkpoint_interval));
         let at_public = http::public::router(Arc::clone(&service)).merge(http::enroll::public(Arc::clone(&service)));
         let at_agents = http::agents::router(Arc::clone(&service)).merge(http::enroll::renewal(Arc::clone(&service)));
+        let (at_public, at_agents) = (counted(at_public, &service), counted(at_agents, &service));
+        if let Some(socket) = metrics_door {
+            background.spawn(show_metrics(socket, Arc::clone(&service)));
+        }
         tokio::join!(public.serve(public_tls, at_public, stop.clone()), agents.serve(agents_tls, at_agents, stop),);
         background.shutdown().await;
         // Another signer need not wait until it is sure that this one is gone.
@@ -230,6 +245,18 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "tending the keys"),
         }
+    }
+}
+
+fn counted(router: Router, service: &Shared) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(Arc::clone(service), metrics::count))
+}
+
+/// `/metrics` in the clear: numbers only, on an address that somebody chose.
+async fn show_metrics(socket: TcpListener, service: Shared) {
+    let router = Router::new().route("/metrics", axum::routing::get(metrics::show)).with_state(service);
+    if let Err(error) = axum::serve(socket, router).await {
+        tracing::error!(%error, "listen.metrics");
     }
 }
 

@@ -148,8 +148,16 @@ async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest) -> Re
         None => serde_json::Map::new(),
     };
     let request = Request { mode, claims, audience: Audience::names(audience), ttl };
-    let issued = service.issuer.issue(agent, &profile, request, Stamp::now()?).await?;
-    Ok(told(agent, "issued", issued))
+    let outcome = match Stamp::now() {
+        Ok(stamp) => service.issuer.issue(agent, &profile, request, stamp).await,
+        Err(error) => Err(error),
+    };
+    let outcome = outcome.map_err(Problem::from);
+    // Whoever asks for what is not there shall not make up names for the metrics.
+    let known = if service.issuer.has_profile(&profile) { profile.as_str() } else { "none" };
+    let code = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "issued");
+    service.metrics.token(known, mode.as_str(), code);
+    Ok(told(agent, "issued", outcome?))
 }
 
 fn told(agent: &Agent, what: &'static str, issued: Issued) -> Value {

@@ -66,6 +66,18 @@ pub async fn bind(listen: &ListenConfig) -> Result<Bound, Failure> {
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn bind_address(setting: &str, address: SocketAddr) -> Result<Bound, Failure> {
+    let socket = bind_plain(setting, address).await?;
+    let address = socket
+        .local_addr()
+        .map_err(|error| Failure::new(FailureKind::Address, format!("{setting} {address} cannot be listened on ({error})")))?;
+    Ok(Bound { socket, address })
+}
+
+/// A socket alone.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn bind_plain(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     let failed = |error: &io::Error| {
         let sentence = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
@@ -78,9 +90,7 @@ pub async fn bind_address(setting: &str, address: SocketAddr) -> Result<Bound, F
         };
         Failure::new(FailureKind::Address, sentence)
     };
-    let socket = TcpListener::bind(address).await.map_err(|error| failed(&error))?;
-    let address = socket.local_addr().map_err(|error| failed(&error))?;
-    Ok(Bound { socket, address })
+    TcpListener::bind(address).await.map_err(|error| failed(&error))
 }
 
 impl Bound {

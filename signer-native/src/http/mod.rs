@@ -16,6 +16,7 @@ use crate::{
     agents::{Authorities, Directory},
     audit::Log,
     issue::{Issuer, rate::Limiter},
+    metrics::Metrics,
 };
 
 /// What both listeners share.
@@ -38,6 +39,8 @@ pub struct Service {
     pub health: Health,
     /// What happens is written here.
     pub audit: Log,
+    /// And counted here.
+    pub metrics: Metrics,
 }
 
 /// The outcome of the latest canary signature.

@@ -171,6 +171,11 @@ impl Problem {
         Self { code, detail: detail.into(), retry_after: None }
     }
 
+    /// What went wrong.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     /// The document itself, and a line about it in the log.
     pub fn document(&self) -> serde_json::Value {
         let (code, status, title) = self.code.parts();

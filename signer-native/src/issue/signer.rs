@@ -23,6 +23,7 @@ use super::{
 use crate::audit::{AuditError, Event, Log, Position, token_digest};
 use crate::backend::Native;
 use crate::keys::{ActiveKey, Registry, Snapshot, State, now, registry::RegistryError};
+use crate::metrics::{Metrics, Phase};
 
 /// Issues tokens of one issuer.
 pub struct Issuer {
@@ -36,6 +37,7 @@ pub struct Issuer {
     limiter: Limiter,
     backend: Native,
     audit: Log,
+    metrics: Metrics,
 }
 
 /// What makes two tokens of the same request differ.
@@ -130,6 +132,7 @@ impl Issuer {
         registry: Arc<Registry>,
         lease: Duration,
         audit: Log,
+        metrics: Metrics,
     ) -> Self {
         Self {
             url,
@@ -141,6 +144,7 @@ impl Issuer {
             limiter: Limiter::default(),
             backend: Native::default(),
             audit,
+            metrics,
         }
     }
 
@@ -179,6 +183,11 @@ impl Issuer {
         self.profiles.get(name).ok_or_else(|| Denial::of_profile(agent, name))
     }
 
+    /// Whether there is such a profile.
+    pub fn has_profile(&self, name: &str) -> bool {
+        self.profiles.contains_key(name)
+    }
+
     /// The JSON Schema for the claims of a profile, if it has one.
     pub fn schema(&self, profile: &str) -> Option<&Arc<Schema>> {
         self.schemas.get(profile)
@@ -189,6 +198,7 @@ impl Issuer {
     /// # Errors
     /// [`IssueError`].
     pub async fn issue(&self, agent: &Agent, profile: &str, request: Request, stamp: Stamp) -> Result<Issued, IssueError> {
+        let began = Instant::now();
         let profile = self.profile(agent, profile).map_err(IssueError::Denied)?;
         self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
         if request.mode == Mode::Claims
@@ -198,6 +208,7 @@ impl Issuer {
         }
         let grant = policy::decide(self.url_of(&profile.name), agent, profile, request, stamp.at, &stamp.jwt_id)
             .map_err(IssueError::Denied)?;
+        self.metrics.phase(Phase::Policy, began.elapsed());
         self.fulfil(agent, profile, grant, stamp, "token.issue").await
     }
 
@@ -264,9 +275,18 @@ impl Issuer {
             .with("exp", grant.expires_at.as_secs())
             .with("claims", shown)
             .with_digest(token_digest(key.algorithm, unsigned.signing_input()));
+        let began = Instant::now();
         let intent = self.audit.append(intent).await.map_err(IssueError::Audit)?;
+        self.metrics.phase(Phase::Audit, began.elapsed());
+        let began = Instant::now();
         let token = match self.sign(key, unsigned).await {
-            Ok(token) => self.verify(key, profile, grant.audience, &token, sd, stamp.at).map(|()| token),
+            Ok(token) => {
+                self.metrics.phase(Phase::Sign, began.elapsed());
+                let began = Instant::now();
+                let verified = self.verify(key, profile, grant.audience, &token, sd, stamp.at);
+                self.metrics.phase(Phase::Check, began.elapsed());
+                verified.map(|()| token)
+            }
             Err(error) => Err(error),
         };
         self.record(&intent, token.as_ref().err());

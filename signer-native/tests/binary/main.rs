@@ -16,6 +16,8 @@ mod keys;
 #[cfg(test)]
 mod layer;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod modules;

@@ -1,0 +1,68 @@
+//! `/metrics` as Prometheus asks for it.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+};
+
+use tempfile::tempdir;
+
+use crate::support::{AUDIENCE, Signer, edgeseal, until};
+
+fn scrape(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("application/openmetrics-text"), "{head}");
+    body.to_owned()
+}
+
+/// The value of the sample that begins so.
+fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} is not in {text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn numbers_for_prometheus() {
+    let folder = tempdir().unwrap();
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let (dir, ready) = (dev.dir.clone(), dev.ready.clone());
+    assert_eq!(dev.end(), Some(0));
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let file = dir.join("metrics.toml");
+    let text = fs::read_to_string(dir.join("edgeseal.toml")).unwrap();
+    fs::write(&file, format!("{text}\n[listen.metrics]\naddress = \"{address}\"\n")).unwrap();
+    let mut command = edgeseal();
+    command.arg("serve").arg("--config").arg(&file);
+    let signer = Signer::serve(command, &folder.path().join("metrics.log"), ready, dir);
+
+    for _ in 0..3 {
+        signer.issue("default");
+    }
+    let body = format!("{{\"profile\":\"no-such-profile\",\"audience\":{AUDIENCE:?}}}");
+    signer.ask(&body).problem(403, "policy_denied");
+    until("the canary was counted", || sample(&scrape(&address), "edgeseal_ready ") > 0.0);
+    let text = scrape(&address);
+    let is = |name: &str, value: f64| assert!((sample(&text, name) - value).abs() < 1e-9, "{name}: {text}");
+    is("edgeseal_tokens_total{profile=\"default\",mode=\"claims\",outcome=\"issued\"}", 3.0);
+    is("edgeseal_tokens_total{profile=\"none\",mode=\"claims\",outcome=\"policy_denied\"}", 1.0);
+    is("edgeseal_hsm_breaker ", 0.0);
+    is("edgeseal_keys{state=\"active\"}", 2.0);
+    for phase in ["policy", "audit", "sign", "check"] {
+        is(&format!("edgeseal_issue_seconds_count{{phase=\"{phase}\"}}"), 3.0);
+    }
+    is("edgeseal_request_seconds_count{route=\"/v1/tokens\",status=\"200\"}", 3.0);
+    assert!(sample(&text, "edgeseal_hsm_signatures_total") >= 3.0, "{text}");
+    assert!(sample(&text, "edgeseal_registry_age_seconds") < 60.0, "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    for secret in ["no-such-profile", "alice", AUDIENCE, fs::read_to_string(signer.path("pin_file")).unwrap().trim()] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    assert_eq!(signer.public("/metrics", &[]).status, 404, "numbers are not for everybody");
+}
