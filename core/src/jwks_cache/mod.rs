@@ -764,6 +764,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "hundreds of key sets: minutes under Miri")]
     fn as_many_unknown_kids_are_remembered_as_there_is_room_for() {
         let settings =
             CacheSettings { unknown_kid_cooldown: 1, fresh_min: 3_600, fresh_default: 3_600, ..CacheSettings::default() };

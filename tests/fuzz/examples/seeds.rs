@@ -93,6 +93,21 @@ fn main() {
     ] {
         seed("claims", &[&[1, 3, 128, 0], br#"{"alg":"EdDSA"}"#.as_slice(), &[0], claims.as_bytes()].concat());
     }
+    // Good signatures of every algorithm under every key, salts of other lengths, and one fault each at all stages.
+    for algorithm in 0..6 {
+        for key in 0..12 {
+            seed("rsa", &[algorithm, key / 3, key % 3, 0]);
+        }
+        for surplus in [1, 0xff, 0xe0] {
+            seed("rsa", &[algorithm, algorithm, surplus, surplus]);
+        }
+        for fault in 0..12 {
+            seed(
+                "rsa",
+                &[algorithm, fault, algorithm, 0, fault, fault.wrapping_mul(37), 1 << (fault % 8), 1, 2, 3, 0, 0, 0, 0xff, fault],
+            );
+        }
+    }
     for kind in 0_u8..16 {
         let octets: Vec<u8> = (0_u8..120).map(|index| kind.wrapping_mul(31).wrapping_add(index.wrapping_mul(7))).collect();
         seed("p256", &octets);

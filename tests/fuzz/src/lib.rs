@@ -17,6 +17,7 @@ pub mod jwk_set;
 pub mod jwks_cache;
 pub mod oracle;
 pub mod p256;
+pub mod rsa;
 pub mod sd_jwt;
 pub mod token;
 
@@ -24,13 +25,14 @@ pub mod token;
 pub type Run = fn(&[u8]);
 
 /// Every target by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Run); 8] = [
+pub const TARGETS: [(&str, Run); 9] = [
     ("base64url", base64url::run),
     ("claims", claims::run),
     ("json", json::run),
     ("jwk_set", jwk_set::run),
     ("jwks_cache", jwks_cache::run),
     ("p256", p256::run),
+    ("rsa", rsa::run),
     ("sd_jwt", sd_jwt::run),
     ("token", token::run),
 ];
