@@ -15,8 +15,10 @@ use crate::store::{Store, StoreError};
 const QUEUE: usize = 4_096;
 /// Rows of one transaction.
 const GROUP: usize = 512;
-/// The pause after a failed write, while nobody waits for an answer.
-const PAUSE: Duration = Duration::from_millis(250);
+/// How long outcomes wait for an intent to share a transaction with; and the pause after a failed write.
+const LINGER: Duration = Duration::from_millis(100);
+/// What came of intents: `{"signed":[[first, last], …]}`, or `{"failed": intent, "error": why}`.
+pub const OUTCOME: &str = "token.outcome";
 
 /// The way to the writer; cheap to clone.
 #[derive(Clone)]
@@ -28,10 +30,18 @@ pub struct Log {
     chain: Arc<str>,
 }
 
-struct Entry {
+enum Entry {
+    /// Somebody waits for it to be on the disk.
+    Announced(Announced),
+    /// The intent with this number came to a signature.
+    Signed(u64),
+    /// Written when it can be.
+    Other(Event),
+}
+
+struct Announced {
     event: Event,
-    /// Who waits; `None` for what follows a signature and is written when it can be.
-    done: Option<oneshot::Sender<Result<Position, AuditError>>>,
+    done: oneshot::Sender<Result<Position, AuditError>>,
 }
 
 impl Log {
@@ -47,7 +57,16 @@ impl Log {
         let (sender, entries) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let chain = Chain::new(id.clone());
-        let writer = Writer { store, entries, stopped: Some(stopped), chain, uncertain: None, late: Vec::new(), limit };
+        let writer = Writer {
+            store,
+            entries,
+            stopped: Some(stopped),
+            chain,
+            uncertain: None,
+            signed: Vec::new(),
+            late: Vec::new(),
+            limit,
+        };
         let places = Arc::new(Semaphore::new(QUEUE));
         let log = Self { sender, places, limit, blinding, chain: id.into() };
         let end = LogEnd { stop, task: tokio::spawn(writer.run()) };
@@ -76,17 +95,21 @@ impl Log {
         let (done, answer) = oneshot::channel();
         let written = async {
             let _place = self.places.acquire().await.map_err(|_| AuditError::Ended)?;
-            self.sender.send(Entry { event, done: Some(done) }).map_err(|_| AuditError::Ended)?;
+            self.sender.send(Entry::Announced(Announced { event, done })).map_err(|_| AuditError::Ended)?;
             answer.await.map_err(|_| AuditError::Ended)?
         };
         tokio::time::timeout(self.limit, written).await.unwrap_or(Err(AuditError::Deadline(self.limit)))
     }
 
-    /// Writes what came of something that was announced, when it can be: the announcement stands already, so that a
-    /// crash in between shows as an intent without outcome.
-    pub fn follow_up(&self, event: Event) {
-        if self.sender.send(Entry { event, done: None }).is_err() {
-            tracing::error!("the audit log has ended before what was to be written in it");
+    /// Writes what came of an intent of this chain, when it can be: the intent stands already, so that a crash in between
+    /// shows as an intent without outcome. Intents that came to signatures share a row.
+    pub fn outcome(&self, intent: &Position, error: Option<String>) {
+        let entry = match error {
+            None => Entry::Signed(intent.seq),
+            Some(error) => Entry::Other(Event::new("system", OUTCOME, "").with("failed", intent.seq).with("error", error)),
+        };
+        if self.sender.send(entry).is_err() {
+            tracing::error!(%intent, "the audit log has ended before the outcome of an intent could be written");
         }
     }
 }
@@ -123,7 +146,9 @@ struct Writer {
     chain: Chain,
     /// A write whose end is unknown.
     uncertain: Option<Uncertain>,
-    /// Follow-ups that could not be written yet; those of an uncertain write come first.
+    /// Intents that came to signatures, of which no row says so yet.
+    signed: Vec<u64>,
+    /// Follow-ups that are not written yet; those of an uncertain write come first.
     late: Vec<Event>,
     limit: Duration,
 }
@@ -150,26 +175,57 @@ struct Uncertain {
 
 impl Writer {
     async fn run(mut self) {
-        let mut group = Vec::with_capacity(GROUP);
+        let mut received = Vec::with_capacity(GROUP);
+        let mut group: Vec<Announced> = Vec::with_capacity(GROUP);
         loop {
-            let pause = if self.late.is_empty() { Duration::MAX } else { PAUSE };
-            let received = self.entries.recv_many(&mut group, GROUP);
+            let waiting = !(self.late.is_empty() && self.signed.is_empty());
+            let patience = if waiting { LINGER } else { Duration::MAX };
+            let more = self.entries.recv_many(&mut received, GROUP);
             tokio::select! {
                 () = stopped(&mut self.stopped) => self.entries.close(),
-                received = tokio::time::timeout(pause, received) => if received == Ok(0) { break },
+                more = tokio::time::timeout(patience, more) => match more {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(_) => self.write(&mut group).await,
+                },
             }
-            if !(group.is_empty() && self.late.is_empty()) {
+            for entry in received.drain(..) {
+                match entry {
+                    Entry::Announced(announced) => group.push(announced),
+                    Entry::Signed(intent) => self.signed.push(intent),
+                    Entry::Other(event) => self.late.push(event),
+                }
+            }
+            if !group.is_empty() {
                 self.write(&mut group).await;
             }
         }
-        let end = Entry { event: Event::new("system", "chain.end", ""), done: None };
-        self.write(&mut vec![end]).await;
+        self.gather();
+        self.late.push(Event::new("system", "chain.end", ""));
+        self.write(&mut group).await;
         if !self.late.is_empty() {
             tracing::error!(rows = self.late.len(), "rows of the audit log could not be written before the process ended");
         }
     }
 
-    async fn write(&mut self, group: &mut Vec<Entry>) {
+    /// Puts what was signed into one row.
+    fn gather(&mut self) {
+        if self.signed.is_empty() {
+            return;
+        }
+        self.signed.sort_unstable();
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for intent in self.signed.drain(..) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == intent => *last = intent,
+                _ => ranges.push((intent, intent)),
+            }
+        }
+        self.late.push(Event::new("system", OUTCOME, "").with("signed", serde_json::json!(ranges)));
+    }
+
+    async fn write(&mut self, group: &mut Vec<Announced>) {
+        self.gather();
         let at = crate::keys::now();
         let outcome = tokio::time::timeout(self.limit, self.attempt(at, group)).await;
         let outcome =
@@ -177,38 +233,32 @@ impl Writer {
         match outcome {
             Ok(positions) => {
                 self.late.clear();
-                for (entry, position) in group.drain(..).zip(positions) {
-                    if let Some(done) = entry.done {
-                        // Whoever waited may have given up; the row stands as an intent without outcome.
-                        let _ = done.send(Ok(position));
-                    }
+                for (Announced { done, .. }, position) in group.drain(..).zip(positions) {
+                    // Whoever waited may have given up; the row stands as an intent without outcome.
+                    let _ = done.send(Ok(position));
                 }
             }
             Err(error) => {
                 tracing::error!(%error, rows = group.len(), "the audit log cannot be written");
-                for Entry { event, done } in group.drain(..) {
-                    match done {
-                        Some(done) => drop(done.send(Err(AuditError::Store(error.clone())))),
-                        None => self.late.push(event),
-                    }
+                for Announced { done, .. } in group.drain(..) {
+                    let _ = done.send(Err(AuditError::Store(error.clone())));
                 }
             }
         }
     }
 
     /// One transaction: what is late, then the group. Gives the positions of the group.
-    async fn attempt(&mut self, at: Timestamp, group: &[Entry]) -> Result<Vec<Position>, StoreError> {
+    async fn attempt(&mut self, at: Timestamp, group: &[Announced]) -> Result<Vec<Position>, StoreError> {
         self.settle().await?;
         let mut chain = self.chain.clone();
         let mut rows: Vec<_> = self.late.iter().map(|event| chain.append(at, event.clone())).collect();
         let mut positions = Vec::with_capacity(group.len());
-        for entry in group {
-            rows.push(chain.append(at, entry.event.clone()));
+        for Announced { event, .. } in group {
+            rows.push(chain.append(at, event.clone()));
             positions.push(chain.position());
         }
         // Until the answer is here, nobody knows whether these rows are.
-        let follow_ups = self.late.len() + group.iter().filter(|entry| entry.done.is_none()).count();
-        self.uncertain = Some(Uncertain { chain: chain.clone(), follow_ups });
+        self.uncertain = Some(Uncertain { chain: chain.clone(), follow_ups: self.late.len() });
         self.store.append_audit(rows).await?;
         self.uncertain = None;
         self.chain = chain;

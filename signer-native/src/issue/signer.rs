@@ -20,7 +20,7 @@ use super::{
     rate::{Exceeded, Limiter},
     schema::SchemaMismatch,
 };
-use crate::audit::{AuditError, Event, Log, Position, token_digest};
+use crate::audit::{AuditError, Event, Log, token_digest};
 use crate::backend::Native;
 use crate::keys::{ActiveKey, Registry, Snapshot, State, now, registry::RegistryError};
 use crate::metrics::{Metrics, Phase};
@@ -289,18 +289,9 @@ impl Issuer {
             }
             Err(error) => Err(error),
         };
-        self.record(&intent, token.as_ref().err());
+        self.audit.outcome(&intent, token.as_ref().err().map(ToString::to_string));
         let token = token?;
         Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id: stamp.jwt_id })
-    }
-
-    /// What came of an intent.
-    fn record(&self, intent: &Position, error: Option<&IssueError>) {
-        let outcome = Event::new("system", "token.outcome", "").with("intent", intent.seq);
-        self.audit.follow_up(match error {
-            None => outcome.with("signed", true),
-            Some(error) => outcome.with("signed", false).with("error", error.to_string()),
-        });
     }
 
     async fn sign(&self, key: &ActiveKey, unsigned: UnsignedToken) -> Result<String, IssueError> {
