@@ -14,7 +14,7 @@ use crate::{
     hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings},
     http::{self, Health, Service, Shared, listener::Bound, tls},
     issue::{Issuer, rate::Limiter},
-    keys::{Ledger, Registry},
+    keys::{Ledger, Registry, now},
     metrics::{self, Metrics},
     store::Store,
 };
@@ -237,6 +237,9 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
+        if let Err(error) = service.agents.store().forget_requests(now()).await {
+            tracing::warn!(%error, "forgetting requests that may not be repeated any more");
+        }
         match service.issuer.registry().tend(&holder, rotates).await {
             Ok(leads) if leads != led => {
                 led = leads;

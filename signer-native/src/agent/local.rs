@@ -312,7 +312,13 @@ async fn issue(State(shared): State<Arc<Shared>>, body: Body) -> Result<Response
     let answer = match mode {
         Mode::Claims => claims_mode(&shared, &described, request).await,
         Mode::Sd => sd_mode(&shared, &described, request, &clear).await,
-        Mode::Digest => digest_mode(&shared, &described, request).await,
+        Mode::Digest => match digest_mode(&shared, &described, request.clone()).await {
+            Err(Refused::Signer(answer)) if answer.status == StatusCode::CONFLICT => {
+                let described = shared.profiles.get(&shared.signers, &profile).await?;
+                digest_mode(&shared, &described, request).await
+            }
+            other => other,
+        },
     }?;
     Ok(uncached(&answer))
 }
@@ -342,8 +348,15 @@ async fn digest_mode(shared: &Shared, described: &Described, request: Request) -
     let (issued_at, jwt_id) = (now(), random()?);
     let sealed =
         build::seal(agent, profile, key, request, issued_at, &jwt_id).map_err(|why| Problem::new(Code::PolicyDenied, why))?;
-    let item = json!({ "profile": profile.name, "mode": "digest", "digest": sealed.digest, "declared": sealed.declared });
-    let answer = accepted(shared.signers.issue(item).await?)?;
+    let item = json!({
+        "profile": profile.name, "mode": "digest", "digest": sealed.digest, "declared": sealed.declared, "kid": key.kid,
+    });
+    let answer = shared.signers.issue(item).await?;
+    if answer.status == StatusCode::CONFLICT {
+        // The key is another one now: whoever asks again gets its description.
+        shared.profiles.forget(&profile.name);
+    }
+    let answer = accepted(answer)?;
     let unusable = |why: &str| Problem::new(Code::SignerUnavailable, format!("the signer's answer cannot be used: {why}"));
     if answer.get("kid").and_then(Value::as_str) != Some(&key.kid) {
         return Err(unusable("it signed with another key; ask again").into());

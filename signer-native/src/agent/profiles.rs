@@ -112,6 +112,11 @@ impl Profiles {
         }
     }
 
+    /// Asks again next time.
+    pub fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
     /// Everything that is known now.
     pub fn all(&self) -> Vec<Arc<Described>> {
         self.lock().values().map(|(_, described)| Arc::clone(described)).collect()

@@ -195,13 +195,12 @@ impl Signers {
         }
     }
 
-    /// One request to the preferred signer, or to the next ones when it does not answer.
+    /// One request to the preferred signer, or to the next ones when it does not answer. What the first made of it then is a
+    /// token that nobody holds.
     ///
     /// # Errors
     /// When no signer answers.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Problem> {
-        // The same body to another signer is the same request: what the first made of it is not made again.
-        let idempotency_key = random()?;
         let body = body.map(|body| Bytes::from(body.to_string()));
         let first = self.preferred.load(Ordering::Relaxed);
         let order = (0..self.list.len()).map(|step| (first + step) % self.list.len());
@@ -210,7 +209,7 @@ impl Signers {
         // Those that pause come last: when nobody else answers, a try costs little.
         for index in ready.into_iter().chain(pausing) {
             let signer = &self.list[index];
-            let attempt = self.attempt(signer, &method, path, body.clone(), &idempotency_key);
+            let attempt = self.attempt(signer, &method, path, body.clone());
             match tokio::time::timeout(ATTEMPT, attempt).await {
                 Ok(Ok(answer)) if answer.status != StatusCode::SERVICE_UNAVAILABLE => {
                     signer.answered();
@@ -235,19 +234,12 @@ impl Signers {
         last.ok_or_else(|| Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why"))
     }
 
-    async fn attempt(
-        &self,
-        signer: &Signer,
-        method: &Method,
-        path: &str,
-        body: Option<Bytes>,
-        idempotency_key: &str,
-    ) -> Result<Answer, String> {
+    async fn attempt(&self, signer: &Signer, method: &Method, path: &str, body: Option<Bytes>) -> Result<Answer, String> {
         let mut sender = self.connection(signer).await?;
         let uri = format!("{}{path}", signer.url.to_string().trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(uri).header(header::ACCEPT, "application/json");
         if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json").header("idempotency-key", idempotency_key);
+            request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(body.unwrap_or_default())).map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(|error| chain(&error))?;

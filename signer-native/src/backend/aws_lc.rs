@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest::{Digest, SHA256, SHA384, SHA512};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 use edgeseal_core::{
-    Algorithm, PublicKey, SignatureBackend, SignatureInvalid, SignatureValid, backend::SignatureInput, jwk::KeyMaterial,
+    Algorithm, PublicKey, SignatureBackend, SignatureInvalid, SignatureValid,
+    algorithm::{Hash, Scheme},
+    backend::SignatureInput,
+    jwk::KeyMaterial,
 };
 use lru::LruCache;
 
@@ -51,6 +55,23 @@ impl AwsLc {
         let parsed = Arc::new(parse(algorithm, key)?);
         keys.put(key.clone(), Parsed { algorithm, key: Arc::clone(&parsed) });
         Some(parsed)
+    }
+}
+
+impl AwsLc {
+    /// Whether a signature over a message with this digest is valid.
+    pub fn verifies_digest(&self, algorithm: Algorithm, key: &PublicKey, digest: &[u8], signature: &[u8]) -> bool {
+        let hash = match algorithm.scheme() {
+            Scheme::Ecdsa(_, hash) | Scheme::RsaPkcs1(hash) | Scheme::RsaPss(hash) => hash,
+            Scheme::Ed25519 => return false,
+        };
+        let hash = match hash {
+            Hash::Sha256 => &SHA256,
+            Hash::Sha384 => &SHA384,
+            Hash::Sha512 => &SHA512,
+        };
+        let (Some(key), Ok(digest)) = (self.parsed(algorithm, key), Digest::import_less_safe(digest, hash)) else { return false };
+        key.verify_digest_sig(&digest, signature).is_ok()
     }
 }
 

@@ -2,10 +2,10 @@
 
 mod aws_lc;
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use edgeseal_core::{
-    Algorithm, SignatureBackend, SignatureInvalid, SignatureValid,
+    Algorithm, Jwk, SignatureBackend, SignatureInvalid, SignatureValid,
     backend::{
         SignatureInput,
         p256::{GeneratorTable, HotKeys, PreparedKey},
@@ -89,6 +89,13 @@ impl Native {
             Choice::P256Tables if input.algorithm() == Algorithm::Es256 => (TABLES, self.with_table(input)),
             Choice::Auto | Choice::P256Tables | Choice::AwsLcRs => answer(&self.aws_lc, input),
         }
+    }
+
+    /// Whether a signature over a message of which only the digest is known is valid. Always by AWS-LC.
+    pub fn verifies_digest(&self, algorithm: Algorithm, key: &Arc<Jwk>, digest: &[u8], signature: &[u8]) -> bool {
+        // The same rules for key and signature as where the message is known.
+        SignatureInput::new(algorithm, Arc::clone(key), Vec::new(), signature.to_vec()).is_ok()
+            && self.aws_lc.verifies_digest(algorithm, key.public_key(), digest, signature)
     }
 
     fn es256(&self, input: &SignatureInput) -> (&'static str, Result<SignatureValid, SignatureInvalid>) {

@@ -13,7 +13,7 @@ use crate::{
     error::{Failure, FailureKind},
     http::tls,
     issue::Lifetime,
-    keys::{Moment, now},
+    keys::{Actor, Ledger, Moment, now},
     store::{AgentCertificate, Store},
 };
 
@@ -121,10 +121,13 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
     let invitation = Invitation::new(fingerprint)
         .map_err(|error| Failure::new(FailureKind::System, format!("this machine gives no randomness: {error}")))?;
     let policy = policy.map(|policy| json!(policy).to_string());
-    let (store, at) = (settings.store()?, now());
+    let (store, timing, at) = (settings.store()?, settings.timing()?, now());
     let expires_at = at.plus_secs(LIFETIME);
     block_on(async {
         let store = Store::open(&store).await?;
+        let detail = json!({ "policy": policy, "expires_at": Moment(expires_at).to_string() }).to_string();
+        let ledger = Ledger::new(store.clone(), timing, Vec::new());
+        ledger.record(&Actor::local(), "agents.invite", name, &detail).await?;
         Ok(store.invite(name, policy, &hash(invitation.secret()), at, expires_at).await?)
     })?;
     let code = invitation.code();
@@ -208,12 +211,14 @@ fn revoke(arguments: &Revoke) -> Result<ExitCode, Failure> {
         ));
     }
     let configured = settings.agents(&settings.profiles()?)?.contains_key(name);
-    let store = settings.store()?;
+    let (store, timing) = (settings.store()?, settings.timing()?);
     block_on(async {
         let store = Store::open(&store).await?;
         if !configured && !store.agents().await?.iter().any(|agent| agent.name == *name) {
             return Err(Failure::new(FailureKind::Refused, format!("no agent {name} is known; edgeseal agents list shows all")));
         }
+        let ledger = Ledger::new(store.clone(), timing, Vec::new());
+        ledger.record(&Actor::local(), "agents.revoke", name, "{}").await?;
         Ok(store.revoke_agent(name, now()).await?)
     })?;
     output::line(format_args!(

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     agents::{Certified, CertifyError, Known, MAX_REQUEST, check_request, hash},
+    audit::Event,
     issue::{Agent, IssueError},
     keys::{Moment, now, registry::RegistryError},
 };
@@ -61,8 +62,7 @@ async fn enroll(State(service): State<Shared>, headers: HeaderMap, body: Body) -
     let Some(name) = invited else {
         return Err(Problem::new(Code::CodeRefused, "the code is unknown, used or older than 10 minutes; ask for another one"));
     };
-    let certified = service.authorities.certify(&name, &csr).await.map_err(problem)?;
-    service.agents.refresh().await.map_err(RegistryError::Store)?;
+    let certified = certify(&service, "agents.enroll", &name, &csr).await?;
     tracing::info!(agent = name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "enrolled");
     Ok(answer(&service, &name, &certified))
 }
@@ -88,10 +88,18 @@ async fn renew(
             "the certificate is of another authority, which has to renew it; edgeseal agents invite begins with this one";
         return Err(Problem::new(Code::PolicyDenied, detail));
     }
-    let certified = service.authorities.certify(&agent.name, &csr).await.map_err(problem)?;
-    service.agents.refresh().await.map_err(RegistryError::Store)?;
+    let certified = certify(&service, "agents.renew", &agent.name, &csr).await?;
     tracing::info!(agent = agent.name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "renewed a certificate");
     Ok(answer(&service, &agent.name, &certified))
+}
+
+/// A certificate, after the audit log knows of it.
+async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str) -> Result<Certified, Problem> {
+    let event = Event::new(format!("agent:{agent}"), action, agent);
+    service.audit.append(event).await.map_err(RegistryError::Audit)?;
+    let certified = service.authorities.certify(agent, csr).await.map_err(problem)?;
+    service.agents.refresh().await.map_err(RegistryError::Store)?;
+    Ok(certified)
 }
 
 fn answer(service: &Shared, agent: &str, certified: &Certified) -> Response {

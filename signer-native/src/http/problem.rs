@@ -205,10 +205,13 @@ impl From<IssueError> for Problem {
             IssueError::RateExceeded(_) => Code::RateExceeded,
             IssueError::SchemaMismatch(_) => Code::SchemaMismatch,
             IssueError::NotRenewable(_) => Code::TokenNotRenewable,
+            IssueError::TooLate => Code::IdempotencyMismatch,
+            IssueError::DigestLength(..) => Code::DigestLength,
             IssueError::ClaimsUnacceptable(_) => Code::ClaimsUnacceptable,
             IssueError::RegistryStale | IssueError::Registry(RegistryError::Store(_)) => Code::StoreUnavailable,
             IssueError::Unsound(_) | IssueError::Registry(RegistryError::Unsound(_)) => Code::SignatureDiscarded,
             IssueError::NoActiveKey(_)
+            | IssueError::NoDigestKey(_)
             | IssueError::Registry(
                 RegistryError::Refused(_)
                 | RegistryError::TooManyKeys { .. }

@@ -1,5 +1,6 @@
 //! Who may have which token: the policy of agents and profiles, as pure functions; and the signing of what they allow.
 
+pub mod digest;
 pub mod lifetime;
 pub mod policy;
 pub mod rate;

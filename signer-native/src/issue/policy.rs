@@ -147,6 +147,10 @@ pub struct Grant {
 pub struct Denial(String);
 
 impl Denial {
+    pub(super) fn new(sentence: String) -> Self {
+        Self(sentence)
+    }
+
     /// The agent may not use this profile, or there is none: one sentence for both.
     pub fn of_profile(agent: &Agent, profile: &str) -> Self {
         Self(format!("agent {} may not use profile {profile:?}; its profiles are {}", agent.name, list(&agent.profiles)))

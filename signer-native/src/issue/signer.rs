@@ -9,7 +9,7 @@ use std::{
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
-    Jwk, JwkSet, Timestamp, UnsignedToken, UnverifiedToken, Verifier,
+    Algorithm, Jwk, JwkSet, Timestamp, UnsignedToken, UnverifiedToken, Verifier,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
     sd::{KeyBinding, SdJwtSettings},
 };
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::audit::{AuditError, Event, Log, token_digest};
 use crate::backend::Native;
-use crate::keys::{ActiveKey, Registry, Snapshot, State, now, registry::RegistryError};
+use crate::keys::{ActiveKey, Purpose, Registry, Snapshot, State, now, registry::RegistryError};
 use crate::metrics::{Metrics, Phase};
 
 /// Issues tokens of one issuer.
@@ -31,13 +31,13 @@ pub struct Issuer {
     /// The URLs of profiles that belong to another issuer.
     others: BTreeMap<String, String>,
     profiles: BTreeMap<String, Profile>,
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     lease: Duration,
     schemas: BTreeMap<String, Arc<Schema>>,
-    limiter: Limiter,
-    backend: Native,
-    audit: Log,
-    metrics: Metrics,
+    pub(super) limiter: Limiter,
+    pub(super) backend: Native,
+    pub(super) audit: Log,
+    pub(super) metrics: Metrics,
 }
 
 /// What makes two tokens of the same request differ.
@@ -83,6 +83,12 @@ pub enum IssueError {
     RateExceeded(Exceeded),
     /// The claims are not what the profile's schema asks for.
     SchemaMismatch(SchemaMismatch),
+    /// The digest has not the length of this algorithm's hash, in octets.
+    DigestLength(Algorithm, usize),
+    /// The agent has no key of its own for this profile, or another one than it thinks.
+    NoDigestKey(String),
+    /// The token of a repeated request has expired since it was asked for first.
+    TooLate,
     /// The token to renew does not verify.
     NotRenewable(String),
     /// No verifier would accept the claims set.
@@ -105,6 +111,14 @@ impl fmt::Display for IssueError {
             Self::Denied(denial) => denial.fmt(formatter),
             Self::RateExceeded(Exceeded { rate, wait: _ }) => write!(formatter, "the agent may ask for {rate} tokens a second"),
             Self::SchemaMismatch(mismatch) => mismatch.fmt(formatter),
+            Self::DigestLength(algorithm, octets) => {
+                write!(formatter, "digest must be {octets} octets as base64url without padding: {algorithm} signs no other")
+            }
+            Self::NoDigestKey(profile) => write!(
+                formatter,
+                "the agent's own key for profile {profile} is another one now; GET /v1/profiles/{profile} shows it, and makes the first"
+            ),
+            Self::TooLate => formatter.write_str("the token that was asked for first under this Idempotency-Key has expired"),
             Self::NotRenewable(reason) => write!(formatter, "the token cannot be renewed: {reason}"),
             Self::ClaimsUnacceptable(reason) | Self::Unsound(reason) => formatter.write_str(reason),
             Self::NoActiveKey(profile) => write!(
@@ -223,6 +237,8 @@ impl Issuer {
         let token = UnverifiedToken::parse(token).map_err(|error| refused(&error))?;
         let kid = token.header().kid().ok_or_else(|| refused(&"it names no kid"))?;
         let key = snapshot.keys.iter().find(|key| key.kid() == Some(kid));
+        // What an agent's own key signed, nobody has seen: it could be anything.
+        let key = key.filter(|key| key.purpose == Purpose::Token && key.agent.is_none());
         let key = key.filter(|key| matches!(key.state, State::Active | State::Retiring));
         let key = key.ok_or_else(|| refused(&"no active or retiring key of this signer has its kid"))?;
         let profile = self.profile(agent, &key.profile).map_err(IssueError::Denied)?;
@@ -244,7 +260,7 @@ impl Issuer {
     }
 
     /// What the registry said lately enough to sign by.
-    fn fresh_snapshot(&self) -> Result<Arc<Snapshot>, IssueError> {
+    pub(super) fn fresh_snapshot(&self) -> Result<Arc<Snapshot>, IssueError> {
         let snapshot = self.registry.snapshot();
         if snapshot.is_expired(self.lease) { Err(IssueError::RegistryStale) } else { Ok(snapshot) }
     }
@@ -258,6 +274,10 @@ impl Issuer {
         stamp: Stamp,
         action: &'static str,
     ) -> Result<Issued, IssueError> {
+        // Only a repetition can be so late.
+        if grant.expires_at <= now() {
+            return Err(IssueError::TooLate);
+        }
         let snapshot = self.fresh_snapshot()?;
         // A profile whose algorithm was changed has no key until one of the new kind is active.
         let key = snapshot.active.get(&profile.name).filter(|key| key.algorithm == profile.algorithm);

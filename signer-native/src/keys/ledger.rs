@@ -278,7 +278,7 @@ impl Ledger {
     }
 
     /// The one place where a transition enters the audit log: before it is made, and it is not made without.
-    pub(super) async fn record(&self, actor: &Actor, action: &str, subject: &str, detail: &str) -> Result<(), RegistryError> {
+    pub(crate) async fn record(&self, actor: &Actor, action: &str, subject: &str, detail: &str) -> Result<(), RegistryError> {
         tracing::info!(%actor, action, subject, detail, "key");
         let mut event = Event::new(actor.name(), action.to_owned(), subject);
         if let Ok(Value::Object(members)) = serde_json::from_str(detail) {

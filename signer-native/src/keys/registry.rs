@@ -172,6 +172,35 @@ impl Registry {
         Err(StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
     }
 
+    /// Whether [`Registry::keep`] has something to do for a slot whose active key ends at `not_after`.
+    pub fn needs_care(&self, slot: &Slot, not_after: Timestamp) -> bool {
+        rotation::ends_soon(slot, not_after, &slot.timing(self.timing()), now())
+    }
+
+    /// Makes the first key of a slot that the configuration does not list, and later its standby, and lets that take over: for
+    /// keys that are tended only while somebody asks for them.
+    ///
+    /// # Errors
+    /// The HSM's and the store's.
+    pub async fn keep(&self, slot: &Slot) -> Result<(), RegistryError> {
+        self.ensure(slot).await?;
+        for due in rotation::plan(&self.store.keys().await?, std::slice::from_ref(slot), self.timing(), now()) {
+            match due {
+                Due::Generate(slot) => drop(self.generate(&slot, &Actor::system()).await?),
+                Due::Step(id, command @ Command::Activate { .. }) => {
+                    // Another signer may have been faster.
+                    match self.ledger.step(id, command, Guard::None).await {
+                        Ok(_) | Err(RegistryError::Store(StoreError::Conflict(_)) | RegistryError::Refused(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                // What ends by time alone is the leader's to see to.
+                Due::Step(..) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Marks a pair that somebody else put into the token under this `CKA_ID` as a key of this slot: imported, for good.
     ///
     /// # Errors
@@ -289,6 +318,16 @@ impl Registry {
         message: &[u8],
     ) -> Result<Vec<u8>, RegistryError> {
         Ok(self.hsm.sign(id, algorithm, message.to_vec()).await?)
+    }
+
+    /// Signs a digest, and does not check the signature either.
+    pub(crate) async fn sign_digest_unverified(
+        &self,
+        id: KeyId,
+        algorithm: Algorithm,
+        digest: Vec<u8>,
+    ) -> Result<Vec<u8>, RegistryError> {
+        Ok(self.hsm.sign_digest(id, algorithm, digest).await?)
     }
 
     /// Proves that a key signs: over `edgeseal-canary:` and a nonce, never over anything that could be a token.

@@ -111,7 +111,11 @@ fn is_old(slot: &Slot, active: &Key, now: Timestamp) -> bool {
 /// A standby waits for its turn from the beginning, in case its predecessor is compromised; but one whose `exp` is
 /// published would age meanwhile, and comes only when it is needed.
 fn standby_is_due(slot: &Slot, active: Option<&Key>, timing: &Timing, now: Timestamp) -> bool {
-    let Some(end) = active.and_then(|active| active.not_after) else { return true };
+    active.and_then(|active| active.not_after).is_none_or(|end| ends_soon(slot, end, timing, now))
+}
+
+/// Whether a key that ends then needs its successor by now.
+pub(super) fn ends_soon(slot: &Slot, end: Timestamp, timing: &Timing, now: Timestamp) -> bool {
     let ahead = timing.activation_delay().saturating_add(slot.max_lifetime).saturating_add(lifecycle::DAY);
     end <= now.plus_secs(ahead)
 }

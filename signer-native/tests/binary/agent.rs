@@ -245,6 +245,113 @@ fn private_claims_stay_on_this_machine() {
 }
 
 #[test]
+fn a_digest_says_nothing_and_counts_nowhere_else() {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+    use sha2::{Digest as _, Sha256};
+
+    let folder = tempfile::tempdir().unwrap();
+    let signer =
+        Signer::configured(folder.path(), &["--alg", "ES256", "--alg", "RS256", "--alg", "PS384", "--alg", "EdDSA"], |text| {
+            let text = text.replace(
+                "[profiles.default]\n",
+                "[profiles.default]\nmodes = [\"claims\", \"sd\", \"digest\"]\nmax_session = \"1h\"\n",
+            );
+            let text = text.replace("[profiles.rs256]\n", "[profiles.rs256]\nmodes = [\"digest\"]\n");
+            text.replace("[profiles.ps384]\n", "[profiles.ps384]\nmodes = [\"digest\"]\n")
+        });
+    let recorder = Recorder::before(&signer);
+    let agent = Agent::start(folder.path(), &signer, &[&recorder.url], "");
+    let issuer = format!("{}/agents/demo-app", signer.text("issuer"));
+
+    for (profile, algorithm) in [("default", "ES256"), ("rs256", "RS256"), ("ps384", "PS384")] {
+        let mut request = ask("digest");
+        request["profile"] = profile.into();
+        let token = agent.token(&request);
+        let verdict = agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE })).json();
+        assert_eq!((&verdict["claims"]["iss"], &verdict["claims"]["sub"]), (&json!(issuer), &json!("alice")), "{verdict}");
+        // By the binary, as anybody: the agent's issuer has keys of its own, and the profile's issuer knows nothing of them.
+        let verify = |issuer: &str| {
+            crate::support::run(&[
+                "verify",
+                &token,
+                "--issuer",
+                issuer,
+                "--audience",
+                AUDIENCE,
+                "--alg",
+                algorithm,
+                "--ca",
+                signer.text("ca"),
+                "--json",
+            ])
+        };
+        assert_eq!(verify(&issuer).json()["verdict"], "accept");
+        assert_eq!(verify(signer.text("issuer")).code, 1);
+    }
+    let heard = recorder.heard();
+    assert!(heard.contains("\"digest\""), "the recorder hears: {heard}");
+    for private in ["alice", "email", "address", "Private City"] {
+        assert!(!heard.contains(private), "{private} left the machine");
+    }
+
+    // The keys say when they end, and stand in no other set.
+    let own = signer.public("/agents/demo-app/.well-known/jwks.json", &[]).json();
+    assert!(own["keys"].as_array().unwrap().iter().all(|key| key["exp"].is_u64()), "{own}");
+    let profiles = signer.public("/.well-known/jwks.json", &[]).json();
+    assert_eq!(kids(&own).len(), 3);
+    assert!(kids(&own).iter().all(|kid| !kids(&profiles).contains(kid)));
+    signer.public("/agents/other/.well-known/jwks.json", &[]).problem(404, "not_found");
+
+    // An agent that lies about what it has signed: a token of the profile's issuer, for everybody, for ever.
+    let described = signer.agents("GET", "/v1/profiles/default", &[], b"").json();
+    let own_kid = described["digest"]["kid"].as_str().unwrap();
+    let forged = |kid: &str| {
+        let session = json!({ "agent": "demo-app", "start": 1_900_000_000_u64 });
+        let claims = json!({
+            "iss": signer.text("issuer"), "aud": AUDIENCE, "sub": "admin", "iat": 1_600_000_000, "exp": 4_000_000_000_u64, "jti": "x",
+            "edgeseal_session": session,
+        });
+        let part = |value: &Value| Base64UrlUnpadded::encode_string(value.to_string().as_bytes());
+        let input = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": kid, "typ": "JWT" })), part(&claims));
+        let digest = Base64UrlUnpadded::encode_string(&Sha256::digest(&input));
+        let body = json!({ "profile": "default", "digest": digest, "declared": { "sub": "alice" } });
+        let json = [("content-type", "application/json")];
+        let answer = signer.agents("POST", "/v1/signatures", &json, body.to_string().as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["issuer"], issuer);
+        format!("{input}.{}", answer.json()["signature"].as_str().unwrap())
+    };
+    for kid in [own_kid, signer.ready["profiles"][0]["kid"].as_str().unwrap()] {
+        let token = forged(kid);
+        assert_eq!(signer.verify(&token, "ES256").code, 1, "{token}");
+        let renewal = json!({ "token": token }).to_string();
+        let answer = signer.agents("POST", "/v1/tokens/renew", &[("content-type", "application/json")], renewal.as_bytes());
+        answer.problem(422, "token_not_renewable");
+    }
+
+    // What is no digest, and where none is signed.
+    let sign = |body: Value| {
+        signer.agents("POST", "/v1/signatures", &[("content-type", "application/json")], body.to_string().as_bytes())
+    };
+    let short = Base64UrlUnpadded::encode_string(&[7; 31]);
+    assert!(sign(json!({ "profile": "default", "digest": short })).problem(422, "digest_length").contains("32 octets"));
+    sign(json!({ "profile": "default", "digest": "!" })).problem(422, "digest_length");
+    sign(json!({ "profile": "ps384", "digest": Base64UrlUnpadded::encode_string(&[7; 32]) })).problem(422, "digest_length");
+    let whole = Base64UrlUnpadded::encode_string(&[7; 32]);
+    sign(json!({ "profile": "default", "digest": whole, "kid": "another" })).problem(409, "key_state");
+    sign(json!({ "profile": "eddsa", "digest": whole })).problem(403, "policy_denied");
+    sign(json!({ "profile": "none", "digest": whole })).problem(403, "policy_denied");
+    let in_claims = json!({ "profile": "default", "mode": "digest", "digest": whole });
+    signer.ask(&in_claims.to_string()).problem(400, "request_malformed");
+    // A profile that has only this mode gives nobody a token of its own issuer.
+    signer.ask(&json!({ "profile": "rs256", "audience": AUDIENCE }).to_string()).problem(403, "policy_denied");
+}
+
+fn kids(set: &Value) -> Vec<Value> {
+    set["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
+}
+
+#[test]
 fn whom_it_turns_away() {
     let folder = tempfile::tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);

@@ -89,6 +89,26 @@ fn sd_renewals_batches_and_limits() {
     post(&signer, "/v1/tokens/renew", &tampered).problem(422, "token_not_renewable");
     post(&signer, "/v1/tokens/renew", &json!({ "token": "a.b.c" })).problem(422, "token_not_renewable");
 
+    // The same request under the same key is the same token, signed again; another request is not.
+    let keyed = |key: &str, path: &str, body: &Value| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        signer.agents("POST", path, &headers, body.to_string().as_bytes())
+    };
+    let plain = json!({ "profile": "default", "audience": AUDIENCE, "claims": { "sub": "alice" } });
+    let (once, again) = (keyed("one", "/v1/tokens", &plain).json(), keyed("one", "/v1/tokens", &plain).json());
+    assert_eq!(payload(once["token"].as_str().unwrap()), payload(again["token"].as_str().unwrap()));
+    assert_ne!(once["token"], again["token"], "ECDSA signs with a new nonce");
+    let other = json!({ "profile": "default", "audience": AUDIENCE, "claims": { "sub": "bob" } });
+    keyed("one", "/v1/tokens", &other).problem(422, "idempotency_mismatch");
+    keyed("one", "/v1/tokens/batch", &json!({ "requests": [plain] })).problem(422, "idempotency_mismatch");
+    let batch = json!({ "requests": [plain, plain] });
+    let (once, again) = (keyed("two", "/v1/tokens/batch", &batch).json(), keyed("two", "/v1/tokens/batch", &batch).json());
+    let ids = |answer: &Value| [0, 1].map(|index| payload(answer["results"][index]["token"].as_str().unwrap())["jti"].clone());
+    assert_eq!(ids(&once), ids(&again));
+    assert_ne!(ids(&once)[0], ids(&once)[1]);
+    keyed("", "/v1/tokens", &plain).problem(400, "request_malformed");
+    keyed(&"x".repeat(129), "/v1/tokens", &plain).problem(400, "request_malformed");
+
     // Policy: what must be there, what the schema says, what a batch may hold.
     let ask = |claims: Value| json!({ "profile": "default", "audience": AUDIENCE, "claims": claims });
     assert!(post(&signer, "/v1/tokens", &ask(json!({}))).problem(403, "policy_denied").contains("must set claim sub"));
