@@ -64,5 +64,20 @@ fn numbers_for_prometheus() {
     for secret in ["no-such-profile", "alice", AUDIENCE, fs::read_to_string(signer.path("pin_file")).unwrap().trim()] {
         assert!(!text.contains(secret), "{secret}");
     }
+    // What dashboard and alarms ask for is there.
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for file in ["grafana.json", "alerts.yml"] {
+        let wanted = fs::read_to_string(deploy.join(file)).unwrap();
+        let mut names: Vec<&str> = wanted
+            .split(|character: char| !(character.is_ascii_lowercase() || character == '_'))
+            .filter(|word| word.starts_with("edgeseal_"))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        assert!(names.len() > 5, "{names:?}");
+        for name in names {
+            assert!(text.lines().any(|line| line.starts_with(name)), "{file} asks for {name}");
+        }
+    }
     assert_eq!(signer.public("/metrics", &[]).status, 404, "numbers are not for everybody");
 }
