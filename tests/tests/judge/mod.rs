@@ -2,10 +2,12 @@
 //! how a line is read is described in `tests/conformance/README.md`.
 #![expect(clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use edgeseal_core::{
-    Algorithm, IssuerSettings, Jwk, JwkSet, Timestamp, UnverifiedToken, Verifier, VerifyError, backend::rustcrypto::RustCrypto,
+    Algorithm, IssuerSettings, Jwk, JwkSet, SignatureBackend, SignatureInvalid, SignatureValid, Timestamp, UnverifiedToken,
+    Verifier, VerifyError,
+    backend::{SignatureInput, rsa_verify, rustcrypto::RustCrypto},
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
@@ -50,7 +52,7 @@ fn judge_token(token: &str, jwks: &str, value: &impl Fn(&str) -> Option<Value>) 
     if let Some(nonce) = nonce {
         token = token.with_nonce(nonce);
     }
-    Verifier::new(policy).verify_with(&RustCrypto, token, &keys, now).map(drop).map_err(code)
+    Verifier::new(policy).verify_with(&Both, token, &keys, now).map(drop).map_err(code)
 }
 
 fn judge_signature(jwk: &str, value: &impl Fn(&str) -> Option<Value>) -> Result<(), VerifyError> {
@@ -62,5 +64,24 @@ fn judge_signature(jwk: &str, value: &impl Fn(&str) -> Option<Value>) -> Result<
             .verify("eyJhbGciOiJub25lIn0.e30.", &JwkSet::default(), Timestamp::from_secs(0))
             .map(drop);
     };
-    Jwk::from_json(jwk)?.verify_signature(algorithm, &octets("msg_hex"), &octets("sig_hex"))
+    let key = Arc::new(Jwk::from_json(jwk)?);
+    let input = SignatureInput::new(algorithm, key, octets("msg_hex"), octets("sig_hex"))?;
+    Both.verify(&input).map(drop).map_err(|SignatureInvalid| VerifyError::signature_invalid())
+}
+
+/// The reference, and core's own RSA beside it, which must say the same.
+struct Both;
+
+impl SignatureBackend for Both {
+    fn name(&self) -> &'static str {
+        "both"
+    }
+
+    fn verify(&self, input: &SignatureInput) -> Result<SignatureValid, SignatureInvalid> {
+        let reference = RustCrypto.verify(input);
+        if let Some(own) = rsa_verify::verify(input) {
+            assert_eq!(own.is_ok(), reference.is_ok(), "core's own RSA says otherwise than the reference of {input:?}");
+        }
+        reference
+    }
 }
