@@ -46,7 +46,7 @@ const LEAST_SECRET: usize = 22;
 const DEFAULT_TYP: &str = "JWT";
 
 /// Settings that the environment may set: variable, path in the file, kind.
-const ENVIRONMENT: [(&str, &str, Kind); 18] = [
+const ENVIRONMENT: [(&str, &str, Kind); 19] = [
     ("EDGESEAL_ISSUER", "issuer", Kind::Text),
     ("EDGESEAL_HSM_MODULE", "hsm.module", Kind::Path),
     ("EDGESEAL_HSM_TOKEN", "hsm.token", Kind::Text),
@@ -58,6 +58,7 @@ const ENVIRONMENT: [(&str, &str, Kind); 18] = [
     ("EDGESEAL_STORE_PASSWORD_FILE", "store.password_file", Kind::Path),
     ("EDGESEAL_LISTEN_PUBLIC", "listen.public.address", Kind::Text),
     ("EDGESEAL_LISTEN_AGENTS", "listen.agents.address", Kind::Text),
+    ("EDGESEAL_LISTEN_ADMIN", "listen.admin.address", Kind::Text),
     ("EDGESEAL_LOG_LEVEL", "log.level", Kind::Text),
     ("EDGESEAL_LOG_FORMAT", "log.format", Kind::Text),
     ("EDGESEAL_CLIENT_URL", "client.url", Kind::Text),
@@ -143,6 +144,8 @@ pub struct SignerConfig {
     pub client_ca: Option<PathBuf>,
     /// How agents get certificates of the signer's own authority.
     pub enrolment: EnrolmentConfig,
+    /// The administrators' listener and the authority of their certificates, if it is configured.
+    pub admin: Option<(ListenConfig, PathBuf)>,
     /// Rules of the key life cycle.
     pub timing: Timing,
     /// The audit log.
@@ -286,6 +289,7 @@ struct RawListen {
     public: RawListener,
     agents: RawListener,
     metrics: RawPlain,
+    admin: RawListener,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -493,6 +497,7 @@ impl Settings {
                 .transpose()?,
             client_ca,
             enrolment: self.enrolment()?,
+            admin: self.admin()?,
             timing: self.timing()?,
             audit: self.audit()?,
             agent_policies: self.agents(&profiles)?,
@@ -824,9 +829,21 @@ impl Settings {
         })
     }
 
+    fn admin(&self) -> Result<Option<(ListenConfig, PathBuf)>, Failure> {
+        let raw = &self.raw.listen.admin;
+        if raw.certificate.is_none() && raw.key.is_none() && raw.client_ca.is_none() {
+            return Ok(None);
+        }
+        let what = "the PEM file of the authority of your administrators' certificates";
+        Ok(Some((self.listener("admin", raw)?, self.file("listen.admin.client_ca", raw.client_ca.as_ref(), what)?)))
+    }
+
     fn listener(&self, which: &'static str, raw: &RawListener) -> Result<ListenConfig, Failure> {
-        let setting = if which == "public" { "listen.public" } else { "listen.agents" };
-        let default = if which == "public" { "127.0.0.1:8443" } else { "127.0.0.1:8444" };
+        let (setting, default) = match which {
+            "public" => ("listen.public", "127.0.0.1:8443"),
+            "agents" => ("listen.agents", "127.0.0.1:8444"),
+            _ => ("listen.admin", "127.0.0.1:8445"),
+        };
         let address = address(setting, raw.address.as_deref().unwrap_or(default), default)?;
         Ok(ListenConfig {
             setting,

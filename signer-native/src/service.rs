@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::RootCertStore;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
@@ -12,7 +12,12 @@ use crate::{
     config::{AuditConfig, SignerConfig},
     error::{Failure, FailureKind},
     hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings},
-    http::{self, Health, Service, Shared, listener::Bound, tls},
+    http::{
+        self, Health, Service, Shared,
+        door::{Clients, Door},
+        listener::Bound,
+        tls,
+    },
     issue::{Issuer, rate::Limiter},
     keys::{Ledger, Registry, now},
     metrics::{self, Metrics},
@@ -26,14 +31,13 @@ const TEND_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for the audit log, and then for its last checkpoint.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Both listeners, bound and with their TLS, before the HSM is asked for anything.
+/// The listeners, bound and with their TLS, before the HSM is asked for anything.
 #[derive(Debug)]
 pub struct Doors {
-    public: Bound,
-    public_tls: ServerConfig,
-    agents: Bound,
-    agents_tls: ServerConfig,
+    public: Door,
+    agents: Door,
     agent_roots: Arc<AgentRoots>,
+    admin: Option<Door>,
     metrics: Option<TcpListener>,
 }
 
@@ -45,38 +49,39 @@ impl Doors {
     pub async fn open(config: &SignerConfig) -> Result<Self, Failure> {
         let public = http::listener::bind(&config.public).await?;
         let agents = http::listener::bind(&config.agents).await?;
+        let admin = match &config.admin {
+            Some((listen, _)) => Some(http::listener::bind(listen).await?),
+            None => None,
+        };
         let metrics = match config.metrics {
             Some(address) => Some(http::listener::bind_plain("listen.metrics.address", address).await?),
             None => None,
         };
-        Ok(Self { metrics, ..Self::with_sockets(config, public, agents)? })
+        Ok(Self { metrics, ..Self::with_sockets(config, public, agents, admin)? })
     }
 
     /// The same, around sockets that are bound already.
     ///
     /// # Errors
     /// A certificate that cannot be used.
-    pub fn with_sockets(config: &SignerConfig, public: Bound, agents: Bound) -> Result<Self, Failure> {
+    pub fn with_sockets(config: &SignerConfig, public: Bound, agents: Bound, admin: Option<Bound>) -> Result<Self, Failure> {
         let roots = match &config.client_ca {
             Some(path) => tls::roots("listen.agents.client_ca", path)?,
             None => RootCertStore::empty(),
         };
         let agent_roots = AgentRoots::new(roots);
-        Ok(Self {
-            public_tls: tls::public_server(&config.public)?,
-            agents_tls: tls::agents_server(&config.agents, Arc::clone(&agent_roots) as _)?,
-            public,
-            agents,
-            agent_roots,
-            metrics: None,
-        })
+        let public = Door::new(public, &config.public, Clients::Nobody)?;
+        let agents = Door::new(agents, &config.agents, Clients::Known(Arc::clone(&agent_roots) as _))?;
+        let admin = match (&config.admin, admin) {
+            (Some((listen, client_ca)), Some(bound)) => Some(Door::new(bound, listen, Clients::Of(client_ca.clone()))?),
+            _ => None,
+        };
+        Ok(Self { public, agents, agent_roots, admin, metrics: None })
     }
-}
 
-impl Doors {
-    /// Where the public and the agents' listener really listen.
-    pub fn addresses(&self) -> (SocketAddr, SocketAddr) {
-        (self.public.address(), self.agents.address())
+    /// Where the public, the agents' and the administrators' listener really listen.
+    pub fn addresses(&self) -> (SocketAddr, SocketAddr, Option<SocketAddr>) {
+        (self.public.address(), self.agents.address(), self.admin.as_ref().map(Door::address))
     }
 }
 
@@ -156,7 +161,7 @@ impl Signer {
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
         let Self { service, doors, rotates, keeper, checkpoint_interval, audit_end } = self;
-        let Doors { public, public_tls, agents, agents_tls, agent_roots: _, metrics: metrics_door } = doors;
+        let Doors { public, agents, admin, agent_roots: _, metrics: metrics_door } = doors;
         let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
@@ -169,7 +174,12 @@ impl Signer {
         if let Some(socket) = metrics_door {
             background.spawn(show_metrics(socket, Arc::clone(&service)));
         }
-        tokio::join!(public.serve(public_tls, at_public, stop.clone()), agents.serve(agents_tls, at_agents, stop),);
+        let administrators = async {
+            if let Some(admin) = admin {
+                admin.serve(counted(http::admin::router(Arc::clone(&service)), &service), stop.clone()).await;
+            }
+        };
+        tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators);
         background.shutdown().await;
         // Another signer need not wait until it is sure that this one is gone.
         if let Err(error) = service.issuer.registry().step_down(&holder).await {

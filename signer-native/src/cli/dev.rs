@@ -32,6 +32,8 @@ use crate::{
     service::{Doors, Signer, open_hsm, told_to_end},
 };
 
+/// Where the administrators' listener listens if nobody else does.
+const ADMIN_PORT: u16 = 8_445;
 /// The label of the token.
 const TOKEN: &str = "edgeseal";
 /// Bits of RSA keys here: the smallest that verifiers accept, since a demonstration should not wait for primes.
@@ -48,6 +50,9 @@ pub(super) struct Arguments {
     /// Where the agents' listener listens; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     agents: SocketAddr,
+    /// Where the administrators' listener listens [default: 127.0.0.1:8445, or a free port if that is in use]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     #[arg(long, value_name = "FILE", help = "The SoftHSM library [default: where distributions install it]")]
     module: Option<PathBuf>,
     /// An algorithm to have a profile and a key for; may be repeated [default: all that the module has]
@@ -107,6 +112,13 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
     // Ports before anything is made: a busy one leaves no trace.
     let public = bind_address("--public", arguments.public).await?;
     let agents = bind_address("--agents", arguments.agents).await?;
+    let admin = match arguments.admin {
+        Some(address) => bind_address("--admin", address).await?,
+        None => match bind_address("--admin", SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT))).await {
+            Ok(bound) => bound,
+            Err(_) => bind_address("--admin", SocketAddr::from(([127, 0, 0, 1], 0))).await?,
+        },
+    };
     make_folder(&layout.dir)?;
     let _lock = lock(layout)?;
     if let Some(stale) = &arguments.ready_file {
@@ -116,20 +128,23 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
     let began = Instant::now();
     let issuer = format!("https://localhost:{}", public.address().port());
     let agents_url = format!("https://localhost:{}", agents.address().port());
+    let admin_url = format!("https://localhost:{}", admin.address().port());
     let hsm = token(layout, module, began).await?;
     let profiles = profiles(arguments, hsm.as_ref())?;
     let certificates = pki::issue(&layout.path("tls"), &arguments.agent)?;
     let file = configuration_file(&layout.dir);
-    let text = configuration(arguments, &issuer, &agents_url, module, &public, &agents, &profiles, &certificates);
+    let text = configuration(arguments, &issuer, &agents_url, module, [&public, &agents, &admin], &profiles, &certificates);
     write_private(&file, &text)?;
 
     let config = Settings::load(Some(&file), &[])?.signer()?;
-    let doors = Doors::with_sockets(&config, public, agents)?;
+    let doors = Doors::with_sockets(&config, public, agents, Some(admin))?;
     let signer = Signer::prepare(config, hsm, doors).await?;
     let kids = keys(&signer, &profiles).await?;
     let agent_line = format!("{agents_url}   mutual TLS, certificate {} for 24 h", arguments.agent);
     step("Signer", &format!("{issuer}   JWKS, discovery, health"), None);
     step("Agents", &agent_line, None);
+    let names: Vec<&str> = certificates.administrators.iter().map(|(name, ..)| *name).collect();
+    step("Administrators", &format!("{admin_url}   mutual TLS, certificates {} for 24 h", names.join(", ")), None);
 
     let ready = json!({
         "issuer": issuer,
@@ -139,6 +154,10 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
         "agent_name": arguments.agent,
         "agent_cert": certificates.agent_certificate,
         "agent_key": certificates.agent_key,
+        "admin": admin_url,
+        "administrators": certificates.administrators.iter().map(|(name, certificate, key)| {
+            json!({ "name": name, "cert": certificate, "key": key })
+        }).collect::<Vec<_>>(),
         "pid": std::process::id(),
         "profiles": kids,
         "config": file,
@@ -245,14 +264,12 @@ fn slot<'slots>(slots: &'slots [Slot], profile: &str) -> Result<&'slots Slot, Fa
 /// Seconds: the longest lifetime here.
 const MAX_LIFETIME: u64 = 3_600;
 
-#[expect(clippy::too_many_arguments, reason = "one call, and each is one line of the file")]
 fn configuration(
     arguments: &Arguments,
     issuer: &str,
     agents_url: &str,
     module: &Path,
-    public: &Bound,
-    agents: &Bound,
+    [public, agents, admin]: [&Bound; 3],
     profiles: &[(String, Algorithm)],
     certificates: &pki::Certificates,
 ) -> String {
@@ -287,6 +304,12 @@ certificate = {server_certificate}
 key = {server_key}
 client_ca = {ca}
 
+[listen.admin]
+address = "{admin}"
+certificate = {server_certificate}
+key = {server_key}
+client_ca = {admin_ca}
+
 [rotation]
 lease = "1s"
 automatic = false
@@ -309,6 +332,8 @@ profiles = [{names}]
         conf = quoted(&std::env::var("SOFTHSM2_CONF").unwrap_or_default()),
         public = public.address(),
         agents = agents.address(),
+        admin = admin.address(),
+        admin_ca = path(&certificates.admin_ca),
         server_certificate = path(&certificates.server_certificate),
         server_key = path(&certificates.server_key),
         ca = path(&certificates.ca),

@@ -161,7 +161,7 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
             .then(other.created_at.cmp(&one.created_at))
     });
     if arguments.json {
-        output::json(&Value::Array(keys.iter().map(|key| show::json(key, &ledger)).collect()));
+        output::json(&Value::Array(keys.iter().map(|key| ledger.describe(key)).collect()));
     } else {
         show::table(&keys, &ledger);
     }
@@ -173,7 +173,7 @@ fn show(arguments: &OneKey) -> Result<(), Failure> {
     let ledger = block_on(ledger(&settings))?;
     let key = block_on(async { Ok(ledger.key(&arguments.kid).await?) })?;
     if arguments.json {
-        output::json(&show::json(&key, &ledger));
+        output::json(&ledger.describe(&key));
     } else {
         show::lines(&key, &ledger);
     }
@@ -188,7 +188,7 @@ fn generate(arguments: &Generate) -> Result<(), Failure> {
         Ok((registry.generate(&slot, &Actor::local()).await?, registry.ledger().clone()))
     })?;
     if arguments.json {
-        output::json(&show::json(&key, &ledger));
+        output::json(&ledger.describe(&key));
         return Ok(());
     }
     let kid = key.kid().unwrap_or_default();
@@ -208,7 +208,7 @@ fn import(arguments: &Import) -> Result<(), Failure> {
         Ok((registry.import(&slot, id, &Actor::local()).await?, registry.ledger().clone()))
     })?;
     if arguments.json {
-        output::json(&show::json(&key, &ledger));
+        output::json(&ledger.describe(&key));
         return Ok(());
     }
     let kid = key.kid().unwrap_or_default();
@@ -220,17 +220,17 @@ fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let ledger = block_on(ledger(&settings))?;
     let done = block_on(async { Ok(ledger.command(&arguments.kid, command, &Actor::local()).await?) })?;
+    if arguments.json {
+        output::json(&ledger.describe_done(&done));
+        return Ok(());
+    }
     let lease = ledger.timing().lease;
     match done {
-        Done::Proposed(approval) => proposed(&approval, arguments.json),
+        Done::Proposed(Approval { proposer, expires_at, .. }) => output::line(format_args!(
+            "proposed by {proposer}; it is done when another person says the same before {}",
+            Moment(expires_at)
+        )),
         Done::Changed { key, successor, window } => {
-            if arguments.json {
-                let mut shown = show::json(&key, &ledger);
-                shown["successor"] = successor.into();
-                shown["key_not_found_possible_until"] = window.map(|Window { until, .. }| Moment(until).to_string()).into();
-                output::json(&shown);
-                return Ok(());
-            }
             let kid = key.kid().unwrap_or_default();
             output::line(format_args!("{kid} is {}; a running signer follows within {lease} s", key.state));
             if let Some(at) = key.destroy_at {
@@ -270,17 +270,6 @@ fn cancel_destroy(arguments: &OneKey) -> Result<(), Failure> {
         output::line(format_args!("the proposal of {} is withdrawn", withdrawn.proposer));
     }
     Ok(())
-}
-
-fn proposed(approval: &Approval, as_json: bool) {
-    let Approval { id, subject, proposer, expires_at, .. } = approval;
-    let until = Moment(*expires_at);
-    if as_json {
-        let until = until.to_string();
-        output::json(&json!({ "proposal": id, "kid": subject, "proposer": proposer, "approve_until": until }));
-    } else {
-        output::line(format_args!("proposed by {proposer}; it is done when another person says the same before {until}"));
-    }
 }
 
 /// Says what a destructive command will do, and asks a person; scripts say `--yes`.

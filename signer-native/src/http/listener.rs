@@ -44,6 +44,8 @@ pub struct Peer {
     pub fingerprint: Option<String>,
     /// Who issued its certificate (RFC 4514).
     pub issuer: Option<String>,
+    /// The administrator that its certificate names.
+    pub admin: Option<String>,
 }
 
 /// A bound socket, not yet served.
@@ -99,9 +101,8 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `stop` becomes true, then drains.
-    pub async fn serve(self, tls: ServerConfig, router: Router, mut stop: watch::Receiver<bool>) {
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+    /// Serves until `stop` becomes true, then drains. Each connection begins with the latest of `tls`.
+    pub async fn serve(self, tls: watch::Receiver<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
         loop {
@@ -117,7 +118,8 @@ impl Bound {
             match accepted {
                 Ok((stream, address)) => {
                     let watcher = graceful.watcher();
-                    tokio::spawn(connection(stream, address, acceptor.clone(), router.clone(), watcher, place, stop.clone()));
+                    let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+                    tokio::spawn(connection(stream, address, acceptor, router.clone(), watcher, place, stop.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, or the peer was gone already: neither may end the listener.
@@ -164,9 +166,9 @@ async fn connection(
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|chain| chain.first());
-    let agent = certificate.and_then(tls::agent_name);
+    let (agent, admin) = (certificate.and_then(tls::agent_name), certificate.and_then(tls::admin_name));
     let (fingerprint, issuer) = (certificate.map(tls::fingerprint), certificate.and_then(tls::issuer));
-    let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent, fingerprint, issuer } });
+    let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent, fingerprint, issuer, admin } });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder

@@ -1,6 +1,8 @@
-//! The signer's two listeners: the public one, and the agents', where mutual TLS is mandatory.
+//! The signer's listeners: the public one, the agents' and the administrators', where mutual TLS is mandatory.
 
+pub mod admin;
 pub mod agents;
+pub mod door;
 pub mod enroll;
 pub mod listener;
 pub mod problem;
@@ -19,7 +21,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// What both listeners share.
+/// What the listeners share.
 pub struct Service {
     /// Issues tokens.
     pub issuer: Issuer,

@@ -8,7 +8,12 @@ use axum::{
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-use crate::{hsm::HsmError, issue::IssueError, keys::registry::RegistryError};
+use crate::{
+    hsm::HsmError,
+    issue::IssueError,
+    keys::{Refusal, registry::RegistryError},
+    store::StoreError,
+};
 
 /// What went wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +22,12 @@ pub enum Code {
     RequestMalformed,
     /// The connection's certificate names no agent, or one that is not known.
     AgentUnknown,
+    /// The connection's certificate names no administrator.
+    AdminUnknown,
+    /// One's own approval does not count.
+    OwnApproval,
+    /// Somebody else changed the same thing at the same time.
+    Conflict,
     /// A user of this machine asks the agent who may not.
     PeerRefused,
     /// A page in a browser asks the agent.
@@ -69,9 +80,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
+        Self::AdminUnknown,
+        Self::OwnApproval,
+        Self::Conflict,
         Self::PeerRefused,
         Self::OriginRefused,
         Self::HostRefused,
@@ -103,6 +117,9 @@ impl Code {
         match self {
             Self::RequestMalformed => ("request_malformed", StatusCode::BAD_REQUEST, "The request cannot be understood"),
             Self::AgentUnknown => ("agent_unknown", StatusCode::FORBIDDEN, "The client certificate belongs to no known agent"),
+            Self::AdminUnknown => ("admin_unknown", StatusCode::FORBIDDEN, "The client certificate belongs to no administrator"),
+            Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
             Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
             Self::OriginRefused => ("origin_refused", StatusCode::FORBIDDEN, "Pages in browsers get nothing here"),
             Self::HostRefused => ("host_refused", StatusCode::MISDIRECTED_REQUEST, "The agent is not called so"),
@@ -246,6 +263,39 @@ impl From<IssueError> for Problem {
     }
 }
 
+/// A problem for administrators, who may know what ails the HSM and the store.
+#[derive(Clone, Debug)]
+pub struct AdminProblem(Problem);
+
+impl From<Problem> for AdminProblem {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for AdminProblem {
+    fn into_response(self) -> axum::response::Response {
+        self.0.into_response()
+    }
+}
+
+impl From<RegistryError> for AdminProblem {
+    fn from(error: RegistryError) -> Self {
+        let code = match &error {
+            RegistryError::Refused(Refusal::Unknown(_)) | RegistryError::NoProposal(_) => Code::NotFound,
+            RegistryError::Refused(Refusal::Days(_)) => Code::RequestMalformed,
+            RegistryError::Refused(_) | RegistryError::TooManyKeys { .. } => Code::KeyState,
+            RegistryError::OwnProposal { .. } => Code::OwnApproval,
+            RegistryError::Store(StoreError::Conflict(_)) => Code::Conflict,
+            RegistryError::Store(_) => Code::StoreUnavailable,
+            RegistryError::Audit(_) => Code::AuditUnavailable,
+            RegistryError::Unsound(_) => Code::SignatureDiscarded,
+            RegistryError::Hsm(_) => Code::HsmUnavailable,
+        };
+        Self(Problem::new(code, error.to_string()))
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
         let status = self.code.status();
@@ -286,6 +336,9 @@ mod tests {
             [
                 ("request_malformed", 400),
                 ("agent_unknown", 403),
+                ("admin_unknown", 403),
+                ("own_approval", 403),
+                ("conflict", 409),
                 ("peer_refused", 403),
                 ("origin_refused", 403),
                 ("host_refused", 421),

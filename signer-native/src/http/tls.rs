@@ -12,7 +12,7 @@ use rustls::{
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
-    server::{ParsedCertificate, danger::ClientCertVerifier},
+    server::{ParsedCertificate, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use sha2::{Digest as _, Sha256};
 use x509_cert::{
@@ -25,6 +25,8 @@ use crate::{config::ListenConfig, error::Failure};
 
 /// What stands before the agent's name in the URI of its certificate.
 pub const AGENT_URN: &str = "urn:edgeseal:agent:";
+/// What stands before the administrator's name in the URI of its certificate.
+pub const ADMIN_URN: &str = "urn:edgeseal:admin:";
 
 /// TLS for the public listener.
 ///
@@ -37,15 +39,27 @@ pub fn public_server(listen: &ListenConfig) -> Result<ServerConfig, Failure> {
     with_identity(builder.with_no_client_auth(), listen)
 }
 
-/// Mutual TLS for the agents' listener; `verifier` says whose certificates are good.
+/// Mutual TLS; `verifier` says whose certificates are good.
 ///
 /// # Errors
 /// When the certificate or the key cannot be used.
-pub fn agents_server(listen: &ListenConfig, verifier: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, Failure> {
+pub fn mutual_server(listen: &ListenConfig, verifier: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, Failure> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| internal(&error))?;
     with_identity(builder.with_client_cert_verifier(verifier), listen)
+}
+
+/// Whose certificates are good: those of the authorities in a PEM file.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn clients_of(setting: &str, client_ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
+    let roots = Arc::new(roots(setting, client_ca)?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+    let verifier =
+        verifier.map_err(|error| Failure::configuration(format!("{setting} {} cannot be used: {error}", client_ca.display())))?;
+    Ok(verifier)
 }
 
 /// TLS for this program as a client: this authority or the system's, and this identity or none.
@@ -98,10 +112,19 @@ pub fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'st
 
 /// The agent that a certificate names: exactly one SAN URI of ours, and a name that could be configured.
 pub fn agent_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    name_under(AGENT_URN, certificate)
+}
+
+/// The administrator that a certificate names.
+pub fn admin_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    name_under(ADMIN_URN, certificate).filter(|name| !name.is_empty())
+}
+
+fn name_under(urn: &str, certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let (_, names) = certificate.tbs_certificate.get::<SubjectAltName>().ok()??;
     let mut ours = names.0.iter().filter_map(|name| match name {
-        GeneralName::UniformResourceIdentifier(uri) => uri.as_str().strip_prefix(AGENT_URN),
+        GeneralName::UniformResourceIdentifier(uri) => uri.as_str().strip_prefix(urn),
         _ => None,
     });
     match (ours.next(), ours.next()) {

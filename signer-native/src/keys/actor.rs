@@ -32,6 +32,11 @@ impl Actor {
         Self { name: format!("local:{name}") }
     }
 
+    /// Who is behind a name: the same for `local:alice` and `admin:alice`.
+    pub fn person(name: &str) -> &str {
+        name.split_once(':').map_or(name, |(_, person)| person)
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name

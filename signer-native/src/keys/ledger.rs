@@ -6,7 +6,7 @@ use edgeseal_core::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Actor, Key, Refusal, Slot, Timing,
+    Actor, Key, Moment, Refusal, Slot, State, Timing,
     lifecycle::{self, Command, DAY, Outcome, Window},
     now,
 };
@@ -95,7 +95,7 @@ impl fmt::Display for RegistryError {
             Self::OwnProposal { proposer, until } => write!(
                 formatter,
                 "{proposer} proposed this, and one's own approval never counts: another person must do the same before {}",
-                super::Moment(*until)
+                Moment(*until)
             ),
             Self::Audit(error) => error.fmt(formatter),
             Self::NoProposal(id) => write!(formatter, "no open proposal is called {id:?}"),
@@ -217,7 +217,8 @@ impl Ledger {
         let moment = now();
         let open = self.open_proposals(moment).await?.into_iter().find(|open| open.id == id);
         let open = open.ok_or_else(|| RegistryError::NoProposal(id.to_owned()))?;
-        if open.proposer == actor.name() {
+        // The same person with another credential is the same person.
+        if Actor::person(&open.proposer) == Actor::person(actor.name()) {
             return Err(RegistryError::OwnProposal { proposer: open.proposer, until: open.expires_at });
         }
         let detail: serde_json::Value = serde_json::from_str(&open.detail).unwrap_or_default();
@@ -265,14 +266,13 @@ impl Ledger {
             detail["days"] = days.into();
         }
         if let Some(Window { kid, until }) = &window {
-            detail["key_not_found_possible"] = serde_json::json!({ "kid": kid, "until": super::Moment(*until).to_string() });
+            detail["key_not_found_possible"] = serde_json::json!({ "kid": kid, "until": Moment(*until).to_string() });
         }
         self.record(actor, &format!("keys.{}", command.as_str()), &kid, &detail.to_string()).await?;
         self.store.apply(&changes, &guard).await?;
         let changed = |id| changes.iter().find(|change| change.id == id);
-        let successor = keys
-            .iter()
-            .find(|other| other.id != key.id && changed(other.id).is_some_and(|change| change.to == lifecycle::State::Active));
+        let successor =
+            keys.iter().find(|other| other.id != key.id && changed(other.id).is_some_and(|change| change.to == State::Active));
         let successor = successor.and_then(Key::kid).map(ToOwned::to_owned);
         Ok(Done::Changed { key: Box::new(self.read_back(key.id).await?), successor, window })
     }
@@ -299,6 +299,78 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// A key for programs: the JSON of the command line and of the administrators' interface.
+    pub fn describe(&self, key: &Key) -> serde_json::Value {
+        let moment = |at: Option<Timestamp>| at.map(|at| Moment(at).to_string());
+        let timing = self.timing_of(key);
+        serde_json::json!({
+            "kid": key.kid(),
+            "purpose": key.purpose.as_str(),
+            "issuer": key.issuer,
+            "profile": key.profile,
+            "agent": key.agent,
+            "alg": key.algorithm,
+            "key": key.kind().to_string(),
+            "origin": key.origin.as_str(),
+            "state": key.state.as_str(),
+            "cka_id": key.id.to_string(),
+            "created_at": Moment(key.created_at).to_string(),
+            "published_at": moment(key.published_at),
+            "activated_at": moment(key.activated_at),
+            "suspended_at": moment(key.suspended_at),
+            "demoted_at": moment(key.demoted_at),
+            "retired_at": moment(key.retired_at),
+            "destroy_at": moment(key.destroy_at),
+            "destroyed_at": moment(key.destroyed_at),
+            "compromised_at": moment(key.compromised_at),
+            "not_after": moment(key.not_after),
+            "max_lifetime": key.max_lifetime,
+            "can_sign_from": moment((key.state == State::Published).then(|| timing.earliest_activation(key))),
+            "until": moment(until(key, &timing)),
+            "rotation": moment(self.rotation(key)),
+        })
+    }
+
+    /// What became of a command, for programs.
+    pub fn describe_done(&self, done: &Done) -> serde_json::Value {
+        match done {
+            Done::Proposed(approval) => describe_approval(approval),
+            Done::Changed { key, successor, window } => {
+                let mut shown = self.describe(key);
+                shown["successor"] = successor.clone().into();
+                shown["key_not_found_possible_until"] =
+                    window.as_ref().map(|Window { until, .. }| Moment(*until).to_string()).into();
+                shown
+            }
+        }
+    }
+
+    /// When a key's standby takes over by age.
+    pub fn rotation(&self, key: &Key) -> Option<Timestamp> {
+        let slot = self.slots.iter().find(|slot| slot.holds(key))?;
+        let active = (key.state == State::Active).then_some(key.activated_at).flatten()?;
+        slot.rotate_after.map(|after| active.plus_secs(after))
+    }
+}
+
+/// A proposal for programs.
+pub fn describe_approval(approval: &Approval) -> serde_json::Value {
+    let Approval { id, action, subject, detail, proposer, proposed_at, expires_at, decided } = approval;
+    serde_json::json!({
+        "proposal": id,
+        "action": action,
+        "kid": subject,
+        "detail": serde_json::from_str::<serde_json::Value>(detail).unwrap_or_default(),
+        "proposer": proposer,
+        "proposed_at": Moment(*proposed_at).to_string(),
+        "approve_until": Moment(*expires_at).to_string(),
+        "decision": decided.as_ref().map(|(decision, ..)| decision.as_str()),
+        "decided_by": decided.as_ref().map(|(_, who, _)| who),
+        "decided_at": decided.as_ref().map(|(.., at)| Moment(*at).to_string()),
+    })
+}
+
 fn gone(id: KeyId) -> RegistryError {
     RegistryError::Store(StoreError::Conflict(format!("the key with CKA_ID {id} is gone")))
 }
@@ -319,8 +391,8 @@ pub(super) fn find<'keys>(keys: &'keys [Key], kid: &str) -> Result<&'keys Key, R
 /// When a key's present state ends by itself, if it does.
 pub fn until(key: &Key, timing: &Timing) -> Option<Timestamp> {
     match key.state {
-        lifecycle::State::Retiring => timing.earliest_retirement(key),
-        lifecycle::State::DestroyScheduled => key.destroy_at,
+        State::Retiring => timing.earliest_retirement(key),
+        State::DestroyScheduled => key.destroy_at,
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use edgeseal_core::{Algorithm, Timestamp};
 
 pub use self::{
     actor::Actor,
-    ledger::{Done, Ledger},
+    ledger::{Done, Ledger, describe_approval},
     lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
     registry::Registry,
     rotation::Slot,

@@ -2,6 +2,8 @@
 
 // Marked as tests so that helpers beside the test functions may unwrap as well.
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod audit;

@@ -26,7 +26,8 @@ fn configuration_mistakes() {
             text.lines().map(|line| if line.starts_with(from) { to.to_owned() } else { line.to_owned() }).collect();
         assert_ne!(changed.join("\n"), text.trim_end(), "{from} is not in the file");
         fs::write(&file, changed.join("\n")).unwrap();
-        run(&["serve", "--config", file.to_str().unwrap(), "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
+        let free = "127.0.0.1:0";
+        run(&["serve", "--config", file.to_str().unwrap(), "--public", free, "--agents", free, "--admin", free])
     };
     with("pin_file", r#"pin_file = "wrong-pin""#).fails(3, "refused the PIN from hsm.pin_file");
     with("pin_file", r#"pin_file = "empty-pin""#).fails(3, "is empty; it takes the PIN");
@@ -99,7 +100,9 @@ fn busy_ports_and_folders() {
     let dir = signer.dir.display().to_string();
     run(&["dev", "--dir", &dir, "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"])
         .fails(5, "is in use by another edgeseal dev");
-    signer.run(&["serve", "--public", &address, "--agents", "127.0.0.1:0"]).fails(5, "listen.public.address");
+    signer
+        .run(&["serve", "--public", &address, "--agents", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .fails(5, "listen.public.address");
     signer.issue("default");
     run(&["dev", "--dir", &dir, "--module", "/nonexistent.so"]).fails(3, "--module /nonexistent.so does not exist");
 }

@@ -97,7 +97,7 @@ impl Signer {
         let _ = fs::remove_file(&ready_file);
         let mut command = edgeseal();
         command.arg("dev").arg("--dir").arg(&dir).arg("--ready-file").arg(&ready_file);
-        command.args(["--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"]).args(more);
+        command.args(["--public", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(more);
         Self::start(command, &ready_file, dir)
     }
 
@@ -229,7 +229,7 @@ impl Signer {
         self.child.id()
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
     }

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{make_folder, write_private};
 use crate::{
     error::{Failure, FailureKind},
-    http::tls::{AGENT_URN, not_after},
+    http::tls::{ADMIN_URN, AGENT_URN, not_after},
     keys::now,
 };
 
@@ -29,7 +29,13 @@ pub(super) struct Certificates {
     pub(super) server_key: PathBuf,
     pub(super) agent_certificate: PathBuf,
     pub(super) agent_key: PathBuf,
+    pub(super) admin_ca: PathBuf,
+    /// Name, certificate and key of each administrator.
+    pub(super) administrators: Vec<(&'static str, PathBuf, PathBuf)>,
 }
+
+/// Two, since some things take two people.
+const ADMINISTRATORS: [&str; 2] = ["alice", "bob"];
 
 /// The authority in `folder`, made if it is not there or ends soon; and fresh certificates from it.
 pub(super) fn issue(folder: &Path, agent: &str) -> Result<Certificates, Failure> {
@@ -40,6 +46,11 @@ pub(super) fn issue(folder: &Path, agent: &str) -> Result<Certificates, Failure>
         server_key: folder.join("server.key"),
         agent_certificate: folder.join(format!("{agent}.crt")),
         agent_key: folder.join(format!("{agent}.key")),
+        admin_ca: folder.join("admin-ca.crt"),
+        administrators: ADMINISTRATORS
+            .iter()
+            .map(|name| (*name, folder.join(format!("admin-{name}.crt")), folder.join(format!("admin-{name}.key"))))
+            .collect(),
     };
     let authority = authority(&files.ca, &folder.join("ca.key"))?;
 
@@ -56,12 +67,21 @@ pub(super) fn issue(folder: &Path, agent: &str) -> Result<Certificates, Failure>
         .map_err(|error| Failure::new(FailureKind::System, format!("the development certificates cannot be read: {error}")))?;
     write_private(&files.server_certificate, &chain)?;
 
-    let mut client = CertificateParams::new(Vec::new()).map_err(failed)?;
-    client.distinguished_name.push(DnType::CommonName, agent);
-    client.subject_alt_names.push(SanType::URI(format!("{AGENT_URN}{agent}").try_into().map_err(failed)?));
-    leaf(&mut client, ExtendedKeyUsagePurpose::ClientAuth, DAY);
+    let client = client(agent, AGENT_URN)?;
     sign(&client, &authority, &files.agent_certificate, &files.agent_key)?;
+    let authority = self::authority(&files.admin_ca, &folder.join("admin-ca.key"))?;
+    for (name, certificate, key) in &files.administrators {
+        sign(&self::client(name, ADMIN_URN)?, &authority, certificate, key)?;
+    }
     Ok(files)
+}
+
+fn client(name: &str, urn: &str) -> Result<CertificateParams, Failure> {
+    let mut client = CertificateParams::new(Vec::new()).map_err(failed)?;
+    client.distinguished_name.push(DnType::CommonName, name);
+    client.subject_alt_names.push(SanType::URI(format!("{urn}{name}").try_into().map_err(failed)?));
+    leaf(&mut client, ExtendedKeyUsagePurpose::ClientAuth, DAY);
+    Ok(client)
 }
 
 fn authority(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, Failure> {

@@ -1,43 +1,11 @@
 //! Keys for people and for programs.
 
-use edgeseal_core::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     cli::output,
     keys::{Key, Ledger, Moment, State, now, registry},
 };
-
-pub(crate) fn json(key: &Key, ledger: &Ledger) -> Value {
-    let moment = |at: Option<Timestamp>| at.map(|at| Moment(at).to_string());
-    let timing = ledger.timing_of(key);
-    json!({
-        "kid": key.kid(),
-        "purpose": key.purpose.as_str(),
-        "issuer": key.issuer,
-        "profile": key.profile,
-        "agent": key.agent,
-        "alg": key.algorithm,
-        "key": key.kind().to_string(),
-        "origin": key.origin.as_str(),
-        "state": key.state.as_str(),
-        "cka_id": key.id.to_string(),
-        "created_at": Moment(key.created_at).to_string(),
-        "published_at": moment(key.published_at),
-        "activated_at": moment(key.activated_at),
-        "suspended_at": moment(key.suspended_at),
-        "demoted_at": moment(key.demoted_at),
-        "retired_at": moment(key.retired_at),
-        "destroy_at": moment(key.destroy_at),
-        "destroyed_at": moment(key.destroyed_at),
-        "compromised_at": moment(key.compromised_at),
-        "not_after": moment(key.not_after),
-        "max_lifetime": key.max_lifetime,
-        "can_sign_from": moment((key.state == State::Published).then(|| timing.earliest_activation(key))),
-        "until": moment(registry::until(key, &timing)),
-        "rotation": moment(rotation(key, ledger)),
-    })
-}
 
 pub(super) fn table(keys: &[Key], ledger: &Ledger) {
     let row = |key: &Key| {
@@ -55,7 +23,7 @@ pub(super) fn table(keys: &[Key], ledger: &Ledger) {
 }
 
 pub(super) fn lines(key: &Key, ledger: &Ledger) {
-    let Value::Object(members) = json(key, ledger) else { return };
+    let Value::Object(members) = ledger.describe(key) else { return };
     for (name, value) in members {
         let value = match value {
             Value::Null => continue,
@@ -98,16 +66,9 @@ fn note(key: &Key, ledger: &Ledger) -> String {
             let from = timing.earliest_activation(key);
             if from <= now() { "standby".to_owned() } else { format!("standby, can sign from {}", Moment(from)) }
         }
-        (State::Active, _) => rotation(key, ledger).map(|at| format!("{} (rotation)", Moment(at))).unwrap_or_default(),
+        (State::Active, _) => ledger.rotation(key).map(|at| format!("{} (rotation)", Moment(at))).unwrap_or_default(),
         (State::Retiring, Some(until)) => format!("{until} (last token expires)"),
         (State::DestroyScheduled, Some(until)) => format!("{until} (destroyed)"),
         _ => String::new(),
     }
-}
-
-/// When a key's standby takes over by age.
-fn rotation(key: &Key, ledger: &Ledger) -> Option<Timestamp> {
-    let slot = ledger.slots().iter().find(|slot| slot.holds(key))?;
-    let active = (key.state == State::Active).then_some(key.activated_at).flatten()?;
-    slot.rotate_after.map(|after| active.plus_secs(after))
 }

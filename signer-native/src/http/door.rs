@@ -1,0 +1,123 @@
+//! A listener and its TLS, which is read again when its files change.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::Router;
+use rustls::{ServerConfig, server::danger::ClientCertVerifier};
+use tokio::sync::watch;
+
+use super::{listener::Bound, tls};
+use crate::{config::ListenConfig, error::Failure};
+
+/// How often it is looked whether a certificate was renewed.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Who must show a certificate.
+#[derive(Debug)]
+pub enum Clients {
+    /// Nobody.
+    Nobody,
+    /// Those whom this verifier knows.
+    Known(Arc<dyn ClientCertVerifier>),
+    /// Those of the authorities in this PEM file.
+    Of(PathBuf),
+}
+
+/// One listener.
+#[derive(Debug)]
+pub struct Door {
+    bound: Bound,
+    files: Files,
+    tls: watch::Sender<Arc<ServerConfig>>,
+}
+
+/// What its TLS is made of.
+#[derive(Debug)]
+struct Files {
+    listen: ListenConfig,
+    clients: Clients,
+}
+
+impl Door {
+    /// A door around a bound socket.
+    ///
+    /// # Errors
+    /// When the certificate, the key or the authority cannot be used.
+    pub fn new(bound: Bound, listen: &ListenConfig, clients: Clients) -> Result<Self, Failure> {
+        let files = Files { listen: listen.clone(), clients };
+        let (tls, _) = watch::channel(Arc::new(files.read()?));
+        Ok(Self { bound, files, tls })
+    }
+
+    /// Where it really listens.
+    pub fn address(&self) -> SocketAddr {
+        self.bound.address()
+    }
+
+    /// Serves until `stop` becomes true, then drains.
+    pub async fn serve(self, router: Router, stop: watch::Receiver<bool>) {
+        let Self { bound, files, tls } = self;
+        let latest = tls.subscribe();
+        let renewal = tokio::spawn(renew(files, tls));
+        bound.serve(latest, router, stop).await;
+        renewal.abort();
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<ServerConfig, Failure> {
+        let Self { listen, clients } = self;
+        match clients {
+            Clients::Nobody => tls::public_server(listen),
+            Clients::Known(verifier) => tls::mutual_server(listen, Arc::clone(verifier)),
+            Clients::Of(client_ca) => {
+                tls::mutual_server(listen, tls::clients_of(&format!("{}.client_ca", listen.setting), client_ca)?)
+            }
+        }
+    }
+
+    fn changed_at(&self) -> [Option<SystemTime>; 3] {
+        let client_ca = if let Clients::Of(client_ca) = &self.clients { Some(client_ca.as_path()) } else { None };
+        let changed = |file: &Path| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+        [Some(self.listen.certificate.as_path()), Some(self.listen.key.as_path()), client_ca].map(|file| file.and_then(changed))
+    }
+}
+
+/// Reads the files again on SIGHUP and when one has changed. What cannot be used changes nothing.
+async fn renew(files: Files, tls: watch::Sender<Arc<ServerConfig>>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = signal(SignalKind::hangup()).ok();
+    let mut interval = tokio::time::interval(INTERVAL);
+    let mut seen = files.changed_at();
+    loop {
+        let hangup = async {
+            match &mut hangups {
+                Some(hangups) => hangups.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let asked = tokio::select! {
+            _ = interval.tick() => false,
+            Some(()) = hangup => true,
+        };
+        let found = files.changed_at();
+        if !asked && found == seen {
+            continue;
+        }
+        let listener = files.listen.setting;
+        match files.read() {
+            Ok(config) => {
+                seen = found;
+                tls.send_replace(Arc::new(config));
+                tracing::info!(listener, "new connections get the certificate that is there now");
+            }
+            // Half of a pair may be written by now: the next look says.
+            Err(error) => tracing::warn!(listener, %error, "the certificate of before stays"),
+        }
+    }
+}
