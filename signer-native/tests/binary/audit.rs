@@ -197,7 +197,7 @@ fn a_full_disk_stops_signatures_and_nothing_else() {
     assert_eq!(dev.end(), Some(0));
     let small = folder.path().join("small");
     fs::create_dir(&small).unwrap();
-    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && cp \"$2\"/edgeseal.db \"$1\" && exec \"$3\" serve --config \"$2\"/edgeseal.toml --store \"$1\"/edgeseal.db";
+    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && cp \"$2\"/edgeseal.db* \"$1\" && exec \"$3\" serve --config \"$2\"/edgeseal.toml --store \"$1\"/edgeseal.db";
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
     command.args([&small, &dir]).arg(edgeseal().get_program());
