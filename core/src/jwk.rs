@@ -382,22 +382,20 @@ impl Jwk {
 
     /// The public members: the numbers, and `alg`, `exp`, `kid` and `use`.
     pub fn to_json(&self) -> String {
-        let mut members = Map::new();
-        // One by one: `collect` would bring a sort of its own into the WebAssembly.
+        let mut members = json::Members::new();
         for (name, value) in self.key.required_members() {
-            members.insert(name.into(), Value::String(value.into()));
+            members = members.with(name, &*value);
         }
         if let Some(algorithm) = self.algorithm {
-            members.insert("alg".into(), Value::String(algorithm.name().into()));
+            members = members.with("alg", algorithm.name());
         }
         if let Some(expires_at) = self.expires_at {
-            members.insert("exp".into(), expires_at.to_value());
+            members = members.with_json("exp", &json::to_string(&expires_at.to_value()));
         }
         if let Some(kid) = &self.kid {
-            members.insert("kid".into(), Value::String(kid.clone()));
+            members = members.with("kid", kid);
         }
-        members.insert("use".into(), Value::String("sig".into()));
-        json::to_string(&Value::Object(members))
+        members.with("use", "sig").end()
     }
 }
 

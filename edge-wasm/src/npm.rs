@@ -22,10 +22,9 @@ use edgeseal_core::{
         rsa_verify,
     },
     http::{Refusal, bearer_token},
-    json,
+    json::{self, Members},
     sd::MAX_PRESENTATION_LEN,
 };
-use serde_json::{Value, json};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::{
@@ -237,31 +236,32 @@ impl Core {
         let mut issuers = Vec::new();
         self.verifier.stats(|stats| {
             let IssuerStats { issuer, keys, fetched_at, trouble, cache } = stats;
-            issuers.push(json!({
-                "issuer": issuer,
-                "keys": keys,
-                "fetchedAt": fetched_at.map(Timestamp::as_secs),
-                "fetches": cache.fetches,
-                "failures": cache.failures,
-                "lastFailure": trouble,
-                "staleServed": cache.stale_served,
-                "suppressed": cache.suppressed,
-            }));
+            let members = Members::new()
+                .with("issuer", &issuer)
+                .with("keys", &number(keys))
+                .with("fetchedAt", &fetched_at.map(Timestamp::as_secs))
+                .with("fetches", &cache.fetches)
+                .with("failures", &cache.failures)
+                .with("lastFailure", &trouble)
+                .with("staleServed", &cache.stale_served)
+                .with("suppressed", &cache.suppressed);
+            issuers.push(members.end());
         });
         let counts = self.verifier.counts();
         let (tokens, bytes) = self.verifier.cached_tokens();
-        json::to_string(&json!({
-            "backend": self.verifier.choice().name(),
-            "verifications": {
-                "p256-tables": counts.tables,
-                "webcrypto": counts.web_crypto,
-                "rustcrypto": counts.rust_crypto,
-                (rsa_verify::NAME): counts.rsa,
-            },
-            "hotKeys": self.verifier.hot_keys(),
-            "tokenCache": { "hits": counts.token_hits, "tokens": tokens, "bytes": bytes },
-            "issuers": issuers,
-        }))
+        let verifications = Members::new()
+            .with("p256-tables", &counts.tables)
+            .with("webcrypto", &counts.web_crypto)
+            .with("rustcrypto", &counts.rust_crypto)
+            .with(rsa_verify::NAME, &counts.rsa);
+        let cache = Members::new().with("hits", &counts.token_hits).with("tokens", &number(tokens)).with("bytes", &number(bytes));
+        Members::new()
+            .with("backend", self.verifier.choice().name())
+            .with_json("verifications", &verifications.end())
+            .with("hotKeys", &number(self.verifier.hot_keys()))
+            .with_json("tokenCache", &cache.end())
+            .with_json("issuers", &json::array(issuers))
+            .end()
     }
 }
 
@@ -409,7 +409,7 @@ impl Core {
     fn hand_out(&self, fetch: Fetch) -> String {
         let id = self.next_fetch.get();
         self.next_fetch.set(id.wrapping_add(1));
-        let text = json::to_string(&json!({ "id": id, "url": fetch.url(), "etag": fetch.if_none_match() }));
+        let text = Members::new().with("id", &u64::from(id)).with("url", fetch.url()).with("etag", &fetch.if_none_match()).end();
         self.fetches.borrow_mut().push((id, fetch));
         text
     }
@@ -506,13 +506,14 @@ fn problem_of_key(problem: &str) -> Refusal {
 pub fn inspect_jwks(text: &str) -> String {
     match JwkSet::from_json(text) {
         Ok(set) => {
-            let skipped: Vec<Value> = set
-                .skipped()
-                .iter()
-                .map(|skipped| json!({ "index": skipped.index, "reason": skipped.reason.as_str() }))
-                .collect();
-            let inspection = json!({ "keys": set.total(), "usable": set.keys().len(), "skipped": skipped });
-            format!("[\"inspected\",{}]", json::to_string(&inspection))
+            let skipped = set.skipped().iter().map(|skipped| {
+                Members::new().with("index", &number(skipped.index)).with("reason", skipped.reason.as_str()).end()
+            });
+            let inspection = Members::new()
+                .with("keys", &number(set.total()))
+                .with("usable", &number(set.keys().len()))
+                .with_json("skipped", &json::array(skipped));
+            format!("[\"inspected\",{}]", inspection.end())
         }
         Err(error) => refused(&error.into()),
     }
@@ -524,37 +525,42 @@ pub fn inspect_token(text: &str) -> String {
     match UnverifiedToken::parse(text) {
         Ok(token) => {
             // The payload has not been read by core: it goes over as text, and the face parses it.
-            let claims = json::to_string(&Value::from(token.unverified_payload()));
-            format!("[\"inspected\",{{\"header\":{},\"claims\":{claims}}}]", token.header_json())
+            let inspection = Members::new().with_json("header", token.header_json()).with("claims", &token.unverified_payload());
+            format!("[\"inspected\",{}]", inspection.end())
         }
         Err(error) => refused(&error.into()),
     }
 }
 
 fn refused(refusal: &Refusal) -> String {
-    let details = json!({
-        "code": refusal.code(),
-        "check": refusal.check().map(Check::as_str),
-        "detail": refusal.detail(),
-        "status": refusal.status(),
-        "challenge": refusal.challenge(),
-        "problem": refusal.problem(),
-        "retryAfter": refusal.retry_after(),
-    });
-    let mut reply = String::from("[\"refused\",");
-    json::write(&details, &mut reply);
-    reply.push(']');
-    reply
+    let details = Members::new()
+        .with("code", refusal.code())
+        .with("check", &refusal.check().map(Check::as_str))
+        .with("detail", refusal.detail())
+        .with("status", &u64::from(refusal.status()))
+        .with("challenge", &refusal.challenge())
+        .with("problem", &refusal.problem())
+        .with("retryAfter", &refusal.retry_after());
+    format!("[\"refused\",{}]", details.end())
 }
 
 /// JSON text of an array of strings.
 fn strings(texts: &[String]) -> String {
-    json::to_string(&Value::Array(texts.iter().map(|text| Value::String(text.clone())).collect()))
+    json::array(texts.iter().map(|text| {
+        let mut quoted = String::new();
+        json::write_string(text, &mut quoted);
+        quoted
+    }))
 }
 
 /// A mistake in the options, for the face to throw.
 fn mistake(setting: &str, message: &str) -> String {
-    json::to_string(&json!({ "setting": setting, "message": message }))
+    Members::new().with("setting", setting).with("message", message).end()
+}
+
+/// A count, which no `usize` of wasm32 is too large for.
+fn number(count: usize) -> u64 {
+    count as u64
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "wasm32: an address has 32 bits")]

@@ -64,7 +64,7 @@ impl FieldElement {
     /// `self * self`.
     pub(crate) fn squared(&self) -> Self {
         self.assert_bounds();
-        reduce(square(&self.0), [0; 9])
+        squared(&self.0)
     }
 
     /// `self - other`.
@@ -155,10 +155,11 @@ impl Difference {
                 *limb -= i64::from(other);
             }
         }
-        reduce(square(&self.0), beside)
+        squared_and(&self.0, beside)
     }
 
     /// `self * factor - a * b`, with one reduction.
+    #[inline(never)]
     pub(crate) fn times_minus(&self, factor: &Self, a: &FieldElement, b: &FieldElement) -> FieldElement {
         self.assert_bounds();
         factor.assert_bounds();
@@ -209,6 +210,7 @@ impl From<FieldElement> for Difference {
 /// `p` in words.
 const P_WORDS: [u32; 8] = [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0, 0, 0, 1, 0xffff_ffff];
 
+#[inline(never)]
 fn product(a: &Limbs, b: &Limbs) -> FieldElement {
     // A column is at most 9 products of absolute values below 2^58: below 2^61.2.
     let mut columns = [0; 18];
@@ -220,8 +222,14 @@ fn product(a: &Limbs, b: &Limbs) -> FieldElement {
     reduce(columns, [0; 9])
 }
 
+#[inline(never)]
 fn squared(a: &Limbs) -> FieldElement {
     reduce(square(a), [0; 9])
+}
+
+#[inline(never)]
+fn squared_and(a: &Limbs, beside: [i64; 9]) -> FieldElement {
+    reduce(square(a), beside)
 }
 
 /// The columns of a square: those of the product, with twice a limb where a product occurs twice. Written out, since the compiler does
@@ -285,6 +293,7 @@ fn reduce(mut columns: [i64; 18], beside: [i64; 9]) -> FieldElement {
 }
 
 /// The one representative from 0 to `p - 1` of limbs whose value lies between `-16p` and `16p`; single limbs are below `2^33`.
+#[inline(never)]
 const fn canonical(value: [i64; 9]) -> FieldElement {
     // 16p more: from 0 to 32p, which is below 2^261.
     let mut limbs = [0; 9];

@@ -48,12 +48,12 @@ fn shortest(mantissa: u64, exponent: i32, is_uneven: bool) -> (String, i32) {
     let mut low = Big::shifted(1, up);
     let mut high = Big::shifted(1, up + spare - 1);
     // Readers round to even, so that the ends themselves read back as an even mantissa.
-    let is_even = mantissa % 2 == 0;
+    let is_even = mantissa.is_multiple_of(2);
     let reaches = |ordering: Ordering| ordering == Ordering::Greater || is_even && ordering == Ordering::Equal;
     // One above the logarithm to base 10 of the highest power of two in it, rounded down (right for all exponents of doubles): the power
     // wanted, or one below it.
     let binary = exponent + i32::try_from(mantissa.ilog2()).unwrap_or_default();
-    let mut power = (binary * 78_913 >> 18) + 1;
+    let mut power = ((binary * 78_913) >> 18) + 1;
     if power >= 0 {
         scale.times_power_of_ten(power.unsigned_abs());
     } else {

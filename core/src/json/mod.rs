@@ -104,6 +104,102 @@ pub fn write_object(members: &Map<String, Value>, out: &mut String) {
     out.push('}');
 }
 
+/// A JSON object written member by member, for values that are at hand: a [`Map`] of them would only be made to be read once.
+#[derive(Debug)]
+pub struct Members(String);
+
+impl Members {
+    /// An object without members.
+    #[expect(clippy::new_without_default, reason = "nobody needs an empty one")]
+    pub fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    /// One more member, whose name is none of those before.
+    #[must_use]
+    pub fn with<T: Member + ?Sized>(mut self, name: &str, value: &T) -> Self {
+        self.begin(name);
+        value.write_to(&mut self.0);
+        self
+    }
+
+    /// One more member whose value is JSON text.
+    #[must_use]
+    pub fn with_json(mut self, name: &str, json: &str) -> Self {
+        self.begin(name);
+        self.0.push_str(json);
+        self
+    }
+
+    /// The object's text.
+    #[must_use]
+    pub fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+
+    fn begin(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        write_string(name, &mut self.0);
+        self.0.push(':');
+    }
+}
+
+/// What a member's value may be.
+pub trait Member {
+    /// Appends it as JSON text.
+    fn write_to(&self, out: &mut String);
+}
+
+impl Member for str {
+    fn write_to(&self, out: &mut String) {
+        write_string(self, out);
+    }
+}
+
+impl Member for String {
+    fn write_to(&self, out: &mut String) {
+        write_string(self, out);
+    }
+}
+
+impl Member for u64 {
+    fn write_to(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{self}");
+    }
+}
+
+impl<T: Member + ?Sized> Member for &T {
+    fn write_to(&self, out: &mut String) {
+        (**self).write_to(out);
+    }
+}
+
+impl<T: Member> Member for Option<T> {
+    fn write_to(&self, out: &mut String) {
+        match self {
+            Some(value) => value.write_to(out),
+            None => out.push_str("null"),
+        }
+    }
+}
+
+/// The JSON text of an array of values that are JSON text.
+pub fn array(elements: impl IntoIterator<Item = String>) -> String {
+    let mut text = String::from("[");
+    for element in elements {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&element);
+    }
+    text.push(']');
+    text
+}
+
 /// Appends a string as JSON text (RFC 8259 section 7).
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
@@ -261,6 +357,17 @@ mod tests {
         assert_eq!(to_string(&Value::from("a\"\\\u{1f}")), r#""a\"\\\u001f""#);
         assert_eq!(to_string(&Value::from(1.5)), "1.5e0");
         assert_eq!(to_string(&serde_json::json!({"b": [1, {"a": null}]})), r#"{"b":[1,{"a":null}]}"#);
+    }
+
+    #[test]
+    fn members_are_written_as_they_come() {
+        assert_eq!(Members::new().end(), "{}");
+        let inner = Members::new().with("a\"", "\n").end();
+        let none: Option<&str> = None;
+        let all = Members::new().with("n", &7).with("o", &Some("x")).with("u", &none).with_json("i", &inner);
+        let all = all.with_json("e", &array([])).with_json("l", &array([inner.clone(), "1".into()])).end();
+        assert_eq!(all, r#"{"n":7,"o":"x","u":null,"i":{"a\"":"\u000a"},"e":[],"l":[{"a\"":"\u000a"},1]}"#);
+        assert!(serde_json::from_str::<Value>(&all).is_ok());
     }
 
     #[test]

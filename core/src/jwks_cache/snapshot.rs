@@ -9,7 +9,7 @@ use alloc::{
 };
 use core::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Current, JwksCache};
 use crate::{
@@ -82,16 +82,16 @@ impl Snapshot {
     /// The document as JSON text: public keys and times, no secret.
     pub fn to_json(&self) -> String {
         let Self { issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = self;
-        let mut members = Map::new();
-        members.insert("version".into(), VERSION.into());
-        members.insert("issuer".into(), issuer.clone().into());
-        members.insert("jwks_uri".into(), jwks_uri.clone().into());
-        members.insert("fetched_at".into(), (*fetched_at).into());
-        members.insert("max_age".into(), (*max_age).into());
-        members.insert("etag".into(), etag.clone().into());
-        members.insert("revocation".into(), (*revocation).into());
-        members.insert("jwks".into(), jwks.clone().into());
-        json::to_string(&Value::Object(members))
+        json::Members::new()
+            .with("version", &VERSION)
+            .with("issuer", issuer)
+            .with("jwks_uri", jwks_uri)
+            .with("fetched_at", fetched_at)
+            .with("max_age", max_age)
+            .with("etag", etag)
+            .with("revocation", revocation)
+            .with("jwks", jwks)
+            .end()
     }
 
     /// The issuer.
