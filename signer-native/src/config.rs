@@ -52,6 +52,7 @@ const ENVIRONMENT: [(&str, &str, Kind); 19] = [
     ("EDGESEAL_HSM_TOKEN", "hsm.token", Kind::Text),
     ("EDGESEAL_HSM_SLOT", "hsm.slot", Kind::Number),
     ("EDGESEAL_HSM_PIN_FILE", "hsm.pin_file", Kind::Path),
+    ("EDGESEAL_HSM_PROCESSES", "hsm.processes", Kind::Number),
     ("EDGESEAL_HSM_THREADS", "hsm.threads", Kind::Number),
     ("EDGESEAL_STORE_PATH", "store.path", Kind::Path),
     ("EDGESEAL_STORE_URL", "store.url", Kind::Text),
@@ -269,6 +270,7 @@ struct RawHsm {
     token: Option<String>,
     slot: Option<u64>,
     pin_file: Option<PathBuf>,
+    processes: Option<usize>,
     threads: Option<usize>,
     queue: Option<usize>,
     deadline: Option<Lifetime>,
@@ -485,7 +487,7 @@ impl Settings {
             issuers,
             slots: self.slots()?,
             rotates: self.rotates(),
-            hsm: self.hsm()?,
+            hsm: Pkcs11Settings { processes: self.processes()?, ..self.hsm()? },
             store: self.store()?,
             public: self.listener("public", &listen.public)?,
             agents: self.listener("agents", &listen.agents)?,
@@ -506,12 +508,23 @@ impl Settings {
         })
     }
 
-    /// The HSM.
+    /// Worker processes of a signer; single commands have the module in their own.
+    fn processes(&self) -> Result<usize, Failure> {
+        let processes = self.raw.hsm.processes.unwrap_or(0);
+        if processes > 64 {
+            return Err(Failure::configuration(format!(
+                "hsm.processes is {processes}; it takes 0 (none beside the signer) to 64"
+            )));
+        }
+        Ok(processes)
+    }
+
+    /// The HSM, with the module in this process.
     ///
     /// # Errors
     /// When the module, the token or the PIN is not given.
     pub fn hsm(&self) -> Result<Pkcs11Settings, Failure> {
-        let RawHsm { module, token, slot, pin_file, threads, queue, deadline, environment: _ } = &self.raw.hsm;
+        let RawHsm { module, token, slot, pin_file, processes: _, threads, queue, deadline, environment: _ } = &self.raw.hsm;
         let module = self.file("hsm.module", module.as_ref(), "the PKCS#11 library of your HSM")?;
         let token = match (token, slot) {
             (Some(label), None) => TokenSelector::Label(label.clone()),
@@ -532,7 +545,7 @@ impl Settings {
             return Err(Failure::configuration(format!("hsm.deadline is {deadline}s; it takes 1s to 60s")));
         }
         let pin = self.pin(pin_file.as_ref())?;
-        Ok(Pkcs11Settings { module, token, pin, threads, queue, deadline: Duration::from_secs(deadline) })
+        Ok(Pkcs11Settings { module, token, pin, processes: 0, threads, queue, deadline: Duration::from_secs(deadline) })
     }
 
     /// The store.

@@ -11,7 +11,7 @@ use crate::{
     audit::{Blinding, Event, Keeper, Log, LogEnd},
     config::{AuditConfig, SignerConfig},
     error::{Failure, FailureKind},
-    hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings},
+    hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings, ProcessKeyStore},
     http::{
         self, Health, Service, Shared,
         door::{Clients, Door},
@@ -95,11 +95,17 @@ pub struct Signer {
     audit_end: LogEnd,
 }
 
-/// Loads the module and logs in, on a thread that may block.
+/// Loads the module and logs in: on a thread that may block, or in worker processes.
 ///
 /// # Errors
 /// When the module, the token or the PIN is not what the settings say.
 pub async fn open_hsm(settings: Pkcs11Settings) -> Result<Arc<dyn KeyStore>, Failure> {
+    if settings.processes > 0 {
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::new(FailureKind::System, format!("hsm.processes: this program cannot be found: {error}"))
+        })?;
+        return Ok(Arc::new(ProcessKeyStore::open(program, settings).await?));
+    }
     let opened = tokio::task::spawn_blocking(move || Pkcs11KeyStore::open(settings)).await;
     match opened {
         Ok(opened) => Ok(Arc::new(opened?)),

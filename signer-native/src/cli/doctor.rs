@@ -1,11 +1,8 @@
 //! `edgeseal doctor`: look at everything that the signer needs, and say how to mend what is wrong.
 
-use std::{
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod speed;
+
+use std::{path::Path, process::ExitCode};
 
 use clap::Args;
 use edgeseal_core::Algorithm;
@@ -17,13 +14,11 @@ use crate::{
     error::Failure,
     hsm::{KeyKind, KeyStore},
     http::tls,
-    keys::{ActiveKey, Ledger, Moment, Registry, now},
+    keys::{Moment, now},
     service::open_hsm,
     store::{Store, StoreSettings},
 };
 
-/// How long one measurement of speed takes.
-const MEASURE: Duration = Duration::from_millis(300);
 /// Seconds: a certificate that ends sooner wants attention.
 const SOON: u64 = 7 * 86_400;
 
@@ -44,14 +39,14 @@ struct Finding {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let findings = block_on(async { Ok(examine(&settings).await) })?;
+    let (findings, rates) = block_on(async { Ok(examine(&settings).await) })?;
     let fine = findings.iter().all(|finding| finding.fine);
     if arguments.json {
         let checks: Vec<Value> = findings
             .iter()
             .map(|Finding { what, fine, detail }| json!({ "check": what, "ok": fine, "detail": detail }))
             .collect();
-        output::json(&json!({ "ok": fine, "checks": checks }));
+        output::json(&json!({ "ok": fine, "checks": checks, "speed": rates }));
     } else {
         for Finding { what, fine, detail } in &findings {
             output::line(format_args!("  {} {what:<13} {detail}", if *fine { "✓" } else { "✗" }));
@@ -60,8 +55,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(if fine { ExitCode::SUCCESS } else { refused() })
 }
 
-async fn examine(settings: &Settings) -> Vec<Finding> {
+async fn examine(settings: &Settings) -> (Vec<Finding>, Vec<speed::Rate>) {
     let mut findings = Vec::new();
+    let mut rates = Vec::new();
     let mut note = |what: &'static str, outcome: Result<String, String>| {
         let (fine, detail) = match outcome {
             Ok(detail) => (true, detail),
@@ -107,8 +103,9 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
         Err(failure) => Err(failure),
     };
     match (store, settings.timing()) {
-        (Ok((store, place)), Ok(timing)) => {
-            match store.keys().await {
+        (Ok((store, place)), Ok(_)) => {
+            let keys = store.keys().await;
+            match &keys {
                 Ok(keys) => {
                     let newest = keys.iter().map(|key| key.created_at).max();
                     let shown = keys.iter().filter(|key| key.state.in_jwk_set()).count();
@@ -117,10 +114,16 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
                 }
                 Err(error) => note("store", Err(error.to_string())),
             }
-            if let Ok(hsm) = hsm {
-                let threads = hsm.description().threads;
-                let registry = Arc::new(Registry::new(Ledger::new(store, timing, Vec::new()), hsm));
-                note("speed", speed(&registry, threads).await);
+            if let (Ok(hsm), Ok(settings), Ok(keys)) = (hsm, settings.hsm(), keys) {
+                // One process has one context of a module, and the measurements are contexts of their own.
+                drop(hsm);
+                match speed::measure(&settings, &keys).await {
+                    Ok(measured) => {
+                        note("speed", Ok(speed::told(&measured, settings.threads)));
+                        rates = measured;
+                    }
+                    Err(reason) => note("speed", Err(reason)),
+                }
             }
         }
         (Err(failure), _) | (_, Err(failure)) => {
@@ -139,7 +142,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
             note("certificate", certificate("listen.agents.client_ca", path));
         }
     }
-    findings
+    (findings, rates)
 }
 
 fn mechanisms(hsm: &dyn KeyStore) -> Result<String, String> {
@@ -178,49 +181,6 @@ fn clock(newest: Option<edgeseal_core::Timestamp>) -> Result<String, String> {
         )),
         _ => Ok(format!("{} UTC", Moment(moment))),
     }
-}
-
-/// Signatures per second of one active key of each kind, with one thread and with all.
-async fn speed(registry: &Arc<Registry>, threads: usize) -> Result<String, String> {
-    let snapshot = registry.refresh().await.map_err(|error| error.to_string())?;
-    if snapshot.active.is_empty() {
-        return Err("no active key to measure with; edgeseal keys generate, then edgeseal keys activate".to_owned());
-    }
-    let mut seen = Vec::new();
-    let mut shown = Vec::new();
-    for key in snapshot.active.values() {
-        if seen.contains(&key.algorithm) {
-            continue;
-        }
-        seen.push(key.algorithm);
-        let one = measure(registry, key, 1).await?;
-        let all = measure(registry, key, threads).await?;
-        shown.push(format!("{} {one}/s → {all}/s", key.algorithm));
-    }
-    Ok(format!("with 1 → {threads} threads: {}", shown.join(", ")))
-}
-
-async fn measure(registry: &Arc<Registry>, key: &Arc<ActiveKey>, at_once: usize) -> Result<u64, String> {
-    let began = Instant::now();
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..at_once.max(1) {
-        let (registry, key) = (Arc::clone(registry), Arc::clone(key));
-        tasks.spawn(async move {
-            let mut count = 0_u32;
-            while began.elapsed() < MEASURE {
-                registry.canary_unverified(&key).await?;
-                count += 1;
-            }
-            Ok::<u32, crate::keys::registry::RegistryError>(count)
-        });
-    }
-    let mut total = 0_u32;
-    while let Some(done) = tasks.join_next().await {
-        total += done.map_err(|error| error.to_string())?.map_err(|error| format!("{} {}: {error}", key.algorithm, key.kid))?;
-    }
-    let per_second = f64::from(total) / began.elapsed().as_secs_f64();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate far below 2^53, never negative")]
-    Ok(per_second.round() as u64)
 }
 
 fn certificate(setting: &str, path: &Path) -> Result<String, String> {

@@ -15,7 +15,10 @@ mod verify;
 use std::{
     ffi::OsString,
     future::Future,
-    os::unix::process::CommandExt as _,
+    os::{
+        fd::AsFd as _,
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
     path::{Path, PathBuf},
     process::{Command as Process, ExitCode},
 };
@@ -25,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     config::{LogConfig, Override, Settings},
     error::{Failure, FailureKind},
+    hsm::{WORKER_SUBCOMMAND, serve_worker},
     telemetry,
 };
 
@@ -66,6 +70,9 @@ enum Command {
     Jwks(jwks::Command),
     /// Look at everything that the signer needs, and say how to mend what is wrong
     Doctor(doctor::Arguments),
+    /// A worker process of the signer (hsm.processes)
+    #[command(name = WORKER_SUBCOMMAND, hide = true)]
+    HsmWorker,
 }
 
 /// Where the configuration is, and what lies over it.
@@ -143,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Jwks(command) => jwks::run(&command),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::HsmWorker => hsm_worker(),
     };
     match outcome {
         Ok(code) => code,
@@ -151,6 +159,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.kind().exit_code())
         }
     }
+}
+
+/// Serves the signer that started this process, over the socket that is its standard input. It logs nothing: what goes
+/// wrong is an answer, and the signer's to log.
+fn hsm_worker() -> Result<ExitCode, Failure> {
+    let alone = |_| Failure::new(FailureKind::Usage, format!("{WORKER_SUBCOMMAND} is a part of edgeseal serve, which starts it"));
+    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(alone)?);
+    socket.peer_addr().map_err(alone)?;
+    serve_worker(&socket)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The command did it, and the answer is no.

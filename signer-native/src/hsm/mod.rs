@@ -4,12 +4,15 @@
 //! the module is asked, so that a crash between the two leaves nothing that cannot be found again.
 
 mod breaker;
+mod child;
 mod mechanism;
 mod pkcs11;
 mod pool;
+mod processes;
 mod provision;
 mod seat;
 mod stats;
+mod wire;
 mod worker;
 
 use std::{fmt, future::Future, time::Duration};
@@ -18,10 +21,13 @@ use edgeseal_core::{
     Algorithm, PublicKey,
     algorithm::{Curve, Scheme},
 };
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     breaker::BreakerState,
+    child::serve_worker,
     pkcs11::{Pin, Pkcs11Settings, TokenSelector},
+    processes::{ProcessKeyStore, WORKER_SUBCOMMAND},
     provision::provision_soft_token,
     stats::{Retries, StoreStats},
     worker::Pkcs11KeyStore,
@@ -74,7 +80,7 @@ pub trait KeyStore: Send + Sync + 'static {
 }
 
 /// The name of a key inside its store: `CKA_ID`, 16 random octets.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyId([u8; 16]);
 
 impl KeyId {
@@ -160,7 +166,7 @@ pub struct StoredKey {
 }
 
 /// What was asserted about a private key, not merely asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one PKCS#11 attribute or one probe")]
 pub struct Protection {
     /// `CKA_SENSITIVE` and `CKA_ALWAYS_SENSITIVE`.
@@ -182,7 +188,7 @@ impl Protection {
 }
 
 /// What a store is, for people.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct StoreDescription {
     /// Where it was loaded from.
     pub module: String,
@@ -194,14 +200,16 @@ pub struct StoreDescription {
     pub slot: u64,
     /// Slots that hold a token.
     pub slots: usize,
-    /// Signing threads, one session each.
+    /// Worker processes; 0 has the module in this process.
+    pub processes: usize,
+    /// Signing threads of all processes together, one session each.
     pub threads: usize,
     /// Sessions that the token allows; `None` is no limit.
     pub max_sessions: Option<u64>,
 }
 
 /// Why a store did not answer with what was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HsmError {
     /// The module, the slot or the token cannot be used now. The sentence says why; `setting` and `mend` what to do.
     Unavailable(String),

@@ -43,7 +43,9 @@ pub struct Pkcs11Settings {
     pub token: TokenSelector,
     /// The user's PIN.
     pub pin: Pin,
-    /// Signing threads, one session each.
+    /// Worker processes, each with the module and threads of its own; 0 has the module in this process.
+    pub processes: usize,
+    /// Signing threads of each process, one session each.
     pub threads: usize,
     /// Calls that may wait for a thread.
     pub queue: usize,
@@ -52,7 +54,7 @@ pub struct Pkcs11Settings {
 }
 
 /// How a token is found among the module's slots.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TokenSelector {
     /// By its label, which must occur once.
     Label(String),
@@ -82,6 +84,14 @@ impl Pin {
         Self { value: Arc::new(value), origin: origin.into() }
     }
 
+    pub(super) fn secret(&self) -> Zeroizing<String> {
+        Zeroizing::clone(&self.value)
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
     pub(super) fn auth(&self) -> AuthPin {
         AuthPin::from(self.value.as_str())
     }
@@ -93,9 +103,20 @@ impl fmt::Debug for Pin {
     }
 }
 
+/// How often a process may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Login {
+    /// Whenever the token forgot it, until the PIN is refused.
+    Renewed,
+    /// When the module is opened. What would need another one ends the process instead: see [`Module::spent`].
+    Once,
+}
+
 /// The module, shared by all threads.
 pub(super) struct Module {
     settings: Pkcs11Settings,
+    login: Login,
+    spent: AtomicBool,
     state: Mutex<State>,
     /// Signalled when a thread lets go of a session.
     released: Condvar,
@@ -144,11 +165,13 @@ pub(super) struct ThreadSession {
 
 impl Module {
     /// Loads the module, finds the token, logs in.
-    pub(super) fn open(settings: Pkcs11Settings) -> Result<Self, HsmError> {
+    pub(super) fn open(settings: Pkcs11Settings, login: Login) -> Result<Self, HsmError> {
         let counters = Counters::default();
         let live = Live::open(&settings, &counters)?;
         Ok(Self {
             settings,
+            login,
+            spent: AtomicBool::new(false),
             state: Mutex::new(State {
                 live: Some(live),
                 epoch: 1,
@@ -183,6 +206,20 @@ impl Module {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Whether this process is of no more use: the module would have to be restarted, or to log in again.
+    pub(super) fn spent(&self) -> bool {
+        self.spent.load(Ordering::SeqCst)
+    }
+
+    /// In a process that may log in once only, what needs another login ends it.
+    fn unless_spent(&self, reason: &str) -> Result<(), HsmError> {
+        if self.login == Login::Renewed {
+            return Ok(());
+        }
+        self.spent.store(true, Ordering::SeqCst);
+        Err(HsmError::Unavailable(reason.to_owned()))
     }
 
     /// Counts contexts: a session of an older one is worthless.
@@ -258,6 +295,7 @@ impl Module {
         if logged_in {
             return Ok(());
         }
+        self.unless_spent("the token forgot the login")?;
         let outcome = log_in(&live.context, live.slot, &live.anchor, &self.settings, &self.counters);
         if let Err(Fault::Final(refused @ HsmError::PinRefused(_))) = &outcome {
             state.pin_refused = Some(refused.clone());
@@ -268,6 +306,7 @@ impl Module {
     /// Drains, finalizes and initializes again: for a module that lost its objects or its device. `false` when it was
     /// done too short a while ago to be worth another try.
     pub(super) fn restart(&self, epoch: u64, reason: &str) -> Result<bool, HsmError> {
+        self.unless_spent(reason)?;
         let mut state = self.after_restart(self.lock());
         if state.epoch != epoch {
             return Ok(true); // Another thread has done it.

@@ -25,6 +25,7 @@ pub fn provision_soft_token(module: &Path, label: &str, so_pin: &Pin, pin: &Pin)
         module: module.to_owned(),
         token: TokenSelector::Label(label.to_owned()),
         pin: pin.clone(),
+        processes: 0,
         threads: 1,
         queue: 1,
         deadline: std::time::Duration::from_secs(1),

@@ -50,6 +50,18 @@ pub struct Retries {
     pub throttled: u64,
 }
 
+impl StoreStats {
+    /// With what a worker process did besides: its signatures are counted where they arrive, its login where it was started.
+    pub(super) fn plus_work_of(mut self, worker: &Self) -> Self {
+        let Retries { handle, session, module, throttled } = worker.retries;
+        self.retries.handle += handle;
+        self.retries.session += session;
+        self.retries.module += module;
+        self.retries.throttled += throttled;
+        self
+    }
+}
+
 /// The counters behind [`StoreStats`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {

@@ -13,7 +13,7 @@ use super::{
     HsmError, KeyFuture, KeyId, KeyKind, KeyStore, StoreDescription, StoreStats, StoredKey,
     breaker::{Breaker, Leave},
     mechanism,
-    pkcs11::{Module, Pkcs11Settings},
+    pkcs11::{Login, Module, Pkcs11Settings},
     pool::{GivenUp, Pool},
     seat::{Fault, Seat},
     stats::count,
@@ -37,8 +37,12 @@ impl Pkcs11KeyStore {
     /// # Errors
     /// When the module, the token or the PIN is not what the settings say, each with its mend.
     pub fn open(settings: Pkcs11Settings) -> Result<Self, HsmError> {
+        Self::open_with(settings, Login::Renewed)
+    }
+
+    pub(super) fn open_with(settings: Pkcs11Settings, login: Login) -> Result<Self, HsmError> {
         let wanted = settings.threads.max(1);
-        let module = Module::open(settings)?;
+        let module = Module::open(settings, login)?;
         let (threads, most) = sizes(wanted, module.describe().max_sessions);
         if threads < wanted {
             tracing::warn!(wanted, threads, "the token allows fewer sessions than hsm.threads asks for");
@@ -87,6 +91,10 @@ impl Pkcs11KeyStore {
                 }
             }
         })
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     fn deadline(&self) -> Duration {

@@ -19,16 +19,16 @@ use tempfile::{TempDir, tempdir};
 use crate::support::{AUDIENCE, Answer, Signer, edgeseal, until};
 
 /// `edgeseal serve` on a token made by `edgeseal dev`, through the faulty module.
-struct Faulty {
-    signer: Signer,
-    fault: PathBuf,
+pub(crate) struct Faulty {
+    pub(crate) signer: Signer,
+    pub(crate) fault: PathBuf,
     /// One line for every `C_Login` that the module saw.
     logins: PathBuf,
     _folder: TempDir,
 }
 
 impl Faulty {
-    fn serve(settings: &str) -> Self {
+    pub(crate) fn serve(settings: &str) -> Self {
         let folder = tempdir().unwrap();
         let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
         let (dir, ready) = (dev.dir.clone(), dev.ready.clone());
@@ -51,6 +51,8 @@ impl Faulty {
         let text = text
             .replace(real, module.to_str().unwrap())
             .replace("environment = {", &environment)
+            // The default: the second of a dev is too short for a machine with much else to do.
+            .replace("lease = \"1s\"", "lease = \"10s\"")
             .replace("[hsm]", &format!("[hsm]\n{settings}"));
         let file = dir.join("faulty.toml");
         fs::write(&file, text).unwrap();
@@ -61,13 +63,13 @@ impl Faulty {
     }
 
     /// Shows the fault at the next signature.
-    fn show(&self, fault: &str) {
+    pub(crate) fn show(&self, fault: &str) {
         let new = self.fault.with_extension("new");
         fs::write(&new, fault).unwrap();
         fs::rename(new, &self.fault).unwrap();
     }
 
-    fn ask(&self) -> Answer {
+    pub(crate) fn ask(&self) -> Answer {
         self.signer.ask(&json!({ "profile": "default", "audience": AUDIENCE }).to_string())
     }
 
@@ -78,14 +80,14 @@ impl Faulty {
 
     /// Asks for a token, which must come and be good.
     #[track_caller]
-    fn signs(&self) {
+    pub(crate) fn signs(&self) {
         let answer = self.ask();
         assert_eq!(answer.status, 200, "{answer:?}");
         self.is_good(&answer);
     }
 
     #[track_caller]
-    fn is_good(&self, answer: &Answer) {
+    pub(crate) fn is_good(&self, answer: &Answer) {
         let verdict = self.signer.verify(answer.json()["token"].as_str().unwrap(), "ES256").json();
         assert_eq!(verdict["verdict"], "accept", "{verdict}");
     }
@@ -109,8 +111,13 @@ impl Faulty {
         self.signer.public("/readyz", &[]).status
     }
 
+    /// Ends the signer; gives its exit code.
+    pub(crate) fn end_signer(self) -> Option<i32> {
+        self.signer.end()
+    }
+
     /// What the module answered to each `C_Login`.
-    fn logins(&self) -> Vec<String> {
+    pub(crate) fn logins(&self) -> Vec<String> {
         fs::read_to_string(&self.logins).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 }
@@ -291,7 +298,7 @@ fn softhsm_tokens(signer: &Signer) -> PathBuf {
     PathBuf::from(line.trim_start_matches([' ', '=']).trim())
 }
 
-fn change_pin(signer: &Signer, old: &str, new: &str) {
+pub(crate) fn change_pin(signer: &Signer, old: &str, new: &str) {
     let changed = Command::new("pkcs11-tool")
         .env("SOFTHSM2_CONF", signer.path("softhsm_conf"))
         .arg("--module")

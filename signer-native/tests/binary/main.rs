@@ -24,6 +24,8 @@ mod mistakes;
 #[cfg(test)]
 mod modules;
 #[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod support;

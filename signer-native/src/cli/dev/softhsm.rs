@@ -51,6 +51,7 @@ pub(super) async fn provision(layout: &Layout, module: &Path, label: &str) -> Re
         module: module.to_owned(),
         token: TokenSelector::Label(label),
         pin: user_pin,
+        processes: 0,
         threads: 2,
         queue: 256,
         deadline: Duration::from_secs(5),
