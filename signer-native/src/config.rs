@@ -46,7 +46,7 @@ const LEAST_SECRET: usize = 22;
 const DEFAULT_TYP: &str = "JWT";
 
 /// Settings that the environment may set: variable, path in the file, kind.
-const ENVIRONMENT: [(&str, &str, Kind); 19] = [
+const ENVIRONMENT: [(&str, &str, Kind); 20] = [
     ("EDGESEAL_ISSUER", "issuer", Kind::Text),
     ("EDGESEAL_HSM_MODULE", "hsm.module", Kind::Path),
     ("EDGESEAL_HSM_TOKEN", "hsm.token", Kind::Text),

@@ -214,10 +214,6 @@ impl Signer {
         self.agents("POST", "/v1/tokens", &[("content-type", "application/json")], body.as_bytes())
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Tells it to end, and waits; gives its exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
         self.signal("TERM");
