@@ -17,11 +17,12 @@ use super::{PostgresSettings, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
     (4, "agents", include_str!("migrations/0004_agents.sql")),
+    (5, "people", include_str!("migrations/0005_people.sql")),
 ];
 
 /// Connections to the one or the other.

@@ -8,6 +8,8 @@ mod database;
 mod idempotency;
 mod keys;
 mod leases;
+mod people;
+mod sessions;
 
 use std::{fmt, path::PathBuf};
 
@@ -21,6 +23,8 @@ pub use self::{
     idempotency::Repeatable,
     keys::Guard,
     leases::Fence,
+    people::{PasskeyRow, PersonCode, Registration, UserRow},
+    sessions::{Ceremony, SessionRow},
 };
 
 /// The memory of the signer. Clones share their connections.

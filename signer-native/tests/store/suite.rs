@@ -4,7 +4,10 @@ use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     hsm::KeyId,
     keys::{Change, Key, Mark, Origin, Published, Purpose, State},
-    store::{Approval, AuditRow, Decision, Guard, PostgresSettings, Store, StoreError, StoreSettings},
+    store::{
+        Approval, AuditRow, Ceremony, Decision, Guard, PasskeyRow, PostgresSettings, Registration, SessionRow, Store, StoreError,
+        StoreSettings, UserRow,
+    },
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -59,6 +62,9 @@ on_both!(
     a_leader_that_lost_its_lease_writes_nothing,
     the_proposer_never_approves,
     writers_at_the_same_time,
+    codes_of_people,
+    an_administrator_is_left,
+    sessions_and_ceremonies,
 );
 
 const THEN: Timestamp = Timestamp::from_millis(1_760_000_000_456);
@@ -354,6 +360,175 @@ async fn writers_at_the_same_time(place: Place) {
     let (first, second) =
         tokio::join!(one.take_lease("rotation", "one", at(100), at(110)), two.take_lease("rotation", "two", at(100), at(110)));
     assert!(first.unwrap().is_some() != second.unwrap().is_some());
+}
+
+fn user(name: &str, role: &str) -> UserRow {
+    UserRow {
+        name: name.to_owned(),
+        display_name: name.to_uppercase(),
+        role: role.to_owned(),
+        handle: format!("handle of {name}"),
+        created_at: Timestamp::from_secs(100),
+        disabled_at: None,
+        last_login_at: None,
+    }
+}
+
+fn session(id: &str, person: &str, at: u64) -> SessionRow {
+    SessionRow {
+        id: id.to_owned(),
+        reference: format!("reference of {id}"),
+        person: person.to_owned(),
+        via: "passkey".to_owned(),
+        address: "127.0.0.1".to_owned(),
+        user_agent: String::new(),
+        created_at: Timestamp::from_secs(at),
+        seen_at: Timestamp::from_secs(at),
+        proved_at: Some(Timestamp::from_secs(at)),
+    }
+}
+
+fn registration(person: &str, passkey: &str, code: Option<&str>, at: u64) -> Registration {
+    Registration {
+        passkey: PasskeyRow {
+            id: passkey.to_owned(),
+            person: person.to_owned(),
+            label: "a key".to_owned(),
+            transports: 3,
+            public_key: "AA".to_owned(),
+            state: "BB".to_owned(),
+            backed_up: true,
+            created_at: Timestamp::from_secs(at),
+            last_used_at: None,
+        },
+        code: code.map(str::to_owned),
+        user: None,
+        recovery_codes: vec![format!("one of {person}"), format!("two of {person}")],
+        session: session(&format!("session by {passkey}"), person, at),
+        ends: None,
+    }
+}
+
+/// Set-up, invitation, new beginning: a code is good once and in time, and does all of it or nothing.
+async fn codes_of_people(place: Place) {
+    let (store, at) = (place.open().await, Timestamp::from_secs);
+    store.insert_person_code("early", "setup", None, at(90), at(190)).await.unwrap();
+    store.insert_person_code("setup", "setup", None, at(100), at(200)).await.unwrap();
+    assert_eq!(store.person_code("early", at(101)).await.unwrap(), None, "the later code takes its place");
+    let open = store.person_code("setup", at(199)).await.unwrap().unwrap();
+    assert_eq!((open.kind.as_str(), open.person, open.expires_at), ("setup", None, at(200)));
+    let first = |at| Registration { user: Some(user("alice", "administrator")), ..registration("alice", "a", Some("setup"), at) };
+    assert!(matches!(store.register(&first(200)).await, Err(StoreError::Conflict(_))), "too late");
+    assert!(store.users().await.unwrap().is_empty(), "nothing was left behind");
+    let other = place.open().await;
+    let second = Registration { user: Some(user("eve", "administrator")), ..registration("eve", "e", Some("setup"), 150) };
+    let first = first(150);
+    let (one, two) = tokio::join!(store.register(&first), other.register(&second));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    let users = store.users().await.unwrap();
+    let admin = users[0].name.clone();
+    assert_eq!((users.len(), users[0].last_login_at), (1, Some(at(150))));
+    assert_eq!(store.user_by_handle(&users[0].handle).await.unwrap().unwrap(), users[0]);
+    assert_eq!(store.recovery_codes_left().await.unwrap(), [(admin.clone(), 2)]);
+
+    store.invite_user(&user("bob", "operator"), "invitation", at(300)).await.unwrap();
+    assert!(matches!(store.invite_user(&user("bob", "auditor"), "more", at(300)).await, Err(StoreError::Conflict(_))));
+    assert_eq!(store.people_with_codes(at(201)).await.unwrap(), ["bob"]);
+    let stolen = store.register(&registration(&admin, "stolen", Some("invitation"), 210)).await;
+    assert!(matches!(stolen, Err(StoreError::Conflict(_))), "bob's invitation is bob's");
+    store.register(&registration("bob", "b", Some("invitation"), 210)).await.unwrap();
+    assert!(store.register(&registration("bob", "b2", Some("invitation"), 211)).await.is_err(), "once");
+    assert!(store.people_with_codes(at(212)).await.unwrap().is_empty());
+
+    store.insert_person_code("reset", "reset", Some("bob"), at(220), at(320)).await.unwrap();
+    assert!(store.session("session by b").await.unwrap().is_some(), "a code alone changes nothing");
+    store.register(&registration("bob", "c", Some("reset"), 230)).await.unwrap();
+    let left: Vec<String> = store.passkeys(Some("bob")).await.unwrap().into_iter().map(|passkey| passkey.id).collect();
+    assert_eq!(left, ["c"], "what was lost opens nothing any more");
+    assert_eq!(store.session("session by b").await.unwrap(), None);
+
+    // Disabled: neither code nor passkey makes a session.
+    store.insert_person_code("late", "reset", Some("bob"), at(240), at(340)).await.unwrap();
+    store.disable_user("bob", at(241)).await.unwrap();
+    assert_eq!(store.person_code("late", at(242)).await.unwrap(), None);
+    assert!(store.begin_session(&session("x", "bob", 243), None).await.is_err());
+    assert!(store.recover("one of bob", &session("y", "bob", 243)).await.is_err());
+    assert_eq!(store.session("session by c").await.unwrap(), None);
+    store.enable_user("bob").await.unwrap();
+    let (first, second) = (session("z", "bob", 244), session("zz", "bob", 244));
+    let (one, two) = tokio::join!(store.recover("one of bob", &first), other.recover("one of bob", &second));
+    assert!(one.is_ok() != two.is_ok(), "a recovery code is good once: {one:?} {two:?}");
+    assert!(store.recover("two of bob", &session("w", &admin, 245)).await.is_err(), "and its owner's alone");
+    store.set_recovery_codes("bob", &["three".to_owned()]).await.unwrap();
+    assert!(store.recover("two of bob", &session("v", "bob", 246)).await.is_err());
+}
+
+/// Nobody locks everybody out, alone or together.
+async fn an_administrator_is_left(place: Place) {
+    let (store, at) = (place.open().await, Timestamp::from_secs);
+    store.invite_user(&user("nobody-yet", "administrator"), "code", at(300)).await.unwrap();
+    store.set_role("nobody-yet", "auditor").await.unwrap();
+    store.set_role("nobody-yet", "administrator").await.unwrap();
+    for name in ["alice", "bob"] {
+        store.insert_person_code(name, "setup", None, at(100), at(200)).await.unwrap();
+        let user = Some(user(name, "administrator"));
+        store.register(&Registration { user, ..registration(name, name, Some(name), 150) }).await.unwrap();
+    }
+    let other = place.open().await;
+    let (one, two) = tokio::join!(store.set_role("alice", "auditor"), other.disable_user("bob", at(160)));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    let able = store.users().await.unwrap();
+    let able = able.iter().filter(|user| user.role == "administrator" && user.disabled_at.is_none() && user.name != "nobody-yet");
+    assert_eq!(able.count(), 1);
+    // The last passkey stays, too.
+    store.register(&registration("alice", "second", None, 170)).await.unwrap();
+    let (one, two) = tokio::join!(store.delete_passkey("alice", "alice"), other.delete_passkey("alice", "second"));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert!(store.delete_passkey("bob", "second").await.is_err(), "another one's");
+}
+
+async fn sessions_and_ceremonies(place: Place) {
+    let (store, at) = (place.open().await, Timestamp::from_secs);
+    store.insert_person_code("setup", "setup", None, at(100), at(200)).await.unwrap();
+    let alice = Registration { user: Some(user("alice", "administrator")), ..registration("alice", "a", Some("setup"), 150) };
+    store.register(&alice).await.unwrap();
+    let before = "session by a";
+    let next = SessionRow { seen_at: at(160), ..session("next", "alice", 150) };
+    store.begin_session(&next, Some(before)).await.unwrap();
+    assert_eq!(store.session(before).await.unwrap(), None, "the one takes the place of the other");
+    assert_eq!(store.session("next").await.unwrap().unwrap(), next);
+    assert!(store.begin_session(&session("again", "alice", 161), Some(before)).await.is_err());
+    assert_eq!(store.session("again").await.unwrap(), None);
+    store.session_seen("next", at(170)).await.unwrap();
+    store.session_seen("next", at(165)).await.unwrap();
+    assert_eq!(store.session("next").await.unwrap().unwrap().seen_at, at(170), "time goes one way");
+    store.begin_session(&session("other", "alice", 171), None).await.unwrap();
+    let listed = store.sessions(Some("alice"), at(100), at(100)).await.unwrap();
+    assert_eq!(listed.iter().map(|session| session.id.as_str()).collect::<Vec<_>>(), ["other", "next"]);
+    assert_eq!(store.sessions(None, at(170), at(100)).await.unwrap().len(), 1);
+    assert_eq!(store.sessions(None, at(100), at(150)).await.unwrap().len(), 1);
+    assert_eq!(store.end_sessions("bob", Some("reference of next")).await.unwrap(), 0);
+    assert_eq!(store.end_sessions("alice", Some("reference of next")).await.unwrap(), 1);
+    assert_eq!(store.session("next").await.unwrap(), None);
+
+    let ceremony = Ceremony {
+        id: "c".to_owned(),
+        kind: "login".to_owned(),
+        person: None,
+        code: Some("code".to_owned()),
+        detail: "{}".to_owned(),
+        state: "AA".to_owned(),
+        expires_at: at(300),
+    };
+    store.begin_ceremony(&ceremony).await.unwrap();
+    assert_eq!(store.take_ceremony("c", "reauth", at(200)).await.unwrap(), None, "of another kind");
+    assert_eq!(store.take_ceremony("c", "login", at(300)).await.unwrap(), None, "too late");
+    let other = place.open().await;
+    let (one, two) = tokio::join!(store.take_ceremony("c", "login", at(200)), other.take_ceremony("c", "login", at(200)));
+    let taken: Vec<Ceremony> = [one.unwrap(), two.unwrap()].into_iter().flatten().collect();
+    assert_eq!(taken, [ceremony], "once");
+    store.forget_sessions(at(400), at(400), at(100)).await.unwrap();
+    assert!(store.sessions(None, at(0), at(0)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
