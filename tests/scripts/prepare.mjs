@@ -148,7 +148,7 @@ function npmStep(directory) {
 
 function systemNeeds() {
   const always = ["git", "node", "npm", "softhsm", "chromium", "openssl"];
-  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "postgresql", "python-venv", "haproxy", "jose"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "postgresql", "python-venv", "haproxy", "jose", "jq"];
 }
 
 function rustCommands() {

@@ -19,7 +19,8 @@ export default defineConfig({
   build: {
     // The Worker serves www/dist as it is, so the folders are the path: /.edgeseal/playground/.
     outDir: fileURLToPath(new URL("../dist/.edgeseal", import.meta.url)),
-    emptyOutDir: true,
+    // The landing page and the documentation are there already.
+    emptyOutDir: false,
     assetsDir: "playground",
     assetsInlineLimit: 0,
     modulePreload: false,

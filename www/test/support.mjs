@@ -12,6 +12,7 @@ const TYPES = {
   ".css": "text/css; charset=utf-8",
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript; charset=utf-8",
+  ".json": "application/json",
   ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
 };
@@ -25,7 +26,7 @@ export async function serveDist() {
       const file = normalize(join(DIST, path.endsWith("/") ? `${path}index.html` : path));
       if (!file.startsWith(normalize(DIST))) throw new Error("outside the folder");
       const body = await readFile(file);
-      response.writeHead(200, { ...headers, "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+      response.writeHead(200, { ...headers(path), "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
       response.end(body);
     } catch {
       response.writeHead(404).end();
@@ -75,7 +76,22 @@ export function checks(page) {
   );
 }
 
+// The part of Cloudflare's format that the file uses: a path with * at its end, "Name: value", and "! Name" for a header that an
+// earlier rule has set.
 async function readHeaders() {
-  const lines = (await readFile(join(DIST, "_headers"), "utf8")).split("\n").filter((line) => line.startsWith("  "));
-  return Object.fromEntries(lines.map((line) => line.trim().split(/:\s*/, 2).map((part) => part.trim())));
+  const rules = [];
+  for (const line of (await readFile(join(DIST, "_headers"), "utf8")).split("\n").filter(Boolean)) {
+    if (!line.startsWith("  ")) rules.push({ prefix: line.replace(/\*$/, ""), lines: [] });
+    else rules.at(-1).lines.push(line.trim());
+  }
+  return (path) => {
+    const headers = {};
+    for (const { lines } of rules.filter(({ prefix }) => path.startsWith(prefix))) {
+      for (const line of lines) {
+        if (line.startsWith("! ")) delete headers[line.slice(2)];
+        else headers[line.slice(0, line.indexOf(":"))] = line.slice(line.indexOf(":") + 1).trim();
+      }
+    }
+    return headers;
+  };
 }

@@ -1,0 +1,103 @@
+// The landing page and the documentation, as they are built: no dead link, no dead anchor, nothing that the pages' own
+// Content-Security-Policy stops, accessible in both themes, searchable.
+import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join, posix } from "node:path";
+import { after, before, test } from "node:test";
+import { DIST, launchChromium, serveDist } from "./support.mjs";
+
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const BASE = "/.edgeseal/";
+const pages = (await readdir(join(DIST, BASE), { recursive: true }))
+  .filter((name) => name.endsWith(".html") && !name.startsWith("playground/"))
+  .sort();
+
+let server;
+let browser;
+
+before(async () => {
+  server = await serveDist();
+  browser = await launchChromium();
+});
+
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+test("every link and every anchor leads somewhere", async () => {
+  const ids = new Map();
+  const html = new Map();
+  for (const page of [...pages, "playground/index.html"]) {
+    const text = await readFile(join(DIST, BASE, page), "utf8");
+    html.set(page, text);
+    ids.set(page, new Set([...text.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id)));
+  }
+  const dead = [];
+  let followed = 0;
+  for (const page of pages) {
+    for (const [, raw] of html.get(page).matchAll(/<a[^>]*\shref="([^"]*)"/g)) {
+      const href = raw.replaceAll("&amp;", "&");
+      if (/^https?:/.test(href)) continue;
+      followed += 1;
+      const [path, fragment] = href.split("#", 2);
+      const absolute = path === "" ? BASE + page : posix.resolve(posix.dirname(BASE + page), path) + (path.endsWith("/") ? "/" : "");
+      let target = absolute.slice(BASE.length);
+      if (!absolute.startsWith(BASE)) dead.push(`${page}: ${href} leaves the site`);
+      if (target === "" || target.endsWith("/")) target += "index.html";
+      const known = ids.get(target);
+      if (!known) dead.push(`${page}: ${href}`);
+      else if (fragment && !known.has(decodeURIComponent(fragment))) dead.push(`${page}: ${href}: no such anchor`);
+    }
+  }
+  assert.deepEqual(dead, []);
+  assert.ok(followed > pages.length, "the pages have links");
+});
+
+for (const theme of ["light", "dark"]) {
+  test(`no page breaks its policy or is hard to read (${theme})`, async () => {
+    const page = await browser.newPage({ colorScheme: theme, viewport: { width: 1280, height: 900 }, reducedMotion: "reduce" });
+    const troubles = [];
+    page.on("console", (message) => message.type() === "error" && troubles.push(`${page.url()}: ${message.text()}`));
+    page.on("pageerror", (error) => troubles.push(`${page.url()}: ${error.message}`));
+    for (const name of pages.filter((name) => name !== "404.html")) {
+      await page.goto(`${server.origin}${BASE}${name}`);
+      await page.waitForSelector("h1");
+      await page.evaluate(AXE);
+      const violations = await page.evaluate(async () => {
+        const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+        return violations
+          .filter(({ impact }) => impact === "serious" || impact === "critical")
+          .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html).join(" | ")}`);
+      });
+      for (const violation of violations) troubles.push(`${name}: ${violation}`);
+    }
+    await page.close();
+    assert.deepEqual(troubles, []);
+  });
+}
+
+test("no page is wider than a phone", async () => {
+  const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
+  const wide = [];
+  for (const name of pages.filter((name) => name !== "404.html")) {
+    await page.goto(`${server.origin}${BASE}${name}`);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (width > 360) wide.push(`${name}: ${width} px`);
+  }
+  await page.close();
+  assert.deepEqual(wide, []);
+});
+
+test("the search finds a code and opens its page", async () => {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  await page.goto(`${server.origin}${BASE}`);
+  await page.keyboard.press("/");
+  await page.getByRole("searchbox").fill("small order");
+  await page.locator(".result").first().waitFor();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/reference|concepts/);
+  assert.match(await page.innerText("main"), /small order/i);
+  await page.close();
+});

@@ -1,0 +1,114 @@
+// Every command and every piece of code in the documentation: run as its reader would, or shown to stand in what a test runs.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:https";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ROOT, pages } from "./samples.mjs";
+
+const PATIENCE = 100_000;
+/** `make` may have something to build. */
+const BUILD = 600_000;
+
+for (const { page, samples } of pages()) {
+  if (samples.length === 0) continue;
+  test(`the samples of ${page}`, { timeout: 2 * BUILD }, async (context) => {
+    const shell = new Shell();
+    context.after(() => shell.end());
+    for (const sample of samples) {
+      assert.ok(sample.rule, `${sample.place}: no comment before this sample says how it is tested (samples.mjs)`);
+      if (sample.rule === "tested") assert.ok(existsSync(join(ROOT, sample.argument)), sample.argument);
+      else if (sample.rule === "same as") assertStands(sample);
+      else if (sample.rule === "covered") assertCovered(sample);
+      else if (sample.rule === "save as") writeFileSync(join(shell.folder, sample.argument), `${sample.text}\n`);
+      else if (sample.rule === "run in the background until") await shell.background(sample);
+      else await shell.run(sample, sample.rule === "run in the repository" ? ROOT : shell.folder);
+    }
+  });
+}
+
+function assertStands({ text, argument, place }) {
+  const file = readFileSync(join(ROOT, argument), "utf8");
+  assert.ok(file.includes(text.trimEnd()), `${place}: does not stand in ${argument} any more`);
+}
+
+/** Another test does this: each command's first words stand in it. */
+function assertCovered({ text, argument, place }) {
+  assert.ok(existsSync(join(ROOT, argument)), `${place}: ${argument} is not there`);
+  const file = readFileSync(join(ROOT, argument), "utf8");
+  for (const command of text.split("\n").filter((line) => line && !line.startsWith("#"))) {
+    const words = command.replace(/\s+#.*$/, "").split(" ");
+    const known = words.length > 1 ? [words.slice(0, 2).join(" "), `"${words[0]}", ["${words[1]}"`, words.at(-1)] : words;
+    assert.ok(known.some((part) => file.includes(part)), `${place}: nothing in ${argument} does "${command}"`);
+  }
+}
+
+/** One bash for a page, in a folder of its own: what one sample sets, the next one has. */
+class Shell {
+  folder = mkdtempSync(join(tmpdir(), "edgeseal-docs-"));
+  #children = [];
+  #bash;
+
+  async run({ text, place }, folder) {
+    this.#bash ??= this.#start(["bash", "--noprofile", "--norc"], ["pipe", "pipe", "pipe"]);
+    const end = `end-${Math.random().toString(36).slice(2)}`;
+    const script = `set -eu -o pipefail; export EDGESEAL='${ROOT.replace(/\/$/, "")}'; cd '${folder}'\n${text}\necho ${end} >&2\n`;
+    const patience = folder === ROOT ? BUILD : PATIENCE;
+    const said = await this.#until(this.#bash, end, patience, () => this.#bash.child.stdin.write(script));
+    assert.ok(said.ended, `${place}: ${said.why}\n${said.text}`);
+  }
+
+  async background({ text, argument, place }) {
+    const process = this.#start(["bash", "--noprofile", "--norc", "-c", `exec ${text.trim()}`], ["ignore", "pipe", "pipe"]);
+    for (const began = Date.now(); !(await answers(argument)); await sleep(200)) {
+      assert.equal(process.child.exitCode, null, `${place}: ended before ${argument} answered\n${process.text}`);
+      assert.ok(Date.now() - began < PATIENCE, `${place}: ${argument} does not answer\n${process.text}`);
+    }
+  }
+
+  async end() {
+    for (const { child } of this.#children.reverse()) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const gone = new Promise((resolve) => child.on("exit", resolve));
+      child.kill("SIGTERM");
+      await Promise.race([gone, sleep(10_000).then(() => child.kill("SIGKILL"))]);
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #start([command, ...args], stdio) {
+    const child = spawn(command, args, {
+      cwd: this.folder,
+      stdio,
+      env: { ...process.env, PATH: [join(ROOT, "target/debug"), process.env.PATH].join(delimiter), NO_COLOR: "1" },
+    });
+    const started = { child, text: "" };
+    for (const pipe of [child.stdout, child.stderr]) pipe?.setEncoding("utf8").on("data", (chunk) => (started.text += chunk));
+    this.#children.push(started);
+    return started;
+  }
+
+  async #until(bash, end, patience, write) {
+    bash.text = "";
+    write();
+    for (const began = Date.now(); ; await sleep(20)) {
+      if (bash.text.includes(end)) return { ended: true };
+      if (bash.child.exitCode !== null) return { ended: false, why: `a command failed (exit ${bash.child.exitCode})`, text: bash.text };
+      if (Date.now() - began > patience) return { ended: false, why: "takes too long", text: bash.text };
+    }
+  }
+}
+
+/** Whether an address on this machine answers 200; who it is does not matter here. */
+function answers(url) {
+  return new Promise((resolve) => {
+    get(url, { rejectUnauthorized: false, timeout: 1000 }, (response) => resolve(response.resume().statusCode === 200))
+      .on("error", () => resolve(false))
+      .on("timeout", function abort() {
+        this.destroy();
+      });
+  });
+}
