@@ -22,6 +22,8 @@ enum Kind {
     Verify(ErrorCode),
     TokenMissing,
     AuthorizationMalformed,
+    TokenRevoked,
+    RevocationUnavailable,
 }
 
 impl Refusal {
@@ -47,12 +49,25 @@ impl Refusal {
         refusal
     }
 
-    /// The stable code: one of [`ErrorCode`], `token_missing` or `authorization_malformed`.
+    /// The token was good, and its key, itself or what its subject had is revoked.
+    pub fn token_revoked(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::TokenRevoked, check: None, detail: detail.into(), retry_after: None }
+    }
+
+    /// Nobody knows what has been revoked lately: no fault of the token.
+    pub fn revocation_unavailable(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::RevocationUnavailable, check: None, detail: detail.into(), retry_after: Some(1) }
+    }
+
+    /// The stable code: one of [`ErrorCode`], `token_missing`, `authorization_malformed`, `token_revoked` or
+    /// `revocation_unavailable`.
     pub fn code(&self) -> &'static str {
         match self.kind {
             Kind::Verify(code) => code.as_str(),
             Kind::TokenMissing => "token_missing",
             Kind::AuthorizationMalformed => "authorization_malformed",
+            Kind::TokenRevoked => "token_revoked",
+            Kind::RevocationUnavailable => "revocation_unavailable",
         }
     }
 
@@ -74,8 +89,8 @@ impl Refusal {
     /// The HTTP status (RFC 6750 section 3.1): 503 when the keys cannot be had, for that is no fault of the token.
     pub fn status(&self) -> u16 {
         match self.kind {
-            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) => 503,
-            Kind::Verify(_) | Kind::TokenMissing => 401,
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => 503,
+            Kind::Verify(_) | Kind::TokenMissing | Kind::TokenRevoked => 401,
             Kind::AuthorizationMalformed => 400,
         }
     }
@@ -83,7 +98,9 @@ impl Refusal {
     /// The value of `WWW-Authenticate` (RFC 6750 section 3); none beside a 503.
     pub fn challenge(&self) -> Option<String> {
         match self.kind {
-            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) => None,
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => None,
+            // RFC 6750 section 3.1: "revoked" is among the reasons of invalid_token.
+            Kind::TokenRevoked => Some("Bearer error=\"invalid_token\", error_description=\"token_revoked\"".into()),
             Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
             Kind::TokenMissing => Some("Bearer".into()),
             Kind::AuthorizationMalformed => {
@@ -96,6 +113,7 @@ impl Refusal {
     pub fn problem(&self) -> String {
         let title = match self.status() {
             400 => "The request does not carry exactly one token",
+            503 if self.kind == Kind::RevocationUnavailable => "The list of what was revoked is not available",
             503 => "The keys to verify the token with are not available",
             _ if self.kind == Kind::TokenMissing => "A bearer token is required",
             _ => "The token is not accepted",

@@ -26,6 +26,18 @@ impl UnsignedToken {
     /// `token_malformed` or `claim_invalid` when a verifier would refuse the claims set whatever its policy;
     /// `token_too_large` when the token would be.
     pub fn new(algorithm: Algorithm, kid: &str, typ: Option<&str>, claims_json: &str) -> Result<Self, VerifyError> {
+        Self::within("the token", algorithm, kid, typ, claims_json, MAX_TOKEN_LEN)
+    }
+
+    /// The same, of at most so many octets.
+    pub(crate) fn within(
+        what: &str,
+        algorithm: Algorithm,
+        kid: &str,
+        typ: Option<&str>,
+        claims_json: &str,
+        most: usize,
+    ) -> Result<Self, VerifyError> {
         Claims::parse(claims_json.as_bytes())?;
         let mut header = Map::new();
         header.insert("alg".into(), Value::String(algorithm.name().into()));
@@ -39,11 +51,11 @@ impl UnsignedToken {
         signing_input.push_str(&encode_base64url(claims_json.as_bytes()));
         // The longest signature is that of an RSA key of 8192 bits.
         let longest = signing_input.len() + 1 + 1024_usize.div_ceil(3) * 4;
-        if longest > MAX_TOKEN_LEN {
+        if longest > most {
             return Err(VerifyError::new(
                 crate::ErrorCode::TokenTooLarge,
                 crate::Check::Structure,
-                alloc::format!("the token would have up to {longest} bytes, verifiers accept {MAX_TOKEN_LEN}"),
+                alloc::format!("{what} would have up to {longest} bytes, verifiers accept {most}"),
             ));
         }
         Ok(Self { algorithm, signing_input })

@@ -36,6 +36,7 @@
 //! | [`json`], [`settings`], [`time`] | strict JSON; settings that name their mistakes; time as an argument |
 //! | [`http`] | where a token stands in a request, and how it is refused |
 //! | [`issue`] | the other direction: header and claims to signing input to token |
+//! | [`revocation`] | which tokens are refused before their time, and how old a list of them may be |
 //! | [`gateway`] | the configuration of the edge gateway |
 //!
 //! [`manual`] says why the defaults are what they are.
@@ -62,6 +63,7 @@ pub mod jwks_cache;
 pub mod manual;
 mod nist_curve;
 pub mod policy;
+pub mod revocation;
 pub mod sd;
 pub mod settings;
 pub mod signature;

@@ -50,7 +50,12 @@ impl UnverifiedToken {
     pub fn parse(text: &str) -> Result<Self, VerifyError> {
         let (compact, presentation) =
             Presentation::split(text)?.map_or((text, None), |(compact, presentation)| (compact, Some(presentation)));
-        too_large("the token", compact.len(), MAX_TOKEN_LEN)?;
+        Ok(Self { presentation, ..Self::parse_compact("the token", compact, MAX_TOKEN_LEN)? })
+    }
+
+    /// A compact JWS of at most so many octets.
+    pub(crate) fn parse_compact(what: &str, compact: &str, most: usize) -> Result<Self, VerifyError> {
+        too_large(what, compact.len(), most)?;
         let mut parts = compact.split('.');
         let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
@@ -68,7 +73,7 @@ impl UnverifiedToken {
             json::parse_object(&header_bytes).map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
         let header = Header::from_members(&members)?;
         let header_json = header_json.into();
-        Ok(Self { header, header_json, signing_input, payload, signature, presentation, nonce: None })
+        Ok(Self { header, header_json, signing_input, payload, signature, presentation: None, nonce: None })
     }
 
     /// The nonce that the caller gave the holder: the one that a key-binding JWT must carry (RFC 9901 section 7.3).
