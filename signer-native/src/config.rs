@@ -23,6 +23,7 @@ use crate::{
     hsm::{Pin, Pkcs11Settings, TokenSelector},
     issue::{Agent, Lifetime, Mode, Profile, Schema},
     keys::{Purpose, Slot, Timing, rotation},
+    revocation::{EdgeConfig, RawEdge},
     store::{PostgresSettings, StoreSettings},
 };
 
@@ -157,6 +158,8 @@ pub struct SignerConfig {
     pub schemas: BTreeMap<String, Arc<Schema>>,
     /// Agents by name.
     pub agent_policies: BTreeMap<String, Agent>,
+    /// The edges that are told of revocations.
+    pub edges: Vec<EdgeConfig>,
 }
 
 /// How agents get certificates of the signer's own authority.
@@ -250,6 +253,7 @@ struct Raw {
     audit: RawAudit,
     profiles: BTreeMap<String, RawProfile>,
     agents: BTreeMap<String, RawAgent>,
+    edges: BTreeMap<String, RawEdge>,
     client: RawClient,
     agent: RawDaemon,
     enrolment: RawEnrolment,
@@ -503,6 +507,7 @@ impl Settings {
             timing: self.timing()?,
             audit: self.audit()?,
             agent_policies: self.agents(&profiles)?,
+            edges: self.edges()?,
             schemas: self.schemas()?,
             profiles,
         })
@@ -745,6 +750,24 @@ impl Settings {
     pub fn public_certificate(&self) -> Result<PathBuf, Failure> {
         let certificate = self.raw.listen.public.certificate.as_ref();
         self.file("listen.public.certificate", certificate, "the PEM file of its TLS certificate chain")
+    }
+
+    /// The edges that are told of revocations.
+    ///
+    /// # Errors
+    /// When one cannot be meant, or two are called alike.
+    pub fn edges(&self) -> Result<Vec<EdgeConfig>, Failure> {
+        let edges = self.raw.edges.iter().map(|(name, raw)| EdgeConfig::new(name, raw, &self.base));
+        let edges = edges.collect::<Result<Vec<_>, _>>()?;
+        for (place, edge) in edges.iter().enumerate() {
+            if let Some(other) = edges.iter().take(place).find(|other| other.id == edge.id) {
+                let (name, id, other) = (&edge.name, &edge.id, &other.name);
+                return Err(Failure::configuration(format!(
+                    "edges.{name}.id is {id:?}, and so is that of edges.{other}; documents are told apart by it"
+                )));
+            }
+        }
+        Ok(edges)
     }
 
     /// Agents by name.

@@ -10,6 +10,7 @@
 //! | [`agent`] | the daemon beside an application |
 //! | [`agents`] | who the agents are: enrolment, their certificates' authority, revocation |
 //! | [`store`] | what must survive a restart |
+//! | [`revocation`] | what is revoked, and how the edges hear of it |
 //! | [`http`] | the public listener and the agents' listener |
 //! | [`service`] | the running signer |
 //! | [`config`], [`error`] | settings, and how a command ends when it does not end well |
@@ -32,6 +33,7 @@ pub mod http;
 pub mod issue;
 pub mod keys;
 pub mod metrics;
+pub mod revocation;
 pub mod service;
 pub mod store;
 mod telemetry;

@@ -21,6 +21,7 @@ use crate::{
     issue::{Issuer, rate::Limiter},
     keys::{Ledger, Registry, now},
     metrics::{self, Metrics},
+    revocation::Courier,
     store::Store,
 };
 
@@ -89,6 +90,8 @@ impl Doors {
 pub struct Signer {
     service: Shared,
     doors: Doors,
+    /// This process among signers.
+    holder: String,
     rotates: bool,
     keeper: Keeper,
     checkpoint_interval: Duration,
@@ -126,7 +129,8 @@ impl Signer {
         let AuditConfig { deadline, checkpoint_interval, hmac_key_file } = config.audit;
         let blinding = hmac_key_file.map(|path| Blinding::open("audit.hmac_key_file", &path)).transpose()?;
         let (audit, audit_end) = Log::begin(store.clone(), deadline, blinding.unwrap_or_else(Blinding::none)).await?;
-        let ledger = Ledger::new(store.clone(), config.timing, config.slots).with_log(audit.clone());
+        let ledger = Ledger::new(store.clone(), config.timing, config.slots);
+        let ledger = ledger.with_issuers(config.issuers.clone()).with_log(audit.clone());
         let registry = Arc::new(Registry::new(ledger, hsm));
         let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
         for profile in config.profiles.values() {
@@ -138,6 +142,9 @@ impl Signer {
             tracing::error!(%error, "no checkpoint of the audit log");
         }
         let url = config.issuers.get("").cloned().unwrap_or_default();
+        let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
+        let courier =
+            Courier::new(store.clone(), Arc::clone(&registry), audit.clone(), url.clone(), config.edges, holder.clone())?;
         let authorities = Authorities::new(Arc::clone(&registry), store.clone(), config.enrolment.lifetime);
         let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
         agents.refresh().await?;
@@ -155,8 +162,9 @@ impl Signer {
             health: Health::default(),
             audit,
             metrics,
+            courier: Arc::new(courier),
         };
-        Ok(Self { service: Arc::new(service), doors, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
+        Ok(Self { service: Arc::new(service), doors, holder, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
     }
 
     /// The registry of keys.
@@ -166,14 +174,14 @@ impl Signer {
 
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
-        let Self { service, doors, rotates, keeper, checkpoint_interval, audit_end } = self;
+        let Self { service, doors, holder, rotates, keeper, checkpoint_interval, audit_end } = self;
         let Doors { public, agents, admin, agent_roots: _, metrics: metrics_door } = doors;
-        let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
         background.spawn(tend(Arc::clone(&service), holder.clone(), rotates));
         background.spawn(canary(Arc::clone(&service)));
         background.spawn(checkpoints(keeper.clone(), checkpoint_interval));
+        background.spawn(Arc::clone(&service.courier).run());
         let at_public = http::public::router(Arc::clone(&service)).merge(http::enroll::public(Arc::clone(&service)));
         let at_agents = http::agents::router(Arc::clone(&service)).merge(http::enroll::renewal(Arc::clone(&service)));
         let (at_public, at_agents) = (counted(at_public, &service), counted(at_agents, &service));
@@ -187,6 +195,7 @@ impl Signer {
         };
         tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators);
         background.shutdown().await;
+        service.courier.step_down().await;
         // Another signer need not wait until it is sure that this one is gone.
         if let Err(error) = service.issuer.registry().step_down(&holder).await {
             tracing::debug!(%error, "stepping down");

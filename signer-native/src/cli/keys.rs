@@ -21,6 +21,9 @@ use crate::{
     store::{Approval, Store, StoreSettings},
 };
 
+/// What the compromise of a key comes to.
+pub(super) const COMPROMISE: &str = "out of the JWK Set at once, its tokens are refused at every edge, and the standby signs";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List the keys
@@ -137,12 +140,15 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Resume(key) => step(key, Step::Resume)?,
         Command::CancelDestroy(key) => cancel_destroy(key)?,
         Command::Compromise(Destructive { yes, key }) => {
-            let what = "out of the JWK Set at once, its tokens are refused wherever that is known, and the standby signs";
-            agreed(*yes, key, what)?;
+            agreed(*yes, &key.kid, COMPROMISE)?;
             step(key, Step::Compromise)?;
         }
         Command::ScheduleDestroy(Destruction { days, key: Destructive { yes, key } }) => {
-            agreed(*yes, key, &format!("destroyed in the HSM {days} days after a second person approves; it cannot come back"))?;
+            agreed(
+                *yes,
+                &key.kid,
+                &format!("destroyed in the HSM {days} days after a second person approves; it cannot come back"),
+            )?;
             step(key, Step::ScheduleDestroy { days: *days })?;
         }
     }
@@ -273,11 +279,10 @@ fn cancel_destroy(arguments: &OneKey) -> Result<(), Failure> {
 }
 
 /// Says what a destructive command will do, and asks a person; scripts say `--yes`.
-fn agreed(yes: bool, key: &OneKey, what: &str) -> Result<(), Failure> {
+pub(super) fn agreed(yes: bool, kid: &str, what: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    let kid = &key.kid;
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(FailureKind::Usage, format!("key {kid} will be {what}: add --yes to mean it")));
     }
@@ -303,13 +308,22 @@ fn slot(settings: &Settings, profile: &str) -> Result<Slot, Failure> {
     ))
 }
 
-async fn registry(settings: &Settings) -> Result<Registry, Failure> {
+/// The registry, with the HSM.
+pub(super) async fn registry(settings: &Settings) -> Result<Registry, Failure> {
     let (timing, slots, store) = (settings.timing()?, settings.slots()?, settings.store()?);
     let hsm = open_hsm(settings.hsm()?).await?;
     Ok(Registry::new(Ledger::new(Store::open(&store).await?, timing, slots), hsm))
 }
 
 async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
+    let store = existing_store(settings).await?;
+    // Where no issuer is configured, a compromised key is listed for all of them.
+    let issuers = settings.issuers().unwrap_or_default();
+    Ok(Ledger::new(store, settings.timing()?, settings.slots()?).with_issuers(issuers))
+}
+
+/// The store, if a signer or a command made it.
+pub(super) async fn existing_store(settings: &Settings) -> Result<Store, Failure> {
     let store = settings.store()?;
     if let StoreSettings::Sqlite(path) = &store
         && !path.exists()
@@ -319,5 +333,5 @@ async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
             format!("store.path {} does not exist; edgeseal serve or edgeseal keys generate makes it", path.display()),
         ));
     }
-    Ok(Ledger::new(Store::open(&store).await?, settings.timing()?, settings.slots()?))
+    Ok(Store::open(&store).await?)
 }

@@ -5,9 +5,11 @@ mod agents;
 mod audit;
 mod dev;
 mod doctor;
+mod edges;
 mod jwks;
 mod keys;
 mod output;
+mod revoke;
 mod serve;
 mod token;
 mod verify;
@@ -57,6 +59,12 @@ enum Command {
     /// The keys of the signer
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Refuse a key, a token or a subject at the edges, before their time
+    #[command(subcommand)]
+    Revoke(revoke::Command),
+    /// The edges that are told of revocations
+    #[command(subcommand)]
+    Edges(edges::Command),
     /// The audit log: export it, verify an export, find a token in it
     #[command(subcommand)]
     Audit(audit::Command),
@@ -145,6 +153,8 @@ pub fn main() -> ExitCode {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Agents(command) => agents::run(&command),
         Command::Keys(command) => keys::run(&command),
+        Command::Revoke(command) => revoke::run(&command),
+        Command::Edges(command) => edges::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),

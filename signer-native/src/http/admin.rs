@@ -18,6 +18,7 @@ use super::{
     listener::Peer,
     problem::{AdminProblem, Code, Problem},
     public::{jwks_uri, method_not_allowed, not_found},
+    revocations,
 };
 use crate::keys::{Actor, Command, Done, Ledger, describe_approval};
 
@@ -35,6 +36,8 @@ pub fn router(service: Shared) -> Router {
         .route("/admin/v1/approvals/{approval}", post(decide))
         .route("/admin/v1/issuers", get(issuers))
         .route("/admin/v1/profiles", get(profiles))
+        .route("/admin/v1/revocations", get(revocations::list).post(revocations::add))
+        .route("/admin/v1/edges", get(revocations::edges))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(service)
@@ -165,6 +168,8 @@ async fn profiles(State(service): State<Shared>, Extension(peer): Extension<Peer
 /// 202 for what waits for a second person. What changed is followed here at once, and elsewhere within the lease.
 async fn answer(service: &Shared, done: &Done) -> Result<Response, AdminProblem> {
     let status = if matches!(done, Done::Proposed(_)) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    // A compromised key is on the list now.
+    service.courier.wake();
     service.issuer.registry().refresh().await?;
     Ok((status, Json(ledger(service).describe_done(done))).into_response())
 }
@@ -178,7 +183,7 @@ fn ledger(service: &Shared) -> &Ledger {
     service.issuer.registry().ledger()
 }
 
-fn actor(peer: &Peer) -> Result<Actor, Problem> {
+pub(super) fn actor(peer: &Peer) -> Result<Actor, Problem> {
     let named = peer.admin.as_deref().map(Actor::administrator);
     named.ok_or_else(|| {
         Problem::new(Code::AdminUnknown, "the certificate has no single SAN URI of the form urn:edgeseal:admin:NAME")

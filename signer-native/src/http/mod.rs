@@ -7,6 +7,7 @@ pub mod enroll;
 pub mod listener;
 pub mod problem;
 pub mod public;
+pub mod revocations;
 pub mod tls;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     audit::Log,
     issue::{Issuer, rate::Limiter},
     metrics::Metrics,
+    revocation::Courier,
 };
 
 /// What the listeners share.
@@ -43,6 +45,8 @@ pub struct Service {
     pub audit: Log,
     /// And counted here.
     pub metrics: Metrics,
+    /// Who tells the edges of revocations.
+    pub courier: Arc<Courier>,
 }
 
 /// The outcome of the latest canary signature.

@@ -233,6 +233,7 @@ impl From<IssueError> for Problem {
                 RegistryError::Refused(_)
                 | RegistryError::TooManyKeys { .. }
                 | RegistryError::OwnProposal { .. }
+                | RegistryError::NotRevocable(_)
                 | RegistryError::NoProposal(_),
             ) => Code::KeyState,
             IssueError::Audit(_) | IssueError::Registry(RegistryError::Audit(_)) => Code::AuditUnavailable,
@@ -283,7 +284,7 @@ impl From<RegistryError> for AdminProblem {
     fn from(error: RegistryError) -> Self {
         let code = match &error {
             RegistryError::Refused(Refusal::Unknown(_)) | RegistryError::NoProposal(_) => Code::NotFound,
-            RegistryError::Refused(Refusal::Days(_)) => Code::RequestMalformed,
+            RegistryError::Refused(Refusal::Days(_)) | RegistryError::NotRevocable(_) => Code::RequestMalformed,
             RegistryError::Refused(_) | RegistryError::TooManyKeys { .. } => Code::KeyState,
             RegistryError::OwnProposal { .. } => Code::OwnApproval,
             RegistryError::Store(StoreError::Conflict(_)) => Code::Conflict,

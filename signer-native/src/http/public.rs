@@ -15,12 +15,16 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Shared,
     problem::{Code, Problem},
+    revocations,
 };
 use crate::{config::path_of, hsm::BreakerState};
 
 /// The resources of every issuer, and of the keys that belong to one agent alone below `{issuer}/agents/{agent}`.
 pub fn router(service: Shared) -> Router {
-    let mut router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    let mut router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/.well-known/edgeseal-revocations", get(revocations::document));
     for (name, url) in &service.issuers {
         let path = path_of(url);
         // RFC 8414 section 3.1 puts the issuer's path behind the well-known part, OpenID Connect Discovery before it.

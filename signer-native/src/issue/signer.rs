@@ -9,7 +9,8 @@ use std::{
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
-    Algorithm, Jwk, JwkSet, Timestamp, UnsignedToken, UnverifiedToken, Verifier,
+    Algorithm, Claims, Jwk, JwkSet, Timestamp, UnsignedToken, UnverifiedToken, Verifier,
+    claims::NumericDate,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
     sd::{KeyBinding, SdJwtSettings},
 };
@@ -254,9 +255,22 @@ impl Issuer {
         let jwk = key.published.as_ref().and_then(|published| Jwk::from_json(&published.jwk).ok());
         let keys = JwkSet::from_keys(jwk);
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
+        self.check_not_revoked(old.claims()).await?;
         let grant =
             policy::renew(self.url_of(&profile.name), agent, profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
         self.fulfil(agent, profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
+    }
+
+    /// Asks the store itself: a renewal that went by what was read a moment ago would outlive the revocation of its token.
+    async fn check_not_revoked(&self, claims: &Claims) -> Result<(), IssueError> {
+        let (issuer, jti, sub) = (claims.issuer(), claims.jwt_id(), claims.subject());
+        let issued_at = claims.issued_at().map(NumericDate::seconds);
+        let revoked = self.registry.ledger().revocations_of(issuer.unwrap_or(""), jti.unwrap_or(""), sub.unwrap_or(""));
+        let revoked = revoked.await.map_err(IssueError::Registry)?;
+        match revoked.iter().find(|entry| entry.revokes(issued_at)) {
+            Some(entry) => Err(IssueError::NotRenewable(format!("its {} is revoked", entry.kind.as_str()))),
+            None => Ok(()),
+        }
     }
 
     /// What the registry said lately enough to sign by.

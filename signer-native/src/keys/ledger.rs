@@ -1,18 +1,19 @@
 //! The rows of the registry and the rules that they change by: all that works without the HSM.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use edgeseal_core::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Actor, Key, Moment, Refusal, Slot, State, Timing,
+    Actor, Key, Moment, Purpose, Refusal, Slot, State, Timing,
     lifecycle::{self, Command, DAY, Outcome, Window},
     now,
 };
 use crate::{
     audit::{AuditError, Blinding, Event, Log},
     hsm::{HsmError, KeyId},
+    revocation::{Entry, MOST_TOKENS, Wish},
     store::{Approval, Guard, Store, StoreError},
 };
 
@@ -29,6 +30,8 @@ pub struct Ledger {
     pub(super) store: Store,
     timing: Timing,
     slots: Vec<Slot>,
+    /// URLs by name, to list a revoked key under its issuer's.
+    issuers: BTreeMap<String, String>,
     log: Option<Log>,
 }
 
@@ -77,6 +80,8 @@ pub enum RegistryError {
     NoProposal(String),
     /// The audit log could not be written, so nothing was done.
     Audit(AuditError),
+    /// The revocation cannot be meant.
+    NotRevocable(String),
 }
 
 impl fmt::Display for RegistryError {
@@ -98,6 +103,7 @@ impl fmt::Display for RegistryError {
                 Moment(*until)
             ),
             Self::Audit(error) => error.fmt(formatter),
+            Self::NotRevocable(reason) => formatter.write_str(reason),
             Self::NoProposal(id) => write!(formatter, "no open proposal is called {id:?}"),
         }
     }
@@ -126,7 +132,13 @@ impl From<StoreError> for RegistryError {
 impl Ledger {
     /// The rows of this store. `slots` are what the configuration wants keys for.
     pub fn new(store: Store, timing: Timing, slots: Vec<Slot>) -> Self {
-        Self { store, timing, slots, log: None }
+        Self { store, timing, slots, issuers: BTreeMap::new(), log: None }
+    }
+
+    /// The same, knowing the URLs of issuers by name; a revoked key of an issuer that is not known is listed for all.
+    #[must_use]
+    pub fn with_issuers(self, issuers: BTreeMap<String, String>) -> Self {
+        Self { issuers, ..self }
     }
 
     /// The same, writing into the log of this process instead of beginning one for every command.
@@ -242,6 +254,81 @@ impl Ledger {
         Ok(self.store.withdraw(id, actor.name(), now()).await?)
     }
 
+    /// Revokes a token, or what a subject was issued: by the name of the issuer.
+    ///
+    /// # Errors
+    /// When the issuer is not known, or it cannot be meant.
+    pub async fn revoke(&self, issuer: &str, wish: &Wish, actor: &Actor) -> Result<Entry, RegistryError> {
+        let refused = |reason: String| RegistryError::NotRevocable(reason);
+        let url = self.issuers.get(issuer).ok_or_else(|| {
+            let known: Vec<&str> = self.issuers.keys().map(String::as_str).filter(|name| !name.is_empty()).collect();
+            refused(format!("no issuer is called {issuer:?}; beside the top-level one there are [{}]", known.join(", ")))
+        })?;
+        let keys = self.store.keys().await?;
+        let of_keys = keys.iter().filter(|key| key.purpose == Purpose::Token && key.issuer == issuer).map(|key| key.max_lifetime);
+        let of_slots = self.slots.iter().filter(|slot| slot.issuer == issuer).map(|slot| slot.max_lifetime);
+        let longest = of_keys.chain(of_slots).max().unwrap_or_default();
+        let entry = Entry::of_wish(wish, url.clone(), longest, now(), actor.name()).map_err(refused)?;
+        self.write_revocation(&entry, MOST_TOKENS, actor).await?;
+        Ok(entry)
+    }
+
+    /// Revokes a key: compromises it, or lists it once more if it is compromised already.
+    ///
+    /// # Errors
+    /// When no key has this `kid`, or it is none that signs tokens.
+    pub async fn revoke_key(&self, kid: &str, actor: &Actor) -> Result<Done, RegistryError> {
+        let key = self.key(kid).await?;
+        if key.purpose != Purpose::Token {
+            let purpose = key.purpose.as_str();
+            let reason =
+                format!("key {kid} signs no tokens ({purpose}), so that no edge knows it; edgeseal keys compromise takes it out");
+            return Err(RegistryError::NotRevocable(reason));
+        }
+        if key.state != State::Compromised {
+            return self.command(kid, Command::Compromise, actor).await;
+        }
+        if let Some(entry) = self.entry_of(&key, actor) {
+            self.write_revocation(&entry, usize::MAX, actor).await?;
+        }
+        Ok(Done::Changed { key: Box::new(key), successor: None, window: None })
+    }
+
+    /// What is revoked of a token with this `jti` and `sub`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn revocations_of(&self, issuer: &str, jti: &str, sub: &str) -> Result<Vec<Entry>, RegistryError> {
+        Ok(self.store.revocations_of(issuer, jti, sub).await?)
+    }
+
+    /// What is revoked and not ended, the latest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn revocations(&self) -> Result<Vec<Entry>, RegistryError> {
+        Ok(self.store.revocations(now()).await?)
+    }
+
+    async fn write_revocation(&self, entry: &Entry, most: usize, actor: &Actor) -> Result<(), RegistryError> {
+        self.record(actor, "revocations.add", &entry.value, &entry.describe().to_string()).await?;
+        if self.store.revoke(entry, most).await? {
+            return Ok(());
+        }
+        let reason = format!("the list has {most} entries, more than edges take; revoke the subject instead, or the key");
+        Err(RegistryError::NotRevocable(reason))
+    }
+
+    /// What the list says of a revoked key.
+    fn entry_of(&self, key: &Key, actor: &Actor) -> Option<Entry> {
+        let url = self.issuers.get(&key.issuer).map_or("", String::as_str);
+        let url = match &key.agent {
+            Some(agent) if !url.is_empty() => format!("{url}/agents/{agent}"),
+            _ => url.to_owned(),
+        };
+        Entry::of_key(key, url, &self.timing_of(key), now(), actor.name())
+    }
+
     /// Takes a step that is due.
     pub(super) async fn step(&self, id: KeyId, command: Command, guard: Guard) -> Result<Done, RegistryError> {
         let keys = self.store.keys().await?;
@@ -268,8 +355,13 @@ impl Ledger {
         if let Some(Window { kid, until }) = &window {
             detail["key_not_found_possible"] = serde_json::json!({ "kid": kid, "until": Moment(*until).to_string() });
         }
+        let revoked =
+            (command == Command::Compromise && key.purpose == Purpose::Token).then(|| self.entry_of(key, actor)).flatten();
+        if let Some(revoked) = &revoked {
+            detail["revoked_until"] = Moment(revoked.until).to_string().into();
+        }
         self.record(actor, &format!("keys.{}", command.as_str()), &kid, &detail.to_string()).await?;
-        self.store.apply(&changes, &guard).await?;
+        self.store.apply_and_revoke(&changes, &guard, revoked.as_ref()).await?;
         let changed = |id| changes.iter().find(|change| change.id == id);
         let successor =
             keys.iter().find(|other| other.id != key.id && changed(other.id).is_some_and(|change| change.to == State::Active));

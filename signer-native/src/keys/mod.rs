@@ -187,6 +187,14 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub Timestamp);
 
+impl Moment {
+    /// Reads what [`Moment`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let date: x509_cert::der::DateTime = text.parse().ok()?;
+        Some(Self(Timestamp::from_secs(date.unix_duration().as_secs())))
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since_epoch = std::time::Duration::from_secs(self.0.as_secs());

@@ -17,12 +17,13 @@ use super::{PostgresSettings, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
     (4, "agents", include_str!("migrations/0004_agents.sql")),
     (5, "people", include_str!("migrations/0005_people.sql")),
+    (6, "revocations", include_str!("migrations/0006_revocations.sql")),
 ];
 
 /// Connections to the one or the other.
@@ -165,6 +166,16 @@ impl Transaction {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
             Self::Postgres(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
+        })
+    }
+
+    /// The rows that a statement gives.
+    pub(super) async fn rows(&mut self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(transaction) => run!(&mut **transaction, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
+            Self::Postgres(transaction) => {
+                run!(&mut **transaction, statement, fetch_all)?.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 

@@ -6,11 +6,12 @@ use sqlx::AssertSqlSafe;
 use super::{
     Decision, Fence, Store, StoreError, approvals,
     database::{Row, Statement, Transaction},
-    leases,
+    leases, revocations,
 };
 use crate::{
     hsm::KeyId,
     keys::{Change, Key, Origin, Published, Purpose, State},
+    revocation::Entry,
 };
 
 /// What else must be true, and stay true until the change is written.
@@ -89,10 +90,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when somebody else changed one of the keys, or the guard does not hold.
     pub async fn apply(&self, changes: &[Change], guard: &Guard) -> Result<(), StoreError> {
+        self.apply_and_revoke(changes, guard, None).await
+    }
+
+    /// The same, and puts a key on the revocation list with it.
+    ///
+    /// # Errors
+    /// Those of [`Store::apply`].
+    pub async fn apply_and_revoke(&self, changes: &[Change], guard: &Guard, revoked: Option<&Entry>) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         guard.check(&mut transaction).await?;
         for change in changes {
             write(&mut transaction, change).await?;
+        }
+        if let Some(revoked) = revoked {
+            revocations::insert(&mut transaction, revoked).await?;
         }
         transaction.commit().await
     }
