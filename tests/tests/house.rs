@@ -212,7 +212,9 @@ fn pure_files_have_no_async_store_or_clock() {
     let mut pure = BTreeSet::new();
     for folder in ["core/src", "edge-wasm/src", "signer-native/src"] {
         for (name, text) in sources(folder) {
-            let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+            // A table in the head speaks of other files.
+            let head: String =
+                text.lines().take_while(|line| line.starts_with("//!")).filter(|line| !line.starts_with("//! |")).collect();
             if !head.contains("PURE") {
                 continue;
             }

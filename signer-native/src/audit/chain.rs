@@ -8,12 +8,26 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{Event, Position, encode, moment};
-use crate::store::AuditRow;
 
 /// What is hashed before a row, so that no other document has the same hash.
 pub const DOMAIN: &[u8] = b"edgeseal audit row 1\n";
 /// What the first row of a chain says of the row before it: 32 zero octets.
 pub const GENESIS: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// One row of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The chain: one per signer process.
+    pub chain: String,
+    /// Its place in the chain, without gaps.
+    pub seq: u64,
+    /// The chain's hash up to and with this row.
+    pub hash: String,
+    /// The digest by which a token is looked up, where the row is about one.
+    pub digest: Option<String>,
+    /// What happened.
+    pub body: String,
+}
 
 /// The end of a chain, to which rows are added.
 #[derive(Clone, Debug, PartialEq, Eq)]

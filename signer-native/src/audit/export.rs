@@ -16,8 +16,8 @@ use std::{
 use edgeseal_core::{Jwk, json};
 use serde_json::Value;
 
-use super::checkpoint::Checkpoint;
-use crate::store::{AuditRow, Store, StoreError};
+use super::{AuditRow, checkpoint::Checkpoint};
+use crate::store::{Store, StoreError};
 
 const HEAD: (&str, &str) = ("{\"edgeseal_audit\":1,\"keys\":[", "]}");
 const ROW: (&str, &str, &str) = ("{\"hash\":\"", "\",\"row\":", "}");

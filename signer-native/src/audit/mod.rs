@@ -32,7 +32,7 @@ use sha2::Digest as _;
 
 pub use self::{
     blinding::Blinding,
-    chain::Chain,
+    chain::{AuditRow, Chain},
     keeper::Keeper,
     log::{Log, LogEnd},
 };

@@ -8,24 +8,10 @@ use super::{
     Store, StoreError,
     database::{Row, Statement},
 };
+use crate::audit::AuditRow;
 
 /// Rows of one INSERT: a few sizes only, so that a connection prepares few statements.
 const BATCHES: [usize; 4] = [256, 32, 4, 1];
-
-/// One row of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// The chain: one per signer process.
-    pub chain: String,
-    /// Its place in the chain, without gaps.
-    pub seq: u64,
-    /// The chain's hash up to and with this row.
-    pub hash: String,
-    /// The digest by which a token is looked up, where the row is about one.
-    pub digest: Option<String>,
-    /// What happened.
-    pub body: String,
-}
 
 impl Store {
     /// Appends rows, all or none; they are on the disk when this returns.

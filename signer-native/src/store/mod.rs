@@ -20,7 +20,6 @@ use self::database::Database;
 pub use self::{
     agents::{AgentCertificate, AgentRow, Authority},
     approvals::{Approval, Decision},
-    audit::AuditRow,
     idempotency::Repeatable,
     keys::Guard,
     leases::Fence,

@@ -2,10 +2,11 @@ use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
 
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
+    audit::AuditRow,
     hsm::KeyId,
     keys::{Change, Key, Mark, Origin, Published, Purpose, State},
     store::{
-        Approval, AuditRow, Ceremony, Decision, Guard, PasskeyRow, PostgresSettings, Registration, SessionRow, Store, StoreError,
+        Approval, Ceremony, Decision, Guard, PasskeyRow, PostgresSettings, Registration, SessionRow, Store, StoreError,
         StoreSettings, UserRow,
     },
 };
