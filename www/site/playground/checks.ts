@@ -19,7 +19,7 @@ const TEXTS: Readonly<Record<string, readonly [title: string, demand: string]>> 
   signature: ["Signature", "Made by that key over this very token"],
   disclosures: ["Disclosures", "Each belongs to the token, where an SD-JWT is presented"],
   claims: ["Claims set", "One JSON object, registered claims of the right types, required claims there"],
-  proof: ["Proof of possession", "Not bound to a key that the sender would have to prove"],
+  proof: ["Proof of possession", "Where the token is bound to a key: its holder’s, for this verifier, now"],
   issuer: ["Issuer", "Exactly the policy’s"],
   audience: ["Audience", "One of the policy’s"],
   expiry: ["Expiry", "In the future, leeway included"],

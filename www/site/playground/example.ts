@@ -1,5 +1,5 @@
 /** An example, or the same example broken in one way. */
-export type ExampleKind = "valid" | "signature" | "audience" | "expiry" | "alg-none" | "unknown-key";
+export type ExampleKind = "valid" | "signature" | "audience" | "expiry" | "alg-none" | "unknown-key" | "disclosures";
 
 /** What goes into the form: everything is made now, in this page, with a key that is forgotten again. */
 export interface Example {
@@ -7,6 +7,8 @@ export interface Example {
   jwks: string;
   issuer: string;
   audience: string;
+  /** Presentations of SD-JWTs are to be taken. */
+  presentation: boolean;
 }
 
 const ISSUER = "https://login.example.com";
@@ -35,16 +37,31 @@ export async function makeExample(kind: ExampleKind): Promise<Example> {
     exp: issued + 3600,
     jti: crypto.randomUUID(),
   };
+  const presentation = kind === "disclosures";
+  const disclosures = presentation ? [disclosure("given_name", "Alice"), disclosure("address", { country: "KR", locality: "Seoul" })] : [];
+  const withheld = presentation ? disclosure("birthdate", "1990-04-01") : "";
+  const digests = await Promise.all([...disclosures, ...(presentation ? [withheld] : [])].map(digest));
+  const payload = presentation ? { ...claims, _sd_alg: "sha-256", _sd: digests.sort() } : claims;
 
-  const input = `${encode(header)}.${encode(claims)}`;
+  const input = `${encode(header)}.${encode(payload)}`;
   const signature = new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, privateKey, ascii(input)));
   if (kind === "signature") signature[20]! ^= 1;
   return {
-    token: `${input}.${kind === "alg-none" ? "" : base64url(signature)}`,
+    token: `${input}.${kind === "alg-none" ? "" : base64url(signature)}${presentation ? `~${disclosures.join("~")}~` : ""}`,
     jwks: JSON.stringify({ keys: [{ kty, crv, kid, use: "sig", alg: "ES256", x, y }] }, undefined, 2),
     issuer: ISSUER,
     audience: AUDIENCE,
+    presentation,
   };
+}
+
+// RFC 9901 section 4.2.1: salt, name, value.
+function disclosure(name: string, value: unknown): string {
+  return encode([base64url(crypto.getRandomValues(new Uint8Array(16))), name, value]);
+}
+
+async function digest(disclosed: string): Promise<string> {
+  return base64url(new Uint8Array(await crypto.subtle.digest("SHA-256", ascii(disclosed))));
 }
 
 // RFC 7638: the required members in lexicographic order, without white space.

@@ -1,8 +1,10 @@
 import { ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectToken, type Algorithm } from "edgeseal";
 import { makeExample, type ExampleKind } from "./example";
 import { ALGORITHMS, FieldProblem, instant, issuerOptions, snippet, type PolicyForm } from "./policy";
+import { issuersKeys } from "./issuer";
 import { fromFragment, toFragment } from "./share";
-import { byId, listChecks, setText, showContents, showKeys, showOutcome, showPassingTime, showRunning, showTiming, type Contents, type Outcome } from "./view";
+import { disclosuresOf, presentedToken } from "./disclosures";
+import { byId, listChecks, setText, showContents, showDisclosed, showKeys, showOutcome, showPassingTime, showRunning, showTiming, type Contents, type Outcome } from "./view";
 
 const TYPING_PAUSE_MS = 160;
 const REFRESH_MS = 5000;
@@ -21,12 +23,15 @@ const texts = {
   maxAge: byId<HTMLInputElement>("max-age"),
   audienceClaim: byId<HTMLInputElement>("audience-claim"),
   requiredClaims: byId<HTMLInputElement>("required-claims"),
+  nonce: byId<HTMLInputElement>("nonce"),
 };
+const keyBinding = byId<HTMLSelectElement>("key-binding");
 const switches = {
   skipIssuer: byId<HTMLInputElement>("skip-issuer"),
   skipAudience: byId<HTMLInputElement>("skip-audience"),
   allowMissingExp: byId<HTMLInputElement>("allow-missing-exp"),
   allowRsaExponent3: byId<HTMLInputElement>("allow-rsa-exponent-3"),
+  skipNonce: byId<HTMLInputElement>("skip-nonce"),
 };
 const algorithms = ALGORITHMS.map((name) => {
   const input = document.createElement("input");
@@ -83,6 +88,7 @@ byId("freeze").addEventListener("click", () => {
   showRunning();
   void judge();
 });
+byId("fetch-keys").addEventListener("click", () => void fetchKeys());
 byId("share").addEventListener("click", () => void share());
 byId("copy-snippet").addEventListener("click", () => void copySnippet());
 addEventListener("hashchange", () => {
@@ -109,6 +115,7 @@ async function judge(): Promise<void> {
   showKeys(keys);
   showSnippet(form);
   showContents(contents, outcome.state === "accepted", now);
+  showDisclosed(disclosuresOf(compact), outcome.state === "accepted");
   showTiming(milliseconds === undefined ? undefined : now, milliseconds);
   showOutcome(outcome, contents, form, now);
   shown = { outcome, contents };
@@ -146,9 +153,10 @@ async function outcomeOf(compact: string, form: PolicyForm, measure: boolean): P
   try {
     const now = instant(form.now) ?? deviceClock;
     const verifier = createVerifier({ ...issuerOptions(form), jwks: form.jwks, clock: () => now, fetch: refuseToFetch });
-    const outcome = await once(() => verifier.verify(compact));
+    const call = form.nonce.trim() === "" ? {} : { nonce: form.nonce.trim() };
+    const outcome = await once(() => verifier.verify(compact, call));
     if (!measure) return { outcome, now };
-    return { outcome, now, milliseconds: await timed(() => once(() => verifier.verify(compact))) };
+    return { outcome, now, milliseconds: await timed(() => once(() => verifier.verify(compact, call))) };
   } catch (error) {
     return { outcome: { state: "error", code: codeOf(error), message: sentence(error) }, now: deviceClock };
   }
@@ -157,7 +165,7 @@ async function outcomeOf(compact: string, form: PolicyForm, measure: boolean): P
 async function contentsOf(compact: string): Promise<Contents | undefined> {
   if (compact === "") return undefined;
   try {
-    const { header, claims } = await inspectToken(compact);
+    const { header, claims } = await inspectToken(presentedToken(compact));
     return { header: { ...header }, claims: { ...claims } };
   } catch (error) {
     return { problem: sentence(error) };
@@ -199,6 +207,7 @@ function refuseToFetch(): Promise<Response> {
 
 function readForm(): PolicyForm {
   const form = { jwks: jwks.value, algorithms: algorithms.filter((input) => input.checked).map((input) => input.value as Algorithm) } as PolicyForm;
+  form.keyBinding = keyBinding.value as PolicyForm["keyBinding"];
   for (const [name, input] of Object.entries(texts)) form[name as keyof typeof texts] = input.value;
   for (const [name, input] of Object.entries(switches)) form[name as keyof typeof switches] = input.checked;
   return form;
@@ -209,8 +218,9 @@ function writeForm(form: PolicyForm): void {
   for (const input of algorithms) input.checked = form.algorithms.includes(input.value as Algorithm);
   for (const [name, input] of Object.entries(texts)) input.value = form[name as keyof typeof texts];
   for (const [name, input] of Object.entries(switches)) input.checked = form[name as keyof typeof switches];
+  keyBinding.value = form.keyBinding;
   // A setting in force is never folded away.
-  if ([form.maxLifetime, form.maxAge, form.audienceClaim, form.requiredClaims].some((text) => text !== "")) byId<HTMLDetailsElement>("more").open = true;
+  if ([form.maxLifetime, form.maxAge, form.audienceClaim, form.requiredClaims, form.keyBinding, form.nonce].some((text) => text !== "")) byId<HTMLDetailsElement>("more").open = true;
   if (Object.values(switches).some((input) => input.checked)) byId<HTMLDetailsElement>("dangerous").open = true;
 }
 
@@ -239,11 +249,29 @@ async function loadExample(kind: ExampleKind): Promise<void> {
     maxAge: "",
     audienceClaim: "",
     requiredClaims: "",
+    keyBinding: example.presentation ? "where_bound" : "",
+    nonce: "",
     skipIssuer: false,
     skipAudience: false,
     allowMissingExp: false,
     allowRsaExponent3: false,
+    skipNonce: false,
   });
+  await judge();
+}
+
+/** The one request that the page makes, and only when it is asked to: the issuer's discovery document and its keys. */
+async function fetchKeys(): Promise<void> {
+  const note = byId("fetch-note");
+  setText(note, "Asking …");
+  try {
+    jwks.value = await issuersKeys(texts.issuer.value.trim());
+    setText(note, "These are its keys of now.");
+  } catch (error) {
+    setText(note, sentence(error));
+    return;
+  }
+  showRunning();
   await judge();
 }
 

@@ -18,10 +18,14 @@ export interface PolicyForm {
   maxAge: string;
   audienceClaim: string;
   requiredClaims: string;
+  /** Presentations of SD-JWTs: refused where empty. */
+  keyBinding: "" | "where_bound" | "required";
+  nonce: string;
   skipIssuer: boolean;
   skipAudience: boolean;
   allowMissingExp: boolean;
   allowRsaExponent3: boolean;
+  skipNonce: boolean;
 }
 
 /** Text in a field that cannot be what the field asks for: the policy is at fault, never the token. */
@@ -34,6 +38,7 @@ export function issuerOptions(form: PolicyForm): IssuerOptions {
     ...(form.skipAudience && { skipAudience: true }),
     ...(form.allowMissingExp && { allowMissingExp: true }),
     ...(form.allowRsaExponent3 && { allowRsaExponent3: true }),
+    ...(form.keyBinding !== "" && form.skipNonce && { skipNonce: true }),
   };
   const audience = words(form.audience);
   return {
@@ -46,6 +51,7 @@ export function issuerOptions(form: PolicyForm): IssuerOptions {
     ...seconds("maxAge", form.maxAge),
     ...(form.audienceClaim.trim() && { audienceClaim: form.audienceClaim.trim() }),
     ...(form.requiredClaims.trim() && { requiredClaims: words(form.requiredClaims) }),
+    ...(form.keyBinding !== "" && { sdJwt: { keyBinding: form.keyBinding, allowPlain: true } }),
     ...(Object.keys(dangerous).length > 0 && { dangerous }),
   };
 }

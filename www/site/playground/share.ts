@@ -1,7 +1,8 @@
 import { ALGORITHMS, type PolicyForm } from "./policy";
 
 const TEXTS = ["issuer", "audience", "typ", "leeway", "now", "maxLifetime", "maxAge", "audienceClaim", "requiredClaims"] as const;
-const SWITCHES = ["skipIssuer", "skipAudience", "allowMissingExp", "allowRsaExponent3"] as const;
+const SWITCHES = ["skipIssuer", "skipAudience", "allowMissingExp", "allowRsaExponent3", "skipNonce"] as const;
+const KEY_BINDINGS = ["where_bound", "required"] as const;
 const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 
 /** Why a JWK Set is not put into a link. */
@@ -18,6 +19,7 @@ export function toFragment(form: PolicyForm): { fragment: string; withheld: With
     if (value !== "" && !looksLikeToken(value)) parameters.set(name, value);
   }
   parameters.set("algorithms", form.algorithms.join(","));
+  if (form.keyBinding !== "") parameters.set("keyBinding", form.keyBinding);
   for (const name of SWITCHES) if (form[name]) parameters.set(name, "true");
 
   const withheld = form.jwks.trim() === "" ? undefined : reasonToWithhold(form.jwks);
@@ -42,10 +44,14 @@ export function fromFragment(fragment: string): PolicyForm | undefined {
     maxAge: text("maxAge"),
     audienceClaim: text("audienceClaim"),
     requiredClaims: text("requiredClaims"),
+    keyBinding: KEY_BINDINGS.find((name) => name === text("keyBinding")) ?? "",
+    // A nonce is good for one presentation.
+    nonce: "",
     skipIssuer: text("skipIssuer") === "true",
     skipAudience: text("skipAudience") === "true",
     allowMissingExp: text("allowMissingExp") === "true",
     allowRsaExponent3: text("allowRsaExponent3") === "true",
+    skipNonce: text("skipNonce") === "true",
   };
 }
 

@@ -1,4 +1,5 @@
 import { CHECK_TEXTS, KEY_REASONS, finding } from "./checks";
+import type { Disclosure } from "./disclosures";
 import { explainDates, showJson, visible } from "./json";
 import type { PolicyForm } from "./policy";
 import { calendar } from "./time";
@@ -115,6 +116,21 @@ export function showContents(contents: Contents | undefined, verified: boolean, 
     if (empty) element.replaceChildren();
     else showJson(element, contents[part], now);
   }
+}
+
+/** Lists what the holder of an SD-JWT disclosed; whether it belongs to the token is known once that is accepted. */
+export function showDisclosed(disclosed: readonly Disclosure[], verified: boolean): void {
+  const list = byId("disclosed");
+  list.hidden = byId("disclosed-title").hidden = disclosed.length === 0;
+  list.dataset["verified"] = String(verified);
+  list.replaceChildren(
+    ...disclosed.map((disclosure) => {
+      const item = document.createElement("li");
+      if ("problem" in disclosure) item.append(visible(disclosure.problem));
+      else item.append(textElement("code", "", visible(disclosure.name ?? "array element")), textElement("code", "value", visible(JSON.stringify(disclosure.value))));
+      return item;
+    }),
+  );
 }
 
 /** Says anew what the dates of header and claims mean at another instant. */
