@@ -4,6 +4,8 @@
 use alloc::string::String;
 
 use crate::{
+    algorithm::Algorithm,
+    dpop::names,
     error::{Check, ErrorCode, VerifyError},
     time::Timestamp,
 };
@@ -24,6 +26,9 @@ enum Kind {
     AuthorizationMalformed,
     TokenRevoked,
     RevocationUnavailable,
+    DpopProof,
+    ProofNonceRequired,
+    ProofReplayed,
 }
 
 impl Refusal {
@@ -40,6 +45,21 @@ impl Refusal {
     /// The `Authorization` field is not one bearer token.
     pub fn authorization_malformed(detail: impl Into<String>) -> Self {
         Self { kind: Kind::AuthorizationMalformed, check: None, detail: detail.into(), retry_after: None }
+    }
+
+    /// The `DPoP` proof is not one of this request and this moment.
+    pub fn dpop_proof_invalid(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::DpopProof, check: Some(Check::Proof), detail: detail.into(), retry_after: None }
+    }
+
+    /// The `DPoP` proof lacks the nonce that the server gave.
+    pub fn proof_nonce_required(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::ProofNonceRequired, check: Some(Check::Proof), detail: detail.into(), retry_after: None }
+    }
+
+    /// The `DPoP` proof was presented before.
+    pub fn proof_replayed(detail: impl Into<String>) -> Self {
+        Self { kind: Kind::ProofReplayed, check: Some(Check::Proof), detail: detail.into(), retry_after: None }
     }
 
     /// The issuer's keys cannot be had before `retry_at`.
@@ -59,8 +79,8 @@ impl Refusal {
         Self { kind: Kind::RevocationUnavailable, check: None, detail: detail.into(), retry_after: Some(1) }
     }
 
-    /// The stable code: one of [`ErrorCode`], `token_missing`, `authorization_malformed`, `token_revoked` or
-    /// `revocation_unavailable`.
+    /// The stable code: one of [`ErrorCode`], `token_missing`, `authorization_malformed`, `token_revoked`, `revocation_unavailable`,
+    /// `proof_nonce_required` or `proof_replayed`.
     pub fn code(&self) -> &'static str {
         match self.kind {
             Kind::Verify(code) => code.as_str(),
@@ -68,6 +88,9 @@ impl Refusal {
             Kind::AuthorizationMalformed => "authorization_malformed",
             Kind::TokenRevoked => "token_revoked",
             Kind::RevocationUnavailable => "revocation_unavailable",
+            Kind::DpopProof => ErrorCode::ProofInvalid.as_str(),
+            Kind::ProofNonceRequired => "proof_nonce_required",
+            Kind::ProofReplayed => "proof_replayed",
         }
     }
 
@@ -90,7 +113,12 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self.kind {
             Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => 503,
-            Kind::Verify(_) | Kind::TokenMissing | Kind::TokenRevoked => 401,
+            Kind::Verify(_)
+            | Kind::TokenMissing
+            | Kind::TokenRevoked
+            | Kind::DpopProof
+            | Kind::ProofNonceRequired
+            | Kind::ProofReplayed => 401,
             Kind::AuthorizationMalformed => 400,
         }
     }
@@ -103,10 +131,26 @@ impl Refusal {
             Kind::TokenRevoked => Some("Bearer error=\"invalid_token\", error_description=\"token_revoked\"".into()),
             Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
             Kind::TokenMissing => Some("Bearer".into()),
+            Kind::DpopProof | Kind::ProofNonceRequired | Kind::ProofReplayed => None,
             Kind::AuthorizationMalformed => {
                 Some(alloc::format!("Bearer error=\"invalid_request\", error_description=\"{}\"", self.code()))
             }
         }
+    }
+
+    /// The value of a second `WWW-Authenticate` for a server that takes `DPoP` proofs of these algorithms (RFC 9449 sections 7.1 and 9):
+    /// beside the challenge for bearer tokens where no token came, else that of the scheme that was used.
+    pub fn dpop_challenge(&self, algorithms: &[Algorithm]) -> Option<String> {
+        let algs = names(algorithms);
+        let error = match self.kind {
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => return None,
+            Kind::TokenMissing => return Some(alloc::format!("DPoP algs=\"{algs}\"")),
+            Kind::AuthorizationMalformed => "invalid_request",
+            Kind::Verify(_) | Kind::TokenRevoked => "invalid_token",
+            Kind::DpopProof | Kind::ProofReplayed => "invalid_dpop_proof",
+            Kind::ProofNonceRequired => "use_dpop_nonce",
+        };
+        Some(alloc::format!("DPoP error=\"{error}\", error_description=\"{}\", algs=\"{algs}\"", self.code()))
     }
 
     /// The body of the answer: a problem document (RFC 9457), `application/problem+json`. It holds no more than the code.
@@ -133,7 +177,57 @@ impl From<VerifyError> for Refusal {
     }
 }
 
-/// The token of an `Authorization` field value, `None` where the request has no such field.
+/// The scheme of an `Authorization` field with a token in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 6750: whoever has the token may use it.
+    Bearer,
+    /// RFC 9449: with a proof of the key that the token is bound to.
+    Dpop,
+}
+
+impl Scheme {
+    /// The scheme of this name, which has no case (RFC 9110 section 11.1).
+    pub fn from_name(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("bearer") {
+            Some(Self::Bearer)
+        } else if name.eq_ignore_ascii_case("dpop") {
+            Some(Self::Dpop)
+        } else {
+            None
+        }
+    }
+
+    /// The proof to verify, of the request's `DPoP` field; none beside a bearer token, whatever the field holds.
+    ///
+    /// # Errors
+    /// `proof_required` where the scheme is `DPoP` and the field is missing.
+    pub fn proof(self, field: Option<&str>) -> Result<Option<&str>, Refusal> {
+        match (self, field) {
+            (Self::Bearer, _) => Ok(None),
+            (Self::Dpop, Some(field)) => Ok(Some(field)),
+            (Self::Dpop, None) => {
+                Err(Refusal::new(ErrorCode::ProofRequired, Check::Proof, "the scheme is DPoP, and the request has no DPoP field"))
+            }
+        }
+    }
+
+    /// Whether a token may come so that is bound to no key.
+    ///
+    /// # Errors
+    /// `proof_invalid` for `DPoP`: the client believes that the token is of no use without its key.
+    pub fn admits_unbound(self) -> Result<(), Refusal> {
+        match self {
+            Self::Bearer => Ok(()),
+            Self::Dpop => {
+                let detail = "the scheme is DPoP, and the token is bound to no key (cnf.jkt)";
+                Err(Refusal::new(ErrorCode::ProofInvalid, Check::Proof, detail))
+            }
+        }
+    }
+}
+
+/// The token of an `Authorization` field value.
 ///
 /// Fetch API hosts join repeated fields with a comma, so two `Authorization` fields arrive as one value; a comma is never part
 /// of a token.
@@ -142,19 +236,32 @@ impl From<VerifyError> for Refusal {
 /// `token_missing` without the field or with another scheme; `authorization_malformed` for two fields or anything that is not
 /// one token.
 pub fn bearer_token(value: Option<&str>) -> Result<&str, Refusal> {
+    token_of(value, &[Scheme::Bearer]).map(|(_, token)| token)
+}
+
+/// The token of an `Authorization` field value, and the scheme that it came under: `Bearer` or `DPoP`.
+///
+/// # Errors
+/// Those of [`bearer_token`].
+pub fn presented_token(value: Option<&str>) -> Result<(Scheme, &str), Refusal> {
+    token_of(value, &[Scheme::Bearer, Scheme::Dpop])
+}
+
+fn token_of<'value>(value: Option<&'value str>, schemes: &[Scheme]) -> Result<(Scheme, &'value str), Refusal> {
     let Some(value) = value else { return Err(Refusal::token_missing("the request has no Authorization field")) };
     if value.contains(',') {
         return Err(Refusal::authorization_malformed("more than one Authorization field, or a list in it"));
     }
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Refusal::token_missing("the scheme of the Authorization field is not Bearer"));
-    }
+    let Some(scheme) = Scheme::from_name(scheme).filter(|scheme| schemes.contains(scheme)) else {
+        let detail = if schemes.contains(&Scheme::Dpop) { "neither Bearer nor DPoP" } else { "not Bearer" };
+        return Err(Refusal::token_missing(alloc::format!("the scheme of the Authorization field is {detail}")));
+    };
     let token = token.trim_matches(' ');
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(Refusal::authorization_malformed("the Authorization field does not hold exactly one token"));
     }
-    Ok(token)
+    Ok((scheme, token))
 }
 
 /// The freshness that a `Cache-Control` field grants, in seconds (RFC 9111 section 5.2.2): `max-age`, or 0 for `no-cache` and
@@ -231,6 +338,31 @@ mod tests {
         ] {
             assert_eq!(code(Some(value)), Some("authorization_malformed"), "{value}");
         }
+    }
+
+    #[test]
+    fn schemes() {
+        assert_eq!(presented_token(Some("dpop a.b.c")).ok(), Some((Scheme::Dpop, "a.b.c")));
+        assert_eq!(presented_token(Some("Bearer a.b.c")).ok(), Some((Scheme::Bearer, "a.b.c")));
+        let code = |value| presented_token(Some(value)).err().map(|refusal| refusal.code());
+        assert_eq!(code("Basic a"), Some("token_missing"));
+        assert_eq!(code("DPoP"), Some("authorization_malformed"));
+        assert_eq!(code("DPoP a, DPoP b"), Some("authorization_malformed"));
+    }
+
+    #[test]
+    fn challenges_of_rfc_9449() {
+        let challenge = |refusal: Refusal| refusal.dpop_challenge(&[Algorithm::Es256, Algorithm::EdDsa]);
+        let says = |error: &str, code: &str| {
+            Some(alloc::format!("DPoP error=\"{error}\", error_description=\"{code}\", algs=\"ES256 EdDSA\""))
+        };
+        assert_eq!(challenge(Refusal::token_missing("")), Some("DPoP algs=\"ES256 EdDSA\"".into()));
+        assert_eq!(challenge(Refusal::dpop_proof_invalid("")), says("invalid_dpop_proof", "proof_invalid"));
+        assert_eq!(challenge(Refusal::proof_replayed("")), says("invalid_dpop_proof", "proof_replayed"));
+        assert_eq!(challenge(Refusal::proof_nonce_required("")), says("use_dpop_nonce", "proof_nonce_required"));
+        let refusal = Refusal::new(ErrorCode::TokenExpired, Check::Expiry, "");
+        assert_eq!(challenge(refusal), says("invalid_token", "token_expired"));
+        assert_eq!(challenge(Refusal::keys_unavailable("", Timestamp::default(), Timestamp::default())), None);
     }
 
     #[test]

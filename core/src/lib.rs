@@ -29,6 +29,7 @@
 //! | [`jwk`], [`jwk_set`] | which keys may verify at all, and which one key belongs to a token |
 //! | [`policy`], [`claims`] | what the verifier demands, and what the claims set says |
 //! | [`sd`] | what a holder disclosed of an SD-JWT, and the proof that the holder presents it |
+//! | [`dpop`] | that the sender of a token holds the key that it is bound to |
 //! | [`verify`] | the order of all decisions, in two phases around the signature |
 //! | [`backend`] | who does the arithmetic |
 //! | [`token_cache`] | what a token costs the second time |
@@ -50,6 +51,7 @@ pub mod algorithm;
 pub mod backend;
 pub mod claims;
 pub mod discovery;
+pub mod dpop;
 pub mod error;
 pub mod gateway;
 pub mod header;
@@ -75,6 +77,7 @@ pub mod verify;
 pub use algorithm::Algorithm;
 pub use backend::{SignatureBackend, SignatureInvalid, SignatureValid};
 pub use claims::Claims;
+pub use dpop::{DpopProof, DpopRequest, DpopSettings, Possession, ProvenKey};
 pub use error::{Check, ErrorCode, PolicyError, VerifyError};
 pub use issue::UnsignedToken;
 pub use issuers::Issuers;
@@ -86,4 +89,4 @@ pub use sd::{KeyBinding, SdJwtSettings};
 pub use time::Timestamp;
 pub use token::UnverifiedToken;
 pub use token_cache::TokenCache;
-pub use verify::{Finished, PendingSignature, VerifiedToken, Verifier};
+pub use verify::{BoundToken, Finished, PendingSignature, VerifiedToken, Verifier};

@@ -36,6 +36,7 @@ pub struct Policy {
     pub(crate) require_key_exp: bool,
     pub(crate) sd_jwt: Option<SdJwtSettings>,
     pub(crate) skip_nonce: bool,
+    pub(crate) bound_tokens: bool,
 }
 
 impl Policy {
@@ -61,6 +62,7 @@ impl Policy {
                 require_key_exp: false,
                 sd_jwt: None,
                 skip_nonce: false,
+                bound_tokens: false,
             },
             state: PhantomData,
         }
@@ -69,6 +71,13 @@ impl Policy {
     /// The algorithms, none but these.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
+    }
+
+    /// The same policy, which takes bound tokens as well: see [`PolicyBuilder::bound_tokens`].
+    #[must_use]
+    pub fn with_bound_tokens(mut self) -> Self {
+        self.bound_tokens = true;
+        self
     }
 
     /// The issuer, `None` where the policy was told not to look.
@@ -173,6 +182,13 @@ impl<I, A, G> PolicyBuilder<I, A, G> {
     /// JWT; an `aud` of the token itself, where there is one, must be right as well.
     pub fn sd_jwt(mut self, settings: SdJwtSettings) -> Self {
         self.policy.sd_jwt = Some(settings);
+        self
+    }
+
+    /// Takes tokens that are bound to a key or a certificate (`cnf` with `jkt` or `x5t#S256`), for a caller who then has the proof
+    /// judged: see [`crate::verify::Finished::Bound`].
+    pub fn bound_tokens(mut self) -> Self {
+        self.policy = self.policy.with_bound_tokens();
         self
     }
 
@@ -388,6 +404,7 @@ impl IssuerSettings {
             require_key_exp: *require_key_exp,
             sd_jwt: sd_jwt.clone(),
             skip_nonce: dangerous.skip_nonce,
+            bound_tokens: false,
         })
     }
 

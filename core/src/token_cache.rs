@@ -12,7 +12,7 @@ use crate::{
     error::VerifyError,
     jwk_set::{JwkSet, KeyRequest},
     time::Timestamp,
-    verify::{VerifiedToken, Verifier},
+    verify::{BoundToken, VerifiedToken, Verifier},
 };
 
 /// Octets of an entry beside its texts: the key of the map, links, the parsed header, the allocations of an ordinary claims set.
@@ -23,8 +23,9 @@ const PARSED_FACTOR: usize = 4;
 /// Verified tokens, bounded by memory, the least recently used going first.
 ///
 /// Each entry belongs to an owner, who has the [`Verifier`] that verified it: it is judged again by that one and never serves
-/// another policy. Only successes are cached: what an attacker makes up takes no room. Tokens bound to a key (`cnf`) are never in
-/// it, as the proof of possession belongs to the request.
+/// another policy. Only successes are cached: what an attacker makes up takes no room. A proof of possession belongs to the request
+/// and is never in it: a token that is bound to a key (`cnf`) comes out as [`Known::Bound`], to be proved anew, and the presentation
+/// of an SD-JWT with key binding is not remembered at all.
 ///
 /// An entry is found by the end of the token, a part of its signature, and then compared with the whole text: equal octets, not
 /// equal digests, make a hit. A digest of every token that comes by would cost as much as all other parsing in WebAssembly. The
@@ -44,6 +45,15 @@ struct Entry<O> {
     text: Box<str>,
     owner: O,
     token: Arc<VerifiedToken>,
+}
+
+/// A token that was verified before, judged again.
+#[derive(Debug)]
+pub enum Known {
+    /// It is as good as before.
+    Verified(Arc<VerifiedToken>),
+    /// It is as good as before, once [`Verifier::prove`] has judged the proof that came with this request.
+    Bound(BoundToken),
 }
 
 /// A token that was verified before and is to be judged again: see [`TokenCache::find`].
@@ -72,14 +82,17 @@ impl<O: AsRef<Verifier> + Clone> TokenCache<O> {
     ///
     /// # Errors
     /// The times, judged anew: `token_expired` and the other codes of [`Verifier::finish`] that depend on `now`.
-    pub fn judge(&mut self, found: Found<O>, keys: &JwkSet, now: Timestamp) -> Option<Result<Arc<VerifiedToken>, VerifyError>> {
+    pub fn judge(&mut self, found: Found<O>, keys: &JwkSet, now: Timestamp) -> Option<Result<Known, VerifyError>> {
         let Found { tail, owner, token } = found;
         if !keys.keys().iter().any(|key| Arc::ptr_eq(key, token.key()) || key == token.key()) {
             self.remove(&tail);
             return None;
         }
+        if let Some(bound) = BoundToken::again(&token) {
+            return Some(Ok(Known::Bound(bound)));
+        }
         match owner.as_ref().judge_time(token.claims(), token.key(), now) {
-            Ok(()) => Some(Ok(token)),
+            Ok(()) => Some(Ok(Known::Verified(token))),
             Err(error) => {
                 self.remove(&tail);
                 Some(Err(error))
@@ -91,7 +104,7 @@ impl<O: AsRef<Verifier> + Clone> TokenCache<O> {
     pub fn insert(&mut self, compact: &str, owner: O, token: &Arc<VerifiedToken>) {
         let Some(tail) = tail(compact) else { return };
         let entry = Entry { text: compact.into(), owner, token: Arc::clone(token) };
-        if entry.size() > self.budget || token.claims().get("cnf").is_some() {
+        if entry.size() > self.budget || token.holder_key().is_some() {
             return;
         }
         self.bytes += entry.size();

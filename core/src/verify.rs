@@ -24,6 +24,7 @@ use crate::{
     algorithm::Algorithm,
     backend::{SignatureBackend, SignatureInput, SignatureInvalid, SignatureValid},
     claims::{self, Claims},
+    dpop::{Confirmation, Possession},
     error::{Check, ErrorCode, VerifyError, quoted},
     header::Header,
     jwk::Jwk,
@@ -72,6 +73,22 @@ pub enum Finished {
     Verified(VerifiedToken),
     /// The presentation carries a second signature, the holder's: a backend verifies it too, and `finish` is called again.
     KeyBinding(PendingSignature),
+    /// The token is bound to a key or a certificate, and the policy takes such tokens: [`Verifier::prove`] judges the rest.
+    Bound(BoundToken),
+}
+
+/// A token with a valid signature that is good only together with a proof of possession: until [`Verifier::prove`] has seen one, it
+/// has no claims.
+///
+/// ```compile_fail,E0599
+/// # fn peek(bound: edgeseal_core::verify::BoundToken) {
+/// bound.claims();
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BoundToken {
+    token: Arc<VerifiedToken>,
+    confirmation: Confirmation,
 }
 
 /// A token that passed every check of its verifier: the only type that has claims.
@@ -84,6 +101,8 @@ pub struct VerifiedToken {
     key: Arc<Jwk>,
     disclosed: Vec<String>,
     holder: Option<Arc<Jwk>>,
+    /// What must be proved anew for every request.
+    confirmation: Option<Confirmation>,
 }
 
 impl Verifier {
@@ -125,6 +144,7 @@ impl Verifier {
             match self.finish(pending, answer, now)? {
                 Finished::Verified(token) => return Ok(token),
                 Finished::KeyBinding(next) => pending = next,
+                Finished::Bound(bound) => return self.prove(bound, &Possession::default(), now).map(Arc::unwrap_or_clone),
             }
         }
     }
@@ -186,9 +206,27 @@ impl Verifier {
                 let SignatureValid { .. } = answer.map_err(|SignatureInvalid| sd::signature_invalid())?;
                 key_binding.judge(&self.policy, now)?;
                 token.holder = Some(input.into_key());
-                self.judge(*token, now).map(Finished::Verified)
+                self.judge(&token, now)?;
+                Ok(Finished::Verified(*token))
             }
         }
+    }
+
+    /// Judges the proof of possession of a bound token, and then all that is judged after it. Call it for every request anew, also
+    /// for a token that was verified before.
+    ///
+    /// # Errors
+    /// `proof_required`, `proof_invalid`, or the first check of the claims that fails.
+    pub fn prove(
+        &self,
+        bound: BoundToken,
+        possession: &Possession<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedToken>, VerifyError> {
+        let BoundToken { token, confirmation } = bound;
+        confirmation.judge(possession)?;
+        self.judge(&token, now)?;
+        Ok(token)
     }
 
     fn finish_token(&self, token: SignedToken, key: Arc<Jwk>, now: Timestamp) -> Result<Finished, VerifyError> {
@@ -196,21 +234,32 @@ impl Verifier {
         let Some((presentation, settings)) = presentation.zip(self.policy.sd_jwt.as_ref()) else {
             let (text, claims) = Claims::parse(&payload)?;
             let claims_json = text.into();
-            let token = VerifiedToken { header, header_json, claims, claims_json, key, disclosed: Vec::new(), holder: None };
+            let disclosed = Vec::new();
+            let mut token =
+                VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None, confirmation: None };
             self.judge_required(&token.claims)?;
-            if token.claims.get("cnf").is_some() {
+            let Some(cnf) = token.claims.get("cnf") else {
+                self.judge(&token, now)?;
+                return Ok(Finished::Verified(token));
+            };
+            if !self.policy.bound_tokens {
                 let detail = "the token is bound to a key (cnf), and no proof of possession came with it";
                 return Err(VerifyError::new(ErrorCode::ProofRequired, Check::Proof, detail));
             }
-            return self.judge(token, now).map(Finished::Verified);
+            let confirmation = Confirmation::from_claim(cnf)?;
+            token.confirmation = Some(confirmation.clone());
+            return Ok(Finished::Bound(BoundToken { token: Arc::new(token), confirmation }));
         };
         let Disclosed { members, paths: disclosed, hash } = presentation.disclose(&payload)?;
         let claims = Claims::from_members(members)?;
         let claims_json = claims.to_json();
-        let token = VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None };
+        let token = VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None, confirmation: None };
         self.judge_required(&token.claims)?;
         match PendingKeyBinding::begin(&self.policy, settings, presentation, hash, token.claims.get("cnf"), nonce)? {
-            None => self.judge(token, now).map(Finished::Verified),
+            None => {
+                self.judge(&token, now)?;
+                Ok(Finished::Verified(token))
+            }
             Some((input, key_binding)) => {
                 let rest = Rest::KeyBinding { token: Box::new(token), key_binding };
                 Ok(Finished::KeyBinding(PendingSignature { input, rest }))
@@ -248,11 +297,10 @@ impl Verifier {
     }
 
     /// All that is judged after the proof of possession.
-    fn judge(&self, token: VerifiedToken, now: Timestamp) -> Result<VerifiedToken, VerifyError> {
+    fn judge(&self, token: &VerifiedToken, now: Timestamp) -> Result<(), VerifyError> {
         self.judge_issuer(&token.claims)?;
         self.judge_audience(&token.claims, token.holder.is_some())?;
-        self.judge_time(&token.claims, &token.key, now)?;
-        Ok(token)
+        self.judge_time(&token.claims, &token.key, now)
     }
 
     fn judge_issuer(&self, claims: &Claims) -> Result<(), VerifyError> {
@@ -355,6 +403,19 @@ impl PendingSignature {
     /// What a backend has to verify.
     pub fn input(&self) -> &SignatureInput {
         &self.input
+    }
+}
+
+impl BoundToken {
+    /// What it is bound to.
+    pub fn confirmation(&self) -> &Confirmation {
+        &self.confirmation
+    }
+
+    /// The same token, verified before; `None` when it is not bound, or was proved otherwise (by key binding).
+    pub(crate) fn again(token: &Arc<VerifiedToken>) -> Option<Self> {
+        let confirmation = token.confirmation.clone()?;
+        Some(Self { token: Arc::clone(token), confirmation })
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::Signer as _;
 use edgeseal_core::{
-    Algorithm, ErrorCode, IssuerSettings, Issuers, Jwk, JwkSet, Policy, PublicKey, Timestamp, TokenCache, UnsignedToken,
-    UnverifiedToken, VerifiedToken, Verifier, VerifyError,
+    Algorithm, ErrorCode, Finished, IssuerSettings, Issuers, Jwk, JwkSet, Policy, Possession, PublicKey, SignatureBackend as _,
+    Timestamp, TokenCache, UnsignedToken, UnverifiedToken, VerifiedToken, Verifier, VerifyError, backend::rustcrypto::RustCrypto,
+    token_cache::Known,
 };
 use p256::ecdsa::SigningKey;
 
@@ -322,7 +323,11 @@ fn a_cached_token_is_judged_by_what_may_have_changed() {
     let get = |cache: &mut TokenCache<Arc<Verifier>>, keys: &JwkSet, now: Timestamp| {
         let found = cache.find(&compact)?;
         assert_eq!(found.key_request().map(|request| (request.kid, request.algorithm)), Some((Some("es"), Algorithm::Es256)));
-        cache.judge(found, keys, now)
+        let judged = cache.judge(found, keys, now)?;
+        Some(judged.map(|known| match known {
+            Known::Verified(token) => token,
+            Known::Bound(bound) => panic!("{bound:?} is bound to nothing"),
+        }))
     };
     assert!(get(&mut cache, &keys(), now).is_none());
     fill(&mut cache);
@@ -347,6 +352,41 @@ fn a_cached_token_is_judged_by_what_may_have_changed() {
         assert!(get(&mut cache, &changed, now).is_none());
         assert!(cache.is_empty() && cache.bytes() == 0);
     }
+}
+
+#[test]
+fn a_bound_token_is_proved_anew_at_every_hit() {
+    let thumbprint = [7; 32];
+    let cnf = format!(r#"{{"x5t#S256":"{}"}}"#, Base64UrlUnpadded::encode_string(&thumbprint));
+    let compact = sign(HEADER, &with("cnf", &cnf));
+    let plain = Verifier::new(settings("").policy().unwrap());
+    let now = Timestamp::from_secs(NOW);
+    let code = |refused: VerifyError| refused.code();
+    assert_eq!(plain.verify(&compact, &keys(), now).map_err(code).unwrap_err(), ErrorCode::ProofRequired);
+    let verifier = Arc::new(Verifier::new(settings("").policy().unwrap().with_bound_tokens()));
+    assert_eq!(verifier.verify(&compact, &keys(), now).map_err(code).unwrap_err(), ErrorCode::ProofRequired);
+
+    let pending = verifier.begin(UnverifiedToken::parse(&compact).unwrap(), &keys()).unwrap();
+    let answer = RustCrypto.verify(pending.input());
+    let Finished::Bound(bound) = verifier.finish(pending, answer, now).unwrap() else { panic!("it is bound") };
+    let prove = |bound, certificate: Option<&[u8; 32]>, now| {
+        verifier.prove(bound, &Possession { key: None, certificate }, now).map_err(code)
+    };
+    assert_eq!(prove(bound.clone(), None, now).unwrap_err(), ErrorCode::ProofRequired);
+    let token = prove(bound, Some(&thumbprint), now).unwrap();
+    let mut cache = TokenCache::new(10_000);
+    cache.insert(&compact, Arc::clone(&verifier), &token);
+    let mut again = || {
+        let found = cache.find(&compact).expect("it is remembered");
+        match cache.judge(found, &keys(), now).unwrap().unwrap() {
+            Known::Bound(bound) => bound,
+            Known::Verified(_) => panic!("no proof was judged"),
+        }
+    };
+    assert_eq!(prove(again(), None, now).unwrap_err(), ErrorCode::ProofRequired);
+    assert_eq!(prove(again(), Some(&[8; 32]), now).unwrap_err(), ErrorCode::ProofInvalid);
+    assert_eq!(prove(again(), Some(&thumbprint), now.plus_secs(86_400)).unwrap_err(), ErrorCode::TokenExpired);
+    assert_eq!(prove(again(), Some(&thumbprint), now).unwrap().claims_json(), token.claims_json());
 }
 
 #[test]

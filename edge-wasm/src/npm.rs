@@ -101,7 +101,7 @@ impl Core {
     pub fn new(settings: &str, has_web_crypto: bool, seed: f64) -> Result<Core, String> {
         let VerifierSettings { issuers, cache, backend, token_cache } =
             VerifierSettings::from_json(settings).map_err(|error| mistake(error.setting(), &error.to_string()))?;
-        let host = HostSettings { backend, has_web_crypto, token_cache, seed: seed.to_bits() };
+        let host = HostSettings { backend, has_web_crypto, token_cache, seed: seed.to_bits(), proves_possession: false };
         let verifier = TokenVerifier::new(&issuers, cache, host).map_err(|(index, error)| {
             if error.code() == ErrorCode::JwksMalformed.as_str() {
                 return refused(&Refusal::new(ErrorCode::JwksMalformed, Check::Key, error.to_string()));
@@ -235,7 +235,7 @@ impl Core {
     pub fn stats(&self) -> String {
         let mut issuers = Vec::new();
         self.verifier.stats(|stats| {
-            let IssuerStats { issuer, keys, fetched_at, trouble, cache } = stats;
+            let IssuerStats { issuer, keys, fetched_at, trouble, cache, origin: _ } = stats;
             let members = Members::new()
                 .with("issuer", &issuer)
                 .with("keys", &number(keys))
@@ -269,6 +269,7 @@ impl Core {
     fn begin(&self, compact: &str, start: usize, nonce: Option<&str>, now: Timestamp) -> u32 {
         match self.verifier.begin(compact, nonce, now) {
             Step::Verified(token, refresh) => self.verified(token, start, refresh),
+            Step::Bound(_, refresh) => self.refuse(&no_proof(), refresh),
             Step::Verify(pending) => self.proceed(pending, start, now),
             Step::Fetch(fetch) => {
                 let text = self.hand_out(fetch);
@@ -328,6 +329,10 @@ impl Core {
             Ok(Outcome::KeyBinding(mut pending)) => {
                 pending.set_refresh(self.refresh.borrow_mut().take());
                 self.proceed(pending, start, now)
+            }
+            Ok(Outcome::Bound(_)) => {
+                let refresh = self.refresh.borrow_mut().take();
+                self.refuse(&no_proof(), refresh)
             }
             Err(refusal) => {
                 let refresh = self.refresh.borrow_mut().take();
@@ -495,6 +500,11 @@ fn by_table(input: &SignatureInput) -> Option<Answered> {
     let mut tables = HotKeys::new(2 * PreparedKey::BYTES, 1);
     let prepared = tables.get_or_make(input.key().public_key())?;
     Some(Answered { backend: Backend::Tables, result: prepared.verify_input(input) })
+}
+
+/// This face brings no proofs, and its verifier takes no bound tokens.
+fn no_proof() -> Refusal {
+    Refusal::new(ErrorCode::ProofRequired, Check::Proof, "the token is bound to a key (cnf)")
 }
 
 fn problem_of_key(problem: &str) -> Refusal {

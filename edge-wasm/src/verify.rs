@@ -22,16 +22,18 @@ use std::{
 };
 
 use edgeseal_core::{
-    Algorithm, Finished, Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, SignatureInvalid, SignatureValid, Timestamp,
-    TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
+    Algorithm, BoundToken, Finished, Issuers, JwkSet, JwksCache, PendingSignature, PolicyError, Possession, SignatureInvalid,
+    SignatureValid, Timestamp, TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     algorithm::Scheme,
     backend::{SignatureInput, p256::HotKeys, rsa_verify},
     discovery::Discovery,
+    dpop::Confirmation,
     http::{self, Refusal},
     jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Snapshot, Source, Ticket},
     policy::{IssuerSettings, KeySource},
     settings::Setting,
+    token_cache::Known,
 };
 use serde_json::Value;
 
@@ -98,6 +100,9 @@ pub struct HostSettings {
     pub token_cache: usize,
     /// Decides the jitter of refreshes.
     pub seed: u64,
+    /// Whether the host brings proofs of possession: tokens bound to a key or a certificate then come out as [`Bound`]. Else they are
+    /// refused (`proof_required`).
+    pub proves_possession: bool,
 }
 
 /// Who verified a signature.
@@ -164,6 +169,8 @@ enum KeysNow {
 struct Remote {
     cache: JwksCache,
     location: Location,
+    /// Where the set at hand came from.
+    origin: KeysOrigin,
     /// Why the last fetch failed; `None` once one has succeeded.
     trouble: Option<String>,
 }
@@ -174,6 +181,29 @@ enum Location {
     Discovered { issuer: String, url: String, jwks_uri: Option<(String, Timestamp)> },
 }
 
+/// Where a set came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeysOrigin {
+    /// There is none, or it stands in the settings.
+    #[default]
+    Settings,
+    /// The issuer's endpoint.
+    Endpoint,
+    /// A layer that other isolates share, of this name.
+    Layer(&'static str),
+}
+
+impl KeysOrigin {
+    /// For people and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Endpoint => "endpoint",
+            Self::Layer(name) => name,
+        }
+    }
+}
+
 /// Characters of a reason that are kept: a line of a log.
 const MAX_REASON: usize = 300;
 
@@ -182,6 +212,8 @@ const MAX_REASON: usize = 300;
 pub enum Step {
     /// It was verified before. The fetch is to be carried out off the request path.
     Verified(Arc<VerifiedToken>, Option<Fetch>),
+    /// It was verified before, and is good together with a proof of possession. The fetch is to be carried out off the request path.
+    Bound(Box<Bound>, Option<Fetch>),
     /// Verify this signature.
     Verify(Box<Pending>),
     /// Fetch this document, report it, and begin again.
@@ -199,6 +231,17 @@ pub enum Outcome {
     Verified(Arc<VerifiedToken>),
     /// There is a second signature, the holder's, to be verified in the same way.
     KeyBinding(Box<Pending>),
+    /// The token is good together with a proof of possession: [`TokenVerifier::prove`].
+    Bound(Box<Bound>),
+}
+
+/// A token with a valid signature that is bound to a key or a certificate.
+#[derive(Debug)]
+pub struct Bound {
+    issuer: Rc<Issuer>,
+    token: BoundToken,
+    /// The token's text, where it is to be remembered.
+    text: Option<Box<str>>,
 }
 
 /// A token whose signature is to be verified.
@@ -262,6 +305,8 @@ pub struct IssuerStats<'a> {
     pub keys: usize,
     /// When they were fetched; `None` for inline keys and before the first fetch.
     pub fetched_at: Option<Timestamp>,
+    /// Where they came from.
+    pub origin: KeysOrigin,
     /// Why the last fetch failed; `None` when none has failed since the last success.
     pub trouble: Option<String>,
     /// The cache's counters; all 0 for inline keys.
@@ -278,13 +323,17 @@ impl TokenVerifier {
         cache: CacheSettings,
         host: HostSettings,
     ) -> Result<Self, (Option<usize>, PolicyError)> {
-        let HostSettings { backend: choice, has_web_crypto, token_cache, seed } = host;
+        let HostSettings { backend: choice, has_web_crypto, token_cache, seed, proves_possession } = host;
         cache.check().map_err(|error| (None, error))?;
         host.check().map_err(|error| (None, error))?;
         let mut entries = Vec::with_capacity(issuers.len());
         for (index, settings) in issuers.iter().enumerate() {
             host.check_algorithms(&settings.algorithms).map_err(|error| (Some(index), error))?;
-            let issuer = Issuer::new(settings, cache, seed.wrapping_add(index as u64)).map_err(|error| (Some(index), error))?;
+            let mut issuer =
+                Issuer::new(settings, cache, seed.wrapping_add(index as u64)).map_err(|error| (Some(index), error))?;
+            if proves_possession {
+                issuer.verifier = Verifier::new(issuer.verifier.policy().clone().with_bound_tokens());
+            }
             entries.push((settings.issuer.clone(), Rc::new(issuer)));
         }
         let issuers = Issuers::new(entries).map_err(|error| (None, error))?;
@@ -312,11 +361,15 @@ impl TokenVerifier {
         if let Some(found) = found
             && let Some(request) = found.key_request()
         {
-            match found.owner().0.keys_now(request, now) {
+            let issuer = Rc::clone(&found.owner().0);
+            match issuer.keys_now(request, now) {
                 KeysNow::Ready(keys, refresh) => match self.tokens.borrow_mut().judge(found, &keys, now) {
-                    Some(Ok(token)) => {
+                    Some(Ok(known)) => {
                         self.count(|counts| counts.token_hits += 1);
-                        return Ok(Step::Verified(token, refresh));
+                        return Ok(match known {
+                            Known::Verified(token) => Step::Verified(token, refresh),
+                            Known::Bound(token) => Step::Bound(Box::new(Bound { issuer, token, text: None }), refresh),
+                        });
                     }
                     Some(Err(error)) => return Ok(Step::Refused(error.into(), refresh)),
                     None => keys_now = Some(KeysNow::Ready(keys, refresh)),
@@ -401,10 +454,24 @@ impl TokenVerifier {
                 }
                 Ok(Outcome::Verified(token))
             }
+            Finished::Bound(token) => Ok(Outcome::Bound(Box::new(Bound { issuer, token, text }))),
             Finished::KeyBinding(signature) => {
                 Ok(Outcome::KeyBinding(Box::new(Pending { issuer, signature, text: None, is_holders: true, refresh: None })))
             }
         }
+    }
+
+    /// Judges the proof of possession that came with a bound token, and then the rest of its claims.
+    ///
+    /// # Errors
+    /// `proof_required`, `proof_invalid`, or the first check of the claims that fails.
+    pub fn prove(&self, bound: Bound, possession: &Possession<'_>, now: Timestamp) -> Result<Arc<VerifiedToken>, Refusal> {
+        let Bound { issuer, token, text } = bound;
+        let token = issuer.verifier.prove(token, possession, now)?;
+        if let Some(text) = text {
+            self.tokens.borrow_mut().insert(&text, Owner(issuer), &token);
+        }
+        Ok(token)
     }
 
     /// A server answered.
@@ -426,7 +493,8 @@ impl TokenVerifier {
         match outcome {
             Ok(Some(url)) => Fetched::Next(Fetch { document: Document::JwkSet, url, ..fetch }),
             Ok(None) => {
-                remote.borrow_mut().trouble = None;
+                let mut remote = remote.borrow_mut();
+                (remote.trouble, remote.origin) = (None, KeysOrigin::Endpoint);
                 Fetched::Keys
             }
             Err(error) => Self::on_failure(&fetch, error.detail(), now),
@@ -465,6 +533,17 @@ impl TokenVerifier {
         issuer.restore(&snapshot, now)
     }
 
+    /// A fetch for every issuer whose keys are fetched, whatever the age of its set: for a host that warms the layers which its isolates
+    /// share. None while another is under way or an endpoint that failed has its pause.
+    pub fn refresh(&self, now: Timestamp) -> Vec<Fetch> {
+        let fetch = |issuer: &Rc<Issuer>| {
+            let Keys::Remote(remote) = &issuer.keys else { return None };
+            let ticket = remote.borrow_mut().cache.refresh(now)?;
+            Some(Fetch::new(issuer, ticket, now))
+        };
+        self.issuers.iter().filter_map(fetch).collect()
+    }
+
     /// Who verified how much.
     pub fn counts(&self) -> Counts {
         self.counts.get()
@@ -501,15 +580,17 @@ impl TokenVerifier {
                     issuer: name,
                     keys: keys.keys().len(),
                     fetched_at: None,
+                    origin: KeysOrigin::Settings,
                     trouble: None,
                     cache: CacheStats::default(),
                 },
                 Keys::Remote(remote) => {
-                    let Remote { cache, trouble, .. } = &*remote.borrow();
+                    let Remote { cache, trouble, origin, .. } = &*remote.borrow();
                     IssuerStats {
                         issuer: name,
                         keys: cache.current().map_or(0, |keys| keys.keys().len()),
                         fetched_at: cache.fetched_at(),
+                        origin: *origin,
                         trouble: trouble.clone(),
                         cache: cache.stats(),
                     }
@@ -532,7 +613,7 @@ impl Issuer {
             }
         };
         let cache = JwksCache::new(cache, settings.key_rules(), seed)?;
-        let keys = Keys::Remote(Box::new(RefCell::new(Remote { cache, location, trouble: None })));
+        let keys = Keys::Remote(Box::new(RefCell::new(Remote { cache, location, origin: KeysOrigin::default(), trouble: None })));
         Ok(Self { name: settings.issuer.clone(), verifier, keys })
     }
 
@@ -621,6 +702,13 @@ impl BackendChoice {
     }
 }
 
+impl Bound {
+    /// What it is bound to.
+    pub fn confirmation(&self) -> &Confirmation {
+        self.token.confirmation()
+    }
+}
+
 impl Pending {
     /// What a backend has to verify.
     pub fn input(&self) -> &SignatureInput {
@@ -672,6 +760,38 @@ impl Fetch {
     /// Where from.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The issuer whose keys are fetched; `None` where the policy skips it.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.name.as_deref()
+    }
+
+    /// Whether only the endpoint can answer: the set at hand is good and lacks the key that is asked for.
+    pub fn is_forced(&self) -> bool {
+        self.ticket.is_forced()
+    }
+
+    /// Takes a set that another isolate fetched, from the shared layer of this name, in the place of this fetch: validated like a
+    /// response, as old as it is. `true` when no fetch is needed any more.
+    ///
+    /// # Errors
+    /// Why the set was not taken; the fetch is then still to be made.
+    pub fn restore(&self, snapshot: &str, layer: &'static str, now: Timestamp) -> Result<bool, String> {
+        let snapshot = Snapshot::from_json(snapshot).map_err(|refused| refused.to_string())?;
+        self.issuer.restore(&snapshot, now)?;
+        let Keys::Remote(remote) = &self.issuer.keys else { return Ok(false) };
+        let mut remote = remote.borrow_mut();
+        remote.origin = KeysOrigin::Layer(layer);
+        Ok(remote.cache.spare(&self.ticket, now))
+    }
+
+    /// The set at hand, for other isolates, and the seconds for which it is of any use.
+    pub fn snapshot(&self, now: Timestamp) -> Option<(String, u64)> {
+        let snapshot = self.issuer.snapshot()?;
+        let Keys::Remote(remote) = &self.issuer.keys else { return None };
+        let until = remote.borrow().cache.usable_until()?;
+        Some((snapshot.to_json(), until.millis_since(now) / 1_000))
     }
 
     /// The value of `If-None-Match` to send.
@@ -734,7 +854,13 @@ mod tests {
 
     fn verifier(more: &str) -> TokenVerifier {
         let settings = format!(r#"{{"issuer":"https://i.example","audience":"a","algorithms":["ES256"]{more}}}"#);
-        let host = HostSettings { backend: BackendChoice::Auto, has_web_crypto: false, token_cache: 10_000, seed: 1 };
+        let host = HostSettings {
+            backend: BackendChoice::Auto,
+            has_web_crypto: false,
+            token_cache: 10_000,
+            seed: 1,
+            proves_possession: false,
+        };
         TokenVerifier::new(&[IssuerSettings::from_json(&settings).unwrap()], CacheSettings::default(), host).unwrap()
     }
 

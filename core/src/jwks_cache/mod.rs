@@ -136,9 +136,16 @@ pub struct Ticket {
     sequence: u64,
     revocation: u64,
     etag: Option<String>,
+    forced: bool,
 }
 
 impl Ticket {
+    /// Whether the fetch is forced: by a `kid` that the set does not have, or by [`JwksCache::refresh`]. What others keep of the set is
+    /// then no answer.
+    pub fn is_forced(&self) -> bool {
+        self.forced
+    }
+
     /// The entity tag to send as `If-None-Match`.
     pub fn etag(&self) -> Option<&str> {
         self.etag.as_deref()
@@ -304,6 +311,33 @@ impl JwksCache {
         }
     }
 
+    /// A set from elsewhere has been restored while this fetch was due: the fetch is spared, and its right given back, if that set is
+    /// fresh. It then counts as suppressed.
+    pub fn spare(&mut self, ticket: &Ticket, now: Timestamp) -> bool {
+        let is_fresh = self.current.as_ref().is_some_and(|current| now < current.window.fresh_until);
+        if !is_fresh || ticket.forced || self.lease.is_none_or(|lease| lease.sequence != ticket.sequence) {
+            return false;
+        }
+        self.lease = None;
+        self.stats.fetches -= 1;
+        self.stats.suppressed += 1;
+        // What another isolate has fetched of late, this one need not wait for.
+        self.failures = 0;
+        self.not_before = Timestamp::default();
+        true
+    }
+
+    /// The right to fetch now, whatever the age of the set; `None` while another has it, or in the pause after a failure.
+    pub fn refresh(&mut self, now: Timestamp) -> Option<Ticket> {
+        self.lapse(now);
+        (self.lease.is_none() && now >= self.not_before).then(|| self.forced_ticket(now))
+    }
+
+    /// Until when the set as it stands may serve, should every fetch fail.
+    pub fn usable_until(&self) -> Option<Timestamp> {
+        self.current.as_ref().map(|current| current.window.stale_until)
+    }
+
     /// The set as it stands, whatever its age.
     pub fn current(&self) -> Option<&Arc<JwkSet>> {
         self.current.as_ref().map(|current| &current.set)
@@ -334,7 +368,7 @@ impl JwksCache {
                 self.stats.suppressed += 1;
                 return Lookup::Unavailable { retry_at: self.not_before };
             }
-            return Lookup::Fetch(self.ticket(now));
+            return Lookup::Fetch(self.forced_ticket(now));
         }
         let cooldown_until = self.last_forced.map(|forced| forced.plus_secs(self.settings.unknown_kid_cooldown));
         if cooldown_until.is_some_and(|until| now < until) {
@@ -343,7 +377,7 @@ impl JwksCache {
         }
         self.last_forced = Some(now);
         self.forced_for = Some(digest);
-        Lookup::Fetch(self.ticket(now))
+        Lookup::Fetch(self.forced_ticket(now))
     }
 
     /// Believed for the least time that a set is fresh, not until the set changes: whoever guesses the kid of a key to come must
@@ -371,7 +405,12 @@ impl JwksCache {
         self.next_sequence += 1;
         self.lease = Some(Lease { sequence, until: now.plus_millis(LEASE_MILLIS) });
         self.stats.fetches += 1;
-        Ticket { sequence, revocation: self.revocation, etag: self.current.as_ref().and_then(|current| current.etag.clone()) }
+        let etag = self.current.as_ref().and_then(|current| current.etag.clone());
+        Ticket { sequence, revocation: self.revocation, etag, forced: false }
+    }
+
+    fn forced_ticket(&mut self, now: Timestamp) -> Ticket {
+        Ticket { forced: true, ..self.ticket(now) }
     }
 
     fn succeed(
@@ -639,6 +678,46 @@ mod tests {
         let ticket = fetch(&mut cache, "new", at(12));
         cache.on_response(&ticket, ok(&set(&["a", "new"])), at(12)).unwrap();
         assert!(matches!(cache.lookup(request("new"), at(12)), Lookup::Use(_)));
+    }
+
+    #[test]
+    fn a_fetch_is_spared_by_a_fresh_set_from_elsewhere() {
+        let mut elsewhere = cache();
+        let ticket = fetch(&mut elsewhere, "a", T0);
+        elsewhere.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
+        let snapshot = elsewhere.snapshot(None, "https://i.example/jwks").unwrap();
+        let source = Source { issuer: None, jwks_uri: None };
+
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", at(100));
+        assert!(!cache.spare(&ticket, at(100)), "there is nothing yet");
+        cache.restore(&snapshot, source, at(100)).unwrap();
+        assert_eq!(cache.usable_until(), Some(at(4_200)));
+        assert!(cache.spare(&ticket, at(100)));
+        assert!(!cache.spare(&ticket, at(100)), "the right was given back");
+        assert!(matches!(cache.lookup(request("a"), at(100)), Lookup::Use(_)));
+        // Nothing lapses: the fetch has not failed.
+        assert!(matches!(cache.lookup(request("a"), at(110)), Lookup::Use(_)));
+        assert_eq!(cache.stats(), CacheStats { suppressed: 1, ..CacheStats::default() });
+
+        // A set past its freshness spares nothing, and neither does any set a fetch for a key that it does not have.
+        let mut late = super::tests::cache();
+        let ticket = fetch(&mut late, "a", at(600));
+        late.restore(&snapshot, source, at(600)).unwrap();
+        assert!(!late.spare(&ticket, at(600)));
+        let forced = fetch(&mut cache, "b", at(200));
+        assert!(forced.is_forced() && !cache.spare(&forced, at(200)));
+    }
+
+    #[test]
+    fn a_refresh_is_a_fetch_at_any_age_and_no_flood() {
+        let mut cache = filled();
+        let ticket = cache.refresh(at(1)).unwrap();
+        assert!(ticket.is_forced());
+        assert!(cache.refresh(at(1)).is_none(), "one fetches at a time");
+        cache.on_failure(&ticket, at(2));
+        assert!(cache.refresh(at(2)).is_none(), "after a failure there is a pause");
+        assert!(cache.refresh(at(4)).is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
 
 use edgeseal_core::{
-    Timestamp, VerifiedToken,
+    Possession, Timestamp, VerifiedToken,
     gateway::{GatewaySettings, Origin},
     http::Refusal,
 };
@@ -54,6 +54,7 @@ impl Gateway {
             has_web_crypto: true,
             token_cache: DEFAULT_TOKEN_CACHE,
             seed: js_sys::Math::random().to_bits(),
+            proves_possession: false,
         };
         let verifier = TokenVerifier::new(&issuers, cache, host).map_err(|(_, error)| error.to_string())?;
         Ok(Self { origin, claims_header, verifier, subtle: Subtle::of_runtime() })
@@ -68,6 +69,10 @@ impl Gateway {
                 Step::Verified(token, refresh) => {
                     carry_out(refresh, context);
                     return Ok(token);
+                }
+                Step::Bound(bound, refresh) => {
+                    carry_out(refresh, context);
+                    return self.verifier.prove(*bound, &Possession::default(), now());
                 }
                 Step::Verify(mut pending) => {
                     carry_out(pending.take_refresh(), context);
@@ -95,6 +100,7 @@ impl Gateway {
             match self.verifier.finish(*pending, answered, now())? {
                 Outcome::Verified(token) => return Ok(token),
                 Outcome::KeyBinding(second) => pending = second,
+                Outcome::Bound(bound) => return self.verifier.prove(*bound, &Possession::default(), now()),
             }
         }
     }

@@ -49,7 +49,7 @@ fn all(directory: &Path) -> io::Result<()> {
     for file in vectors::FILES {
         write(&directory.join(format!("{}.jsonl", file.0)), file)?;
     }
-    Ok(())
+    fs::write(directory.join(vectors::dpop::FILE), vectors::dpop::to_jsonl())
 }
 
 fn write(path: &Path, file: vectors::File) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 mod algorithms;
 mod claims;
+pub mod dpop;
 mod encoding;
 mod header;
 mod json;
