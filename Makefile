@@ -7,7 +7,7 @@ SHELL := /bin/sh
 node22  := tests/node_modules/node/bin/node
 prepare := sh tests/scripts/prepare.sh
 
-.PHONY: help setup tools signer edge www demo demo-stop test conformance bench lint docs clean \
+.PHONY: help setup tools signer edge www console demo demo-stop test conformance bench lint docs clean \
 	fuzz fuzz-smoke mutants miri simulate p256-differential
 
 help: ## this list
@@ -27,6 +27,9 @@ edge: ## the npm package, the Worker and its static pages
 
 www: ## the playground alone (needs the npm package)
 	@$(prepare) www
+
+console: ## the signer's web console, which `make signer` embeds: www/console/dist
+	@$(prepare) console
 
 demo: ## the main job on this machine: HSM, signer, Worker, browser (KEEP=1 leaves it running)
 	@$(prepare) demo
@@ -83,4 +86,4 @@ docs: ## the crates' documentation: target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 clean: ## everything that was built
-	@rm -rf target edge-wasm/build edge-wasm/npm/dist edge-wasm/npm/wasm www/dist .wrangler
+	@rm -rf target edge-wasm/build edge-wasm/npm/dist edge-wasm/npm/wasm www/dist www/console/dist .wrangler

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 // What a build writes, and what no build reads: not part of any digest.
-const generated = new Set(["edge-wasm/build", "edge-wasm/npm/dist", "edge-wasm/npm/wasm", "edge-wasm/npm/test", "www/dist", "www/test", "www/site/screens"]);
+const generated = new Set(["edge-wasm/build", "edge-wasm/npm/dist", "edge-wasm/npm/wasm", "edge-wasm/npm/test", "www/dist", "www/console/dist", "www/test", "www/site/screens"]);
 const skipped = new Set(["node_modules", "target", ".wrangler", "README.md"]);
 const logs = join(root, "target/logs");
 const stamps = join(root, "target/stamps");
@@ -43,9 +43,10 @@ const steps = {
     done: () => existsSync("target/python/bin/python"),
   },
   // --workspace: the same features of every dependency as the tests have, so that nothing is compiled twice.
-  signer: { what: "signer", after: ["rust"], run: [["cargo", "build", "--locked", "--workspace", "--bin", "edgeseal"]] },
+  // The signer embeds the console where it is built already; without it, it serves the API alone.
+  signer: { what: "signer", after: ["rust", "console"], run: [["cargo", "build", "--locked", "--workspace", "--bin", "edgeseal"]] },
   // The integration tests need the binaries, so this puts target/debug/edgeseal in its place as well.
-  rehearsal: { what: "all test binaries", after: ["rust"], run: [["cargo", "test", "--locked", "--workspace", "--no-run"]] },
+  rehearsal: { what: "all test binaries", after: ["rust", "console"], run: [["cargo", "test", "--locked", "--workspace", "--no-run"]] },
   edge: {
     what: "npm package and Worker (WebAssembly)",
     after: ["rust", "tools", "npm-tests", "npm-edge"],
@@ -62,6 +63,14 @@ const steps = {
     ],
     stamp: () => digest(["Cargo.lock", "Cargo.toml", "core", "signer-native/src/backend", "tests/bench/native/Cargo.toml", "tests/bench/native/src"]),
     done: () => existsSync("target/bench/native/release/edgeseal-bench-native"),
+  },
+  console: {
+    what: "console",
+    after: ["npm-www"],
+    run: [["npm", "--prefix", "www", "run", "build:console"]],
+    stamp: () => digest(["www/console", "www/package.json", "www/package-lock.json", "www/scripts"]),
+    done: () => built("www/console/dist"),
+    show: /first load/,
   },
   www: {
     what: "playground",

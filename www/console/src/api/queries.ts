@@ -1,0 +1,49 @@
+// What pages read, and how often they look again.
+import { QueryClient, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
+import { useSyncExternalStore } from "react";
+import { ApiProblem } from "./problem";
+import { send, session, type Session } from "./session";
+
+export const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 1_000,
+      refetchOnWindowFocus: true,
+      // Refusals do not change by being asked again; outages do.
+      retry: (count, error) => count < 2 && !(error instanceof ApiProblem && error.problem.status >= 400 && error.problem.status < 500),
+      retryDelay: (count) => 500 * 2 ** count,
+      throwOnError: false,
+    },
+  },
+});
+
+/** A resource by its path, read again every so many seconds while the page is looked at. */
+export function useResource<Answer>(path: string, { every, enabled = true }: { every?: number; enabled?: boolean } = {}): UseQueryResult<Answer> {
+  return useQuery({
+    queryKey: [path],
+    queryFn: () => send<Answer>("GET", path),
+    enabled,
+    ...(every !== undefined && { refetchInterval: every * 1_000 }),
+  });
+}
+
+/** Makes what begins with these paths be read again. */
+export function useAgain(): (...paths: string[]) => Promise<void> {
+  const queries = useQueryClient();
+  return async (...paths) => {
+    await Promise.all(paths.map((path) => queries.invalidateQueries({ predicate: ({ queryKey }) => String(queryKey[0]).startsWith(path) })));
+  };
+}
+
+export function useSession(): Session | undefined {
+  return useSyncExternalStore(session.subscribe, session.get);
+}
+
+/** Whether the signer would let this person do that: `POST /admin/v1/keys/{key}:compromise`. */
+export function useMay(): (operation: string) => boolean {
+  const current = useSession();
+  // Names of parameters are a matter of taste: only the places count.
+  const plain = (operation: string) => operation.replace(/\{[^}]*\}/g, "{}");
+  const allowed = current?.allowed?.map(plain);
+  return (operation) => allowed?.includes(plain(operation)) ?? true;
+}

@@ -1,0 +1,131 @@
+import { CSPProvider } from "@base-ui/react/csp-provider";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from "react";
+import { Redirect, Route, Switch, useLocation } from "wouter";
+import { client, useSession } from "./api/queries";
+import { session } from "./api/session";
+import { LanguageProvider, useWords } from "./i18n";
+import { Button, Empty, Loading, Refusal } from "./kit";
+import { ToastProvider } from "./kit/toasts";
+import { Frame } from "./frame";
+
+const Doors = lazy(() => import("./pages/doors"));
+const Overview = lazy(() => import("./pages/overview"));
+const Keys = lazy(() => import("./pages/keys"));
+const KeyPage = lazy(() => import("./pages/key"));
+const Profiles = lazy(() => import("./pages/profiles"));
+const Agents = lazy(() => import("./pages/agents"));
+const AgentPage = lazy(() => import("./pages/agent"));
+const Edges = lazy(() => import("./pages/edges"));
+const Activity = lazy(() => import("./pages/activity"));
+const Audit = lazy(() => import("./pages/audit"));
+const Report = lazy(() => import("./pages/report"));
+const Users = lazy(() => import("./pages/users"));
+const Account = lazy(() => import("./pages/account"));
+
+export function App() {
+  return (
+    <CSPProvider disableStyleElements>
+      <QueryClientProvider client={client}>
+        <LanguageProvider>
+          <ToastProvider>
+            <Gate />
+          </ToastProvider>
+        </LanguageProvider>
+      </QueryClientProvider>
+    </CSPProvider>
+  );
+}
+
+/** Who is not logged in sees the doors, whatever the address; it stays for afterwards. */
+function Gate() {
+  const current = useSession();
+  const [error, setError] = useState<unknown>();
+  const ask = () => {
+    setError(undefined);
+    session.refresh().catch(setError);
+  };
+  useEffect(ask, []);
+  const someone = current?.authenticated ? current.user?.name : undefined;
+  useEffect(() => {
+    // What one person read is not the next one's.
+    if (!someone) client.clear();
+  }, [someone]);
+  if (error && !current) {
+    return (
+      <div className="door">
+        <span />
+        <main>
+          <Refusal error={error} retry={ask} />
+        </main>
+      </div>
+    );
+  }
+  if (!current) return <Loading />;
+  if (!current.authenticated || current.passkey_required) {
+    return (
+      <Suspense fallback={<Loading />}>
+        <Doors />
+      </Suspense>
+    );
+  }
+  return (
+    <Frame>
+      <Page>
+        <Switch>
+          <Route path="/" component={Overview} />
+          <Route path="/keys" component={Keys} />
+          <Route path="/keys/:kid">{({ kid }) => <KeyPage kid={decodeURIComponent(kid)} key={kid} />}</Route>
+          <Route path="/profiles" component={Profiles} />
+          <Route path="/agents" component={Agents} />
+          <Route path="/agents/:name">{({ name }) => <AgentPage name={decodeURIComponent(name)} key={name} />}</Route>
+          <Route path="/edges" component={Edges} />
+          <Route path="/activity" component={Activity} />
+          <Route path="/audit" component={Audit} />
+          <Route path="/audit/report" component={Report} />
+          <Route path="/users" component={Users} />
+          <Route path="/account" component={Account} />
+          <Route path="/login">
+            <Redirect to="/" replace />
+          </Route>
+          <Route>
+            <Nowhere />
+          </Route>
+        </Switch>
+      </Page>
+    </Frame>
+  );
+}
+
+/** Puts the focus on the new page's heading, so that a screen reader begins there. */
+function Page({ children }: { children: ReactNode }) {
+  const [location] = useLocation();
+  const before = useRef(location);
+  const main = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (before.current === location) return;
+    before.current = location;
+    window.scrollTo(0, 0);
+    main.current?.focus({ preventScroll: true });
+  }, [location]);
+  return (
+    <main id="main" tabIndex={-1} ref={main}>
+      <Suspense fallback={<Loading />}>{children}</Suspense>
+    </main>
+  );
+}
+
+function Nowhere() {
+  const { t } = useWords();
+  const [, go] = useLocation();
+  return (
+    <Empty
+      title={t("nowhere.title")}
+      action={
+        <Button kind="primary" onClick={() => go("/")}>
+          {t("nowhere.home")}
+        </Button>
+      }
+    />
+  );
+}

@@ -1,0 +1,120 @@
+// PURE. What a person should look at, the gravest first.
+import type { Key as Text } from "./i18n";
+import type { Activity, Approval, EdgeState, Key } from "./api/types";
+
+export interface Attention {
+  id: string;
+  tone: "bad" | "warn" | "info";
+  title: Text;
+  detail: Text;
+  values: Record<string, string>;
+  /** Moments among the values: shown in words. */
+  moments: Record<string, string>;
+  href: string;
+}
+
+export interface Known {
+  me: string;
+  keys: readonly Key[];
+  approvals: readonly Approval[];
+  /** Profiles that should have a key that signs. */
+  profiles: readonly string[];
+  activity: Activity | undefined;
+  edges: EdgeState | undefined;
+  auditTrouble: string | undefined;
+  recoveryCodesLeft: number | undefined;
+  now: number;
+}
+
+const DAY = 86_400_000;
+const SOON = 7 * DAY;
+const RANK = { bad: 0, warn: 1, info: 2 };
+
+export function attention(known: Known): Attention[] {
+  const found = [...signing(known), ...compromised(known), ...suspended(known), ...failed(known), ...running(known), ...proposals(known), ...successors(known), ...ends(known), ...codes(known)];
+  return found.sort((a, b) => RANK[a.tone] - RANK[b.tone]);
+}
+
+function* signing({ profiles, keys }: Known): Iterable<Attention> {
+  for (const profile of profiles) {
+    const held = keys.filter((key) => key.purpose === "token" && key.profile === profile && !key.agent);
+    if (held.some(({ state }) => state === "active")) continue;
+    const standby = held.find(({ state }) => state === "published");
+    yield item("nobody-signs", "bad", profile, { profile }, standby?.can_sign_from ? { when: standby.can_sign_from } : {}, "/keys", standby?.can_sign_from ? "standby" : "none");
+  }
+}
+
+function* compromised({ keys }: Known): Iterable<Attention> {
+  for (const key of keys.filter(({ state }) => state === "compromised")) {
+    yield item("compromised", "warn", nameOf(key), { key: shortOf(key), profile: placeOf(key) }, key.compromised_at ? { when: key.compromised_at } : {}, hrefOf(key));
+  }
+}
+
+function* suspended({ keys }: Known): Iterable<Attention> {
+  for (const key of keys.filter(({ state }) => state === "suspended")) {
+    yield item("suspended", "warn", nameOf(key), { key: shortOf(key), profile: placeOf(key) }, key.suspended_at ? { when: key.suspended_at } : {}, hrefOf(key));
+  }
+}
+
+function* failed({ keys, now }: Known): Iterable<Attention> {
+  for (const key of keys) {
+    const recent = now - Date.parse(key.created_at) < DAY;
+    if (key.state === "failed" && recent) yield item("failed", "warn", nameOf(key), { profile: placeOf(key) }, { when: key.created_at }, "/keys");
+  }
+}
+
+function* running({ activity, edges, auditTrouble }: Known): Iterable<Attention> {
+  if (activity?.ready === false) yield item("not-ready", "bad", "signer", { reason: activity.not_ready ?? "" }, {}, "/activity");
+  if (activity && activity.hsm.breaker !== "closed") yield item("breaker", "bad", "hsm", {}, {}, "/activity");
+  if (activity && activity.hsm.quarantined > 0) yield item("quarantined", "warn", "hsm", { n: String(activity.hsm.quarantined) }, {}, "/activity");
+  if (auditTrouble) yield item("audit", "bad", "audit", { reason: auditTrouble }, {}, "/audit");
+  for (const edge of edges?.late ?? []) yield item("edge", "warn", edge, { edge }, {}, "/edges");
+}
+
+function* proposals({ approvals, me }: Known): Iterable<Attention> {
+  for (const { proposal, kid, proposer, approve_until: until } of approvals) {
+    const who = proposer.replace(/^[a-z]+:/, "");
+    yield item(who === me ? "own-proposal" : "proposal", who === me ? "info" : "warn", proposal, { key: kid.slice(0, 8), who }, { when: until }, `/keys/${encodeURIComponent(kid)}`);
+  }
+}
+
+function* successors({ keys, now }: Known): Iterable<Attention> {
+  for (const key of keys) {
+    if (key.state !== "active" || !key.rotation || Date.parse(key.rotation) - now > SOON) continue;
+    const standby = keys.some((other) => other.state === "published" && other.purpose === key.purpose && other.profile === key.profile && other.agent === key.agent);
+    if (!standby) yield item("no-standby", "warn", nameOf(key), { profile: placeOf(key) }, { when: key.rotation }, "/keys");
+  }
+}
+
+function* ends({ keys, now }: Known): Iterable<Attention> {
+  for (const key of keys) {
+    if (key.state === "active" && key.not_after && Date.parse(key.not_after) - now < SOON) yield item("ends", "warn", nameOf(key), { key: shortOf(key), profile: placeOf(key) }, { when: key.not_after }, hrefOf(key));
+  }
+}
+
+function* codes({ recoveryCodesLeft: left }: Known): Iterable<Attention> {
+  if (left !== undefined && left < 3) yield item("codes", "info", "me", { n: String(left) }, {}, "/account");
+}
+
+type Kind = "nobody-signs" | "compromised" | "suspended" | "failed" | "not-ready" | "breaker" | "quarantined" | "audit" | "edge" | "own-proposal" | "proposal" | "no-standby" | "ends" | "codes";
+
+function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "none"): Attention {
+  const stem = kind.replaceAll("-", "_");
+  return { id: `${kind}:${about}`, tone, title: `attention.${stem}.title` as Text, detail: `attention.${stem}.${variant ?? "detail"}` as Text, values, moments, href };
+}
+
+function nameOf(key: Key): string {
+  return key.kid ?? key.cka_id;
+}
+
+function shortOf(key: Key): string {
+  return key.label ?? nameOf(key).slice(0, 8);
+}
+
+function placeOf(key: Key): string {
+  return key.profile || key.purpose;
+}
+
+function hrefOf(key: Key): string {
+  return `/keys/${encodeURIComponent(nameOf(key))}`;
+}

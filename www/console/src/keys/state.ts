@@ -1,0 +1,39 @@
+import type { Key } from "../api/types";
+import type { Tone } from "../kit";
+
+const TONES: Record<string, Tone> = { active: "good", published: "info", retiring: "good", suspended: "warn", compromised: "bad", destroy_scheduled: "bad", failed: "bad" };
+
+export function stateTone(state: string): Tone {
+  return TONES[state] ?? "plain";
+}
+
+export const STEPS = ["activate", "retire", "suspend", "resume", "compromise", "schedule-destroy", "cancel-destroy"] as const;
+export type Step = (typeof STEPS)[number];
+
+/** The steps that start from a state, as the signer's state machine has them; the signer still decides. */
+export function stepsFrom(state: string): Step[] {
+  switch (state) {
+    case "published":
+      return ["activate", "retire", "compromise"];
+    case "active":
+      return ["suspend", "compromise"];
+    case "suspended":
+      return ["resume", "compromise"];
+    case "retiring":
+      return ["retire", "compromise"];
+    case "retired":
+      return ["schedule-destroy", "compromise"];
+    case "compromised":
+      return ["schedule-destroy"];
+    case "destroy_scheduled":
+      return ["cancel-destroy", "compromise"];
+    default:
+      return [];
+  }
+}
+
+/** The earliest time of a step, where the signer has said one that lies ahead. */
+export function earliest(key: Key, step: Step, now: number): string | undefined {
+  const at = step === "activate" ? key.can_sign_from : step === "retire" && key.state === "retiring" ? key.until : undefined;
+  return at && Date.parse(at) > now ? at : undefined;
+}

@@ -1,0 +1,168 @@
+import { ArrowLeft } from "lucide-react";
+import { useEffect, useState, type FormEvent } from "react";
+import { Link } from "wouter";
+import { AgentBadge } from "../agents/badge";
+import { PolicyFields } from "../agents/editor";
+import { InviteAgent } from "../agents/invite";
+import { check, draftOf, type Draft } from "../agents/policy";
+import { useAgain, useMay, useResource } from "../api/queries";
+import { send } from "../api/session";
+import type { Agent, AgentCertificate, Profile } from "../api/types";
+import { useWords } from "../i18n";
+import { Badge, Button, Chips, Confirm, Empty, Facts, Loading, PageHead, Panel, Refusal, Short, Table } from "../kit";
+import { useNow } from "../kit/now";
+import { useTell } from "../kit/toasts";
+
+export default function AgentPage({ name }: { name: string }) {
+  const { t, date, span, word, number } = useWords();
+  const may = useMay();
+  const now = useNow(10);
+  const again = useAgain();
+  const tell = useTell();
+  const agent = useResource<Agent & { certificate_list?: AgentCertificate[] }>(`/admin/v1/agents/${encodeURIComponent(name)}`, { every: 5 });
+  const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles");
+  const [open, setOpen] = useState<"revoke" | "invite">();
+  const close = () => setOpen(undefined);
+  const revoke = async () => {
+    await send("POST", `/admin/v1/agents/${encodeURIComponent(name)}:revoke`);
+    await again("/admin/v1/agents");
+    tell(t("agent.revoked", { name }));
+  };
+  const back = (
+    <Link href="/agents" className="crumb">
+      <ArrowLeft aria-hidden />
+      {t("nav.agents")}
+    </Link>
+  );
+  if (agent.isPending) return <Loading />;
+  if (!agent.data) {
+    return (
+      <div className="page">
+        {back}
+        <PageHead title={name} />
+        <Refusal error={agent.error} retry={() => void agent.refetch()} />
+      </div>
+    );
+  }
+  const { policy, origin, revoked_at: revokedAt, certificate_list: certificates } = agent.data;
+  const editable = Boolean(policy) && origin !== "configuration" && may("PUT /admin/v1/agents/{agent}/policy");
+  return (
+    <div className="page">
+      {back}
+      <PageHead
+        title={name}
+        lead={
+          <span className="key-head">
+            <AgentBadge of={agent.data} now={now} />
+            <span>{word("agent_origin", origin)}</span>
+            {revokedAt && <span>{t("agent.since", { when: date(revokedAt) })}</span>}
+          </span>
+        }
+      >
+        {may("POST /admin/v1/agents/{agent}:invite") && (
+          <Button onClick={() => setOpen("invite")} data-testid="invite-again">
+            {t("agent.invite")}
+          </Button>
+        )}
+        {!revokedAt && may("POST /admin/v1/agents/{agent}:revoke") && (
+          <Button kind="danger" onClick={() => setOpen("revoke")} data-testid="revoke">
+            {t("agent.revoke")}
+          </Button>
+        )}
+      </PageHead>
+      <div className="columns">
+        <Panel title={t("agent.policy")} note={origin === "configuration" ? t("agent.policy_configured") : undefined}>
+          {editable ? (
+            <Editor name={name} agent={agent.data} profiles={profiles.data?.profiles ?? []} />
+          ) : (
+            <Facts
+              rows={[
+                [t("policy.profiles"), <Chips key="profiles" items={policy?.profiles ?? agent.data.profiles} />],
+                [t("policy.audiences"), <Chips key="audiences" items={policy?.audiences} none={t("policy.those_of_profiles")} />],
+                [t("policy.max_lifetime"), policy?.max_lifetime ? span(policy.max_lifetime) : t("policy.those_of_profiles")],
+                [t("policy.required"), <Chips key="required" items={policy?.required_claims} />],
+                [t("policy.forbidden"), <Chips key="forbidden" items={policy?.forbidden_claims} />],
+                [t("policy.rate"), policy?.rate ? number(policy.rate) : t("policy.no_limit")],
+              ]}
+            />
+          )}
+        </Panel>
+        <Panel title={t("agent.certificates")} note={t("agent.certificates_note")} flush>
+          {certificates?.length ? (
+            <Table
+              label={t("agent.certificates")}
+              rows={certificates}
+              keyOf={({ fingerprint }) => fingerprint}
+              columns={[
+                { head: "agent.fingerprint", cell: ({ fingerprint }) => <Short text={fingerprint} head={8} tail={6} /> },
+                { head: "agent.valid_until", cell: ({ not_after }) => date(not_after) },
+                {
+                  head: "agents.state",
+                  cell: ({ revoked_at, not_after }) =>
+                    revoked_at ? <Badge tone="bad">{t("agents.revoked")}</Badge> : Date.parse(not_after) < now ? <Badge>{t("agents.expired")}</Badge> : <Badge tone="good">{t("agent.valid")}</Badge>,
+                },
+              ]}
+            />
+          ) : (
+            <Empty title={t("agents.no_certificate")}>{origin === "configuration" ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
+          )}
+        </Panel>
+      </div>
+      <Confirm
+        open={open === "revoke"}
+        onClose={close}
+        danger
+        title={t("agent.revoke_title", { name })}
+        will={[t("agent.revoke_at_once"), t("agent.revoke_certificates"), t("agent.revoke_tokens"), t("agent.revoke_back")]}
+        confirm={t("agent.revoke")}
+        run={revoke}
+      />
+      <InviteAgent open={open === "invite"} onClose={close} profiles={profiles.data?.profiles ?? []} agent={agent.data} />
+    </div>
+  );
+}
+
+function Editor({ name, agent, profiles }: { name: string; agent: Agent; profiles: Profile[] }) {
+  const { t } = useWords();
+  const again = useAgain();
+  const tell = useTell();
+  const saved = JSON.stringify(draftOf(agent.policy));
+  const [draft, setDraft] = useState<Draft>(() => draftOf(agent.policy));
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>();
+  const { policy, wrongs } = check(draft, profiles);
+  const changed = JSON.stringify(draft) !== saved;
+  // Somebody else's change shows, unless there is one of one's own to lose.
+  useEffect(() => {
+    if (!changed) setDraft(draftOf(agent.policy));
+  }, [saved]);
+  async function save(event: FormEvent) {
+    event.preventDefault();
+    if (!policy) return;
+    setBusy(true);
+    setError(undefined);
+    try {
+      await send("PUT", `/admin/v1/agents/${encodeURIComponent(name)}/policy`, policy);
+      await again("/admin/v1/agents");
+      tell(t("policy.saved"), t("policy.saved_detail"));
+    } catch (refused) {
+      setError(refused);
+    } finally {
+      setBusy(false);
+    }
+  }
+  return (
+    <form className="form" onSubmit={(event) => void save(event)}>
+      <PolicyFields draft={draft} onChange={setDraft} wrongs={wrongs} profiles={profiles} />
+      <Refusal error={error} />
+      <div className="actions end">
+        <Button onClick={() => setDraft(draftOf(agent.policy))} disabled={!changed}>
+          {t("policy.undo")}
+        </Button>
+        <Button type="submit" kind="primary" busy={busy} disabled={!changed || !policy} data-testid="save-policy">
+          {t("policy.save")}
+        </Button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,186 @@
+import { Download, ScrollText } from "lucide-react";
+import { Fragment, useState, type FormEvent } from "react";
+import { Link } from "wouter";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useMay } from "../api/queries";
+import { deliver, send } from "../api/session";
+import type { AuditPage, AuditRow } from "../api/types";
+import { useAuditStatus } from "../api/watch";
+import { useWords } from "../i18n";
+import { Button, CodeBlock, Empty, Loading, Notice, PageHead, Panel, Refusal, Short, TextField } from "../kit";
+import { useTell } from "../kit/toasts";
+
+interface Filters {
+  actor: string;
+  action: string;
+  subject: string;
+  from: string;
+  to: string;
+}
+
+const NONE: Filters = { actor: "", action: "", subject: "", from: "", to: "" };
+const PAGE = 50;
+
+export default function Audit() {
+  const { t, clock, day, number } = useWords();
+  const may = useMay();
+  const tell = useTell();
+  const [draft, setDraft] = useState<Filters>(NONE);
+  const [filters, setFilters] = useState<Filters>(NONE);
+  const [exporting, setExporting] = useState(false);
+  const [error, setError] = useState<unknown>();
+  const status = useAuditStatus();
+  const query = queryOf(filters);
+  const rows = useInfiniteQuery({
+    queryKey: ["/admin/v1/audit", query],
+    queryFn: ({ pageParam }) => send<AuditPage>("GET", `/admin/v1/audit?${query}limit=${PAGE}${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ""}`),
+    initialPageParam: "",
+    getNextPageParam: ({ next }) => next ?? undefined,
+  });
+  const list = rows.data?.pages.flatMap(({ rows }) => rows) ?? [];
+
+  async function download() {
+    setExporting(true);
+    setError(undefined);
+    try {
+      const response = await deliver("GET", "/admin/v1/audit/export");
+      const blob = await response.blob();
+      const url = URL.createObjectURL(blob);
+      const link = document.createElement("a");
+      link.href = url;
+      link.download = `edgeseal-audit-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}Z.jsonl`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+      tell(t("audit.exported"), t("audit.exported_detail", { size: number(Math.max(1, Math.round(blob.size / 1024))) }));
+    } catch (refused) {
+      setError(refused);
+    } finally {
+      setExporting(false);
+    }
+  }
+
+  const search = (event: FormEvent) => {
+    event.preventDefault();
+    setFilters(draft);
+  };
+  const set = (field: keyof Filters) => (event: { target: { value: string } }) => setDraft({ ...draft, [field]: event.target.value });
+  return (
+    <div className="page">
+      <PageHead title={t("audit.title")} lead={t("audit.lead")}>
+        <Link href="/audit/report" className="button">
+          {t("audit.report")}
+        </Link>
+        {may("GET /admin/v1/audit/export") && (
+          <Button kind="primary" icon={Download} busy={exporting} onClick={() => void download()} data-testid="export">
+            {t("audit.export")}
+          </Button>
+        )}
+      </PageHead>
+      <Refusal error={error} />
+      {status.trouble ? (
+        <Notice tone="bad" title={t("audit.broken")}>
+          <p>{status.trouble}</p>
+        </Notice>
+      ) : (
+        status.data && (
+          <Notice tone="good" title={status.note ?? t("audit.whole")}>
+            <p className="small" data-testid="chain-status">
+              {t("audit.status", { rows: number(status.rows ?? 0), chains: number(status.data.chains.length) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
+            </p>
+          </Notice>
+        )
+      )}
+      <Panel title={t("audit.rows")} flush>
+        <form className="filters audit-filters" onSubmit={search}>
+          <TextField label={t("audit.actor")} value={draft.actor} onChange={set("actor")} placeholder="admin:alice" data-testid="filter-actor" />
+          <TextField label={t("audit.action")} value={draft.action} onChange={set("action")} placeholder="keys.activate" data-testid="filter-action" />
+          <TextField label={t("audit.subject")} value={draft.subject} onChange={set("subject")} data-testid="filter-subject" />
+          <TextField label={t("audit.from")} type="datetime-local" value={draft.from} onChange={set("from")} />
+          <TextField label={t("audit.to")} type="datetime-local" value={draft.to} onChange={set("to")} />
+          <div className="actions">
+            <Button type="submit" data-testid="filter">
+              {t("audit.filter")}
+            </Button>
+            {JSON.stringify(filters) !== JSON.stringify(NONE) && (
+              <Button
+                kind="quiet"
+                onClick={() => {
+                  setDraft(NONE);
+                  setFilters(NONE);
+                }}
+              >
+                {t("audit.all")}
+              </Button>
+            )}
+          </div>
+        </form>
+        {rows.error && (
+          <div className="audit-filters">
+            <Refusal error={rows.error} retry={() => void rows.refetch()} />
+          </div>
+        )}
+        {rows.isPending ? (
+          <div className="audit-filters">
+            <Loading />
+          </div>
+        ) : list.length === 0 && !rows.error ? (
+          <Empty icon={ScrollText} title={t("audit.none")} />
+        ) : (
+          <ol className="audit-rows" data-testid="audit-rows">
+            {list.map((row, index) => {
+              const before = list[index - 1];
+              return (
+                <Fragment key={`${row.chain}:${row.seq}`}>
+                  {(!before || day(before.at) !== day(row.at)) && <li className="day">{day(row.at)}</li>}
+                  <Row row={row} clock={clock} />
+                </Fragment>
+              );
+            })}
+          </ol>
+        )}
+        {rows.hasNextPage && (
+          <div className="more">
+            <Button busy={rows.isFetchingNextPage} onClick={() => void rows.fetchNextPage()}>
+              {t("audit.more")}
+            </Button>
+          </div>
+        )}
+      </Panel>
+    </div>
+  );
+}
+
+function Row({ row, clock }: { row: AuditRow; clock: (at: string) => string }) {
+  const { t, word } = useWords();
+  const known = word("action", row.action);
+  return (
+    <li>
+      <details data-testid="audit-row" data-action={row.action}>
+        <summary>
+          <time dateTime={row.at} className="num">
+            {clock(row.at)}
+          </time>
+          <span className="act">
+            <b>{known === row.action ? row.action : known}</b>
+            {row.subject && <Short text={row.subject} head={10} tail={4} />}
+          </span>
+          <span className="muted">{row.actor}</span>
+        </summary>
+        <div className="audit-detail">
+          <CodeBlock text={JSON.stringify(row, null, 2)} label={t("audit.row", { seq: row.seq })} />
+        </div>
+      </details>
+    </li>
+  );
+}
+
+function queryOf(filters: Filters): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(filters)) {
+    if (!value.trim()) continue;
+    const moment = name === "from" || name === "to";
+    query.set(name, moment ? new Date(value).toISOString().replace(/\.\d+Z$/, "Z") : value.trim());
+  }
+  const text = query.toString();
+  return text ? `${text}&` : "";
+}

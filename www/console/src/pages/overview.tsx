@@ -1,0 +1,117 @@
+import { Activity as ActivityIcon, CheckCircle2, Cpu, Gauge, Globe, KeyRound, ScrollText } from "lucide-react";
+import { Link } from "wouter";
+import { useActivity } from "../activity";
+import { useResource, useSession } from "../api/queries";
+import type { Approval, Key, Profile } from "../api/types";
+import { attention, type Attention } from "../attention";
+import { useAuditStatus, useEdges } from "../api/watch";
+import { useWords, type Words } from "../i18n";
+import { Loading, Notice, PageHead, Panel, Refusal } from "../kit";
+import { useNow } from "../kit/now";
+import { Spark } from "../kit/spark";
+import { slotsOf, windowOf } from "../timeline/model";
+import { Timeline, TimelineLegend } from "../timeline/timeline";
+
+export default function Overview() {
+  const words = useWords();
+  const { t, n, number } = words;
+  const now = useNow(10);
+  const current = useSession();
+  const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 5 });
+  const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles", { every: 30 });
+  const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 15 });
+  const { activity, rate, history } = useActivity();
+  const edges = useEdges();
+  const audit = useAuditStatus();
+
+  if (keys.isPending || profiles.isPending) return <Loading />;
+  if (!keys.data || !profiles.data) return <Refusal error={keys.error ?? profiles.error} retry={() => void keys.refetch()} />;
+  const all = keys.data.keys;
+  const items = attention({
+    me: current?.user?.name ?? "",
+    keys: all,
+    approvals: approvals.data?.approvals ?? [],
+    profiles: profiles.data.profiles.map(({ name }) => name),
+    activity,
+    edges: edges.data,
+    auditTrouble: audit.trouble,
+    recoveryCodesLeft: current?.via === "passkey" ? current.recovery_codes_left : undefined,
+    now,
+  });
+  const urgent = items.filter(({ tone }) => tone !== "info").length;
+  const slots = slotsOf(all, now);
+  const signing = all.filter(({ state, purpose }) => state === "active" && purpose === "token").length;
+  const standby = all.filter(({ state, purpose }) => state === "published" && purpose === "token").length;
+  const sign = activity?.phases.find(({ phase }) => phase === "sign");
+
+  return (
+    <div className="page">
+      <PageHead title={urgent === 0 ? t("overview.calm") : n("overview.attention", urgent)} lead={urgent === 0 ? t("overview.calm_lead", { signing: number(signing) }) : t("overview.attention_lead")} />
+      {items.length > 0 ? (
+        <ul className="attention" aria-label={t("overview.needs")} data-testid="attention">
+          {items.map((item) => (
+            <li key={item.id} data-testid={`attention-${item.id.split(":")[0]}`}>
+              <Item item={item} words={words} now={now} />
+            </li>
+          ))}
+        </ul>
+      ) : null}
+
+      <div className="tiles six">
+        <Tile href="/keys" icon={KeyRound} what={t("overview.signing")} value={number(signing)} note={n("overview.standbys", standby)} />
+        <Tile href="/activity" icon={ActivityIcon} what={t("overview.rate")} value={rate === undefined ? "–" : number(rate * 60, { maximumFractionDigits: rate < 1 ? 1 : 0 })} unit={t("unit.per_minute")}>
+          <Spark points={history.map(({ tokens }) => tokens)} />
+        </Tile>
+        <Tile href="/activity" icon={Gauge} what={t("overview.latency")} value={sign?.p95 == null ? "–" : number(sign.p95 * 1_000, { maximumSignificantDigits: 2 })} unit={t("unit.ms")} note={t("overview.latency_note")} />
+        <Tile
+          href="/activity"
+          icon={Cpu}
+          what={t("overview.hsm")}
+          value={activity ? (activity.ready && activity.hsm.breaker === "closed" ? t("overview.ready") : t("overview.troubled")) : "–"}
+          note={activity && t("overview.threads", { busy: number(activity.hsm.busy), threads: number(activity.hsm.threads) })}
+        />
+        <Tile href="/edges" icon={Globe} what={t("nav.edges")} value={edges.data ? edges.data.headline : "–"} note={edges.data?.note} />
+        <Tile href="/audit" icon={ScrollText} what={t("overview.audit")} value={audit.rows === undefined ? "–" : number(audit.rows)} unit={audit.rows === undefined ? undefined : t("unit.rows")} note={audit.note} />
+      </div>
+
+      <Panel title={t("overview.keys")} note={<TimelineLegend />}>
+        <Timeline slots={slots} now={now} window={windowOf(slots, now, "fit")} />
+      </Panel>
+    </div>
+  );
+}
+
+function Item({ item: { tone, title, detail, values, moments, href }, words, now }: { item: Attention; words: Words; now: number }) {
+  const { t, ago, date } = words;
+  const said = Object.fromEntries(Object.entries(moments).map(([name, at]) => [name, `${ago(at, now)} (${date(at)})`]));
+  return (
+    <Notice
+      tone={tone}
+      title={t(title, values)}
+      aside={
+        <Link className="button little" href={href}>
+          {t("overview.look")}
+        </Link>
+      }
+    >
+      <p>{t(detail, { ...values, ...said })}</p>
+    </Notice>
+  );
+}
+
+function Tile({ href, icon: Icon, what, value, unit, note, children }: { href: string; icon: typeof CheckCircle2; what: string; value: string; unit?: string | undefined; note?: string | undefined; children?: React.ReactNode }) {
+  return (
+    <Link href={href} className="tile">
+      <span className="what">
+        <Icon size={15} aria-hidden />
+        {what}
+      </span>
+      <span className="value">
+        {value}
+        {unit && <small>{unit}</small>}
+      </span>
+      {note && <span className="note">{note}</span>}
+      {children}
+    </Link>
+  );
+}
