@@ -1,6 +1,7 @@
 // The playground as a visitor uses it: the built page in a real Chromium, its own WASM, tokens of its own example and of
 // node:crypto.
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { checks, launchChromium, openPlayground, serveDist, verdict } from "./support.mjs";
 import { ALGORITHMS, makeKey } from "./tokens.mjs";
@@ -162,6 +163,81 @@ describe("a pasted token", () => {
   });
 });
 
+describe("a presentation of an SD-JWT", () => {
+  test("is accepted where the policy takes it, and shows what was disclosed and nothing else", async () => {
+    await click("example-disclosures");
+    assert.deepEqual(await verdict(page), { state: "accepted", code: "", check: "" });
+    assert.deepEqual(await page.locator("[data-testid=disclosed] li").allInnerTexts(), ['given_name\n"Alice"', 'address\n{"country":"KR","locality":"Seoul"}']);
+    assert.equal(await page.getByTestId("disclosed").getAttribute("data-verified"), "true");
+    const { claims } = await contents();
+    assert.equal(claims.given_name, "Alice");
+    assert.equal(claims.birthdate, undefined);
+    await page.getByTestId("key-binding").selectOption("");
+    assert.equal((await verdict(page)).state, "rejected");
+    await page.getByTestId("key-binding").selectOption("required");
+    assert.equal((await verdict(page)).code, "proof_required");
+  });
+
+  test("with a disclosure that is not the token's is refused, and what it says stays unverified", async () => {
+    await click("example-disclosures");
+    const token = await page.getByTestId("token").inputValue();
+    const forged = Buffer.from(JSON.stringify(["c2FsdA", "role", "admin"])).toString("base64url");
+    await page.getByTestId("token").fill(`${token}${forged}~`);
+    assert.deepEqual(await verdict(page), { state: "rejected", code: "disclosure_invalid", check: "disclosures" });
+    assert.equal(await page.getByTestId("disclosed").getAttribute("data-verified"), "false");
+    assert.match(await text("disclosed"), /role/);
+  });
+});
+
+describe("keys from the issuer", () => {
+  let issuer;
+  let answers;
+  let asked;
+  before(async () => {
+    issuer = createServer((request, response) => {
+      asked.push({ url: request.url, headers: request.headers });
+      const [status, body] = answers[request.url] ?? [404, "{}"];
+      response.writeHead(status, { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", "content-type": "application/json" }).end(body);
+    });
+    await new Promise((resolve) => issuer.listen(0, "127.0.0.1", resolve));
+  });
+  after(() => issuer?.close().closeAllConnections());
+  beforeEach(() => (asked = []));
+
+  test("are asked for by the button alone, by the discovery document; the token is not in any request", async () => {
+    const url = `http://127.0.0.1:${issuer.address().port}`;
+    const key = makeKey("ES256");
+    const token = key.sign({ ...CLAIMS, iss: url });
+    answers = {
+      "/.well-known/openid-configuration": [200, JSON.stringify({ issuer: url, jwks_uri: `${url}/keys` })],
+      "/keys": [200, set(key.jwk)],
+    };
+    await fill({ token, jwks: set(makeKey("ES256", "another").jwk), issuer: url });
+    assert.equal((await verdict(page)).code, "key_not_found");
+    assert.deepEqual(asked, []);
+    await click("fetch-keys");
+    await page.getByTestId("fetch-note").getByText("its keys of now").waitFor();
+    assert.deepEqual(await verdict(page), { state: "accepted", code: "", check: "" });
+    assert.deepEqual(asked.map(({ url: path }) => path), ["/.well-known/openid-configuration", "/keys"]);
+    for (const part of token.split(".")) assert.ok(!JSON.stringify(asked).includes(part), "a part of the token left the page");
+    assert.ok(asked.every(({ headers }) => headers.referer === undefined && headers.cookie === undefined));
+  });
+
+  test("are not taken from a document of another issuer, and the page says so", async () => {
+    const url = `http://127.0.0.1:${issuer.address().port}`;
+    answers = { "/.well-known/openid-configuration": [200, JSON.stringify({ issuer: "https://evil.example", jwks_uri: `${url}/keys` })] };
+    await page.getByTestId("issuer").fill(url);
+    await click("fetch-keys");
+    await page.getByTestId("fetch-note").getByText('of another issuer: "https://evil.example"').waitFor();
+    for (const [name, note] of [["", "Name the issuer"], ["ftp://x", "no https URL"], ["http://login.example.com", "no https URL"], [`${url}/none`, "answers 404"]]) {
+      await page.getByTestId("issuer").fill(name);
+      await click("fetch-keys");
+      await page.getByTestId("fetch-note").getByText(note).waitFor();
+    }
+    assert.equal(await page.getByTestId("jwks").inputValue(), "");
+  });
+});
+
 describe("a JWK Set", () => {
   test("that is none names jwks_malformed", async () => {
     const key = makeKey("ES256");
@@ -247,7 +323,9 @@ describe("nothing leaves the page", () => {
     }));
     assert.deepEqual(kept, { local: 0, session: 0, cookies: "", databases: 0, state: null });
     const policy = await fresh.locator("meta[http-equiv=Content-Security-Policy]").getAttribute("content");
-    assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'|https?:|\*/);
+    assert.doesNotMatch(policy, /unsafe-inline|'unsafe-eval'/);
+    // Only an issuer that the visitor names may be asked, for its keys; everything that runs or is shown is the page's own.
+    for (const directive of policy.split("; ").filter((text) => !text.startsWith("connect-src"))) assert.doesNotMatch(directive, /https?:|\*/);
     await fresh.close();
   });
 
