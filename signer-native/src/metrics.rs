@@ -28,7 +28,7 @@ use prometheus_client::{
 
 use crate::{
     hsm::{BreakerState, StoreStats},
-    http::Shared,
+    http::{Shared, openapi::spelled_for_people, public::Route},
     keys::{self, State as KeyState, now},
 };
 
@@ -112,7 +112,10 @@ pub async fn count(State(service): State<Shared>, request: Request, next: Next) 
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let response = next.run(request).await;
-    service.metrics.request(route.as_deref().unwrap_or("none"), response.status().as_u16(), began.elapsed());
+    let route = route.map(|route| spelled_for_people(&route));
+    let elsewhere = response.extensions().get::<Route>().map(|route| route.0);
+    let route = elsewhere.or(route.as_deref()).unwrap_or("none");
+    service.metrics.request(route, response.status().as_u16(), began.elapsed());
     response
 }
 

@@ -182,15 +182,15 @@ impl Signer {
         background.spawn(canary(Arc::clone(&service)));
         background.spawn(checkpoints(keeper.clone(), checkpoint_interval));
         background.spawn(Arc::clone(&service.courier).run());
-        let at_public = http::public::router(Arc::clone(&service)).merge(http::enroll::public(Arc::clone(&service)));
-        let at_agents = http::agents::router(Arc::clone(&service)).merge(http::enroll::renewal(Arc::clone(&service)));
+        let at_public = http::public::router(Arc::clone(&service));
+        let at_agents = http::agents::router(Arc::clone(&service));
         let (at_public, at_agents) = (counted(at_public, &service), counted(at_agents, &service));
         if let Some(socket) = metrics_door {
             background.spawn(show_metrics(socket, Arc::clone(&service)));
         }
         let administrators = async {
             if let Some(admin) = admin {
-                admin.serve(counted(http::admin::router(Arc::clone(&service)), &service), stop.clone()).await;
+                admin.serve(http::admin::router(Arc::clone(&service)), stop.clone()).await;
             }
         };
         tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators);

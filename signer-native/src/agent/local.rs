@@ -51,7 +51,8 @@ use super::{
 use crate::{
     error::{Failure, FailureKind},
     http::{
-        agents::{Audience, parse, read},
+        agents::Audience,
+        input::{parse, read},
         problem::{Code, Problem},
         public::{method_not_allowed, not_found},
     },
@@ -270,7 +271,7 @@ async fn guard(Extension(caller): Extension<Caller>, request: HttpRequest, next:
                 ));
             }
             // A form's content types reach any host without a preflight.
-            if request.method() == Method::POST && !crate::http::agents::is_json(headers) {
+            if request.method() == Method::POST && !crate::http::input::is_json(headers) {
                 return Err(Problem::new(Code::UnsupportedMediaType, "content-type must be application/json"));
             }
         }

@@ -84,7 +84,7 @@ fn due(path: &Path) -> Result<bool, String> {
 async fn renew(path: &Path, signers: &Signers) -> Result<(), String> {
     let (pair, request) = fresh().map_err(|failure| failure.to_string())?;
     let answer = signers.request(Method::POST, "/v1/agents/renew", Some(json!({ "csr": request }))).await;
-    let answer = answer.map_err(|problem| problem.document()["detail"].to_string())?;
+    let answer = answer.map_err(|problem| problem.document().detail)?;
     let member = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default();
     if answer.status != StatusCode::OK {
         return Err(format!("{}: {}", member("code"), member("detail")));

@@ -237,7 +237,7 @@ async fn keys(signer: &Signer, profiles: &[(String, Algorithm)]) -> Result<Vec<s
                     key.clone()
                 } else {
                     made = true;
-                    registry.generate(slot(&signer_slots, profile)?, &Actor::local()).await?
+                    registry.generate(slot(&signer_slots, profile)?, None, &Actor::local()).await?
                 };
                 let kid = key.kid().unwrap_or_default().to_owned();
                 registry.ledger().command(&kid, Command::Activate { emergency: false }, &Actor::local()).await?;

@@ -58,7 +58,7 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
         let store = keys::existing_store(&settings).await?;
         Ok((store.edges().await?, store.revocations_version().await?))
     })?;
-    let edges: Vec<Value> = edges.iter().map(|edge| describe(edge, &rows, version)).collect();
+    let edges: Vec<Value> = edges.iter().map(|edge| json!(describe(edge, &rows, version))).collect();
     if arguments.json {
         output::json(&json!({ "edges": edges }));
         return Ok(());

@@ -9,14 +9,14 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{ConfigArguments, block_on, output};
 use crate::{
     config::Settings,
     error::{Failure, FailureKind},
     hsm::KeyId,
-    keys::{Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window},
+    keys::{Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window, check_label},
     service::open_hsm,
     store::{Approval, Store, StoreSettings},
 };
@@ -55,6 +55,9 @@ pub(super) struct Generate {
     /// The profile that the key will sign for
     #[arg(long, default_value = "default")]
     profile: String,
+    /// What people will call it; it is CKA_LABEL in the HSM
+    #[arg(long)]
+    label: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -167,7 +170,7 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
             .then(other.created_at.cmp(&one.created_at))
     });
     if arguments.json {
-        output::json(&Value::Array(keys.iter().map(|key| ledger.describe(key)).collect()));
+        output::json(&json!(keys.iter().map(|key| ledger.describe(key)).collect::<Vec<_>>()));
     } else {
         show::table(&keys, &ledger);
     }
@@ -179,7 +182,7 @@ fn show(arguments: &OneKey) -> Result<(), Failure> {
     let ledger = block_on(ledger(&settings))?;
     let key = block_on(async { Ok(ledger.key(&arguments.kid).await?) })?;
     if arguments.json {
-        output::json(&ledger.describe(&key));
+        output::json(&json!(ledger.describe(&key)));
     } else {
         show::lines(&key, &ledger);
     }
@@ -189,12 +192,16 @@ fn show(arguments: &OneKey) -> Result<(), Failure> {
 fn generate(arguments: &Generate) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let slot = slot(&settings, &arguments.profile)?;
+    let label = arguments.label.as_deref();
+    if let Some(label) = label {
+        check_label(label).map_err(|why| Failure::new(FailureKind::Usage, format!("--label {why}")))?;
+    }
     let (key, ledger) = block_on(async {
         let registry = registry(&settings).await?;
-        Ok((registry.generate(&slot, &Actor::local()).await?, registry.ledger().clone()))
+        Ok((registry.generate(&slot, label, &Actor::local()).await?, registry.ledger().clone()))
     })?;
     if arguments.json {
-        output::json(&ledger.describe(&key));
+        output::json(&json!(ledger.describe(&key)));
         return Ok(());
     }
     let kid = key.kid().unwrap_or_default();
@@ -214,7 +221,7 @@ fn import(arguments: &Import) -> Result<(), Failure> {
         Ok((registry.import(&slot, id, &Actor::local()).await?, registry.ledger().clone()))
     })?;
     if arguments.json {
-        output::json(&ledger.describe(&key));
+        output::json(&json!(ledger.describe(&key)));
         return Ok(());
     }
     let kid = key.kid().unwrap_or_default();
@@ -227,7 +234,7 @@ fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {
     let ledger = block_on(ledger(&settings))?;
     let done = block_on(async { Ok(ledger.command(&arguments.kid, command, &Actor::local()).await?) })?;
     if arguments.json {
-        output::json(&ledger.describe_done(&done));
+        output::json(&json!(ledger.describe_done(&done)));
         return Ok(());
     }
     let lease = ledger.timing().lease;

@@ -8,6 +8,7 @@ mod doctor;
 mod edges;
 mod jwks;
 mod keys;
+mod openapi;
 mod output;
 mod revoke;
 mod serve;
@@ -76,6 +77,8 @@ enum Command {
     /// JWK Sets
     #[command(subcommand)]
     Jwks(jwks::Command),
+    /// The OpenAPI document of a listener
+    Openapi(openapi::Arguments),
     /// Look at everything that the signer needs, and say how to mend what is wrong
     Doctor(doctor::Arguments),
     /// A worker process of the signer (hsm.processes)
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Jwks(command) => jwks::run(&command),
+        Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::HsmWorker => hsm_worker(),
     };

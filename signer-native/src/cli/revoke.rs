@@ -133,7 +133,7 @@ fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
                     }
                     Done::Proposed(_) => String::new(),
                 };
-                (ledger.describe_done(&done), sentence)
+                (json!(ledger.describe_done(&done)), sentence)
             }
             What::Wish(issuer, wish) => {
                 let entry = ledger.revoke(issuer, wish, &Actor::local()).await?;
@@ -144,7 +144,7 @@ fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
         let began = Instant::now();
         loop {
             let rows = store.edges().await?;
-            let described: Vec<Value> = edges.iter().map(|edge| describe(edge, &rows, version)).collect();
+            let described: Vec<Value> = edges.iter().map(|edge| json!(describe(edge, &rows, version))).collect();
             let waiting = described.iter().any(|edge| edge["state"] != "current");
             if !waiting || common.no_wait || began.elapsed() >= PATIENCE {
                 return Ok((answer, sentence, described));

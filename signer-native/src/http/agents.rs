@@ -1,33 +1,34 @@
 //! The agents' listener. Whoever comes here has shown a certificate of the agents' authority; the name in it decides.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    Extension, Json, Router,
-    body::{Body, Bytes},
-    extract::{Path, State},
-    http::{HeaderMap, HeaderValue, header},
+    Json,
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use edgeseal_core::json;
+use edgeseal_core::{Algorithm, json};
 use futures_util::future::join_all;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::{
-    Shared,
+    Shared, enroll,
+    input::{self, Named, parse},
     listener::Peer,
+    openapi::{self, Listener, ProblemDocument, Routes},
     problem::{Code, Problem},
     public::{method_not_allowed, not_found},
 };
 use crate::{
     agents::Known,
     issue::{Agent, IssueError, Issued, Lifetime, MAX_BATCH, Mode, Renewal, Request, Stamp},
-    keys::{Moment, registry::RegistryError},
+    keys::{Moment, algorithms, registry::RegistryError},
     store::Repeatable,
 };
 
@@ -39,75 +40,96 @@ const MAX_BATCH_BODY: usize = MAX_BATCH * MAX_BODY;
 const MAX_IDEMPOTENCY_KEY: usize = 128;
 /// Seconds for which a request may be repeated: longer than anybody retries.
 const REPEATABLE: u64 = 600;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The resources of agents.
-pub fn router(service: Shared) -> Router {
-    Router::new()
-        .route("/v1/tokens", post(issue))
-        .route("/v1/tokens/batch", post(batch))
-        .route("/v1/tokens/renew", post(renew))
-        .route("/v1/signatures", post(sign))
-        .route("/v1/profiles/{profile}", get(profile))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(service)
+pub fn router(service: Shared) -> axum::Router {
+    let (router, _) = routes().split_for_parts();
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(service)
 }
 
-#[derive(Deserialize)]
+/// What is served, and its document.
+pub fn routes() -> Routes {
+    Routes::default()
+        .routes(routes!(issue))
+        .routes(routes!(batch))
+        .routes(routes!(renew))
+        .routes(routes!(sign))
+        .routes(routes!(profile))
+        .routes(routes!(document))
+        .merge(enroll::renewal())
+}
+
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenRequest {
+    /// The profile that says what the token is like.
     profile: String,
+    /// What the signer gets to see; `digest` in a batch alone.
     #[serde(default)]
     mode: Mode,
+    /// The application's claims; in mode `sd` with `_sd`, and `_sd_alg` unless it is `sha-256`.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     claims: Option<Box<RawValue>>,
+    /// Who is to accept the token; may be left out where the profile has exactly one audience.
     #[serde(default)]
     audience: Option<Audience>,
+    /// How long the token is to live; the profile's default when absent.
     #[serde(default)]
+    #[schema(schema_with = openapi::span)]
     ttl: Option<Lifetime>,
-    // In a batch, and with mode digest alone: the members of a SignatureRequest.
+    /// In mode `digest`: see `SignatureRequest`.
     #[serde(default)]
     digest: Option<String>,
+    /// In mode `digest`: see `SignatureRequest`.
     #[serde(default)]
     kid: Option<String>,
+    /// In mode `digest`: see `SignatureRequest`.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     declared: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SignatureRequest {
+    /// A profile that allows mode `digest`.
     profile: String,
-    /// The digest as base64url.
+    /// The digest, base64url without padding: of exactly the length of the algorithm's hash.
     digest: String,
     /// The key that must sign it.
     #[serde(default)]
     kid: Option<String>,
     /// What the agent says that it is a digest of: its statement, and no fact.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     declared: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct BatchRequest {
+    /// Each is answered by itself.
+    #[schema(min_items = 1, max_items = 64)]
     requests: Vec<TokenRequest>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RenewRequest {
+    /// The token so far: unexpired, and obtained by this agent.
     token: String,
+    /// Fewer audiences than before; the same when absent.
     #[serde(default)]
     audience: Option<Audience>,
+    /// How long the new token is to live.
     #[serde(default)]
+    #[schema(schema_with = openapi::span)]
     ttl: Option<Lifetime>,
 }
 
 /// One name or several.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Audience {
     One(String),
@@ -124,14 +146,78 @@ impl Audience {
     }
 }
 
+/// A token and what its caller wants to know of it.
+#[derive(Serialize, ToSchema)]
+struct TokenAnswer {
+    /// The compact token.
+    token: String,
+    /// Its `exp`.
+    #[schema(format = "date-time")]
+    expires_at: String,
+    /// The key that signed it.
+    kid: String,
+}
+
+/// A signature over a digest.
+#[derive(Serialize, ToSchema)]
+struct SignatureAnswer {
+    /// base64url without padding, in the form of JWS.
+    signature: String,
+    /// The agent's own key that signed it.
+    kid: String,
+    /// The issuer whose JWK Set shows that key, and nothing else.
+    issuer: String,
+}
+
+/// What came of one request of a batch.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Outcome {
+    Token(TokenAnswer),
+    Signature(SignatureAnswer),
+    Problem(ProblemDocument),
+}
+
+/// In the order of the requests.
+#[derive(Serialize, ToSchema)]
+struct BatchAnswer {
+    results: Vec<Outcome>,
+}
+
+/// Who is asking, as of a moment ago: a revocation counts on open connections too.
+pub(super) struct Caller(pub(super) Arc<Agent>);
+
+impl FromRequestParts<Shared> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Shared) -> Result<Self, Problem> {
+        let Some(peer) = parts.extensions.get::<Peer>() else {
+            return Err(Problem::new(Code::AgentUnknown, "the connection shows no certificate"));
+        };
+        match service.agents.identify(peer).await.map_err(RegistryError::Store)? {
+            Known::Agent { agent, .. } => Ok(Self(agent)),
+            Known::Nobody(why) => Err(Problem::new(Code::AgentUnknown, why)),
+        }
+    }
+}
+
+/// Issue a token
+///
+/// Policy decides; the intent is in the audit log before the HSM is asked; the finished token is verified, whole, before it
+/// leaves.
+#[utoipa::path(
+    post, path = "/v1/tokens", operation_id = "issueToken", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the request: the same `jti` and `iat`", min_length = 1, max_length = 128)),
+    request_body = TokenRequest,
+    responses((status = 200, description = "The token", body = TokenAnswer)),
+)]
 async fn issue(
     State(service): State<Shared>,
-    Extension(peer): Extension<Peer>,
+    Caller(agent): Caller,
     headers: HeaderMap,
-    body: Body,
+    body: axum::body::Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer).await?;
-    let body = read_json(&headers, body, MAX_BODY).await?;
+    let body = input::read_json(&headers, body, MAX_BODY).await?;
     let request: TokenRequest = parse(&body)?;
     if request.mode == Mode::Digest {
         return Err(Problem::new(Code::RequestMalformed, "mode digest is asked for at /v1/signatures, or in a batch"));
@@ -140,35 +226,50 @@ async fn issue(
     Ok(uncached(&issue_one(&service, &agent, request, stamp).await?))
 }
 
-/// Each request has its own outcome: a token, or a problem document.
+/// Issue up to 64 tokens
+///
+/// Each request has its own outcome: a token, a signature, or a problem document.
+#[utoipa::path(
+    post, path = "/v1/tokens/batch", operation_id = "issueTokens", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the requests", min_length = 1, max_length = 128)),
+    request_body = BatchRequest,
+    responses((status = 200, description = "What came of each", body = BatchAnswer)),
+)]
 async fn batch(
     State(service): State<Shared>,
-    Extension(peer): Extension<Peer>,
+    Caller(agent): Caller,
     headers: HeaderMap,
-    body: Body,
+    body: axum::body::Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer).await?;
-    let body = read_json(&headers, body, MAX_BATCH_BODY).await?;
+    let body = input::read_json(&headers, body, MAX_BATCH_BODY).await?;
     let BatchRequest { requests } = parse(&body)?;
     if !(1..=MAX_BATCH).contains(&requests.len()) {
         let detail = format!("requests has {} members; it takes 1 to {MAX_BATCH}", requests.len());
-        return Err(Problem::new(Code::RequestMalformed, detail));
+        return Err(Problem::new(Code::RequestMalformed, detail).at("requests"));
     }
     let stamp = stamp(&service, &agent, &headers, "/v1/tokens/batch", &body).await?;
     let one = |(index, request)| issue_one(&service, &agent, request, member(&stamp, index));
     let outcomes = join_all(requests.into_iter().enumerate().map(one)).await;
-    let results: Vec<Value> = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|problem| problem.document())).collect();
-    Ok(uncached(&json!({ "results": results })))
+    let outcome = |outcome: Result<Outcome, Problem>| outcome.unwrap_or_else(|problem| Outcome::Problem(problem.document()));
+    Ok(uncached(&BatchAnswer { results: outcomes.into_iter().map(outcome).collect() }))
 }
 
+/// Renew a token
+///
+/// Under today's policy, by the agent that obtained it; audience and claims cannot widen, and the session has an end.
+#[utoipa::path(
+    post, path = "/v1/tokens/renew", operation_id = "renewToken", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the request", min_length = 1, max_length = 128)),
+    request_body = RenewRequest,
+    responses((status = 200, description = "The new token", body = TokenAnswer)),
+)]
 async fn renew(
     State(service): State<Shared>,
-    Extension(peer): Extension<Peer>,
+    Caller(agent): Caller,
     headers: HeaderMap,
-    body: Body,
+    body: axum::body::Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer).await?;
-    let body = read_json(&headers, body, MAX_BODY).await?;
+    let body = input::read_json(&headers, body, MAX_BODY).await?;
     let RenewRequest { token, audience, ttl } = parse(&body)?;
     let renewal = Renewal { audience: Audience::names(audience), ttl };
     let stamp = stamp(&service, &agent, &headers, "/v1/tokens/renew", &body).await?;
@@ -176,28 +277,43 @@ async fn renew(
     Ok(uncached(&told(&agent, "renewed", issued)))
 }
 
+/// Sign a digest
+///
+/// With a key of the agent's own, which is published for nothing but what this agent says.
+#[utoipa::path(
+    post, path = "/v1/signatures", operation_id = "signDigest", tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Refuses another request under the same key", min_length = 1, max_length = 128)),
+    request_body = SignatureRequest,
+    responses((status = 200, description = "The signature", body = SignatureAnswer)),
+)]
 async fn sign(
     State(service): State<Shared>,
-    Extension(peer): Extension<Peer>,
+    Caller(agent): Caller,
     headers: HeaderMap,
-    body: Body,
+    body: axum::body::Body,
 ) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer).await?;
-    let body = read_json(&headers, body, MAX_BODY).await?;
+    let body = input::read_json(&headers, body, MAX_BODY).await?;
     let request = parse(&body)?;
     // A repetition is signed again: there is nothing to remember, but that the body must be the same.
     stamp(&service, &agent, &headers, "/v1/signatures", &body).await?;
     Ok(uncached(&sign_one(&service, &agent, request).await?))
 }
 
-async fn sign_one(service: &Shared, agent: &Agent, request: SignatureRequest) -> Result<Value, Problem> {
+/// This document
+#[utoipa::path(get, path = "/openapi.json", operation_id = "getOpenApi", tag = "about",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+async fn document(_: Caller) -> Response {
+    openapi::answer(Listener::Agents)
+}
+
+async fn sign_one(service: &Shared, agent: &Agent, request: SignatureRequest) -> Result<SignatureAnswer, Problem> {
     let SignatureRequest { profile, digest, kid, declared } = request;
     let declared = object("declared", declared)?;
     let outcome = service.issuer.sign_digest(agent, &profile, &digest, kid.as_deref(), &declared).await;
     let signed = counted(service, &profile, Mode::Digest, outcome)?;
     tracing::info!(agent = agent.name, profile, kid = signed.kid, "signed a digest");
     let issuer = service.issuer.agent_url(&profile, &agent.name);
-    Ok(json!({ "signature": signed.signature, "kid": signed.kid, "issuer": issuer }))
+    Ok(SignatureAnswer { signature: signed.signature, kid: signed.kid, issuer })
 }
 
 fn counted<T>(service: &Shared, profile: &str, mode: Mode, outcome: Result<T, IssueError>) -> Result<T, Problem> {
@@ -215,21 +331,22 @@ fn object(name: &str, text: Option<Box<RawValue>>) -> Result<Map<String, Value>,
     parsed.map(|(_, members)| members).map_err(|error| Problem::new(Code::RequestMalformed, format!("{name}: {error}")))
 }
 
-async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest, stamp: Stamp) -> Result<Value, Problem> {
+async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest, stamp: Stamp) -> Result<Outcome, Problem> {
     let TokenRequest { profile, mode, claims, audience, ttl, digest, kid, declared } = request;
     if mode == Mode::Digest {
         let (Some(digest), None, None, None) = (digest, claims, audience, ttl) else {
             let detail = "mode digest takes profile, digest, kid and declared, and nothing else";
             return Err(Problem::new(Code::RequestMalformed, detail));
         };
-        return sign_one(service, agent, SignatureRequest { profile, digest, kid, declared }).await;
+        let request = SignatureRequest { profile, digest, kid, declared };
+        return sign_one(service, agent, request).await.map(Outcome::Signature);
     }
     if digest.is_some() || kid.is_some() || declared.is_some() {
         return Err(Problem::new(Code::RequestMalformed, "digest, kid and declared belong to mode digest"));
     }
     let request = Request { mode, claims: object("claims", claims)?, audience: Audience::names(audience), ttl };
     let outcome = service.issuer.issue(agent, &profile, request, stamp).await;
-    Ok(told(agent, "issued", counted(service, &profile, mode, outcome)?))
+    Ok(Outcome::Token(told(agent, "issued", counted(service, &profile, mode, outcome)?)))
 }
 
 /// `jti` and `iat`: fresh ones, or those of the request that came first under the same `Idempotency-Key`.
@@ -259,91 +376,101 @@ fn member(stamp: &Stamp, index: usize) -> Stamp {
     Stamp { jwt_id: Base64UrlUnpadded::encode_string(&digest[..16]), at: stamp.at }
 }
 
-fn told(agent: &Agent, what: &'static str, issued: Issued) -> Value {
+fn told(agent: &Agent, what: &'static str, issued: Issued) -> TokenAnswer {
     let Issued { token, expires_at, kid, jwt_id } = issued;
     let expires_at = Moment(expires_at).to_string();
     tracing::info!(agent = agent.name, kid, jti = jwt_id, expires_at, what);
-    json!({ "token": token, "expires_at": expires_at, "kid": kid })
+    TokenAnswer { token, expires_at, kid }
 }
 
 /// RFC 6749 section 5.1: tokens are not to be cached.
-fn uncached(answer: &Value) -> Response {
+fn uncached(answer: &impl Serialize) -> Response {
     let mut response = Json(answer).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
+/// A profile as the calling agent may use it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentProfile)]
+struct ProfileAnswer {
+    profile: String,
+    agent: String,
+    /// `iss` of its tokens.
+    issuer: String,
+    #[schema(schema_with = algorithms)]
+    algorithm: Algorithm,
+    /// The header's `typ`.
+    typ: Option<String>,
+    /// The key that signs now; null when none does.
+    kid: Option<String>,
+    audiences: Vec<String>,
+    /// Seconds.
+    default_lifetime: u64,
+    /// Seconds.
+    max_lifetime: u64,
+    /// Seconds; null where tokens are not renewed.
+    max_session: Option<u64>,
+    /// The first is what an agent uses unless told another.
+    modes: Vec<Mode>,
+    /// The agent's own key, where mode `digest` is allowed.
+    digest: Option<DigestAnswer>,
+    required_claims: Vec<String>,
+    forbidden_claims: Vec<String>,
+    /// The JSON Schema of the claims, if there is one.
+    schema: Option<Value>,
+}
+
+/// The agent's own key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DigestKey)]
+struct DigestAnswer {
+    /// The issuer whose JWK Set shows it.
+    issuer: String,
+    kid: String,
+    #[schema(value_type = Object)]
+    jwk: Value,
+    /// Seconds since 1970: no token of this key may outlive it.
+    not_after: u64,
+}
+
+/// A profile
+///
+/// What an agent needs to build tokens by itself; makes the agent's first own key where mode `digest` is allowed.
+#[utoipa::path(
+    get, path = "/v1/profiles/{profile}", operation_id = "getProfile", tag = "profiles",
+    params(("profile" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The profile", body = ProfileAnswer)),
+)]
 async fn profile(
     State(service): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path(name): Path<String>,
-) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer).await?;
+    Caller(agent): Caller,
+    Named(name): Named<String>,
+) -> Result<Json<ProfileAnswer>, Problem> {
     let profile = service.issuer.profile(&agent, &name).map_err(IssueError::Denied)?;
     let digest = service.issuer.digest_key(&agent, profile).await?;
-    let digest = digest.map(|key| {
-        let jwk: Value = serde_json::from_str(&key.jwk).unwrap_or_default();
-        json!({ "issuer": key.issuer, "kid": key.kid, "jwk": jwk, "not_after": key.not_after.as_secs() })
+    let digest = digest.map(|key| DigestAnswer {
+        issuer: key.issuer,
+        kid: key.kid,
+        jwk: serde_json::from_str(&key.jwk).unwrap_or_default(),
+        not_after: key.not_after.as_secs(),
     });
     let snapshot = service.issuer.registry().snapshot();
-    let answer = json!({
-        "profile": profile.name,
-        "agent": agent.name,
-        "issuer": service.issuer.url_of(&profile.name),
-        "algorithm": profile.algorithm,
-        "typ": profile.typ,
-        "kid": snapshot.active.get(&profile.name).map(|key| key.kid.as_str()),
-        "audiences": profile.audiences,
-        "default_lifetime": profile.default_lifetime.as_secs(),
-        "max_lifetime": profile.max_lifetime.as_secs(),
-        "max_session": profile.max_session.map(Lifetime::as_secs),
-        "modes": profile.modes,
-        "digest": digest,
-        "required_claims": agent.required_claims,
-        "forbidden_claims": agent.forbidden_claims,
-        "schema": service.issuer.schema(&name).map(|schema| schema.document()),
-    });
-    Ok(Json(answer).into_response())
-}
-
-/// Who is asking, as of a moment ago: a revocation counts on open connections too.
-pub(super) async fn agent(service: &Shared, peer: &Peer) -> Result<Arc<Agent>, Problem> {
-    match service.agents.identify(peer).await.map_err(RegistryError::Store)? {
-        Known::Agent { agent, .. } => Ok(agent),
-        Known::Nobody(why) => Err(Problem::new(Code::AgentUnknown, why)),
-    }
-}
-
-/// Whether a request says that its body is JSON.
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers).eq_ignore_ascii_case("application/json")
-}
-
-fn media_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
-}
-
-pub(super) async fn read_json(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Problem> {
-    if !is_json(headers) {
-        let detail = format!("content-type is {:?}; it takes application/json", media_type(headers));
-        return Err(Problem::new(Code::UnsupportedMediaType, detail));
-    }
-    read(body, most).await
-}
-
-/// A whole body, bounded in size and time.
-pub(crate) async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
-        Err(_) => Err(Problem::new(Code::RequestTimeout, format!("the body did not come within {} s", BODY_TIMEOUT.as_secs()))),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(Code::BodyTooLarge, format!("the body has more than {most} bytes")))
-        }
-        Ok(Err(error)) => Err(Problem::new(Code::RequestMalformed, format!("the body broke off: {error}"))),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-    }
-}
-
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::new(Code::RequestMalformed, error.to_string()))
+    Ok(Json(ProfileAnswer {
+        profile: profile.name.clone(),
+        agent: agent.name.clone(),
+        issuer: service.issuer.url_of(&profile.name).to_owned(),
+        algorithm: profile.algorithm,
+        typ: profile.typ.clone(),
+        kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),
+        audiences: profile.audiences.clone(),
+        default_lifetime: profile.default_lifetime.as_secs(),
+        max_lifetime: profile.max_lifetime.as_secs(),
+        max_session: profile.max_session.map(Lifetime::as_secs),
+        modes: profile.modes.clone(),
+        digest,
+        required_claims: agent.required_claims.clone(),
+        forbidden_claims: agent.forbidden_claims.clone(),
+        schema: service.issuer.schema(&name).map(|schema| schema.document().clone()),
+    }))
 }

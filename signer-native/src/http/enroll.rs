@@ -2,25 +2,20 @@
 
 use std::time::Instant;
 
-use axum::{
-    Extension, Json, Router,
-    body::Body,
-    extract::State,
-    http::HeaderMap,
-    response::{IntoResponse, Response},
-    routing::post,
-};
+use axum::{Extension, extract::State};
 use edgeseal_core::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::{
     Shared,
-    agents::{agent, parse, read_json},
+    agents::Caller,
+    input::Json,
     listener::Peer,
+    openapi::Routes,
     problem::{Code, Problem},
-    public::method_not_allowed,
 };
 use crate::{
     agents::{Certified, CertifyError, Known, MAX_REQUEST, check_request, hash},
@@ -35,26 +30,57 @@ const MAX_BODY: usize = 2 * MAX_REQUEST;
 const TRIES: u32 = 5;
 
 /// What stands on the public listener.
-pub fn public(service: Shared) -> Router {
-    Router::new().route("/v1/agents/enroll", post(enroll).fallback(method_not_allowed)).with_state(service)
+pub fn enrolment() -> Routes {
+    Routes::default().routes(routes!(enroll))
 }
 
 /// What stands on the agents' listener.
-pub fn renewal(service: Shared) -> Router {
-    Router::new().route("/v1/agents/renew", post(renew).fallback(method_not_allowed)).with_state(service)
+pub fn renewal() -> Routes {
+    Routes::default().routes(routes!(renew))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EnrollRequest {
+    /// The one-time code, without the fingerprint behind its point.
     code: String,
+    /// A request for a certificate (PKCS#10, PEM) with a P-256 key; its names count for nothing.
     csr: String,
 }
 
-async fn enroll(State(service): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+/// A certificate, and what an agent needs to use it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Enrolment)]
+struct EnrolmentAnswer {
+    /// The agent's name.
+    agent: String,
+    /// The certificate, PEM.
+    certificate: String,
+    /// Who issued it, PEM.
+    authority: String,
+    /// When it ends.
+    #[schema(format = "date-time")]
+    not_after: String,
+    /// The agents' listeners of all signers.
+    signers: Vec<String>,
+    /// The authority of these listeners' certificates, PEM, where it is known.
+    signer_ca: Option<String>,
+}
+
+/// Enrol an agent
+///
+/// Uses up a one-time code; a request that cannot be granted does not.
+#[utoipa::path(
+    post, path = "/v1/agents/enroll", operation_id = "enrollAgent", tag = "agents",
+    request_body = EnrollRequest,
+    responses((status = 200, description = "The certificate", body = EnrolmentAnswer)),
+)]
+async fn enroll(
+    State(service): State<Shared>,
+    Json(EnrollRequest { code, csr }): Json<EnrollRequest, MAX_BODY>,
+) -> Result<axum::Json<EnrolmentAnswer>, Problem> {
     let everybody = Agent { name: String::new(), rate: Some(TRIES), ..Agent::default() };
     service.enrolments.take(&everybody, Instant::now()).map_err(IssueError::RateExceeded)?;
-    let EnrollRequest { code, csr } = parse(&read_json(&headers, body, MAX_BODY).await?)?;
     // A request that cannot be granted does not use up the code.
     check_request(&csr).map_err(malformed)?;
     let code = Zeroizing::new(code);
@@ -67,20 +93,28 @@ async fn enroll(State(service): State<Shared>, headers: HeaderMap, body: Body) -
     Ok(answer(&service, &name, &certified))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CertificateRequest)]
 struct RenewRequest {
+    /// A request for a certificate (PKCS#10, PEM) with a P-256 key.
     csr: String,
 }
 
+/// Renew the agent's certificate
+///
+/// For certificates of the signer's own authority; the one so far stays good until its end.
+#[utoipa::path(
+    post, path = "/v1/agents/renew", operation_id = "renewCertificate", tag = "agents",
+    request_body = RenewRequest,
+    responses((status = 200, description = "The new certificate", body = EnrolmentAnswer)),
+)]
 async fn renew(
     State(service): State<Shared>,
+    Caller(agent): Caller,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let agent = agent(&service, &peer).await?;
-    let RenewRequest { csr } = parse(&read_json(&headers, body, MAX_BODY).await?)?;
+    Json(RenewRequest { csr }): Json<RenewRequest, MAX_BODY>,
+) -> Result<axum::Json<EnrolmentAnswer>, Problem> {
     check_request(&csr).map_err(malformed)?;
     let known = service.agents.identify(&peer).await.map_err(RegistryError::Store)?;
     if !matches!(known, Known::Agent { enrolled: true, .. }) {
@@ -102,17 +136,16 @@ async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str)
     Ok(certified)
 }
 
-fn answer(service: &Shared, agent: &str, certified: &Certified) -> Response {
+fn answer(service: &Shared, agent: &str, certified: &Certified) -> axum::Json<EnrolmentAnswer> {
     let Certified { certificate, authority, not_after } = certified;
-    Json(json!({
-        "agent": agent,
-        "certificate": certificate,
-        "authority": authority,
-        "not_after": Moment(Timestamp::from_secs(*not_after)).to_string(),
-        "signers": service.signers,
-        "signer_ca": service.signer_ca,
-    }))
-    .into_response()
+    axum::Json(EnrolmentAnswer {
+        agent: agent.to_owned(),
+        certificate: certificate.clone(),
+        authority: authority.clone(),
+        not_after: Moment(Timestamp::from_secs(*not_after)).to_string(),
+        signers: service.signers.clone(),
+        signer_ca: service.signer_ca.clone(),
+    })
 }
 
 fn malformed(why: String) -> Problem {

@@ -8,6 +8,7 @@ use axum::{
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
+use super::openapi::ProblemDocument;
 use crate::{
     hsm::HsmError,
     issue::IssueError,
@@ -24,6 +25,10 @@ pub enum Code {
     AgentUnknown,
     /// The connection's certificate names no administrator.
     AdminUnknown,
+    /// The person's role does not allow it.
+    RoleDenied,
+    /// A member of the request is not as it must be.
+    FieldInvalid,
     /// One's own approval does not count.
     OwnApproval,
     /// Somebody else changed the same thing at the same time.
@@ -80,10 +85,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::AdminUnknown,
+        Self::RoleDenied,
+        Self::FieldInvalid,
         Self::OwnApproval,
         Self::Conflict,
         Self::PeerRefused,
@@ -118,6 +125,10 @@ impl Code {
             Self::RequestMalformed => ("request_malformed", StatusCode::BAD_REQUEST, "The request cannot be understood"),
             Self::AgentUnknown => ("agent_unknown", StatusCode::FORBIDDEN, "The client certificate belongs to no known agent"),
             Self::AdminUnknown => ("admin_unknown", StatusCode::FORBIDDEN, "The client certificate belongs to no administrator"),
+            Self::RoleDenied => ("role_denied", StatusCode::FORBIDDEN, "The person's role does not allow this"),
+            Self::FieldInvalid => {
+                ("field_invalid", StatusCode::UNPROCESSABLE_ENTITY, "A member of the request is not as it must be")
+            }
             Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
             Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
@@ -179,13 +190,20 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
+    field: Option<String>,
     retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// A problem of this code; the detail is for the caller and holds no secret.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None }
+        Self { code, detail: detail.into(), field: None, retry_after: None }
+    }
+
+    /// The same, about this member of the request.
+    #[must_use]
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
     }
 
     /// What went wrong.
@@ -194,18 +212,19 @@ impl Problem {
     }
 
     /// The document itself, and a line about it in the log.
-    pub fn document(&self) -> serde_json::Value {
+    pub fn document(&self) -> ProblemDocument {
         let (code, status, title) = self.code.parts();
         let request_id = request_id();
         tracing::info!(code, status = status.as_u16(), detail = self.detail, request_id, "refused");
-        serde_json::json!({
-            "type": format!("urn:edgeseal:problem:{code}"),
-            "title": title,
-            "status": status.as_u16(),
-            "detail": self.detail,
-            "code": code,
-            "request_id": request_id,
-        })
+        ProblemDocument {
+            r#type: format!("urn:edgeseal:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            code,
+            field: self.field.clone(),
+            request_id,
+        }
     }
 }
 
@@ -260,7 +279,7 @@ impl From<IssueError> for Problem {
             other => other.to_string(),
         };
         let retry_after = if let IssueError::RateExceeded(exceeded) = &error { Some(exceeded.wait) } else { None };
-        Self { code, detail, retry_after }
+        Self { code, detail, field: None, retry_after }
     }
 }
 
@@ -271,6 +290,12 @@ pub struct AdminProblem(Problem);
 impl From<Problem> for AdminProblem {
     fn from(problem: Problem) -> Self {
         Self(problem)
+    }
+}
+
+impl From<StoreError> for AdminProblem {
+    fn from(error: StoreError) -> Self {
+        RegistryError::Store(error).into()
     }
 }
 
@@ -301,7 +326,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> axum::response::Response {
         let status = self.code.status();
         let body = self.document();
-        let mut response = Response::new(axum::body::Body::from(body.to_string()));
+        let mut response = Response::new(axum::body::Body::from(serde_json::json!(body).to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -338,6 +363,8 @@ mod tests {
                 ("request_malformed", 400),
                 ("agent_unknown", 403),
                 ("admin_unknown", 403),
+                ("role_denied", 403),
+                ("field_invalid", 422),
                 ("own_approval", 403),
                 ("conflict", 409),
                 ("peer_refused", 403),

@@ -1,33 +1,47 @@
 //! Revocation over HTTP: the signed document for edges, and the list for administrators.
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{ToSchema, openapi::Schema};
+use utoipa_axum::routes;
 
 use super::{
     Shared,
-    admin::actor,
-    agents::{parse, read_json},
-    listener::Peer,
+    input::Json as Input,
+    openapi::{Routes, one_of},
+    person::{Auditor, Operator},
     problem::{AdminProblem, Code, Problem},
 };
 use crate::{
-    keys::{Moment, registry::RegistryError},
-    revocation::{EdgeConfig, Kind, Wish},
+    keys::{DoneView, Moment},
+    revocation::{EdgeConfig, EntryView, Kind, Wish},
     store::EdgeRow,
 };
 
 /// Octets of a request: a `sub` of the longest kind fits.
 const MAX_BODY: usize = 8 * 1024;
 
-/// `GET /.well-known/edgeseal-revocations?edge=ID`: the document of an edge; the name may be left away where there is one edge.
-pub(super) async fn document(State(service): State<Shared>, uri: Uri) -> Response {
+/// What stands on the public listener.
+pub fn published() -> Routes {
+    Routes::default().routes(routes!(document))
+}
+
+/// What stands on the administrators' listener.
+pub fn administered() -> Routes {
+    Routes::default().routes(routes!(list, add)).routes(routes!(edges))
+}
+
+/// The signed revocation document of an edge
+#[utoipa::path(get, path = "/.well-known/edgeseal-revocations", operation_id = "getRevocations", tag = "keys",
+    params(("edge" = Option<String>, Query, description = "The edge's id; may be left away where there is one edge")),
+    responses((status = 200, description = "A JWT of typ edgeseal-revocation+jwt", content_type = "application/jwt", body = String)))]
+async fn document(State(service): State<Shared>, uri: Uri) -> Response {
     // Ids have no character that a query would write otherwise.
     let parameters = uri.query().unwrap_or_default().split('&');
     let edge = parameters.filter_map(|parameter| parameter.strip_prefix("edge=")).next().map(ToOwned::to_owned);
@@ -55,38 +69,62 @@ pub(super) async fn document(State(service): State<Shared>, uri: Uri) -> Respons
     }
 }
 
-/// `GET /admin/v1/revocations`: what is revoked and not ended, the latest first.
-pub(super) async fn list(State(service): State<Shared>, Extension(peer): Extension<Peer>) -> Result<Response, AdminProblem> {
-    actor(&peer)?;
-    let entries = service.issuer.registry().ledger().revocations().await?;
-    let entries: Vec<Value> = entries.iter().map(crate::revocation::Entry::describe).collect();
-    Ok(Json(json!({ "revocations": entries })).into_response())
+/// What is revoked and not ended.
+#[derive(Serialize, ToSchema)]
+struct Revocations {
+    revocations: Vec<EntryView>,
 }
 
-#[derive(Deserialize)]
+/// List what is revoked
+#[utoipa::path(get, path = "/admin/v1/revocations", operation_id = "listRevocations", tag = "revocations",
+    responses((status = 200, description = "What is revoked and not ended, the latest first", body = Revocations)),
+    security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
+async fn list(State(service): State<Shared>, _: Auditor) -> Result<Json<Revocations>, AdminProblem> {
+    let entries = service.issuer.registry().ledger().revocations().await?;
+    Ok(Json(Revocations { revocations: entries.iter().map(crate::revocation::Entry::view).collect() }))
+}
+
+fn kinds() -> Schema {
+    one_of(Kind::ALL.map(Kind::as_str))
+}
+
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Revoke {
-    /// `kid`, `jti` or `sub`.
+    /// What is revoked: a key, a token, or what a subject was issued.
+    #[schema(schema_with = kinds)]
     kind: String,
+    /// The `kid`, the `jti` or the `sub`.
     value: String,
     /// The issuer's name in the configuration; the top-level one has none.
     #[serde(default)]
     issuer: String,
     /// Of a subject: RFC 3339; now unless given.
     #[serde(default)]
+    #[schema(format = "date-time")]
     before: Option<String>,
 }
 
-/// `POST /admin/v1/revocations`: revokes a key (it is compromised thereby), a token, or what a subject was issued.
-pub(super) async fn add(
+/// A key as it is now, or what the list says of a token or a subject.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Revoked {
+    Key(DoneView),
+    Entry(EntryView),
+}
+
+/// Revoke a key (it is compromised thereby), a token, or what a subject was issued
+#[utoipa::path(post, path = "/admin/v1/revocations", operation_id = "revoke", tag = "revocations",
+    request_body = Revoke,
+    responses((status = 201, description = "It is on the list", body = Revoked)),
+    security(("administrator_certificate" = ["operator"]), ("session" = ["operator"])))]
+async fn add(
     State(service): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
+    Operator(person): Operator,
+    Input(Revoke { kind, value, issuer, before }): Input<Revoke, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
-    let actor = actor(&peer)?;
+    let actor = person.actor();
     let malformed = |detail: String| Problem::new(Code::RequestMalformed, detail);
-    let Revoke { kind, value, issuer, before } = parse(&read_json(&headers, body, MAX_BODY).await?)?;
     let before = before.map(|text| {
         Moment::parse(&text)
             .ok_or_else(|| malformed(format!("before is {text:?}; it takes RFC 3339, such as 2026-11-22T10:10:00Z")))
@@ -99,43 +137,84 @@ pub(super) async fn add(
     let registry = service.issuer.registry();
     let ledger = registry.ledger();
     let answer = match kind {
-        Kind::Kid => ledger.describe_done(&ledger.revoke_key(&value, &actor).await?),
-        Kind::Jti => ledger.revoke(&issuer, &Wish::Token(value), &actor).await?.describe(),
-        Kind::Sub => ledger.revoke(&issuer, &Wish::Subject(value, before), &actor).await?.describe(),
+        Kind::Kid => Revoked::Key(ledger.describe_done(&ledger.revoke_key(&value, &actor).await?)),
+        Kind::Jti => Revoked::Entry(ledger.revoke(&issuer, &Wish::Token(value), &actor).await?.view()),
+        Kind::Sub => Revoked::Entry(ledger.revoke(&issuer, &Wish::Subject(value, before), &actor).await?.view()),
     };
     service.courier.wake();
     registry.refresh().await?;
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// `GET /admin/v1/edges`: what each edge was told, and what it answered.
-pub(super) async fn edges(State(service): State<Shared>, Extension(peer): Extension<Peer>) -> Result<Response, AdminProblem> {
-    actor(&peer)?;
+/// An edge: what it was told, and what it answered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Edge)]
+pub(crate) struct EdgeView {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// `aud` of its documents.
+    pub(crate) id: String,
+    /// Where it is told.
+    pub(crate) url: String,
+    /// `current`: it has stored the list as it is now; `pending`: not yet.
+    #[schema(schema_with = edge_states)]
+    pub(crate) state: &'static str,
+    /// The sequence that it stored last.
+    pub(crate) seq: Option<u64>,
+    /// When it said so.
+    #[schema(format = "date-time")]
+    pub(crate) acknowledged_at: Option<String>,
+    /// When each of its isolates that can read the list has read it.
+    #[schema(format = "date-time")]
+    pub(crate) reread_by: Option<String>,
+    /// When every isolate is bound by it, whatever it could read.
+    #[schema(format = "date-time")]
+    pub(crate) bound_by: Option<String>,
+    /// How often telling it failed since.
+    pub(crate) attempts: u64,
+    /// Why, the last time.
+    pub(crate) trouble: Option<String>,
+}
+
+const EDGE_STATES: [&str; 2] = ["current", "pending"];
+
+fn edge_states() -> Schema {
+    one_of(EDGE_STATES)
+}
+
+/// All edges.
+#[derive(Serialize, ToSchema)]
+struct Edges {
+    edges: Vec<EdgeView>,
+}
+
+/// List the edges: what each was told, and what it answered
+#[utoipa::path(get, path = "/admin/v1/edges", operation_id = "listEdges", tag = "revocations",
+    responses((status = 200, description = "All edges", body = Edges)),
+    security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
+async fn edges(State(service): State<Shared>, _: Auditor) -> Result<Json<Edges>, AdminProblem> {
     let store = service.agents.store();
-    let failed = |error| AdminProblem::from(RegistryError::Store(error));
-    let rows = store.edges().await.map_err(failed)?;
-    let version = store.revocations_version().await.map_err(failed)?;
-    let edges: Vec<Value> = service.courier.edges().map(|edge| describe(edge, &rows, version)).collect();
-    Ok(Json(json!({ "edges": edges })).into_response())
+    let (rows, version) = (store.edges().await?, store.revocations_version().await?);
+    Ok(Json(Edges { edges: service.courier.edges().map(|edge| describe(edge, &rows, version)).collect() }))
 }
 
 /// An edge for programs. `version` is the list's now.
-pub(crate) fn describe(edge: &EdgeConfig, rows: &[EdgeRow], version: u64) -> Value {
+pub(crate) fn describe(edge: &EdgeConfig, rows: &[EdgeRow], version: u64) -> EdgeView {
     let row = rows.iter().find(|row| row.name == edge.id);
     let told = row.is_some_and(|row| row.acknowledged_at.is_some() && row.acknowledged_version >= version);
     let moment = |at: fn(&EdgeRow) -> Option<edgeseal_core::Timestamp>| row.and_then(at).map(|at| Moment(at).to_string());
-    json!({
-        "name": edge.name,
-        "id": edge.id,
-        "url": edge.url,
-        "state": if told { "current" } else { "pending" },
-        "seq": row.map(|row| row.acknowledged_seq),
-        "acknowledged_at": moment(|row| row.acknowledged_at),
-        "reread_by": moment(|row| row.reread_by),
-        "bound_by": moment(|row| row.bound_by),
-        "attempts": row.map_or(0, |row| row.attempts),
-        "trouble": row.and_then(|row| row.trouble.clone()),
-    })
+    EdgeView {
+        name: edge.name.clone(),
+        id: edge.id.clone(),
+        url: edge.url.clone(),
+        state: EDGE_STATES[usize::from(!told)],
+        seq: row.map(|row| row.acknowledged_seq),
+        acknowledged_at: moment(|row| row.acknowledged_at),
+        reread_by: moment(|row| row.reread_by),
+        bound_by: moment(|row| row.bound_by),
+        attempts: row.map_or(0, |row| row.attempts),
+        trouble: row.and_then(|row| row.trouble.clone()),
+    }
 }
 
 fn not_found(detail: &str) -> Problem {

@@ -38,7 +38,7 @@ pub const MAX_DIGESTS: usize = edgeseal_core::sd::MAX_DISCLOSURES;
 pub const ANY_AUDIENCE: &str = "*";
 
 /// What the signer sees of a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// All claims.

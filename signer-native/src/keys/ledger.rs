@@ -392,75 +392,12 @@ impl Ledger {
 }
 
 impl Ledger {
-    /// A key for programs: the JSON of the command line and of the administrators' interface.
-    pub fn describe(&self, key: &Key) -> serde_json::Value {
-        let moment = |at: Option<Timestamp>| at.map(|at| Moment(at).to_string());
-        let timing = self.timing_of(key);
-        serde_json::json!({
-            "kid": key.kid(),
-            "purpose": key.purpose.as_str(),
-            "issuer": key.issuer,
-            "profile": key.profile,
-            "agent": key.agent,
-            "alg": key.algorithm,
-            "key": key.kind().to_string(),
-            "origin": key.origin.as_str(),
-            "state": key.state.as_str(),
-            "cka_id": key.id.to_string(),
-            "created_at": Moment(key.created_at).to_string(),
-            "published_at": moment(key.published_at),
-            "activated_at": moment(key.activated_at),
-            "suspended_at": moment(key.suspended_at),
-            "demoted_at": moment(key.demoted_at),
-            "retired_at": moment(key.retired_at),
-            "destroy_at": moment(key.destroy_at),
-            "destroyed_at": moment(key.destroyed_at),
-            "compromised_at": moment(key.compromised_at),
-            "not_after": moment(key.not_after),
-            "max_lifetime": key.max_lifetime,
-            "can_sign_from": moment((key.state == State::Published).then(|| timing.earliest_activation(key))),
-            "until": moment(until(key, &timing)),
-            "rotation": moment(self.rotation(key)),
-        })
-    }
-
-    /// What became of a command, for programs.
-    pub fn describe_done(&self, done: &Done) -> serde_json::Value {
-        match done {
-            Done::Proposed(approval) => describe_approval(approval),
-            Done::Changed { key, successor, window } => {
-                let mut shown = self.describe(key);
-                shown["successor"] = successor.clone().into();
-                shown["key_not_found_possible_until"] =
-                    window.as_ref().map(|Window { until, .. }| Moment(*until).to_string()).into();
-                shown
-            }
-        }
-    }
-
     /// When a key's standby takes over by age.
     pub fn rotation(&self, key: &Key) -> Option<Timestamp> {
         let slot = self.slots.iter().find(|slot| slot.holds(key))?;
         let active = (key.state == State::Active).then_some(key.activated_at).flatten()?;
         slot.rotate_after.map(|after| active.plus_secs(after))
     }
-}
-
-/// A proposal for programs.
-pub fn describe_approval(approval: &Approval) -> serde_json::Value {
-    let Approval { id, action, subject, detail, proposer, proposed_at, expires_at, decided } = approval;
-    serde_json::json!({
-        "proposal": id,
-        "action": action,
-        "kid": subject,
-        "detail": serde_json::from_str::<serde_json::Value>(detail).unwrap_or_default(),
-        "proposer": proposer,
-        "proposed_at": Moment(*proposed_at).to_string(),
-        "approve_until": Moment(*expires_at).to_string(),
-        "decision": decided.as_ref().map(|(decision, ..)| decision.as_str()),
-        "decided_by": decided.as_ref().map(|(_, who, _)| who),
-        "decided_at": decided.as_ref().map(|(.., at)| Moment(*at).to_string()),
-    })
 }
 
 fn gone(id: KeyId) -> RegistryError {

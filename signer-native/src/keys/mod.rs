@@ -6,6 +6,7 @@ pub mod lifecycle;
 pub mod registry;
 pub mod rotation;
 mod snapshot;
+mod view;
 
 use std::fmt;
 
@@ -13,11 +14,12 @@ use edgeseal_core::{Algorithm, Timestamp};
 
 pub use self::{
     actor::Actor,
-    ledger::{Done, Ledger, describe_approval},
+    ledger::{Done, Ledger},
     lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
     registry::Registry,
     rotation::Slot,
     snapshot::{ActiveKey, Document, MAX_DOCUMENT, MAX_KEYS, Snapshot},
+    view::{ApprovalView, DoneView, KeyView, StepView, algorithms, describe_approval},
 };
 use crate::hsm::{KeyId, KeyKind};
 
@@ -34,6 +36,8 @@ pub struct Key {
     pub profile: String,
     /// The agent that it belongs to alone; only keys of the `digest` mode have one.
     pub agent: Option<String>,
+    /// What people call it.
+    pub label: Option<String>,
     /// What it signs with.
     pub algorithm: Algorithm,
     /// Bits of an RSA modulus; 0 for other kinds.
@@ -111,6 +115,9 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Every origin.
+    pub const ALL: [Self; 2] = [Self::Generated, Self::Imported];
+
     /// Its name, in the store and for people.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +128,7 @@ impl Origin {
 
     /// The origin of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Generated, Self::Imported].into_iter().find(|origin| origin.as_str() == name)
+        Self::ALL.into_iter().find(|origin| origin.as_str() == name)
     }
 }
 
@@ -143,6 +150,7 @@ impl Key {
             issuer: String::new(),
             profile: String::new(),
             agent: None,
+            label: None,
             algorithm,
             rsa_bits: 0,
             origin: Origin::Generated,
@@ -181,6 +189,24 @@ impl Key {
     pub fn kid(&self) -> Option<&str> {
         self.published.as_ref().map(|published| published.kid.as_str())
     }
+}
+
+/// Characters of a label: what every module keeps.
+const MAX_LABEL: usize = 64;
+
+/// Whether a key may be called so.
+///
+/// # Errors
+/// In words, to stand behind the label's name.
+pub fn check_label(label: &str) -> Result<(), String> {
+    let count = label.chars().count();
+    if !(1..=MAX_LABEL).contains(&count) {
+        return Err(format!("has {count} characters; it takes 1 to {MAX_LABEL}"));
+    }
+    if label.chars().any(char::is_control) {
+        return Err("has control characters".to_owned());
+    }
+    Ok(())
 }
 
 /// A moment for people and for JSON: RFC 3339, in UTC, to the second.

@@ -85,11 +85,17 @@ impl Registry {
     ///
     /// # Errors
     /// When the HSM cannot make such a key, or cannot prove that it is kept as asked.
-    pub async fn generate(&self, slot: &Slot, actor: &Actor) -> Result<Key, RegistryError> {
-        self.generate_guarded(slot, actor, &Guard::None).await
+    pub async fn generate(&self, slot: &Slot, label: Option<&str>, actor: &Actor) -> Result<Key, RegistryError> {
+        self.generate_guarded(slot, label, actor, &Guard::None).await
     }
 
-    async fn generate_guarded(&self, slot: &Slot, actor: &Actor, guard: &Guard) -> Result<Key, RegistryError> {
+    async fn generate_guarded(
+        &self,
+        slot: &Slot,
+        label: Option<&str>,
+        actor: &Actor,
+        guard: &Guard,
+    ) -> Result<Key, RegistryError> {
         let algorithm = slot.algorithm;
         let kind = KeyKind::of(algorithm, slot.rsa_bits);
         if !self.hsm.supports(algorithm, kind) {
@@ -104,6 +110,7 @@ impl Registry {
             issuer: slot.issuer.clone(),
             profile: slot.profile.clone(),
             agent: slot.agent.clone(),
+            label: label.map(ToOwned::to_owned),
             rsa_bits: if let KeyKind::Rsa(bits) = kind { bits } else { 0 },
             max_lifetime: slot.max_lifetime,
             not_after: slot.valid_for.map(|seconds| Timestamp::from_secs(moment.plus_secs(seconds).as_secs())),
@@ -114,12 +121,14 @@ impl Registry {
         self.has_room(&key, &"x".repeat(likely)).await?;
         let detail = serde_json::json!({
             "cka_id": id.to_string(), "purpose": slot.purpose.as_str(), "profile": slot.profile, "agent": slot.agent,
-            "algorithm": algorithm.name(), "key": kind.to_string(),
+            "algorithm": algorithm.name(), "key": kind.to_string(), "label": label,
         });
         self.ledger.record(actor, "keys.generate", &id.to_string(), &detail.to_string()).await?;
         self.store.insert_key(&key, guard).await?;
-        let label =
-            format!("edgeseal {} {algorithm}", if slot.profile.is_empty() { slot.purpose.as_str() } else { &slot.profile });
+        let label = label.map_or_else(
+            || format!("edgeseal {} {algorithm}", if slot.profile.is_empty() { slot.purpose.as_str() } else { &slot.profile }),
+            ToOwned::to_owned,
+        );
         let outcome = match self.hsm.generate(id, kind, label).await {
             Ok(stored) => self.publish(&key, stored).await,
             Err(error) => Err(error.into()),
@@ -159,7 +168,7 @@ impl Registry {
             }
             let standby = match standby {
                 Some(key) => key,
-                None => self.generate(slot, &Actor::system()).await?,
+                None => self.generate(slot, None, &Actor::system()).await?,
             };
             match self.ledger.step(standby.id, command, Guard::None).await {
                 // Another signer was faster: its key is the one.
@@ -186,7 +195,7 @@ impl Registry {
         self.ensure(slot).await?;
         for due in rotation::plan(&self.store.keys().await?, std::slice::from_ref(slot), self.timing(), now()) {
             match due {
-                Due::Generate(slot) => drop(self.generate(&slot, &Actor::system()).await?),
+                Due::Generate(slot) => drop(self.generate(&slot, None, &Actor::system()).await?),
                 Due::Step(id, command @ Command::Activate { .. }) => {
                     // Another signer may have been faster.
                     match self.ledger.step(id, command, Guard::None).await {
@@ -280,7 +289,7 @@ impl Registry {
     async fn do_what_is_due(&self, due: &Due, fence: Fence) -> Result<(), RegistryError> {
         match due {
             Due::Generate(slot) => {
-                let key = self.generate_guarded(slot, &Actor::system(), &Guard::Fence(fence)).await?;
+                let key = self.generate_guarded(slot, None, &Actor::system(), &Guard::Fence(fence)).await?;
                 tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
             }
             Due::Step(id, Command::Destroy) => {

@@ -151,18 +151,51 @@ impl Entry {
     }
 
     /// For programs.
-    pub fn describe(&self) -> Value {
+    pub fn view(&self) -> EntryView {
         let Self { kind, issuer, value, before, until, created_at, actor } = self;
-        json!({
-            "kind": kind.as_str(),
-            "value": value,
-            "issuer": if issuer.is_empty() { Value::Null } else { issuer.as_str().into() },
-            "before": before.map(|before| Moment(before).to_string()),
-            "until": Moment(*until).to_string(),
-            "revoked_at": Moment(*created_at).to_string(),
-            "actor": actor,
-        })
+        EntryView {
+            kind: kind.as_str(),
+            value: value.clone(),
+            issuer: Some(issuer.clone()).filter(|issuer| !issuer.is_empty()),
+            before: before.map(|before| Moment(before).to_string()),
+            until: Moment(*until).to_string(),
+            revoked_at: Moment(*created_at).to_string(),
+            actor: actor.clone(),
+        }
     }
+
+    /// The same as JSON.
+    pub fn describe(&self) -> Value {
+        json!(self.view())
+    }
+}
+
+/// An entry of the list, for programs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Revocation)]
+pub struct EntryView {
+    /// What is revoked.
+    #[schema(schema_with = kinds)]
+    pub kind: &'static str,
+    /// The `kid` or the `jti`; of a `sub`, its hash.
+    pub value: String,
+    /// The URL of the issuer that it concerns; null is every one.
+    pub issuer: Option<String>,
+    /// Of a subject: what was issued before.
+    #[schema(format = "date-time")]
+    pub before: Option<String>,
+    /// When the entry ends, since nothing that it concerns can live then.
+    #[schema(format = "date-time")]
+    pub until: String,
+    /// When it was revoked.
+    #[schema(format = "date-time")]
+    pub revoked_at: String,
+    /// By whom.
+    pub actor: String,
+}
+
+fn kinds() -> utoipa::openapi::Schema {
+    crate::http::openapi::one_of(Kind::ALL.map(Kind::as_str))
 }
 
 /// The list that documents carry.

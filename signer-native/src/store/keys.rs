@@ -52,7 +52,7 @@ impl Store {
         let rows = self.database.rows(Statement::new(
             "SELECT cka_id, purpose, issuer, profile, agent, algorithm, rsa_bits, origin, state, created_at, published_at, \
              activated_at, suspended_at, demoted_at, retired_at, destroy_at, destroyed_at, compromised_at, not_after, \
-             max_lifetime, kid, jwk FROM keys ORDER BY created_at, cka_id",
+             max_lifetime, kid, jwk, label FROM keys ORDER BY created_at, cka_id",
         ));
         rows.await?.iter().map(key).collect()
     }
@@ -66,7 +66,7 @@ impl Store {
         guard.check(&mut transaction).await?;
         let statement = Statement::new(
             "INSERT INTO keys (cka_id, purpose, issuer, profile, agent, algorithm, rsa_bits, origin, state, created_at, not_after, \
-             max_lifetime) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             max_lifetime, label) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         );
         let statement = statement
             .bind(key.id.to_string())
@@ -80,7 +80,8 @@ impl Store {
             .bind(key.state.as_str())
             .bind(key.created_at)
             .bind(key.not_after)
-            .bind(key.max_lifetime);
+            .bind(key.max_lifetime)
+            .bind(key.label.clone());
         transaction.execute(statement).await?;
         transaction.commit().await
     }
@@ -161,6 +162,7 @@ fn key(row: &Row) -> Result<Key, StoreError> {
         issuer: row.text("issuer")?,
         profile: row.text("profile")?,
         agent: row.optional_text("agent")?,
+        label: row.optional_text("label")?,
         algorithm: Algorithm::from_name(&algorithm).ok_or_else(|| named("algorithm", &algorithm))?,
         rsa_bits: u16::try_from(row.number("rsa_bits")?).map_err(|error| StoreError::Corrupt(format!("rsa_bits: {error}")))?,
         origin: Origin::from_name(&origin).ok_or_else(|| named("origin", &origin))?,

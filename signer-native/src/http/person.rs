@@ -1,0 +1,139 @@
+//! Who acts on the administrators' listener: a person, known by a certificate or by a session of the console, and what the
+//! person's role allows. Both ways lead to one name, so that two credentials of one person count once.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use super::{
+    Shared,
+    listener::Peer,
+    problem::{Code, Problem},
+};
+use crate::keys::Actor;
+
+/// What somebody may do. Each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Reads everything, changes nothing.
+    Auditor,
+    /// Runs what is there: makes keys, rotates, suspends, retires, declares compromise, enrols and revokes agents.
+    Operator,
+    /// Changes what may be: profiles, issuers, policies, people; imports and destroys keys.
+    Administrator,
+}
+
+impl Role {
+    /// Every role, the least first.
+    pub const ALL: [Self; 3] = [Self::Auditor, Self::Operator, Self::Administrator];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auditor => "auditor",
+            Self::Operator => "operator",
+            Self::Administrator => "administrator",
+        }
+    }
+
+    /// The role of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+/// How a person was recognized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// By a client certificate of the administrators' authority.
+    Certificate,
+    /// By a session of the console.
+    Session,
+}
+
+/// Who acts. A layer that knows of sessions puts one into the request's extensions; without, the certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name, without what stands before it in certificates.
+    pub name: String,
+    /// What the person may do.
+    pub role: Role,
+    /// How the person was recognized.
+    pub credential: Credential,
+}
+
+impl Person {
+    /// The name that the audit keeps.
+    pub fn actor(&self) -> Actor {
+        Actor::administrator(&self.name)
+    }
+
+    /// Whether the person may do what takes this role.
+    ///
+    /// # Errors
+    /// [`Code::RoleDenied`].
+    pub fn needs(&self, role: Role) -> Result<(), Problem> {
+        if self.role >= role {
+            return Ok(());
+        }
+        let detail = format!("{} is {}, and this takes {}", self.name, self.role.as_str(), role.as_str());
+        Err(Problem::new(Code::RoleDenied, detail))
+    }
+}
+
+impl FromRequestParts<Shared> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Problem> {
+        if let Some(person) = parts.extensions.get::<Self>() {
+            return Ok(person.clone());
+        }
+        let named = parts.extensions.get::<Peer>().and_then(|peer| peer.admin.clone());
+        let name = named.ok_or_else(|| {
+            Problem::new(Code::AdminUnknown, "the certificate has no single SAN URI of the form urn:edgeseal:admin:NAME")
+        })?;
+        Ok(Self { name, role: Role::Administrator, credential: Credential::Certificate })
+    }
+}
+
+/// Somebody who may read.
+#[derive(Clone, Debug)]
+pub struct Auditor(pub Person);
+
+/// Somebody who may run what is there.
+#[derive(Clone, Debug)]
+pub struct Operator(pub Person);
+
+/// Somebody who may change what may be.
+#[derive(Clone, Debug)]
+pub struct Administrator(pub Person);
+
+macro_rules! role {
+    ($($name:ident),*) => {$(
+        impl FromRequestParts<Shared> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, service: &Shared) -> Result<Self, Problem> {
+                let person = Person::from_request_parts(parts, service).await?;
+                person.needs(Role::$name)?;
+                Ok(Self(person))
+            }
+        }
+    )*};
+}
+
+role!(Auditor, Operator, Administrator);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_may_do_what_those_before_it_may() {
+        for (index, role) in Role::ALL.into_iter().enumerate() {
+            let person = Person { name: "alice".to_owned(), role, credential: Credential::Session };
+            for (other, needed) in Role::ALL.into_iter().enumerate() {
+                assert_eq!(person.needs(needed).is_ok(), other <= index, "{role:?} {needed:?}");
+            }
+            assert_eq!(Role::from_name(role.as_str()), Some(role));
+        }
+    }
+}

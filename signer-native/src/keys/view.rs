@@ -1,0 +1,217 @@
+//! Keys and proposals for programs: what the command line prints as JSON and the administrators' interface answers.
+
+use edgeseal_core::{Algorithm, Timestamp};
+use serde::Serialize;
+use utoipa::{ToSchema, openapi::Schema};
+
+use super::{Done, Key, Ledger, Moment, Purpose, State, Window, ledger::until};
+use crate::{http::openapi::one_of, store::Approval};
+
+/// A key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Key)]
+pub struct KeyView {
+    /// RFC 7638 thumbprint; null until it is published.
+    pub kid: Option<String>,
+    /// What it signs.
+    #[schema(schema_with = purposes)]
+    pub purpose: &'static str,
+    /// The issuer whose JWK Set shows it; empty is the top-level one.
+    pub issuer: String,
+    /// The profile that it signs for; empty unless it signs tokens.
+    pub profile: String,
+    /// The agent that it belongs to alone (mode `digest`).
+    pub agent: Option<String>,
+    /// What it is called by people.
+    pub label: Option<String>,
+    /// What it signs with.
+    #[schema(schema_with = algorithms)]
+    pub alg: Algorithm,
+    /// Its kind: `P-256`, `RSA 2048`.
+    pub key: String,
+    /// Where it was made: inside the HSM, or elsewhere.
+    #[schema(schema_with = origins)]
+    pub origin: &'static str,
+    /// Where it stands.
+    #[schema(schema_with = states)]
+    pub state: &'static str,
+    /// `CKA_ID` in the HSM, hexadecimal.
+    pub cka_id: String,
+    /// When its row was written.
+    #[schema(format = "date-time")]
+    pub created_at: String,
+    /// When it entered the JWK Set.
+    #[schema(format = "date-time")]
+    pub published_at: Option<String>,
+    /// When it began to sign.
+    #[schema(format = "date-time")]
+    pub activated_at: Option<String>,
+    /// When it was suspended; null when it is not.
+    #[schema(format = "date-time")]
+    pub suspended_at: Option<String>,
+    /// When it stopped signing.
+    #[schema(format = "date-time")]
+    pub demoted_at: Option<String>,
+    /// When it left the JWK Set.
+    #[schema(format = "date-time")]
+    pub retired_at: Option<String>,
+    /// When it will be destroyed, while that is scheduled.
+    #[schema(format = "date-time")]
+    pub destroy_at: Option<String>,
+    /// When it was destroyed.
+    #[schema(format = "date-time")]
+    pub destroyed_at: Option<String>,
+    /// When it was declared compromised.
+    #[schema(format = "date-time")]
+    pub compromised_at: Option<String>,
+    /// The `exp` of its JWK, where that is published.
+    #[schema(format = "date-time")]
+    pub not_after: Option<String>,
+    /// Seconds: the longest lifetime ever allowed on its tokens.
+    pub max_lifetime: u64,
+    /// The earliest time at which a standby may sign.
+    #[schema(format = "date-time")]
+    pub can_sign_from: Option<String>,
+    /// When its present state ends by itself.
+    #[schema(format = "date-time")]
+    pub until: Option<String>,
+    /// When its standby takes over by age.
+    #[schema(format = "date-time")]
+    pub rotation: Option<String>,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = KeyStep)]
+pub struct StepView {
+    /// The key as it is now.
+    #[serde(flatten)]
+    pub key: KeyView,
+    /// The `kid` of the key that signs instead, if the step made one do so.
+    pub successor: Option<String>,
+    /// Until when edges may answer `key_not_found` to tokens of the key that signs now.
+    #[schema(format = "date-time")]
+    pub key_not_found_possible_until: Option<String>,
+}
+
+/// What became of a step that may take two people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = KeyStepOrApproval)]
+pub enum DoneView {
+    /// It waits for a second person.
+    Proposed(Box<ApprovalView>),
+    /// It is so.
+    Changed(Box<StepView>),
+}
+
+/// What one person proposed, and another has to approve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Approval)]
+pub struct ApprovalView {
+    /// Its name.
+    pub proposal: String,
+    /// What is to be done: `keys.schedule-destroy`.
+    pub action: String,
+    /// The key that it is about.
+    pub kid: String,
+    /// With what parameters.
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+    /// Who proposed it.
+    pub proposer: String,
+    /// When.
+    #[schema(format = "date-time")]
+    pub proposed_at: String,
+    /// Until when another person may approve it.
+    #[schema(format = "date-time")]
+    pub approve_until: String,
+    /// What was decided; null while it is open.
+    pub decision: Option<&'static str>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// When.
+    #[schema(format = "date-time")]
+    pub decided_at: Option<String>,
+}
+
+impl Ledger {
+    /// A key for programs.
+    pub fn describe(&self, key: &Key) -> KeyView {
+        let moment = |at: Option<Timestamp>| at.map(|at| Moment(at).to_string());
+        let timing = self.timing_of(key);
+        KeyView {
+            kid: key.kid().map(ToOwned::to_owned),
+            purpose: key.purpose.as_str(),
+            issuer: key.issuer.clone(),
+            profile: key.profile.clone(),
+            agent: key.agent.clone(),
+            label: key.label.clone(),
+            alg: key.algorithm,
+            key: key.kind().to_string(),
+            origin: key.origin.as_str(),
+            state: key.state.as_str(),
+            cka_id: key.id.to_string(),
+            created_at: Moment(key.created_at).to_string(),
+            published_at: moment(key.published_at),
+            activated_at: moment(key.activated_at),
+            suspended_at: moment(key.suspended_at),
+            demoted_at: moment(key.demoted_at),
+            retired_at: moment(key.retired_at),
+            destroy_at: moment(key.destroy_at),
+            destroyed_at: moment(key.destroyed_at),
+            compromised_at: moment(key.compromised_at),
+            not_after: moment(key.not_after),
+            max_lifetime: key.max_lifetime,
+            can_sign_from: moment((key.state == State::Published).then(|| timing.earliest_activation(key))),
+            until: moment(until(key, &timing)),
+            rotation: moment(self.rotation(key)),
+        }
+    }
+
+    /// What became of a command, for programs.
+    pub fn describe_done(&self, done: &Done) -> DoneView {
+        match done {
+            Done::Proposed(approval) => DoneView::Proposed(Box::new(describe_approval(approval))),
+            Done::Changed { key, successor, window } => DoneView::Changed(Box::new(StepView {
+                key: self.describe(key),
+                successor: successor.clone(),
+                key_not_found_possible_until: window.as_ref().map(|Window { until, .. }| Moment(*until).to_string()),
+            })),
+        }
+    }
+}
+
+/// A proposal for programs.
+pub fn describe_approval(approval: &Approval) -> ApprovalView {
+    let Approval { id, action, subject, detail, proposer, proposed_at, expires_at, decided } = approval;
+    ApprovalView {
+        proposal: id.clone(),
+        action: action.clone(),
+        kid: subject.clone(),
+        detail: serde_json::from_str(detail).unwrap_or_default(),
+        proposer: proposer.clone(),
+        proposed_at: Moment(*proposed_at).to_string(),
+        approve_until: Moment(*expires_at).to_string(),
+        decision: decided.as_ref().map(|(decision, ..)| decision.as_str()),
+        decided_by: decided.as_ref().map(|(_, who, _)| who.clone()),
+        decided_at: decided.as_ref().map(|(.., at)| Moment(*at).to_string()),
+    }
+}
+
+fn purposes() -> Schema {
+    one_of(Purpose::ALL.map(Purpose::as_str))
+}
+
+fn states() -> Schema {
+    one_of(State::ALL.map(State::as_str))
+}
+
+fn origins() -> Schema {
+    one_of(super::Origin::ALL.map(super::Origin::as_str))
+}
+
+/// The algorithms that a key may sign with.
+pub fn algorithms() -> Schema {
+    one_of(Algorithm::ALL.map(Algorithm::name))
+}

@@ -1,0 +1,2 @@
+-- What people call a key.
+ALTER TABLE keys ADD COLUMN label TEXT;

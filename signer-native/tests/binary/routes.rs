@@ -1,0 +1,171 @@
+//! Every route of every listener, from the documents that the binary prints of itself: whoever may not ask is refused. A route
+//! cannot be missing here, since the routers are made of what the documents are made of.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{Answer, Signer, client, request, run};
+
+/// An operation of a listener.
+struct Operation {
+    method: String,
+    path: String,
+    has_body: bool,
+}
+
+fn operations(listener: &str) -> Vec<Operation> {
+    let document = run(&["openapi", listener]).json();
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{profile}", "default").replace("{agent}", "demo-app");
+        // What else is named stands for something that is not there.
+        let path = path.split('{').map(|part| part.split_once('}').map_or(part.to_owned(), |(_, rest)| format!("x{rest}")));
+        let path: String = path.collect();
+        for (method, operation) in item.as_object().unwrap() {
+            let has_body = operation.get("requestBody").is_some();
+            found.push(Operation { method: method.to_uppercase(), path: path.clone(), has_body });
+        }
+    }
+    found
+}
+
+/// A client certificate of one of `dev`'s authorities, with this URI in it.
+fn certificate(signer: &Signer, authority: &str, uri: Option<&str>) -> (PathBuf, PathBuf) {
+    let tls = signer.dir.join("tls");
+    let pair = KeyPair::from_pem(&fs::read_to_string(tls.join(format!("{authority}.key"))).unwrap()).unwrap();
+    let pem = fs::read_to_string(tls.join(format!("{authority}.crt"))).unwrap();
+    let issuer = Issuer::new(authority_params(&pem), pair);
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "someone");
+    params.subject_alt_names.extend(uri.map(|uri| SanType::URI(uri.try_into().unwrap())));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_before = (SystemTime::now() - Duration::from_mins(5)).into();
+    params.not_after = (SystemTime::now() + Duration::from_hours(1)).into();
+    let key = KeyPair::generate().unwrap();
+    let signed = params.signed_by(&key, &issuer).unwrap();
+    let name = uri.unwrap_or("none").replace(':', "-");
+    let files = (signer.dir.join(format!("{authority}-{name}.crt")), signer.dir.join(format!("{authority}-{name}.key")));
+    fs::write(&files.0, signed.pem()).unwrap();
+    fs::write(&files.1, key.serialize_pem()).unwrap();
+    files
+}
+
+/// As `dev` names its authorities: rcgen takes the name from these parameters, and verifiers compare it.
+fn authority_params(pem: &str) -> CertificateParams {
+    use x509_cert::der::{DecodePem as _, asn1::Utf8StringRef};
+    let certificate = x509_cert::Certificate::from_pem(pem).unwrap();
+    let names = certificate.tbs_certificate.subject.0.iter().flat_map(|name| name.0.iter());
+    let common = names.map(|name| name.value.decode_as::<Utf8StringRef<'_>>().unwrap().as_str().to_owned()).next().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, common);
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    params
+}
+
+fn ask(signer: &Signer, listener: &str, who: Option<(&Path, &Path)>, operation: &Operation) -> std::io::Result<Answer> {
+    let tls = client(&signer.path("ca"), who).unwrap();
+    let (headers, body): (&[(&str, &str)], &[u8]) =
+        if operation.has_body { (&[("content-type", "application/json")], b"{}") } else { (&[], b"") };
+    request(signer.text(listener), tls, &operation.method, &operation.path, headers, body)
+}
+
+/// Refused by TLS, or by a problem document that says who is not known.
+#[track_caller]
+fn refused(answered: std::io::Result<Answer>, codes: &[&str], place: &str) {
+    let Ok(answer) = answered else { return };
+    assert!([401, 403].contains(&answer.status), "{place}: {answer:?}");
+    let code = answer.json()["code"].as_str().unwrap().to_owned();
+    assert!(codes.contains(&code.as_str()), "{place}: {answer:?}");
+}
+
+#[test]
+fn every_route_refuses_whoever_may_not_ask() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let stranger = certificate(&signer, "ca", Some("urn:edgeseal:agent:stranger"));
+    let nameless = certificate(&signer, "ca", None);
+    let posing = certificate(&signer, "ca", Some("urn:edgeseal:admin:alice"));
+    let nobody = certificate(&signer, "admin-ca", None);
+    let other = certificate(&signer, "admin-ca", Some("urn:edgeseal:agent:demo-app"));
+    let alice = &signer.ready["administrators"][0];
+    let alice: (PathBuf, PathBuf) = (alice["cert"].as_str().unwrap().into(), alice["key"].as_str().unwrap().into());
+    let agent = (signer.path("agent_cert"), signer.path("agent_key"));
+
+    let agents = operations("agents");
+    assert!(agents.len() >= 7, "{}", agents.len());
+    for operation in &agents {
+        let place = format!("{} {}", operation.method, operation.path);
+        for who in [None, Some(&stranger), Some(&nameless), Some(&posing), Some(&alice), Some(&other)] {
+            let who = who.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+            refused(ask(&signer, "agent", who, operation), &["agent_unknown"], &format!("{place} by {who:?}"));
+        }
+        let known = ask(&signer, "agent", Some((&agent.0, &agent.1)), operation).unwrap();
+        assert!(known.status < 500 && known.status != 404 && known.status != 405, "{place}: {known:?}");
+        if known.status == 403 {
+            assert_ne!(known.json()["code"], "agent_unknown", "{place}");
+        }
+    }
+
+    let admin = operations("admin");
+    assert!(admin.len() >= 15, "{}", admin.len());
+    for operation in &admin {
+        let place = format!("{} {}", operation.method, operation.path);
+        for who in [None, Some(&agent), Some(&posing), Some(&nobody), Some(&other)] {
+            let who = who.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+            let answered = ask(&signer, "admin", who, operation);
+            refused(answered, &["admin_unknown", "session_required"], &format!("{place} by {who:?}"));
+        }
+    }
+
+    // What everybody may ask for is there, and nothing else is.
+    for operation in operations("public") {
+        let place = format!("{} {}", operation.method, operation.path);
+        let answer = ask(&signer, "issuer", None, &operation).unwrap();
+        assert!(answer.status < 500 && answer.status != 405, "{place}: {answer:?}");
+    }
+    for path in ["/", "/admin/v1/keys", "/v1/tokens", "/v1/profiles/default", "/metrics"] {
+        signer.public(path, &[]).problem(404, "not_found");
+    }
+}
+
+#[test]
+fn each_listener_serves_its_document() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let alice = &signer.ready["administrators"][0];
+    let alice: (PathBuf, PathBuf) = (alice["cert"].as_str().unwrap().into(), alice["key"].as_str().unwrap().into());
+    let agent = (signer.path("agent_cert"), signer.path("agent_key"));
+    for (listener, member, who) in
+        [("public", "issuer", None), ("agents", "agent", Some(&agent)), ("admin", "admin", Some(&alice))]
+    {
+        let tls = client(&signer.path("ca"), who.map(|(certificate, key)| (certificate.as_path(), key.as_path()))).unwrap();
+        let served: Value = request(signer.text(member), tls, "GET", "/openapi.json", &[], b"").unwrap().json();
+        assert_eq!(served, run(&["openapi", listener]).json(), "{listener}");
+        assert_eq!(served["openapi"], "3.1.0");
+    }
+    run(&["openapi", "nobody"]).code.eq(&2).then_some(()).unwrap();
+}
+
+#[test]
+fn no_route_stands_beside_the_documents() {
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+    }
+    let http = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
+    for file in sources(&http) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(
+            !text.contains(".route(\""),
+            "{}: routes are added by routes!, which puts them into the document",
+            file.display()
+        );
+    }
+}
