@@ -63,7 +63,7 @@ class Shell {
 
   async background({ text, argument, place }) {
     const process = this.#start(["bash", "--noprofile", "--norc", "-c", `exec ${text.trim()}`], ["ignore", "pipe", "pipe"]);
-    for (const began = Date.now(); !(await answers(argument)); await sleep(200)) {
+    for (const began = Date.now(); !(await ready(argument, this.folder)); await sleep(200)) {
       assert.equal(process.child.exitCode, null, `${place}: ended before ${argument} answered\n${process.text}`);
       assert.ok(Date.now() - began < PATIENCE, `${place}: ${argument} does not answer\n${process.text}`);
     }
@@ -102,10 +102,11 @@ class Shell {
   }
 }
 
-/** Whether an address on this machine answers 200; who it is does not matter here. */
-function answers(url) {
+/** Whether an address on this machine answers 200 (who it is does not matter here), or a file is there. */
+function ready(what, folder) {
+  if (!what.startsWith("https:")) return existsSync(join(folder, what));
   return new Promise((resolve) => {
-    get(url, { rejectUnauthorized: false, timeout: 1000 }, (response) => resolve(response.resume().statusCode === 200))
+    get(what, { rejectUnauthorized: false, timeout: 1000 }, (response) => resolve(response.resume().statusCode === 200))
       .on("error", () => resolve(false))
       .on("timeout", function abort() {
         this.destroy();
