@@ -17,6 +17,7 @@ pub struct Refusal {
     check: Option<Check>,
     detail: String,
     retry_after: Option<u64>,
+    scope: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,37 +30,77 @@ enum Kind {
     DpopProof,
     ProofNonceRequired,
     ProofReplayed,
+    TokenAmbiguous,
+    PathInvalid,
+    OriginNotAllowed,
+    InsufficientScope,
+    AccessDenied,
+    RateLimited,
 }
 
 impl Refusal {
     /// A refusal under one of core's codes.
     pub fn new(code: ErrorCode, check: Check, detail: impl Into<String>) -> Self {
-        Self { kind: Kind::Verify(code), check: Some(check), detail: detail.into(), retry_after: None }
+        Self { check: Some(check), ..Self::of(Kind::Verify(code), detail) }
     }
 
     /// No token came with the request: the sender may not know that one is needed, so the answer carries no error code.
     pub fn token_missing(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::TokenMissing, check: None, detail: detail.into(), retry_after: None }
+        Self::of(Kind::TokenMissing, detail)
     }
 
     /// The `Authorization` field is not one bearer token.
     pub fn authorization_malformed(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::AuthorizationMalformed, check: None, detail: detail.into(), retry_after: None }
+        Self::of(Kind::AuthorizationMalformed, detail)
+    }
+
+    /// More than one token, or a place for one that holds something else.
+    pub fn token_ambiguous(detail: impl Into<String>) -> Self {
+        Self::of(Kind::TokenAmbiguous, detail)
+    }
+
+    /// A path that servers read in different ways.
+    pub fn path_invalid(detail: impl Into<String>) -> Self {
+        Self::of(Kind::PathInvalid, detail)
+    }
+
+    /// A browser was sent here by a site that may not.
+    pub fn origin_not_allowed(detail: impl Into<String>) -> Self {
+        Self::of(Kind::OriginNotAllowed, detail)
+    }
+
+    /// The token is good, and was not granted these scopes (RFC 6750 section 3.1).
+    pub fn insufficient_scope(scope: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { scope: Some(scope.into()), ..Self::of(Kind::InsufficientScope, detail) }
+    }
+
+    /// The token is good, and its subject may not do this.
+    pub fn access_denied(detail: impl Into<String>) -> Self {
+        Self::of(Kind::AccessDenied, detail)
+    }
+
+    /// The client comes too often.
+    pub fn rate_limited(detail: impl Into<String>, retry_after: u64) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::of(Kind::RateLimited, detail) }
+    }
+
+    fn of(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, check: None, detail: detail.into(), retry_after: None, scope: None }
     }
 
     /// The `DPoP` proof is not one of this request and this moment.
     pub fn dpop_proof_invalid(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::DpopProof, check: Some(Check::Proof), detail: detail.into(), retry_after: None }
+        Self { check: Some(Check::Proof), ..Self::of(Kind::DpopProof, detail) }
     }
 
     /// The `DPoP` proof lacks the nonce that the server gave.
     pub fn proof_nonce_required(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::ProofNonceRequired, check: Some(Check::Proof), detail: detail.into(), retry_after: None }
+        Self { check: Some(Check::Proof), ..Self::of(Kind::ProofNonceRequired, detail) }
     }
 
     /// The `DPoP` proof was presented before.
     pub fn proof_replayed(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::ProofReplayed, check: Some(Check::Proof), detail: detail.into(), retry_after: None }
+        Self { check: Some(Check::Proof), ..Self::of(Kind::ProofReplayed, detail) }
     }
 
     /// The issuer's keys cannot be had before `retry_at`.
@@ -71,16 +112,17 @@ impl Refusal {
 
     /// The token was good, and its key, itself or what its subject had is revoked.
     pub fn token_revoked(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::TokenRevoked, check: None, detail: detail.into(), retry_after: None }
+        Self::of(Kind::TokenRevoked, detail)
     }
 
     /// Nobody knows what has been revoked lately: no fault of the token.
     pub fn revocation_unavailable(detail: impl Into<String>) -> Self {
-        Self { kind: Kind::RevocationUnavailable, check: None, detail: detail.into(), retry_after: Some(1) }
+        Self { retry_after: Some(1), ..Self::of(Kind::RevocationUnavailable, detail) }
     }
 
-    /// The stable code: one of [`ErrorCode`], `token_missing`, `authorization_malformed`, `token_revoked`, `revocation_unavailable`,
-    /// `proof_nonce_required` or `proof_replayed`.
+    /// The stable code: one of [`ErrorCode`], or `token_missing`, `authorization_malformed`, `token_ambiguous`, `path_invalid`,
+    /// `origin_not_allowed`, `insufficient_scope`, `access_denied`, `rate_limited`, `token_revoked`,
+    /// `revocation_unavailable`, `proof_nonce_required`, `proof_replayed`.
     pub fn code(&self) -> &'static str {
         match self.kind {
             Kind::Verify(code) => code.as_str(),
@@ -91,6 +133,12 @@ impl Refusal {
             Kind::DpopProof => ErrorCode::ProofInvalid.as_str(),
             Kind::ProofNonceRequired => "proof_nonce_required",
             Kind::ProofReplayed => "proof_replayed",
+            Kind::TokenAmbiguous => "token_ambiguous",
+            Kind::PathInvalid => "path_invalid",
+            Kind::OriginNotAllowed => "origin_not_allowed",
+            Kind::InsufficientScope => "insufficient_scope",
+            Kind::AccessDenied => "access_denied",
+            Kind::RateLimited => "rate_limited",
         }
     }
 
@@ -119,20 +167,30 @@ impl Refusal {
             | Kind::DpopProof
             | Kind::ProofNonceRequired
             | Kind::ProofReplayed => 401,
-            Kind::AuthorizationMalformed => 400,
+            Kind::AuthorizationMalformed | Kind::TokenAmbiguous | Kind::PathInvalid => 400,
+            Kind::OriginNotAllowed | Kind::InsufficientScope | Kind::AccessDenied => 403,
+            Kind::RateLimited => 429,
         }
     }
 
-    /// The value of `WWW-Authenticate` (RFC 6750 section 3); none beside a 503.
+    /// The value of `WWW-Authenticate` (RFC 6750 section 3); none where another token would change nothing.
     pub fn challenge(&self) -> Option<String> {
         match self.kind {
-            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => None,
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed)
+            | Kind::PathInvalid
+            | Kind::OriginNotAllowed
+            | Kind::RateLimited
+            | Kind::RevocationUnavailable => None,
             // RFC 6750 section 3.1: "revoked" is among the reasons of invalid_token.
             Kind::TokenRevoked => Some("Bearer error=\"invalid_token\", error_description=\"token_revoked\"".into()),
             Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
             Kind::TokenMissing => Some("Bearer".into()),
             Kind::DpopProof | Kind::ProofNonceRequired | Kind::ProofReplayed => None,
-            Kind::AuthorizationMalformed => {
+            Kind::InsufficientScope | Kind::AccessDenied => {
+                let scope = self.scope.as_ref().map_or_else(String::new, |scope| alloc::format!(", scope=\"{scope}\""));
+                Some(alloc::format!("Bearer error=\"insufficient_scope\", error_description=\"{}\"{scope}", self.code()))
+            }
+            Kind::AuthorizationMalformed | Kind::TokenAmbiguous => {
                 Some(alloc::format!("Bearer error=\"invalid_request\", error_description=\"{}\"", self.code()))
             }
         }
@@ -156,6 +214,10 @@ impl Refusal {
     /// The body of the answer: a problem document (RFC 9457), `application/problem+json`. It holds no more than the code.
     pub fn problem(&self) -> String {
         let title = match self.status() {
+            400 if self.kind == Kind::PathInvalid => "The path of the request can be read in different ways",
+            403 if self.kind == Kind::OriginNotAllowed => "The request was sent by a site that may not send it",
+            403 => "The token does not permit this request",
+            429 => "The client sends too many requests",
             400 => "The request does not carry exactly one token",
             503 if self.kind == Kind::RevocationUnavailable => "The list of what was revoked is not available",
             503 => "The keys to verify the token with are not available",

@@ -38,7 +38,7 @@
 //! | [`http`] | where a token stands in a request, and how it is refused |
 //! | [`issue`] | the other direction: header and claims to signing input to token |
 //! | [`revocation`] | which tokens are refused before their time, and how old a list of them may be |
-//! | [`gateway`] | the configuration of the edge gateway |
+//! | [`gateway`] | the edge gateway: its configuration, and what it decides about a request |
 //!
 //! [`manual`] says why the defaults are what they are.
 #![no_std]

@@ -321,7 +321,14 @@ impl IssuerSettings {
     }
 
     fn from_fields(mut fields: Fields) -> Result<Self, PolicyError> {
-        let settings = Self {
+        let settings = Self::read(&mut fields)?;
+        fields.finish()?;
+        Ok(settings)
+    }
+
+    /// Takes these settings out of an object that may hold others.
+    pub(crate) fn read(fields: &mut Fields) -> Result<Self, PolicyError> {
+        Ok(Self {
             issuer: fields.optional("issuer")?,
             audience: fields.optional("audience")?,
             algorithms: fields.required("algorithms")?,
@@ -336,9 +343,7 @@ impl IssuerSettings {
             require_key_exp: fields.or("require_key_exp", false)?,
             sd_jwt: fields.optional("sd_jwt")?,
             dangerous: fields.optional("dangerous")?,
-        };
-        fields.finish()?;
-        Ok(settings)
+        })
     }
 
     /// The policy that these settings describe.

@@ -1,42 +1,46 @@
 //! The Worker's own answers.
 
 use edgeseal_core::http::{self, Refusal};
-use worker::{Headers, Response, ResponseBuilder, Result};
+use worker::{Headers, ResponseBuilder, Result, web_sys::Response};
+
+/// Headers beside those of every answer.
+pub(super) type More = [(&'static str, String)];
 
 /// A refusal, with no more than its code (RFC 6750 section 3, RFC 9457).
-pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
-    let headers = headers("application/problem+json")?;
-    if let Some(challenge) = refusal.challenge() {
-        headers.set("www-authenticate", &challenge)?;
-    }
-    if let Some(seconds) = refusal.retry_after() {
-        headers.set("retry-after", &seconds.to_string())?;
-    }
-    Ok(text(refusal.status(), headers, &refusal.problem()))
+pub(super) fn refusal(refusal: &Refusal, more: &More) -> Response {
+    let challenge = refusal.challenge().map(|challenge| ("www-authenticate", challenge));
+    let retry_after = refusal.retry_after().map(|seconds| ("retry-after", seconds.to_string()));
+    let more: Vec<(&str, String)> = challenge.into_iter().chain(retry_after).chain(more.iter().cloned()).collect();
+    problem_text(refusal.status(), &refusal.problem(), &more)
 }
 
 /// A problem of the gateway itself.
 pub(super) fn problem(title: &'static str, status: u16, code: &'static str) -> Result<Response> {
-    Ok(text(status, headers("application/problem+json")?, &http::problem(title, status, code)))
+    Ok(problem_with(title, status, code, &[]))
+}
+
+/// A problem of the gateway itself, for a script to read.
+pub(super) fn problem_with(title: &'static str, status: u16, code: &'static str, more: &More) -> Response {
+    problem_text(status, &http::problem(title, status, code), more)
 }
 
 /// JSON text.
 pub(super) fn json(status: u16, body: &str) -> Result<Response> {
-    Ok(text(status, headers("application/json")?, body))
+    text(status, "application/json", body, &[])
 }
 
-/// A status and nothing else, when not even a header can be set.
-pub(super) fn bare(status: u16) -> Response {
-    ResponseBuilder::new().with_status(status).empty()
+fn problem_text(status: u16, body: &str, more: &[(&str, String)]) -> Response {
+    // When not even a header can be set: a status and nothing else.
+    text(status, "application/problem+json", body, more)
+        .unwrap_or_else(|_| ResponseBuilder::new().with_status(status).empty().into())
 }
 
-fn headers(content_type: &str) -> Result<Headers> {
+fn text(status: u16, content_type: &str, body: &str, more: &[(&str, String)]) -> Result<Response> {
     let headers = Headers::new();
     headers.set("content-type", content_type)?;
     headers.set("cache-control", "no-store")?;
-    Ok(headers)
-}
-
-fn text(status: u16, headers: Headers, body: &str) -> Response {
-    ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body.into())
+    for (name, value) in more {
+        headers.set(name, value)?;
+    }
+    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body.into()).into())
 }

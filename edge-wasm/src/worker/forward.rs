@@ -1,36 +1,80 @@
-//! What happens to a request whose token was verified.
+//! What happens to a request that may pass.
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
-use edgeseal_core::{VerifiedToken, gateway::Origin};
-use worker::{Env, Fetch, Request, Response, Result, wasm_bindgen::JsCast as _, web_sys};
+use edgeseal_core::{
+    VerifiedToken,
+    gateway::{Origin, Outbound, routes::Matched},
+};
+use worker::{
+    Env,
+    js_sys::{self, Function, Promise, Reflect},
+    wasm_bindgen::{JsCast, JsValue},
+    wasm_bindgen_futures::JsFuture,
+    web_sys::{Request, Response},
+};
 
-use super::{answer, gateway::Gateway};
-use crate::forward::{origin_url, stripped};
+use super::{answer, pipeline::Flow};
 
-/// Forwards the request with the claims, streaming in both directions, or answers with the claims where there is no origin.
-pub(super) async fn forward(gateway: &Gateway, request: Request, token: &VerifiedToken, env: &Env) -> Result<Response> {
-    let Some(origin) = &gateway.origin else {
-        // Both texts are JSON that core has read to the end.
-        let (header, claims) = (token.header_json(), token.claims_json());
-        return answer::json(200, &format!(r#"{{"ok":true,"header":{header},"claims":{claims}}}"#));
-    };
-    let inner = request.inner();
-    let url = match origin {
-        Origin::Url(origin) => origin_url(origin, &inner.url())?,
-        Origin::Service(_) => inner.url(),
+/// Forwards the request, with the claims of its token where there is one, streaming in both directions; or answers with the
+/// claims where there is no origin.
+///
+/// # Errors
+/// Why the origin did not answer.
+pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&VerifiedToken>) -> Result<Response, String> {
+    let Flow { gateway, request, url, head, env, .. } = flow;
+    let Some(origin) = &gateway.origin else { return echo(token) };
+    let headers = request.headers();
+    let names: Vec<String> = headers.keys().into_iter().filter_map(|name| name.ok()?.as_string()).collect();
+    let Outbound { remove, set, target } = gateway.rules.outbound(matched, head, names.iter().map(String::as_str), token);
+    let base = match origin {
+        Origin::Url(origin) => origin.as_str(),
+        Origin::Service(_) => &url[..url.len() - head.target.len()],
     };
     // As a `RequestInit`, a request brings its method, headers, body stream and redirect mode (manual) along.
-    let outbound = web_sys::Request::new_with_str_and_init(&url, inner.unchecked_ref())?;
+    let outbound = Request::new_with_str_and_init(&format!("{base}{target}"), request.unchecked_ref()).map_err(text)?;
     let headers = outbound.headers();
-    let names: Vec<String> = request.headers().keys().collect();
-    let connection = request.headers().get("connection")?;
-    for name in stripped(names.iter().map(String::as_str), connection.as_deref()) {
-        headers.delete(name)?;
+    for name in remove {
+        headers.delete(&name).map_err(text)?;
     }
-    headers.set(&gateway.claims_header, &Base64UrlUnpadded::encode_string(token.claims_json().as_bytes()))?;
-    let outbound = Request::from(outbound);
+    for (name, value) in set {
+        headers.set(&name, &value).map_err(text)?;
+    }
     match origin {
-        Origin::Url(_) => Fetch::Request(outbound).send().await,
-        Origin::Service(name) => env.service(name)?.fetch_request(outbound).await,
+        Origin::Url(_) => fetch_by(&js_sys::global(), &outbound).await,
+        Origin::Service(name) => fetch_bound(env, name, &outbound).await,
+    }
+}
+
+/// Asks a service or the assets bound under this name.
+///
+/// # Errors
+/// When nothing is bound under it, or it does not answer.
+pub(super) async fn fetch_bound(env: &Env, name: &str, request: &Request) -> Result<Response, String> {
+    let bound = Reflect::get(env, &name.into()).map_err(text)?;
+    if !bound.is_object() {
+        return Err(format!("nothing is bound as {name}"));
+    }
+    fetch_by(&bound, request).await
+}
+
+/// The runtime's `fetch`, its response untouched: what the origin sent compressed, or as a WebSocket, stays so.
+async fn fetch_by(whose: &JsValue, request: &Request) -> Result<Response, String> {
+    let fetch: Function = Reflect::get(whose, &"fetch".into()).and_then(JsCast::dyn_into).map_err(text)?;
+    let promise: Promise = fetch.call1(whose, request).and_then(JsCast::dyn_into).map_err(text)?;
+    JsFuture::from(promise).await.map(JsCast::unchecked_into).map_err(text)
+}
+
+fn echo(token: Option<&VerifiedToken>) -> Result<Response, String> {
+    let body = match token {
+        // Both texts are JSON that core has read to the end.
+        Some(token) => format!(r#"{{"ok":true,"header":{},"claims":{}}}"#, token.header_json(), token.claims_json()),
+        None => r#"{"ok":true}"#.into(),
+    };
+    answer::json(200, &body).map_err(|error| error.to_string())
+}
+
+fn text(error: JsValue) -> String {
+    match error.dyn_into::<js_sys::Error>() {
+        Ok(error) => error.message().into(),
+        Err(error) => format!("{error:?}"),
     }
 }

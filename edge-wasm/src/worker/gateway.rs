@@ -1,13 +1,13 @@
 //! The isolate's one gateway: its configuration, parsed once, and the keys of its issuers.
 
-use std::{cell::OnceCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use edgeseal_core::{
     Possession, Timestamp, VerifiedToken,
-    gateway::{GatewaySettings, Origin},
+    gateway::{ConfigurationText, GatewaySettings, Origin, Rules},
     http::Refusal,
 };
-use worker::{Context, Date, Delay, Env, js_sys};
+use worker::{Context, Date, Delay, Env, console_error, js_sys};
 
 use super::{keys, subtle::Subtle};
 use crate::{
@@ -15,8 +15,10 @@ use crate::{
     verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
 };
 
-/// The variable that holds the configuration: an object, or its JSON text.
+/// The variable that holds the configuration: an object, its JSON text, or `kv:BINDING/KEY`.
 const VARIABLE: &str = "EDGESEAL";
+/// Seconds after which a configuration in a KV namespace is read again, off the request path.
+const KV_REREAD_SECS: u64 = 60;
 /// Milliseconds for which a request waits for keys: two leases of the cache.
 const PATIENCE_MILLIS: u64 = 10_000;
 /// Seconds after which a client may ask again whose issuer has a key that the runtime does not take.
@@ -27,28 +29,93 @@ const LONGEST_PAUSE_MILLIS: u64 = 100;
 
 /// What an isolate keeps between requests.
 pub(super) struct Gateway {
+    /// What decides about requests.
+    pub(super) rules: Rules,
     /// Where verified requests go; `None` where the gateway echoes.
     pub(super) origin: Option<Origin>,
-    /// The header that carries the claims.
-    pub(super) claims_header: String,
     verifier: TokenVerifier,
     subtle: Subtle,
 }
 
-thread_local! {
-    static GATEWAY: OnceCell<Result<Rc<Gateway>, String>> = const { OnceCell::new() };
+/// The gateway, and what it was made of.
+#[derive(Clone)]
+struct Made {
+    gateway: Result<Rc<Gateway>, String>,
+    text: Rc<str>,
+    /// When a configuration in a KV namespace is to be read again.
+    reread_at: Option<Timestamp>,
 }
 
-/// The gateway of this isolate. A configuration that cannot be meant stays so until the next deployment.
-pub(super) fn of_isolate(env: &Env) -> Result<Rc<Gateway>, String> {
-    GATEWAY.with(|gateway| gateway.get_or_init(|| Gateway::from_env(env).map(Rc::new)).clone())
+thread_local! {
+    static MADE: RefCell<Option<Made>> = const { RefCell::new(None) };
+}
+
+/// The gateway of this isolate. A configuration in variables stays until the next deployment; one in a KV namespace is read again
+/// from time to time, and one that cannot be meant then changes nothing.
+pub(super) async fn of_isolate(env: &Env, context: &Context) -> Result<Rc<Gateway>, String> {
+    let made = MADE.with_borrow(Clone::clone);
+    let Some(Made { gateway, reread_at, .. }) = made else {
+        return make(env).await;
+    };
+    if reread_at.is_some_and(|at| now() >= at) {
+        if gateway.is_err() {
+            return make(env).await;
+        }
+        // Whoever comes meanwhile need not read it as well.
+        MADE.with_borrow_mut(|made| {
+            if let Some(made) = made {
+                made.reread_at = Some(now().plus_secs(KV_REREAD_SECS));
+            }
+        });
+        let env = env.clone();
+        context.wait_until(async move {
+            if let Err(error) = make(&env).await {
+                console_error!("configuration: {error}");
+            }
+        });
+    }
+    gateway
+}
+
+/// Reads the configuration and makes a gateway of it, unless it is the one that there is.
+async fn make(env: &Env) -> Result<Rc<Gateway>, String> {
+    let variable = variable(env)?;
+    let source = ConfigurationText::parse(&variable).map_err(|error| error.to_string())?;
+    let (text, reread_at): (Rc<str>, _) = match source {
+        ConfigurationText::Here(text) => (text.into(), None),
+        ConfigurationText::Kv { binding, key } => {
+            let text = read_kv(env, binding, key).await?;
+            (text.into(), Some(now().plus_secs(KV_REREAD_SECS)))
+        }
+    };
+    let before = MADE.with_borrow(Clone::clone);
+    if let Some(before) = &before
+        && before.text == text
+    {
+        MADE.set(Some(Made { reread_at, ..before.clone() }));
+        return before.gateway.clone();
+    }
+    let gateway = Gateway::from_json(&text).map(Rc::new);
+    // What serves goes on serving when its successor cannot be meant.
+    let serves = before.is_some_and(|before| before.gateway.is_ok());
+    if gateway.is_ok() || !serves {
+        MADE.set(Some(Made { gateway: gateway.clone(), text, reread_at }));
+    }
+    gateway
+}
+
+async fn read_kv(env: &Env, binding: &str, key: &str) -> Result<String, String> {
+    let namespace =
+        env.kv(binding).map_err(|_| format!("{VARIABLE} is kv:{binding}/{key}, and no KV namespace is bound as {binding}"))?;
+    let document = namespace.get(key).text().await.map_err(|error| format!("kv:{binding}/{key} cannot be read: {error}"))?;
+    document.ok_or_else(|| format!("kv:{binding}/{key} is not there"))
 }
 
 impl Gateway {
-    fn from_env(env: &Env) -> Result<Self, String> {
-        let settings = GatewaySettings::from_json(&variable(env)?).map_err(|error| error.to_string())?;
+    fn from_json(text: &str) -> Result<Self, String> {
+        let settings = GatewaySettings::from_json(text).map_err(|error| error.to_string())?;
         let origin = settings.origin().map_err(|error| error.to_string())?;
-        let GatewaySettings { issuers, claims_header, cache, .. } = settings;
+        let rules = Rules::new(&settings).map_err(|error| error.to_string())?;
         let host = HostSettings {
             backend: BackendChoice::Auto,
             has_web_crypto: true,
@@ -56,8 +123,9 @@ impl Gateway {
             seed: js_sys::Math::random().to_bits(),
             proves_possession: false,
         };
-        let verifier = TokenVerifier::new(&issuers, cache, host).map_err(|(_, error)| error.to_string())?;
-        Ok(Self { origin, claims_header, verifier, subtle: Subtle::of_runtime() })
+        let issuers = settings.verifier_issuers();
+        let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
+        Ok(Self { rules, origin, verifier, subtle: Subtle::of_runtime() })
     }
 
     /// Verifies a token, fetching keys where that is needed.

@@ -1,0 +1,323 @@
+//! A request's path, judged on the very octets that are forwarded. PURE.
+//!
+//! Two readings of one path are where gateways fall: what is public here must not be something else at the origin. So a path
+//! that origins are known to read in different ways is refused; one that some of them fold into another (letter case, matrix
+//! parameters, trailing dots) is never public; and what is protected is protected in every folded spelling too.
+
+use alloc::{borrow::Cow, string::String, vec::Vec};
+
+/// Octets of a path: what Workers themselves allow for a whole URL.
+pub const MAX_PATH_LEN: usize = 16 * 1024;
+
+/// A path that one may look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPath<'a> {
+    raw: &'a str,
+    folded: Cow<'a, str>,
+    is_plain: bool,
+}
+
+impl<'a> RequestPath<'a> {
+    /// Judges a path: what stands in a request between the authority and `?`.
+    ///
+    /// # Errors
+    /// Why no two servers need agree on what it names: encoded slashes and backslashes, empty segments, dot segments in any
+    /// encoding, double encoding, control characters, octets that are no UTF-8.
+    pub fn parse(raw: &'a str) -> Result<Self, &'static str> {
+        if raw.len() > MAX_PATH_LEN {
+            return Err("the path is too long");
+        }
+        if !raw.starts_with('/') {
+            return Err("the path does not begin with a slash");
+        }
+        if is_simple(raw) {
+            return Ok(Self { raw, folded: Cow::Borrowed(raw), is_plain: true });
+        }
+        let mut folder = Folder { out: String::with_capacity(raw.len()), is_plain: true };
+        let segments = raw.split('/').skip(1);
+        let last = segments.clone().count() - 1;
+        for (index, segment) in segments.enumerate() {
+            folder.segment(segment, index == last)?;
+        }
+        let Folder { mut out, is_plain } = folder;
+        // An origin that decodes before it looks for the query sees the path end here.
+        if let Some(end) = out.find(['?', '#']) {
+            out.truncate(end);
+        }
+        Ok(Self { raw, folded: Cow::Owned(out), is_plain })
+    }
+
+    /// The path as it is forwarded.
+    pub fn raw(&self) -> &'a str {
+        self.raw
+    }
+
+    /// The path as the most lenient origin reads it: decoded, in lower case, without matrix parameters and trailing dots.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+
+    /// Whether nothing in it is known to be folded by some origin, letter case aside.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+}
+
+/// Whether a path is its own folded form and nothing in it needs a look: nearly every path is.
+fn is_simple(raw: &str) -> bool {
+    let mut before = b'x';
+    for byte in raw.bytes() {
+        let is_fine = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => true,
+            b'/' => before != b'/' && before != b'.',
+            b'.' => before != b'/',
+            b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b'@' => true,
+            _ => false,
+        };
+        if !is_fine {
+            return false;
+        }
+        before = byte;
+    }
+    before != b'.'
+}
+
+struct Folder {
+    out: String,
+    is_plain: bool,
+}
+
+impl Folder {
+    fn segment(&mut self, segment: &str, is_last: bool) -> Result<(), &'static str> {
+        self.out.push('/');
+        if segment.is_empty() {
+            return if is_last { Ok(()) } else { Err("the path has an empty segment") };
+        }
+        let decoded = decode(segment)?;
+        let decoded = core::str::from_utf8(&decoded).map_err(|_| "the path holds octets that are not UTF-8")?;
+        if is_escape(decoded) {
+            return Err("the path is encoded twice");
+        }
+        // A matrix parameter ends the segment for servlet containers and others.
+        let (name, has_parameters) = match decoded.split_once(';') {
+            Some((name, _)) => (name, true),
+            None => (decoded, false),
+        };
+        self.is_plain &= !has_parameters && !decoded.contains("::$");
+        let start = self.out.len();
+        for character in decoded.chars() {
+            check(character)?;
+        }
+        for character in name.chars() {
+            self.fold(character);
+        }
+        // Windows drops trailing dots and spaces.
+        let kept = self.out[start..].trim_end_matches(['.', ' ']).len();
+        if kept == 0 {
+            return Err("the path has a segment of dots, or an empty one");
+        }
+        if start + kept < self.out.len() {
+            self.is_plain = false;
+            self.out.truncate(start + kept);
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, character: char) {
+        match character {
+            'A'..='Z' => self.out.push(character.to_ascii_lowercase()),
+            '?' | '#' => {
+                self.is_plain = false;
+                self.out.push(character);
+            }
+            '\0'..='\x7f' => self.out.push(character),
+            _ => match compatible(character) {
+                Fold::No => self.out.extend(character.to_lowercase()),
+                Fold::To(text) => {
+                    self.is_plain = false;
+                    self.out.push_str(text);
+                }
+                Fold::Width(ascii) => {
+                    self.is_plain = false;
+                    self.out.push(ascii.to_ascii_lowercase());
+                }
+            },
+        }
+    }
+}
+
+/// Percent-decoding, once; every escape must be one.
+fn decode(segment: &str) -> Result<Cow<'_, [u8]>, &'static str> {
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment.as_bytes()));
+    }
+    let mut out = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+        let (Some(high), Some(low)) = (digit(), digit()) else { return Err("the path holds a % that begins no escape") };
+        out.push(high * 16 + low);
+    }
+    Ok(Cow::Owned(out))
+}
+
+/// Whether a decoded text holds what somebody may decode again: `%41`, or `%u0041` of IIS.
+fn is_escape(decoded: &str) -> bool {
+    let bytes = decoded.as_bytes();
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').any(|(at, _)| {
+        let digits = |from: usize, count: usize| {
+            bytes.get(from..from + count).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        digits(at + 1, 2) || (bytes.get(at + 1).is_some_and(|byte| matches!(byte, b'u' | b'U')) && digits(at + 2, 4))
+    })
+}
+
+/// What no segment may hold once it is decoded.
+fn check(character: char) -> Result<(), &'static str> {
+    match character {
+        '/' => Err("the path holds an encoded slash"),
+        '\\' => Err("the path holds a backslash"),
+        _ if character.is_control() => Err("the path holds a control character"),
+        // What Windows and Unicode's compatibility forms turn into the separators.
+        '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}' | '\u{fe68}' | '\u{ff0f}' | '\u{ff3c}' => {
+            Err("the path holds a character that some servers read as a slash")
+        }
+        '\u{fe6a}' | '\u{ff05}' => Err("the path holds a character that some servers read as %"),
+        _ => Ok(()),
+    }
+}
+
+enum Fold {
+    /// It is what it is, letter case aside.
+    No,
+    /// Some servers read this instead.
+    To(&'static str),
+    /// A wide form of this.
+    Width(char),
+}
+
+/// Characters that case folding, compatibility forms or file systems turn into ASCII, or leave out.
+fn compatible(character: char) -> Fold {
+    match character {
+        '\u{130}' | '\u{131}' => Fold::To("i"),
+        '\u{17f}' => Fold::To("s"),
+        '\u{212a}' => Fold::To("k"),
+        '\u{2024}' | '\u{fe52}' => Fold::To("."),
+        '\u{2025}' => Fold::To(".."),
+        '\u{2026}' => Fold::To("..."),
+        '\u{37e}' | '\u{fe54}' => Fold::To(";"),
+        '\u{ff01}'..='\u{ff5e}' => Fold::Width(char::from_u32(character as u32 - 0xfee0).unwrap_or(character)),
+        '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Fold::To(" "),
+        // Ignored by some file systems and comparisons; combining marks make one character of two.
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{300}'..='\u{36f}' => Fold::To(""),
+        _ => Fold::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_are_what_they_are() {
+        for path in ["/", "/a", "/a/b.c/d-e_f", "/a/", "/a@b/c,d", "/well.known/x", "/~user/it's"] {
+            let parsed = RequestPath::parse(path).unwrap();
+            assert_eq!((parsed.raw(), parsed.folded(), parsed.is_plain()), (path, path, true), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_two_ways_is_refused() {
+        for path in [
+            "",
+            "a",
+            "//",
+            "//a",
+            "/a//b",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a%5Cb",
+            "/a\\b",
+            "/.",
+            "/..",
+            "/a/..",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a/.%2e/b",
+            "/a/%2E./b",
+            "/a/%2e",
+            "/a/...",
+            "/a/..%20/b",
+            "/a/%20/b",
+            "/a/..;/b",
+            "/a/;x=1/b",
+            "/a/%2e%2e;x/b",
+            "/a%252fb",
+            "/a%25252fb",
+            "/a%25%32%66b",
+            "/a%2525%32f",
+            "/%u002e",
+            "/%25u002e",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%00",
+            "/a%00.png",
+            "/a%0d%0ab",
+            "/a%7f",
+            "/a%c2%85",
+            "/a%c0%af",
+            "/a%e0%80%af",
+            "/a%f0%80%80%af",
+            "/%c0%ae%c0%ae/",
+            "/a%ff",
+            "/a%ed%a0%80",
+            "/a\tb",
+            "/a\u{0}b",
+            "/a%ef%bc%8fb",
+            "/a%e2%88%95b",
+            "/%ef%bc%8e%ef%bc%8e/b",
+            "/a/%e2%80%a5/b",
+            "/a/%e2%80%8b/b",
+        ] {
+            assert!(RequestPath::parse(path).is_err(), "{path:?}");
+        }
+        assert!(RequestPath::parse(&alloc::format!("/{}", "a".repeat(MAX_PATH_LEN))).is_err());
+    }
+
+    #[test]
+    fn what_some_origin_folds_is_folded_and_not_plain() {
+        for (path, folded, is_plain) in [
+            ("/Admin", "/admin", true),
+            ("/%61dmin", "/admin", true),
+            ("/ADM%49N/X", "/admin/x", true),
+            ("/admin;x=1/users", "/admin/users", false),
+            ("/admin%3bx/users", "/admin/users", false),
+            ("/admin./users", "/admin/users", false),
+            ("/admin%20/users", "/admin/users", false),
+            ("/admin%3fx", "/admin", false),
+            ("/admin%23x", "/admin", false),
+            ("/admin::$DATA", "/admin::$data", false),
+            ("/as%e2%84%aa", "/ask", false),
+            ("/%ef%bc%a1dmin", "/admin", false),
+            ("/adm%c4%b1n", "/admin", false),
+            ("/ad%c2%admin", "/admin", false),
+            ("/k%c3%84se", "/käse", true),
+            ("/100%25", "/100%", true),
+        ] {
+            let parsed = RequestPath::parse(path).unwrap();
+            assert_eq!((parsed.folded(), parsed.is_plain()), (folded, is_plain), "{path}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Which route a request falls under. PURE.
+//!
+//! Every pattern that matches is looked at, the most specific counts, and of equally specific ones all count together: the
+//! strictest access, and every requirement. Where nothing matches, a token is required.
+//!
+//! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
+//! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
+//! extension. `/admin/*` closes `/admin` too.
+
+use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
+use core::cmp::Reverse;
+
+use serde_json::Value;
+
+use super::{cors::CorsSettings, path::RequestPath, rate::RateLimitSettings, require::Requirement};
+use crate::{
+    error::{PolicyError, quoted},
+    policy::OneOrMany,
+    settings::{Fields, Setting, expected},
+};
+
+/// Who may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Anybody; no token is looked at.
+    Public,
+    /// Anybody without a token; whoever sends one must send a good one.
+    Optional,
+    /// Whoever has a good token.
+    #[default]
+    Required,
+}
+
+/// One route of the configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RouteSettings {
+    /// Patterns: `/exact/path`, `/prefix/*`, with `*` for one segment elsewhere.
+    pub patterns: Vec<String>,
+    /// Methods, all unless given; GET brings HEAD along.
+    pub methods: Vec<String>,
+    /// Who may come.
+    pub access: Access,
+    /// The issuers whose tokens are good here, all unless given.
+    pub issuers: Vec<String>,
+    /// What is asked of the token's claims.
+    pub require: Requirement,
+    /// Whether presentations of SD-JWTs are good here.
+    pub sd_jwt: bool,
+    /// Whether the origin gets the token as it came; as the whole gateway's unless given.
+    pub forward_token: Option<bool>,
+    /// What the refusals say to browsers' scripts; as the whole gateway's unless given.
+    pub cors: Option<CorsSettings>,
+    /// How often the same client may come.
+    pub rate_limit: Option<RateLimitSettings>,
+}
+
+/// The routes, ready to look up.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// By specificity, the most specific first.
+    entries: Vec<Entry>,
+}
+
+/// What a request falls under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// The strictest access of all.
+    pub access: Access,
+    /// The routes, by their position in the settings; none where none matched.
+    pub routes: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    route: usize,
+    rank: Vec<u8>,
+    pieces: Vec<Piece>,
+    methods: Vec<String>,
+    access: Access,
+    /// Whether the last literal may go on with an extension.
+    with_extension: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    /// This segment: as it is forwarded, and folded.
+    Literal { raw: String, folded: String },
+    /// Any one segment.
+    One,
+    /// All that follows.
+    Rest,
+}
+
+/// How specific a piece is. Patterns are compared piece by piece.
+mod rank {
+    pub(super) const LITERAL: u8 = 4;
+    pub(super) const LITERAL_WITH_EXTENSION: u8 = 3;
+    pub(super) const ONE: u8 = 2;
+    pub(super) const END: u8 = 1;
+    pub(super) const REST: u8 = 0;
+}
+
+impl Routes {
+    /// Prepares routes.
+    ///
+    /// # Errors
+    /// The first pattern that is none, by its place.
+    pub fn new(settings: &[RouteSettings]) -> Result<Self, PolicyError> {
+        let mut entries = Vec::new();
+        for (route, settings) in settings.iter().enumerate() {
+            for (index, pattern) in settings.patterns.iter().enumerate() {
+                let place = match settings.patterns.len() {
+                    1 => alloc::format!("routes[{route}].match"),
+                    _ => alloc::format!("routes[{route}].match[{index}]"),
+                };
+                let pieces = parse_pattern(pattern).map_err(|detail| PolicyError::new(place, detail))?;
+                Entry::push(route, settings, pieces, &mut entries);
+            }
+        }
+        entries.sort_by(|a: &Entry, b| Reverse(&a.rank).cmp(&Reverse(&b.rank)));
+        Ok(Self { entries })
+    }
+
+    /// What a request falls under.
+    pub fn find(&self, method: &str, path: &RequestPath<'_>) -> Matched {
+        let mut matched = Matched { access: Access::Required, routes: Vec::new() };
+        let mut best: Option<&[u8]> = None;
+        for entry in &self.entries {
+            if best.is_some_and(|best| best != entry.rank) {
+                break;
+            }
+            if !entry.matches(method, path) {
+                continue;
+            }
+            matched.access = if best.is_none() { entry.access } else { matched.access.max(entry.access) };
+            best = Some(&entry.rank);
+            if !matched.routes.contains(&entry.route) {
+                matched.routes.push(entry.route);
+            }
+        }
+        matched
+    }
+}
+
+impl Entry {
+    fn push(route: usize, settings: &RouteSettings, pieces: Vec<Piece>, entries: &mut Vec<Self>) {
+        let RouteSettings { methods, access, .. } = settings;
+        let entry = |with_extension: bool| {
+            let rank = rank_of(&pieces, with_extension);
+            Self { route, rank, pieces: pieces.clone(), methods: methods.clone(), access: *access, with_extension }
+        };
+        let ends_in_name = matches!(pieces.last(), Some(Piece::Literal { folded, .. }) if !folded.is_empty());
+        if *access == Access::Required && ends_in_name {
+            entries.push(entry(true));
+        }
+        entries.push(entry(false));
+    }
+
+    fn matches(&self, method: &str, path: &RequestPath<'_>) -> bool {
+        let closes = self.access == Access::Required;
+        let of_method = self.methods.is_empty()
+            || self.methods.iter().any(|one| {
+                let same = if closes { one.eq_ignore_ascii_case(method) } else { one == method };
+                same || (one == "GET" && method == "HEAD")
+            });
+        of_method && if closes { self.closes(path.folded()) } else { path.is_plain() && self.opens(path.raw()) }
+    }
+
+    fn opens(&self, raw: &str) -> bool {
+        let mut segments = raw.split('/').skip(1);
+        for piece in &self.pieces {
+            let is_it = match (piece, segments.next()) {
+                (Piece::Rest, Some(_)) => return true,
+                (Piece::One, Some(segment)) => !segment.is_empty(),
+                (Piece::Literal { raw, .. }, Some(segment)) => raw == segment,
+                (_, None) => false,
+            };
+            if !is_it {
+                return false;
+            }
+        }
+        segments.next().is_none()
+    }
+
+    fn closes(&self, folded: &str) -> bool {
+        let folded = folded.strip_suffix('/').unwrap_or(folded);
+        let mut segments = folded.split('/').skip(1);
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let is_last = index + 1 == self.pieces.len();
+            let is_it = match (piece, segments.next()) {
+                (Piece::Rest, _) => return true,
+                (Piece::One, segment) => segment.is_some(),
+                (Piece::Literal { folded, .. }, Some(segment)) if is_last && self.with_extension => {
+                    segment.strip_prefix(folded.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                }
+                (Piece::Literal { folded, .. }, Some(segment)) => folded == segment,
+                // A trailing slash of the pattern.
+                (Piece::Literal { folded, .. }, None) => is_last && folded.is_empty(),
+            };
+            if !is_it {
+                return false;
+            }
+        }
+        segments.next().is_none()
+    }
+}
+
+fn rank_of(pieces: &[Piece], with_extension: bool) -> Vec<u8> {
+    let mut ranks = Vec::with_capacity(pieces.len() + 1);
+    for piece in pieces {
+        ranks.push(match piece {
+            // A trailing slash makes a pattern no more specific.
+            Piece::Literal { folded, .. } if folded.is_empty() => continue,
+            Piece::Literal { .. } => rank::LITERAL,
+            Piece::One => rank::ONE,
+            Piece::Rest => {
+                ranks.push(rank::REST);
+                return ranks;
+            }
+        });
+    }
+    if with_extension && let Some(last) = ranks.last_mut() {
+        *last = rank::LITERAL_WITH_EXTENSION;
+    }
+    ranks.push(rank::END);
+    ranks
+}
+
+fn parse_pattern(pattern: &str) -> Result<Vec<Piece>, String> {
+    let refuse = |why: &str| Err(alloc::format!("is {}: {why}", quoted(pattern)));
+    if pattern.contains(['?', '#']) {
+        return refuse("a pattern is of the path alone, without ? and #");
+    }
+    if !pattern.starts_with('/') {
+        return refuse("a pattern begins with /");
+    }
+    let last = pattern.split('/').count() - 2;
+    let mut pieces = Vec::new();
+    for (index, segment) in pattern.split('/').skip(1).enumerate() {
+        pieces.push(match segment {
+            "*" if index == last => Piece::Rest,
+            "*" => Piece::One,
+            _ if segment.contains('*') => return refuse("* stands for a whole segment, or at the end for all that follows"),
+            _ if segment.starts_with(':') || segment.contains(['{', '}']) => {
+                return refuse("write * for a segment that may be anything");
+            }
+            _ => Piece::Literal { raw: as_url_writes(segment), folded: String::new() },
+        });
+    }
+    for piece in &mut pieces {
+        if let Piece::Literal { raw, folded } = piece
+            && !raw.is_empty()
+        {
+            let path = alloc::format!("/{raw}");
+            match RequestPath::parse(&path) {
+                Ok(path) if path.is_plain() => path.folded()[1..].clone_into(folded),
+                Ok(_) => return refuse("servers differ in how they read such a path, so it cannot be told apart from others"),
+                Err(why) => return refuse(&alloc::format!("no request gets through with it, since {why}")),
+            }
+        }
+    }
+    let is_empty = |piece: &Piece| matches!(piece, Piece::Literal { raw, .. } if raw.is_empty());
+    if pieces.iter().rev().skip(1).any(is_empty) {
+        return refuse("it has an empty segment");
+    }
+    Ok(pieces)
+}
+
+/// A segment as URLs carry it: what is not ASCII, and the space, percent-encoded (WHATWG URL, path percent-encode set).
+fn as_url_writes(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&alloc::format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+impl RouteSettings {
+    fn check(&self) -> Result<(), PolicyError> {
+        let Self { patterns, methods, access, issuers, require, sd_jwt, .. } = self;
+        if patterns.is_empty() {
+            return Err(PolicyError::new("match", "is empty: name at least one path, such as \"/public/*\""));
+        }
+        for (index, method) in methods.iter().enumerate() {
+            let is_token = |byte: u8| byte.is_ascii_uppercase() || byte == b'-';
+            if method.is_empty() || !method.bytes().all(is_token) {
+                let detail = alloc::format!("is {}: methods are written in capitals, such as \"GET\"", quoted(method));
+                return Err(PolicyError::new(alloc::format!("methods[{index}]"), detail));
+            }
+        }
+        if *access == Access::Public {
+            for (name, is_set) in [("require", !require.is_empty()), ("issuers", !issuers.is_empty()), ("sd_jwt", *sd_jwt)] {
+                if is_set {
+                    return Err(PolicyError::new(name, "asks something of the token, and a public route looks at none"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Setting for RouteSettings {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        let mut fields = Fields::from_value(value)?;
+        let methods: Option<Vec<String>> = fields.optional("methods")?;
+        if methods.as_ref().is_some_and(Vec::is_empty) {
+            return Err(PolicyError::new("methods", "is empty: name at least one, or leave it out for all"));
+        }
+        let issuers: Option<Vec<String>> = fields.optional("issuers")?;
+        if issuers.as_ref().is_some_and(Vec::is_empty) {
+            return Err(PolicyError::new("issuers", "is empty: name at least one, or leave it out for all"));
+        }
+        let settings = Self {
+            patterns: match fields.required("match")? {
+                OneOrMany::One(one) => alloc::vec![one],
+                OneOrMany::Many(many) => many,
+            },
+            methods: methods.unwrap_or_default(),
+            access: fields.or("access", Access::default())?,
+            issuers: issuers.unwrap_or_default(),
+            require: fields.or("require", Requirement::default())?,
+            sd_jwt: fields.or("sd_jwt", false)?,
+            forward_token: fields.optional("forward_token")?,
+            cors: fields.optional("cors")?,
+            rate_limit: fields.optional("rate_limit")?,
+        };
+        fields.finish()?;
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+impl Setting for Access {
+    fn from_value(value: Value) -> Result<Self, PolicyError> {
+        match value.as_str() {
+            Some("public") => Ok(Self::Public),
+            Some("optional") => Ok(Self::Optional),
+            Some("required") => Ok(Self::Required),
+            Some(other) => {
+                Err(PolicyError::new("", alloc::format!("is {other:?}: must be \"public\", \"required\" or \"optional\"")))
+            }
+            None => Err(expected("\"public\", \"required\" or \"optional\"", &value)),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The steps of a request. Core decides each of them; here they are carried out, in this order:
+//!
+//! 1. the path is judged and the routes are found ([`Rules::locate`](edgeseal_core::gateway::Rules::locate));
+//! 2. rate limits by address;
+//! 3. the token is found, or need not be there ([`Rules::admit`](edgeseal_core::gateway::Rules::admit));
+//! 4. the token is verified, with keys fetched where that is needed;
+//! 5. what the routes ask of it ([`Rules::authorize`](edgeseal_core::gateway::Rules::authorize));
+//! 6. rate limits by subject;
+//! 7. the request goes to the origin.
+//!
+//! A step that refuses ends it: the sender gets the code and the route's CORS headers, the log the whole reason.
+
+use std::sync::Arc;
+
+use edgeseal_core::{
+    VerifiedToken,
+    gateway::{
+        Passage, RequestHead,
+        rate::{RateKey, RateLimitSettings},
+        routes::Matched,
+    },
+    http::Refusal,
+};
+use worker::{Context, Env, console_error, console_warn, web_sys};
+
+use super::{answer, forward, gateway::Gateway, limit};
+
+/// A request on its way.
+pub(super) struct Flow<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) request: &'a web_sys::Request,
+    pub(super) url: &'a str,
+    pub(super) head: &'a RequestHead<'a>,
+    pub(super) env: &'a Env,
+    pub(super) context: &'a Context,
+}
+
+/// Answers a request.
+pub(super) async fn run(
+    gateway: &Gateway,
+    request: &web_sys::Request,
+    url: &str,
+    env: &Env,
+    context: &Context,
+) -> web_sys::Response {
+    let headers = request.headers();
+    let get = |name: &str| headers.get(name).ok().flatten();
+    let method = request.method();
+    let head = RequestHead { method: &method, target: target_of(url), headers: &get };
+    let flow = Flow { gateway, request, url, head: &head, env, context };
+    let mut matched = None;
+    match steps(&flow, &mut matched).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            // The whole reason is for the operator; the sender gets the code. Never the token.
+            let target = gateway.rules.target(&head);
+            console_warn!("refused: {} {}: {}: {}", method, target, refusal.code(), refusal.detail());
+            let cors = gateway.rules.cors_headers(matched.as_ref(), head.header("origin").as_deref());
+            answer::refusal(&refusal, &cors)
+        }
+    }
+}
+
+async fn steps(flow: &Flow<'_>, located: &mut Option<Matched>) -> Result<web_sys::Response, Refusal> {
+    let Flow { gateway, head, context, .. } = flow;
+    let matched: &Matched = located.insert(gateway.rules.locate(head)?);
+    let ip = || head.header("cf-connecting-ip").unwrap_or_default();
+    for rate in gateway.rules.rate_limits(matched, RateKey::Ip) {
+        limit::ask(flow.env, rate, RateLimitSettings::ip_key(&ip())).await?;
+    }
+    let token: Option<Arc<VerifiedToken>> = match gateway.rules.admit(matched, head)? {
+        Passage::Preflight => return Ok(to_origin(flow, matched, None).await),
+        Passage::Anonymous => None,
+        Passage::Token(found) => {
+            let token = gateway.verify(&found.text, context).await?;
+            gateway.rules.authorize(matched, &token)?;
+            Some(token)
+        }
+    };
+    for rate in gateway.rules.rate_limits(matched, RateKey::Subject) {
+        let key = RateLimitSettings::subject_key(token.as_deref().map(VerifiedToken::claims), &ip());
+        limit::ask(flow.env, rate, key).await?;
+    }
+    Ok(to_origin(flow, matched, token.as_deref()).await)
+}
+
+async fn to_origin(flow: &Flow<'_>, matched: &Matched, token: Option<&VerifiedToken>) -> web_sys::Response {
+    match forward::forward(flow, matched, token).await {
+        Ok(response) => response,
+        Err(error) => {
+            console_error!("origin: {error}");
+            let cors = flow.gateway.rules.cors_headers(Some(matched), flow.head.header("origin").as_deref());
+            answer::problem_with("The origin did not answer", 502, "origin_unavailable", &cors)
+        }
+    }
+}
+
+/// Path, query and fragment of an absolute URL as the runtime writes it.
+pub(super) fn target_of(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    url[authority..].find('/').map_or("/", |at| &url[authority + at..])
+}
