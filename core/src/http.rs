@@ -201,9 +201,14 @@ impl Refusal {
     pub fn dpop_challenge(&self, algorithms: &[Algorithm]) -> Option<String> {
         let algs = names(algorithms);
         let error = match self.kind {
-            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => return None,
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed)
+            | Kind::RevocationUnavailable
+            | Kind::PathInvalid
+            | Kind::OriginNotAllowed
+            | Kind::RateLimited => return None,
+            Kind::InsufficientScope | Kind::AccessDenied => "insufficient_scope",
             Kind::TokenMissing => return Some(alloc::format!("DPoP algs=\"{algs}\"")),
-            Kind::AuthorizationMalformed => "invalid_request",
+            Kind::AuthorizationMalformed | Kind::TokenAmbiguous => "invalid_request",
             Kind::Verify(_) | Kind::TokenRevoked => "invalid_token",
             Kind::DpopProof | Kind::ProofReplayed => "invalid_dpop_proof",
             Kind::ProofNonceRequired => "use_dpop_nonce",
