@@ -1,6 +1,10 @@
 //! The running signer: HSM, registry and listeners put together, kept fresh, and ended in order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use rustls::RootCertStore;
@@ -19,7 +23,7 @@ use crate::{
         tls,
     },
     issue::{Issuer, rate::Limiter},
-    keys::{Ledger, Registry, now},
+    keys::{Clock, Ledger, Registry, now},
     metrics::{self, Metrics},
     revocation::Courier,
     store::Store,
@@ -260,8 +264,30 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
     let mut interval = tokio::time::interval(TEND_INTERVAL);
     let mut led = false;
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut clock = Clock::new(Instant::now(), now());
+    let mut unsaid = Vec::new();
     loop {
         interval.tick().await;
+        if let Some(seconds) = clock.look(Instant::now(), now()) {
+            tracing::error!(seconds, "the clock was set; keys are left as they are until it has run on for some minutes");
+            unsaid.push(seconds);
+            // Another signer, whose clock may be right, need not wait for a lease that ends by a wrong one.
+            if let Err(error) = service.issuer.registry().step_down(&holder).await {
+                tracing::warn!(%error, "stepping down");
+            }
+            led = false;
+        }
+        while let Some(seconds) = unsaid.first() {
+            let said = service.audit.append(Event::new("system", "clock.set", "").with("seconds", *seconds)).await;
+            if let Err(error) = said {
+                tracing::warn!(%error, "the audit log is yet to say that somebody set the clock");
+                break;
+            }
+            unsaid.remove(0);
+        }
+        if !clock.is_believed(Instant::now()) {
+            continue;
+        }
         if let Err(error) = service.agents.store().forget_requests(now()).await {
             tracing::warn!(%error, "forgetting requests that may not be repeated any more");
         }

@@ -103,6 +103,7 @@ impl Bound {
 
     /// Serves until `stop` becomes true, then drains. Each connection begins with the latest of `tls`.
     pub async fn serve(self, tls: watch::Receiver<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
+        let Self { socket, address: listens } = self;
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
         loop {
@@ -112,7 +113,7 @@ impl Bound {
             };
             let Ok(place) = place else { break };
             let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
+                accepted = socket.accept() => accepted,
                 () = told_to_stop(&mut stop) => break,
             };
             match accepted {
@@ -128,8 +129,10 @@ impl Bound {
                 }
             }
         }
+        // Whoever comes now is refused at once, and asks another signer, instead of waiting for nobody.
+        drop(socket);
         if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-            tracing::warn!(address = %self.address, "some requests did not end in time");
+            tracing::warn!(address = %listens, "some requests did not end in time");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Keys through their life: the pure state machine, and the registry that remembers it.
 
 mod actor;
+pub mod clock;
 mod ledger;
 pub mod lifecycle;
 pub mod registry;
@@ -14,6 +15,7 @@ use edgeseal_core::{Algorithm, Timestamp};
 
 pub use self::{
     actor::Actor,
+    clock::Clock,
     ledger::{Done, Ledger},
     lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
     registry::Registry,

@@ -8,6 +8,9 @@ use super::{
     database::{Statement, Transaction},
 };
 
+/// Seconds: what the clocks of two signers may differ.
+const CLOCKS_DIFFER: u64 = 60;
+
 /// The right to write as a leader; it ends when another takes the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -20,7 +23,8 @@ pub struct Fence {
 }
 
 impl Store {
-    /// Takes a lease until `until`, or holds on to it; `None` while another holds it.
+    /// Takes a lease until `until`, or holds on to it; `None` while another holds it. A lease that would end much later than
+    /// any that is taken now was written by a clock that was wrong, and binds nobody: fencing keeps its holder from writing.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -36,12 +40,14 @@ impl Store {
                 "INSERT INTO leases (name, holder, fence, expires_at) VALUES ($1, $2, 1, $3) ON CONFLICT (name) DO UPDATE SET \
                  fence = CASE WHEN leases.holder = excluded.holder THEN leases.fence ELSE leases.fence + 1 END, \
                  holder = excluded.holder, expires_at = excluded.expires_at \
-                 WHERE leases.holder = excluded.holder OR leases.expires_at <= $4 RETURNING fence",
+                 WHERE leases.holder = excluded.holder OR leases.expires_at <= $4 OR leases.expires_at > $5 \
+                 RETURNING fence",
             )
             .bind(lease)
             .bind(holder)
             .bind(until)
-            .bind(now),
+            .bind(now)
+            .bind(until.plus_secs(CLOCKS_DIFFER)),
         );
         let rows = rows.await?;
         let number = rows.first().map(|row| row.number("fence")).transpose()?;

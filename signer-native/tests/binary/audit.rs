@@ -8,39 +8,80 @@ use std::{
     process::{Command, Stdio},
 };
 
+use edgeseal_core::Algorithm;
+use edgeseal_signer::audit::token_digest;
 use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::support::{AUDIENCE, Said, Signer, edgeseal, run, until};
 
-struct Export {
-    file: PathBuf,
-    checkpoint: PathBuf,
+pub(crate) struct Export {
+    pub(crate) file: PathBuf,
+    pub(crate) checkpoint: PathBuf,
 }
 
 impl Export {
-    fn of(dir: &Path, folder: &Path, name: &str) -> Self {
+    pub(crate) fn of(dir: &Path, folder: &Path, name: &str) -> Self {
+        Self::with(&["--dir", dir.to_str().unwrap()], folder, name)
+    }
+
+    pub(crate) fn with(configuration: &[&str], folder: &Path, name: &str) -> Self {
         let export = Self { file: folder.join(format!("{name}.jsonl")), checkpoint: folder.join(format!("{name}.checkpoint")) };
         let (file, checkpoint) = (export.file.to_str().unwrap(), export.checkpoint.to_str().unwrap());
-        let dir = dir.to_str().unwrap();
-        run(&["audit", "export", "--out", file, "--checkpoint", checkpoint, "--dir", dir]).ok();
+        run(&[&["audit", "export", "--out", file, "--checkpoint", checkpoint], configuration].concat()).ok();
         export
+    }
+
+    /// Verifies it; gives its rows.
+    #[track_caller]
+    pub(crate) fn proves(&self) -> Vec<Value> {
+        let report = verify(&self.file, None);
+        assert_eq!(report.code, 0, "{report:?}");
+        self.rows()
     }
 
     fn lines(&self) -> Vec<String> {
         fs::read_to_string(&self.file).unwrap().lines().map(ToOwned::to_owned).collect()
     }
 
-    fn rows(&self) -> Vec<Value> {
+    pub(crate) fn rows(&self) -> Vec<Value> {
         let row = |line: &String| Some(serde_json::from_str::<Value>(line).unwrap().get("row")?.clone());
         self.lines().iter().filter_map(row).collect()
+    }
+}
+
+/// Every token has its intent, which came to a signature unless its signer was killed over it; and nothing came to one that
+/// has no intent.
+#[track_caller]
+pub(crate) fn all_are_there(rows: &[Value], tokens: &[String]) {
+    use std::collections::{HashMap, HashSet};
+    let intents: Vec<&Value> = rows.iter().filter(|row| row["action"] == "token.issue").collect();
+    let place = |row: &Value| (row["chain"].as_str().unwrap().to_owned(), row["seq"].as_u64().unwrap());
+    let places: HashSet<(String, u64)> = intents.iter().map(|row| place(row)).collect();
+    let by_digest: HashMap<&str, (String, u64)> =
+        intents.iter().map(|row| (row["digest"].as_str().unwrap(), place(row))).collect();
+    let ends = rows.iter().filter(|row| row["action"] == "chain.end");
+    let ended: HashSet<String> = ends.map(|row| row["chain"].as_str().unwrap().to_owned()).collect();
+    let mut came = HashSet::new();
+    for row in rows {
+        for number in signed(std::slice::from_ref(row)) {
+            let place = (row["chain"].as_str().unwrap().to_owned(), number);
+            assert!(places.contains(&place), "an outcome without intent: {row}");
+            assert!(came.insert(place), "an outcome twice: {row}");
+        }
+    }
+    for token in tokens {
+        let digest = token_digest(Algorithm::Es256, token.rsplit_once('.').unwrap().0.as_bytes());
+        let place = by_digest.get(digest.as_str()).unwrap_or_else(|| panic!("no intent of {token}"));
+        assert!(came.contains(place) || !ended.contains(&place.0), "no outcome of {token}");
     }
 }
 
 /// The numbers of the intents that came to signatures.
 fn signed(rows: &[Value]) -> Vec<u64> {
     let outcomes = rows.iter().filter(|row| row["action"] == "token.outcome");
-    let ranges = outcomes.flat_map(|row| row["detail"]["signed"].as_array().unwrap());
+    // What failed says so instead.
+    let ranges = outcomes.flat_map(|row| row["detail"]["signed"].as_array().into_iter().flatten());
     ranges.flat_map(|range| range[0].as_u64().unwrap()..=range[1].as_u64().unwrap()).collect()
 }
 

@@ -1,12 +1,24 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. Most happen once: the file is removed before. hang, flip,
  * throttle and removed last as long as the file is there; hang-once holds one call until the file comes again and says
- * release. Every C_Login leaves a line with its answer in the file that FAULT_MODULE_LOGINS names. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes its parameters.
+ * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself. Every C_Login leaves a line with its answer in
+ * the file that FAULT_MODULE_LOGINS names. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes
+ * its parameters.
+ *
+ * Preloaded as well (LD_PRELOAD), it shows two faults of the machine. FAULT_MODULE_CLOCK names a file of seconds that are
+ * added to the time of day. FAULT_MODULE_CRASH is the number of the step before which the process ends by SIGKILL; steps are
+ * the two sides of every call that makes, destroys or uses a key, and every commit to SQLite's write-ahead log. Each step
+ * leaves its name as a line in the file that FAULT_MODULE_STEPS names.
+ *
  * The tests compile it, so that what the pool does about faults is seen on a real token. */
+#define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef unsigned long word;
@@ -15,11 +27,56 @@ typedef word (*call)();
 struct functions { unsigned char version[2]; call call[68]; };
 enum {
     INITIALIZE = 0, TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_ALL_SESSIONS = 14, SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19,
-    FIND_OBJECTS_INIT = 26, SIGN_INIT = 42, SIGN = 43
+    DESTROY_OBJECT = 22, FIND_OBJECTS_INIT = 26, SIGN_INIT = 42, SIGN = 43, GENERATE_KEY_PAIR = 59
 };
 enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, TOKEN_NOT_PRESENT = 0xE0, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3 };
 
 static struct functions real, ours;
+
+/* One more step of this process; the one that FAULT_MODULE_CRASH names is not taken any more. */
+static void step(const char *name) {
+    static int count;
+    const char *last = getenv("FAULT_MODULE_CRASH"), *path = getenv("FAULT_MODULE_STEPS");
+    int number = __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+    int file = path ? open(path, O_WRONLY | O_APPEND | O_CREAT, 0600) : -1;
+    if (file >= 0) {
+        char line[64];
+        int length = snprintf(line, sizeof line, "%s\n", name);
+        if (write(file, line, length) < 0) abort();
+        close(file);
+    }
+    if (last && atoi(last) == number) kill(getpid(), SIGKILL);
+}
+
+/* SQLite writes the header of each frame by itself, and that of a commit says how large the database is afterwards. */
+ssize_t pwrite64(int file, const void *data, size_t length, off64_t place) {
+    static ssize_t (*next)(int, const void *, size_t, off64_t);
+    if (!next) next = (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
+    const unsigned char *header = data;
+    if (length == 24 && (header[4] || header[5] || header[6] || header[7])) {
+        char link[32], path[512];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+        ssize_t found = readlink(link, path, sizeof path);
+        if (found > 4 && !memcmp(path + found - 4, "-wal", 4)) step("commit");
+    }
+    return next(file, data, length, place);
+}
+
+/* The time of day, as a clock shows it that somebody has set. */
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static int (*next)(clockid_t, struct timespec *);
+    if (!next) next = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int answer = next(clock, time);
+    const char *path = clock == CLOCK_REALTIME ? getenv("FAULT_MODULE_CLOCK") : NULL;
+    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file >= 0) {
+        char text[32];
+        ssize_t length = read(file, text, sizeof text - 1);
+        close(file);
+        if (length > 0) text[length] = 0, time->tv_sec += atol(text);
+    }
+    return answer;
+}
 
 /* The fault on show, left as it is. */
 static const char *peek(char *name, int size) {
@@ -34,7 +91,7 @@ static const char *peek(char *name, int size) {
 
 static void fault(char *name, int size) {
     const char *path = peek(name, size);
-    static const char *last[] = { "hang", "flip", "throttle", "removed", "release" };
+    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign" };
     for (int i = 0; i < sizeof last / sizeof *last; i++) if (!strcmp(name, last[i])) return;
     if (path) unlink(path);
 }
@@ -95,10 +152,27 @@ static word sign_init(word session, void *mechanism, word key) {
 }
 
 static word sign(word session, void *data, word length, unsigned char *signature, word *signature_length) {
+    char hanging[32];
+    for (peek(hanging, sizeof hanging); !strcmp(hanging, "hang-sign"); peek(hanging, sizeof hanging)) usleep(10000);
+    if (signature) step("before C_Sign");
     word answer = real.call[SIGN](session, data, length, signature, signature_length);
     char name[32];
     fault(name, sizeof name);
     if (!strcmp(name, "flip") && signature && !answer) signature[*signature_length - 1] ^= 1;
+    return answer;
+}
+
+static word generate_key_pair(word session, void *mechanism, void *public, word public_count, void *private, word private_count, word *public_key, word *private_key) {
+    step("before C_GenerateKeyPair");
+    word answer = real.call[GENERATE_KEY_PAIR](session, mechanism, public, public_count, private, private_count, public_key, private_key);
+    step("after C_GenerateKeyPair");
+    return answer;
+}
+
+static word destroy_object(word session, word object) {
+    step("before C_DestroyObject");
+    word answer = real.call[DESTROY_OBJECT](session, object);
+    step("after C_DestroyObject");
     return answer;
 }
 
@@ -118,6 +192,8 @@ word C_GetFunctionList(struct functions **list) {
     ours.call[FIND_OBJECTS_INIT] = (call)find_objects_init;
     ours.call[SIGN_INIT] = (call)sign_init;
     ours.call[SIGN] = (call)sign;
+    ours.call[GENERATE_KEY_PAIR] = (call)generate_key_pair;
+    ours.call[DESTROY_OBJECT] = (call)destroy_object;
     *list = &ours;
     return 0;
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -13,22 +14,29 @@ use edgeseal_signer::{
     keys::{Key, Purpose},
     store::{Guard, Store, StoreSettings},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{AUDIENCE, Answer, Signer, edgeseal, until};
+use crate::{
+    audit::{Export, all_are_there},
+    support::{AUDIENCE, Answer, Signer, edgeseal, until},
+};
 
-/// `edgeseal serve` on a token made by `edgeseal dev`, through the faulty module.
-pub(crate) struct Faulty {
-    pub(crate) signer: Signer,
-    pub(crate) fault: PathBuf,
-    /// One line for every `C_Login` that the module saw.
+/// A token made by `edgeseal dev`, and a configuration that reaches it through the faulty module.
+pub(crate) struct Prepared {
+    pub(crate) dir: PathBuf,
+    pub(crate) ready: Value,
+    /// The configuration.
+    pub(crate) file: PathBuf,
+    pub(crate) module: PathBuf,
+    fault: PathBuf,
     logins: PathBuf,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
-impl Faulty {
-    pub(crate) fn serve(settings: &str) -> Self {
+impl Prepared {
+    /// `settings` are lines of `[hsm]`.
+    pub(crate) fn new(settings: &str) -> Self {
         let folder = tempdir().unwrap();
         let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
         let (dir, ready) = (dev.dir.clone(), dev.ready.clone());
@@ -56,10 +64,39 @@ impl Faulty {
             .replace("[hsm]", &format!("[hsm]\n{settings}"));
         let file = dir.join("faulty.toml");
         fs::write(&file, text).unwrap();
+        Self { dir, ready, file, module, fault, logins, folder }
+    }
+
+    /// A subcommand on this configuration, in a process that the faulty module is loaded into from its beginning.
+    pub(crate) fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = edgeseal();
-        command.arg("serve").arg("--config").arg(&file);
+        command.args(arguments).arg("--config").arg(&self.file);
+        command.env("LD_PRELOAD", &self.module).envs(environment.iter().copied());
+        command
+    }
+
+    pub(crate) fn serve(self, environment: &[(&str, &str)]) -> Faulty {
+        let command = self.command(&["serve"], environment);
+        let Self { dir, ready, fault, logins, folder, .. } = self;
         let signer = Signer::serve(command, &folder.path().join("serve.log"), ready, dir);
-        Self { signer, fault, logins, _folder: folder }
+        Faulty { signer, fault, logins, tokens: Mutex::default(), folder }
+    }
+}
+
+/// `edgeseal serve` on a token made by `edgeseal dev`, through the faulty module.
+pub(crate) struct Faulty {
+    pub(crate) signer: Signer,
+    pub(crate) fault: PathBuf,
+    /// One line for every `C_Login` that the module saw.
+    logins: PathBuf,
+    /// All tokens that came.
+    tokens: Mutex<Vec<String>>,
+    pub(crate) folder: TempDir,
+}
+
+impl Faulty {
+    pub(crate) fn serve(settings: &str) -> Self {
+        Prepared::new(settings).serve(&[])
     }
 
     /// Shows the fault at the next signature.
@@ -70,11 +107,26 @@ impl Faulty {
     }
 
     pub(crate) fn ask(&self) -> Answer {
-        self.signer.ask(&json!({ "profile": "default", "audience": AUDIENCE }).to_string())
+        let answer = self.signer.ask(&json!({ "profile": "default", "audience": AUDIENCE }).to_string());
+        if answer.status == 200 {
+            self.tokens.lock().unwrap().push(answer.json()["token"].as_str().unwrap().to_owned());
+        }
+        answer
+    }
+
+    /// Ends the signer and looks into its log: the chain is whole, every token that came has its intent there and came to
+    /// a signature, and no outcome is without an intent.
+    #[track_caller]
+    pub(crate) fn proves(self) {
+        let Self { signer, tokens, folder, .. } = self;
+        let dir = signer.dir.clone();
+        assert_eq!(signer.end(), Some(0));
+        let rows = Export::of(&dir, folder.path(), "drill").proves();
+        all_are_there(&rows, &tokens.into_inner().unwrap());
     }
 
     /// The fault is over.
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         fs::remove_file(&self.fault).unwrap();
     }
 
@@ -94,7 +146,7 @@ impl Faulty {
 
     /// Asks until a token comes; every refusal until then is a 503.
     #[track_caller]
-    fn signs_again(&self) {
+    pub(crate) fn signs_again(&self) {
         until("it signs again", || {
             let answer = self.ask();
             let signed = answer.status == 200;
@@ -107,7 +159,7 @@ impl Faulty {
         });
     }
 
-    fn ready(&self) -> u16 {
+    pub(crate) fn ready(&self) -> u16 {
         self.signer.public("/readyz", &[]).status
     }
 
@@ -145,6 +197,7 @@ fn one_fault_costs_no_request() {
     // A second restart of the module in a row has to wait, and then it works as well.
     faulty.show("general");
     until("it signs again", || faulty.ask().status == 200 && !faulty.fault.exists());
+    faulty.proves();
 }
 
 #[test]
@@ -158,6 +211,7 @@ fn a_restart_of_the_module_costs_no_other_request() {
             assert_eq!(asker.join().unwrap(), [200; 25]);
         }
     });
+    faulty.proves();
 }
 
 #[test]
@@ -169,6 +223,7 @@ fn a_wrong_signature_never_leaves() {
     assert!(!answer.body.contains("eyJ"), "{answer:?}");
     fs::remove_file(&faulty.fault).unwrap();
     assert_eq!(faulty.ask().status, 200);
+    faulty.proves();
 }
 
 #[test]
@@ -190,6 +245,7 @@ fn a_hanging_module_fails_requests_and_not_the_signer() {
     faulty.end();
     faulty.signs_again();
     until("it is ready again", || faulty.ready() == 200);
+    faulty.proves();
 }
 
 #[test]
@@ -210,6 +266,7 @@ fn one_hanging_call_is_one_failed_request() {
     }
     faulty.show("release");
     faulty.signs();
+    faulty.proves();
 }
 
 #[test]
@@ -233,6 +290,7 @@ fn throttling_is_waited_out() {
     assert!(began.elapsed() < Duration::from_millis(5_500), "{:?}", began.elapsed());
     faulty.end();
     faulty.signs_again();
+    faulty.proves();
 }
 
 #[test]
@@ -254,6 +312,7 @@ fn a_token_that_was_removed_comes_back() {
     faulty.signs_again();
     until("it is ready again", || faulty.ready() == 200);
     assert!(faulty.logins().iter().all(|answer| answer == "0"), "{:?}", faulty.logins());
+    faulty.proves();
 }
 
 #[test]
@@ -274,6 +333,8 @@ fn a_wrong_pin_is_presented_once() {
     // CKR_PIN_INCORRECT, once.
     assert_eq!(faulty.logins(), ["0", "a0"]);
     assert_eq!(faulty.ready(), 503);
+    change_pin(&faulty.signer, "another-pin-1234", &pin);
+    faulty.proves();
 }
 
 #[test]
@@ -289,6 +350,7 @@ fn a_key_made_by_another_process_becomes_usable() {
         faulty.is_good(&answer);
         answer.json()["kid"] == kid
     });
+    faulty.proves();
 }
 
 /// Where the token's objects are.

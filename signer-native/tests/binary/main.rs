@@ -8,6 +8,10 @@ mod agent;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod drills;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod faults;
@@ -23,6 +27,10 @@ mod metrics;
 mod mistakes;
 #[cfg(test)]
 mod modules;
+#[cfg(test)]
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "tests of the store use all of it")]
+mod postgres;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]

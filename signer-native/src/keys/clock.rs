@@ -1,0 +1,78 @@
+//! A clock that somebody sets: what time brings about waits until the new time has held for a while. Time is an argument.
+//!
+//! Rules about days are kept by the time of day. A clock that jumps 40 days ahead would retire and destroy keys at once, and
+//! that cannot be taken back; a clock that runs on after it was set (or after the machine slept) is believed.
+
+use std::time::{Duration, Instant};
+
+use edgeseal_core::Timestamp;
+
+/// Seconds: what the time of day may differ from what a steady clock counted. NTP slews by 500 ppm at most; leap seconds are one.
+pub const TOLERANCE: u64 = 60;
+/// How long a clock that was set must run on before it is believed: whoever set it wrong has noticed by then, or not at all.
+pub const PROBATION: Duration = Duration::from_mins(5);
+
+/// Watches the time of day against a clock that nobody can set.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    steady: Instant,
+    wall: Timestamp,
+    believed_from: Option<Instant>,
+}
+
+impl Clock {
+    /// Believes what it is told first: there is nothing to compare it with.
+    pub fn new(steady: Instant, wall: Timestamp) -> Self {
+        Self { steady, wall, believed_from: None }
+    }
+
+    /// Looks again. By how many seconds the clock was set since the last look, if it was.
+    pub fn look(&mut self, steady: Instant, wall: Timestamp) -> Option<i64> {
+        let passed = i64::try_from(steady.saturating_duration_since(self.steady).as_millis()).unwrap_or(i64::MAX);
+        let shown = millis(wall).saturating_sub(millis(self.wall));
+        (self.steady, self.wall) = (steady, wall);
+        let difference = shown.saturating_sub(passed) / 1_000;
+        if difference.unsigned_abs() < TOLERANCE {
+            return None;
+        }
+        self.believed_from = Some(steady + PROBATION);
+        Some(difference)
+    }
+
+    /// Whether what time brings about may be done now.
+    pub fn is_believed(&self, steady: Instant) -> bool {
+        self.believed_from.is_none_or(|from| from <= steady)
+    }
+}
+
+fn millis(at: Timestamp) -> i64 {
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_clock_is_on_probation() {
+        let began = Instant::now();
+        let at = |seconds: u64| (began + Duration::from_secs(seconds), Timestamp::from_secs(1_000_000 + seconds));
+        let (steady, wall) = at(0);
+        let mut clock = Clock::new(steady, wall);
+        for seconds in [10, 20, 86_400] {
+            let (steady, wall) = at(seconds);
+            assert_eq!(clock.look(steady, wall.plus_secs(TOLERANCE - 1)), None, "within tolerance");
+            clock.look(steady, wall);
+            assert!(clock.is_believed(steady));
+        }
+        let (steady, wall) = at(86_410);
+        assert_eq!(clock.look(steady, wall.plus_secs(3_600)), Some(3_600));
+        assert!(!clock.is_believed(steady));
+        assert!(clock.is_believed(steady + PROBATION));
+        // And back: from the beginning.
+        let (steady, wall) = at(86_500);
+        assert_eq!(clock.look(steady, wall), Some(-3_600));
+        assert!(!clock.is_believed(steady + PROBATION - Duration::from_secs(1)));
+        assert!(clock.is_believed(steady + PROBATION));
+    }
+}

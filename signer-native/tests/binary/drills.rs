@@ -1,0 +1,320 @@
+//! What happens to the process and its machine: killed at every step, a call that hangs for half a minute, a clock that
+//! somebody sets. Nothing wrong is signed, no row of the log is lost, nobody starts the signer again but its supervisor.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    audit::Export,
+    faults::{Faulty, Prepared},
+    support::{Signer, run, until},
+};
+
+const KILLED: i32 = 9;
+
+/// What somebody else at the database sees.
+fn sql(dir: &Path, statement: &str) -> Vec<Vec<Value>> {
+    let script = "import json, sqlite3, sys\nd = sqlite3.connect(sys.argv[1], timeout=30)\nrows = d.execute(sys.argv[2]).fetchall()\nd.commit()\nprint(json.dumps(rows))\n";
+    let said = Command::new("python3").args(["-c", script]).arg(dir.join("edgeseal.db")).arg(statement).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    serde_json::from_slice(&said.stdout).unwrap()
+}
+
+/// `CKA_ID`s in the token, and how many objects have each.
+fn objects(prepared: &Prepared) -> BTreeMap<String, usize> {
+    let text = |member: &str| prepared.ready[member].as_str().unwrap().to_owned();
+    let pin = fs::read_to_string(text("pin_file")).unwrap();
+    let listed = Command::new("pkcs11-tool")
+        .env("SOFTHSM2_CONF", text("softhsm_conf"))
+        .arg("--module")
+        .arg(text("pkcs11_module"))
+        .args(["--token-label", "edgeseal", "--login", "--pin", &pin, "--list-objects"])
+        .output()
+        .expect("pkcs11-tool (Debian: apt install opensc)");
+    assert!(listed.status.success(), "{listed:?}");
+    let mut found = BTreeMap::new();
+    for id in String::from_utf8(listed.stdout).unwrap().lines().filter_map(|line| line.trim().strip_prefix("ID:")) {
+        *found.entry(id.trim().to_owned()).or_default() += 1;
+    }
+    found
+}
+
+impl Prepared {
+    fn run(&self, arguments: &[&str]) -> Value {
+        let file = self.file.to_str().unwrap();
+        run(&[arguments, &["--json", "--config", file]].concat()).json()
+    }
+
+    /// The steps of a subcommand that comes to its end.
+    fn steps(&self, arguments: &[&str]) -> Vec<String> {
+        let file = self.folder.path().join("steps");
+        let _ = fs::remove_file(&file);
+        let said = self.command(arguments, &[("FAULT_MODULE_STEPS", file.to_str().unwrap())]).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Runs a subcommand until it is killed before this step of its own.
+    fn dies(&self, step: usize, arguments: &[&str]) {
+        let said = self.command(arguments, &[("FAULT_MODULE_CRASH", &step.to_string())]).output().unwrap();
+        assert_eq!(said.status.signal(), Some(KILLED), "{arguments:?} at step {step}: {said:?}");
+    }
+
+    fn in_state(&self, state: &str) -> Vec<String> {
+        let rows =
+            sql(&self.dir, &format!("SELECT kid FROM keys WHERE purpose = 'token' AND state = '{state}' ORDER BY created_at"));
+        rows.iter().map(|row| row[0].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn one_key_is_active(&self) -> String {
+        let active = self.in_state("active");
+        assert_eq!(active.len(), 1, "{active:?}");
+        active[0].clone()
+    }
+
+    /// The log of everybody who was killed here is whole; gives its rows.
+    #[track_caller]
+    fn log(&self) -> Vec<Value> {
+        Export::of(&self.dir, self.folder.path(), "drill").proves()
+    }
+
+    /// Starts the signer, which is killed before this step of its own, or lives until `done`.
+    fn leads(&self, step: usize, done: impl Fn() -> bool) -> bool {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("leads.log")).unwrap();
+        let mut command = self.command(&["serve"], &[("FAULT_MODULE_CRASH", &step.to_string())]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut killed = false;
+        until("it is killed, or has done it", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                assert_eq!(status.signal(), Some(KILLED), "{status}");
+                killed = true;
+            }
+            killed || done()
+        });
+        let _ = child.kill();
+        let _ = child.wait();
+        killed
+    }
+}
+
+#[test]
+fn killed_at_each_step_of_a_generation_and_of_an_activation() {
+    let prepared = Prepared::new("");
+    let generate = ["keys", "generate", "--profile", "default"];
+    let steps = prepared.steps(&generate);
+    for step in ["before C_GenerateKeyPair", "after C_GenerateKeyPair", "before C_Sign", "commit"] {
+        assert!(steps.iter().any(|found| found == step), "{steps:?}");
+    }
+    for step in 1..=steps.len() {
+        prepared.dies(step, &generate);
+        prepared.one_key_is_active();
+    }
+    // Whoever looks after the keys does so when it is certain that nobody is at it any more: 150 s later.
+    sql(&prepared.dir, "UPDATE keys SET created_at = created_at - 200000 WHERE state = 'generating'");
+    let unsettled = "SELECT COUNT(*) FROM keys WHERE state = 'generating' OR (state = 'failed' AND destroyed_at IS NULL)";
+    let left = sql(&prepared.dir, unsettled)[0][0].as_u64().unwrap();
+    assert!(left >= 3, "{left} rows left by {} crashes", steps.len());
+    prepared.leads(0, || sql(&prepared.dir, unsettled)[0][0] == 0);
+
+    // No pair without a row, no row without its pair.
+    let rows = sql(&prepared.dir, "SELECT cka_id FROM keys WHERE state NOT IN ('failed', 'destroyed')");
+    let rows: BTreeSet<String> = rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect();
+    let found = objects(&prepared);
+    assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), rows);
+    assert!(found.values().all(|count| *count == 2), "{found:?}");
+
+    // What was adopted signs; and its activation is cut short at every step.
+    let mut standbys = prepared.in_state("published");
+    assert!(standbys.len() >= 3, "{standbys:?}");
+    let first = prepared.one_key_is_active();
+    let steps = prepared.steps(&["keys", "activate", &standbys.remove(0)]);
+    assert_ne!(prepared.one_key_is_active(), first);
+    for step in 1..=steps.len() {
+        let before = prepared.one_key_is_active();
+        let standby = match prepared.in_state("published").first() {
+            Some(kid) => kid.clone(),
+            None => prepared.run(&generate)["kid"].as_str().unwrap().to_owned(),
+        };
+        prepared.dies(step, &["keys", "activate", &standby]);
+        let active = prepared.one_key_is_active();
+        let retiring = prepared.in_state("retiring");
+        assert!(active == before && !retiring.contains(&before) || active == standby && retiring.contains(&before));
+    }
+    let rows = prepared.log();
+    let announced = |action: &str, subject: &str| rows.iter().any(|row| row["action"] == action && row["subject"] == subject);
+    assert!(prepared.in_state("retiring").iter().all(|kid| announced("keys.activate", kid) || *kid == first));
+    for row in sql(&prepared.dir, "SELECT cka_id FROM keys WHERE purpose = 'token' AND state <> 'failed'") {
+        assert!(announced("keys.generate", row[0].as_str().unwrap()), "{row:?}");
+    }
+    prepared.serve(&[]).signs();
+}
+
+#[test]
+fn killed_at_each_step_of_what_the_leader_does() {
+    let prepared = Prepared::new("");
+    let text = fs::read_to_string(&prepared.file).unwrap();
+    // Keys are old from the beginning, and a standby takes over at once.
+    let text = text.replace("automatic = false", "automatic = true\nafter = \"1d\"");
+    assert!(text.contains("automatic = true"), "{text}");
+    fs::write(&prepared.file, text).unwrap();
+    let generate = ["keys", "generate", "--profile", "default"];
+    let mut doomed: Option<String> = None;
+    let mut last = 0;
+    for step in 1.. {
+        assert!(step < 60, "the leader takes more steps than that");
+        // Due: a destruction, and a rotation.
+        let kid = match doomed.take().filter(|kid| !prepared.in_state("destroyed").contains(kid)) {
+            Some(kid) => kid,
+            None => {
+                let kid = prepared.run(&generate)["kid"].as_str().unwrap().to_owned();
+                prepared.run(&["keys", "compromise", &kid, "--yes"]);
+                sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = 1 WHERE kid = '{kid}'"));
+                kid
+            }
+        };
+        if prepared.in_state("published").is_empty() {
+            prepared.run(&generate);
+        }
+        let before = prepared.one_key_is_active();
+        sql(&prepared.dir, "UPDATE keys SET activated_at = 1 WHERE state = 'active' AND purpose = 'token'");
+        let killed = prepared
+            .leads(step, || prepared.in_state("destroyed").contains(&kid) && !prepared.in_state("active").contains(&before));
+        let active = prepared.one_key_is_active();
+        assert!(active == before || prepared.in_state("retiring").contains(&before), "{active} {before}");
+        let id = sql(&prepared.dir, &format!("SELECT cka_id FROM keys WHERE kid = '{kid}'"))[0][0].as_str().unwrap().to_owned();
+        let left = objects(&prepared).get(&id).copied().unwrap_or_default();
+        if prepared.in_state("destroyed").contains(&kid) {
+            assert_eq!(left, 0, "what is called destroyed is gone");
+        }
+        // Another signer takes over at once: the dead one's lease is not waited for here.
+        sql(&prepared.dir, "UPDATE leases SET expires_at = 0");
+        doomed = Some(kid);
+        if !killed {
+            last = step;
+            break;
+        }
+    }
+    assert!(last > 8, "{last} steps");
+    let rows = prepared.log();
+    for kid in prepared.in_state("destroyed") {
+        assert!(rows.iter().any(|row| row["action"] == "keys.destroy" && row["subject"] == kid.as_str()), "{kid}");
+    }
+    prepared.serve(&[]).signs();
+}
+
+#[test]
+fn half_a_minute_in_c_sign() {
+    let faulty = Faulty::serve("deadline = \"1s\"\nthreads = 2");
+    faulty.signs();
+    let began = Instant::now();
+    faulty.show("hang-sign");
+    let mut broken = 0;
+    while began.elapsed() < Duration::from_secs(30) {
+        let asked = Instant::now();
+        let detail = faulty.ask().problem(503, "hsm_unavailable");
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        broken += usize::from(detail.contains("cannot be used now"));
+        assert_eq!(faulty.signer.public("/.well-known/jwks.json", &[]).status, 200);
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    assert!(broken > 10, "the breaker held back {broken} requests");
+    assert_eq!(faulty.ready(), 503);
+    faulty.end();
+    faulty.signs_again();
+    until("it is ready again", || faulty.ready() == 200);
+    faulty.proves();
+}
+
+#[test]
+fn the_clock_is_set() {
+    let prepared = Prepared::new("");
+    let clock = prepared.folder.path().join("clock");
+    let set = |seconds: &str| {
+        let new = clock.with_extension("new");
+        fs::write(&new, seconds).unwrap();
+        fs::rename(new, &clock).unwrap();
+    };
+    // An hour ahead from the beginning, since the certificates of dev begin now.
+    set("3600");
+    // A key that a wrong clock would have destroyed, and one that it would have retired.
+    let kid = |value: &Value| value["kid"].as_str().unwrap().to_owned();
+    let generate = ["keys", "generate", "--profile", "default"];
+    let (doomed, second) = (kid(&prepared.run(&generate)), kid(&prepared.run(&generate)));
+    prepared.run(&["keys", "compromise", &doomed, "--yes"]);
+    let in_a_week = "CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 604800000";
+    sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = {in_a_week} WHERE kid = '{doomed}'"));
+    let first = prepared.one_key_is_active();
+    prepared.run(&["keys", "activate", &second]);
+
+    let dir = prepared.dir.clone();
+    let faulty = prepared.serve(&[("FAULT_MODULE_CLOCK", clock.to_str().unwrap())]);
+    let issued_at = |faulty: &Faulty| {
+        let answer = faulty.ask();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let shown = run(&["token", "inspect", answer.json()["token"].as_str().unwrap(), "--json"]).json();
+        shown["claims"]["iat"].as_u64().unwrap()
+    };
+    let honest = issued_at(&faulty);
+    let log = || fs::read_to_string(faulty.folder.path().join("serve.log")).unwrap();
+    let noticed = || log().matches("the clock was set;").count();
+    for (times, seconds) in [4_500, 2_700, 3_600].into_iter().enumerate() {
+        set(&seconds.to_string());
+        let issued = issued_at(&faulty) + 3_600;
+        assert!((honest + seconds..honest + seconds + 120).contains(&issued), "{seconds}: {issued} after {honest}");
+        until("it is noticed", || noticed() > times);
+    }
+    issued_at(&faulty);
+    // Far into the future, for as long as it takes to look after the keys twice.
+    set("3456000");
+    until("it is noticed", || noticed() == 4);
+    std::thread::park_timeout(Duration::from_secs(21));
+    set("3600");
+    let states = || {
+        let state =
+            |kid: &str| sql(&dir, &format!("SELECT state FROM keys WHERE kid = '{kid}'"))[0][0].as_str().unwrap().to_owned();
+        [state(&first), state(&second), state(&doomed)]
+    };
+    assert_eq!(states(), ["retiring", "active", "destroy_scheduled"]);
+    until("it is noticed again", || noticed() == 5);
+    issued_at(&faulty);
+    assert_eq!(states(), ["retiring", "active", "destroy_scheduled"]);
+    let rows = {
+        let folder = faulty.folder.path().to_owned();
+        Export::of(&dir, &folder, "clock").proves()
+    };
+    assert!(rows.iter().filter(|row| row["action"] == "clock.set").count() == 5);
+    faulty.proves();
+}
+
+/// What has begun is finished, what comes is refused, and the process ends with exit code 0.
+#[test]
+fn told_to_end_it_finishes_what_it_began() {
+    let faulty = Faulty::serve("deadline = \"20s\"");
+    faulty.show("throttle");
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| faulty.ask())).collect();
+        std::thread::park_timeout(Duration::from_secs(1));
+        faulty.signer.signal("TERM");
+        std::thread::park_timeout(Duration::from_millis(500));
+        assert!(std::net::TcpStream::connect(address(&faulty.signer)).is_err(), "nobody comes in any more");
+        faulty.end();
+        for answer in asked {
+            let answer = answer.join().unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    });
+    faulty.proves();
+}
+
+fn address(signer: &Signer) -> (&str, u16) {
+    ("127.0.0.1", signer.text("agent").rsplit_once(':').unwrap().1.parse().unwrap())
+}
