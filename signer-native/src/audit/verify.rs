@@ -107,7 +107,10 @@ pub fn verify(mut input: impl BufRead, expected: &Expectation) -> Result<Report,
             break;
         }
         reading.line += 1;
-        reading.take(&line).map_err(|reason| reading.flaw(reason))?;
+        if let Err(reason) = reading.take(&line) {
+            let flaw = Flaw { line: reading.line, row: reading.row, reason };
+            return Err(VerifyError::Flaw(reading.earlier(&mut input)?.unwrap_or(flaw)));
+        }
     }
     reading.end().map_err(VerifyError::Flaw)
 }
@@ -132,6 +135,8 @@ struct Reading<'a> {
 
 struct Run {
     chain: String,
+    /// The line of its first row.
+    line: u64,
     /// Rows of the export.
     first: u64,
     last: u64,
@@ -160,10 +165,6 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn flaw(&self, reason: String) -> VerifyError {
-        VerifyError::Flaw(Flaw { line: self.line, row: self.row, reason })
-    }
-
     fn take(&mut self, line: &[u8]) -> Result<(), String> {
         // Until it is known to be something else, a line after the first is where the next row should be.
         self.row = (self.line > 1).then_some(self.rows + 1);
@@ -185,7 +186,7 @@ impl<'a> Reading<'a> {
                     Some(run) if run.chain == row.chain() => (run.last, run.end) = (self.rows, row.seq()),
                     _ => {
                         let chain = row.chain().to_owned();
-                        self.runs.push(Run { chain, first: self.rows, last: self.rows, end: row.seq() });
+                        self.runs.push(Run { chain, line: self.line, first: self.rows, last: self.rows, end: row.seq() });
                     }
                 }
                 self.unproved += 1;
@@ -236,34 +237,83 @@ impl<'a> Reading<'a> {
     /// Whether the rows since the last checkpoint are those that this one speaks of, chain by chain in its order.
     fn stated(&mut self, statements: &[Statement]) -> Result<(), String> {
         let runs = std::mem::take(&mut self.runs);
-        let mut next = 0;
+        let (mut next, mut misplaced) = (0, None);
         for Statement { chain, seq, hash } in statements {
             let Some(run) = runs.get(next).filter(|run| run.chain == *chain) else {
-                self.row = Some(runs.get(next).map_or(self.rows + 1, |run| run.first));
-                return Err(format!("here should be rows of chain {chain}, up to its row {seq}"));
+                let row = runs.get(next).map_or(self.rows + 1, |run| run.first);
+                misplaced = Some((row, format!("here should be rows of chain {chain}, up to its row {seq}")));
+                break;
             };
             next += 1;
             let end = run.end;
             if end < *seq {
-                self.row = Some(run.last + 1);
-                return Err(format!("here should be row {} of chain {chain}: {seq} were signed for", end + 1));
+                let reason = format!("here should be row {} of chain {chain}: {seq} were signed for", end + 1);
+                misplaced = Some((run.last + 1, reason));
+            } else if end > *seq {
+                let row = run.last - (end - seq).min(run.last) + 1;
+                misplaced = Some((row, format!("row {} of chain {chain} is more than was signed for", seq + 1)));
+            } else if self.chains.get(chain).is_none_or(|chain| chain.hash() != hash) {
+                misplaced = Some((run.last, format!("row {seq} of chain {chain} is not the one that was signed for")));
             }
-            if end > *seq {
-                self.row = Some(run.last - (end - seq).min(run.last) + 1);
-                return Err(format!("row {} of chain {chain} is more than was signed for", seq + 1));
-            }
-            if self.chains.get(chain).is_none_or(|chain| chain.hash() != hash) {
-                self.row = Some(run.last);
-                return Err(format!("row {seq} of chain {chain} is not the one that was signed for"));
+            if misplaced.is_some() {
+                break;
             }
         }
-        match runs.get(next) {
+        let more = runs
+            .get(next)
+            .map(|run| (run.first, format!("rows of chain {} are out of order here, or were never signed for", run.chain)));
+        match misplaced.or(more) {
             None => Ok(()),
-            Some(run) => {
-                self.row = Some(run.first);
-                Err(format!("rows of chain {} are out of order here, or were never signed for", run.chain))
+            Some((row, reason)) => {
+                self.stand_at(row, &runs);
+                Err(reason)
             }
         }
+    }
+
+    /// Points at a row since the last checkpoint. No other lines are between those rows.
+    fn stand_at(&mut self, row: u64, runs: &[Run]) {
+        self.row = Some(row);
+        if let Some(first) = runs.first() {
+            self.line = first.line + row.saturating_sub(first.first);
+        }
+    }
+
+    /// Something is wrong with the present line. Whether a row before it stands in the wrong place already, only the next
+    /// checkpoint knows, if there is one that can be believed.
+    fn earlier(&mut self, input: &mut impl BufRead) -> Result<Option<Flaw>, VerifyError> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if io::Read::take(&mut *input, MAX_LINE as u64).read_until(b'\n', &mut line)? == 0 {
+                return Ok(None);
+            }
+            let Ok(text) = std::str::from_utf8(line.trim_ascii_end()) else { continue };
+            let Ok(Line::Checkpoint(document)) = Line::parse(text) else { continue };
+            let Ok(checkpoint) = Checkpoint::parse(document) else { return Ok(None) };
+            let next = self.last.as_ref().map_or(1, |(last, _)| last + 1);
+            let believed = self.keys.get(&checkpoint.kid).is_some_and(|key| checkpoint.verify(document, key).is_ok());
+            return Ok((believed && checkpoint.id == next).then(|| self.misplaced(&checkpoint.chains)).flatten());
+        }
+    }
+
+    /// The first of the rows so far that stands where this checkpoint says that another should.
+    fn misplaced(&mut self, statements: &[Statement]) -> Option<Flaw> {
+        let runs = std::mem::take(&mut self.runs);
+        for (at, run) in runs.iter().enumerate() {
+            let statement = statements.get(at);
+            let (row, reason) = match statement.filter(|statement| statement.chain == run.chain) {
+                None => (run.first, format!("rows of chain {} are out of order here, or were never signed for", run.chain)),
+                // Another chain's rows follow.
+                Some(Statement { chain, seq, .. }) if at + 1 < runs.len() && run.end < *seq => {
+                    (run.last + 1, format!("here should be row {} of chain {chain}: {seq} were signed for", run.end + 1))
+                }
+                Some(_) => continue,
+            };
+            self.stand_at(row, &runs);
+            return Some(Flaw { line: self.line, row: self.row, reason });
+        }
+        None
     }
 
     fn end(self) -> Result<Report, Flaw> {

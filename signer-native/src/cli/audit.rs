@@ -31,7 +31,7 @@ use crate::{
 pub(super) enum Command {
     /// Verify an export: every row, every chain, every checkpoint; needs neither signer nor store
     Verify(Verify),
-    /// Find the row of a token
+    /// Find the row of a token, by the token or by its hash
     Find(Find),
     /// Write the whole log as lines of JSON, ending with a fresh checkpoint
     Export(Export),
@@ -55,8 +55,11 @@ pub(super) struct Verify {
 #[derive(Debug, Args)]
 pub(super) struct Find {
     /// The token, or - for standard input
-    #[arg(long, allow_hyphen_values = true)]
-    token: String,
+    #[arg(long, allow_hyphen_values = true, required_unless_present = "digest")]
+    token: Option<String>,
+    /// Its hash instead: base64url of the signing input's (all before the last dot), by the hash function of its algorithm
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "token", value_name = "HASH")]
+    digest: Option<String>,
     /// Look into this export instead of the store
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
@@ -134,16 +137,7 @@ fn sentence(report: &Report) -> String {
 }
 
 fn find(arguments: &Find) -> Result<ExitCode, Failure> {
-    let token = if arguments.token == "-" { text(Path::new("-"))? } else { arguments.token.clone() };
-    let token = token.trim();
-    // An SD-JWT's signature is over its first part; the disclosures are the holder's affair.
-    let compact = token.split('~').next().unwrap_or_default();
-    let parsed = UnverifiedToken::parse(compact)
-        .map_err(|error| Failure::new(FailureKind::Refused, format!("--token is no token: {error}")))?;
-    let algorithm = Algorithm::from_name(parsed.header().algorithm());
-    let signing_input = compact.rsplit_once('.').map_or(compact, |(input, _)| input).as_bytes();
-    // A token of another algorithm is none of ours.
-    let digests: Vec<String> = algorithm.map(|algorithm| token_digest(algorithm, signing_input)).into_iter().collect();
+    let digests = wanted(arguments)?;
     let found = match &arguments.export {
         Some(file) => in_export(file, &digests)?,
         None => in_store(&arguments.config, &digests)?,
@@ -163,6 +157,30 @@ fn find(arguments: &Find) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The digests that the row may have.
+fn wanted(arguments: &Find) -> Result<Vec<String>, Failure> {
+    if let Some(digest) = &arguments.digest {
+        // 32, 48 or 64 octets.
+        let is_base64url = digest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if !is_base64url || ![43, 64, 86].contains(&digest.len()) {
+            let detail = "--digest is a hash of 32, 48 or 64 octets as base64url without padding: 43, 64 or 86 characters";
+            return Err(Failure::new(FailureKind::Usage, detail));
+        }
+        return Ok(vec![digest.clone()]);
+    }
+    let token = arguments.token.as_deref().unwrap_or("-");
+    let token = if token == "-" { text(Path::new("-"))? } else { token.to_owned() };
+    let token = token.trim();
+    // An SD-JWT's signature is over its first part; the disclosures are the holder's affair.
+    let compact = token.split('~').next().unwrap_or_default();
+    let parsed = UnverifiedToken::parse(compact)
+        .map_err(|error| Failure::new(FailureKind::Refused, format!("--token is no token: {error}")))?;
+    let algorithm = Algorithm::from_name(parsed.header().algorithm());
+    let signing_input = compact.rsplit_once('.').map_or(compact, |(input, _)| input).as_bytes();
+    // A token of another algorithm is none of ours.
+    Ok(algorithm.map(|algorithm| token_digest(algorithm, signing_input)).into_iter().collect())
 }
 
 /// `row 401 220 of chain …, agent demo-app, profile default, 2026-11-22T09:41:07.123Z`

@@ -9,7 +9,10 @@ use std::{
 };
 
 use edgeseal_core::Algorithm;
-use edgeseal_signer::audit::token_digest;
+use edgeseal_signer::audit::{
+    token_digest,
+    verify::{self, Expectation, Flaw, VerifyError},
+};
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -119,6 +122,13 @@ fn an_export_proves_itself_and_finds_tokens() {
             );
         }
     }
+    // By its hash alone, where the token itself is not to be shown to anybody.
+    let digest = token_digest(Algorithm::Rs384, tokens[1].rsplit_once('.').unwrap().0.as_bytes());
+    for more in [vec![], vec!["--export", first.file.to_str().unwrap()]] {
+        let said = signer.run(&[&["audit", "find", "--digest", digest.as_str()], more.as_slice()].concat()).ok();
+        assert!(said.contains("profile rs384"), "{said}");
+    }
+    signer.run(&["audit", "find", "--digest", "short"]).fails(2, "base64url");
     // A signature of the same key over something else is not ours.
     let (rest, signature) = tokens[0].rsplit_once('.').unwrap();
     let (header, _) = rest.split_once('.').unwrap();
@@ -149,37 +159,101 @@ fn an_export_proves_itself_and_finds_tokens() {
     assert!(intents.iter().all(|intent| came.contains(intent)) && came.len() == 4, "{came:?} {intents:?}");
 }
 
+/// The flaw of an export, by the verifier itself: some thousand processes would say the same.
+#[track_caller]
+fn flaw(lines: &[u8], expected: &Expectation) -> Flaw {
+    match verify::verify(lines, expected) {
+        Err(VerifyError::Flaw(flaw)) => flaw,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn tampering_is_named_by_its_first_row() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
-    for _ in 0..5 {
+    // Several chains, each of a process of its own, and several checkpoints.
+    for _ in 0..3 {
         signer.issue("default");
     }
+    signer.run(&["keys", "generate"]).ok();
+    let first = Export::of(&signer.dir, folder.path(), "first");
+    signer.issue("default");
     let export = Export::of(&signer.dir, folder.path(), "export");
-    let lines = export.lines();
-    let changed = folder.path().join("changed.jsonl");
-    let mut row = 0;
-    for at in 1..lines.len() {
-        if !lines[at].starts_with("{\"hash\"") {
-            continue;
-        }
-        row += 1;
-        let mut flipped = lines.clone();
-        flipped[at] = flipped[at].replacen("\"at\":\"20", "\"at\":\"21", 1);
-        let mut dropped = lines.clone();
-        dropped.remove(at);
-        for lines in [flipped, dropped] {
-            fs::write(&changed, lines.join("\n") + "\n").unwrap();
-            let said = verify(&changed, None);
-            assert_eq!(said.code, 1, "{said:?}");
-            let found: Value = serde_json::from_str(&said.out).unwrap();
-            assert_eq!((&found["valid"], &found["row"]), (&false.into(), &row.into()), "{found}");
-        }
-        let said = run(&["audit", "verify", changed.to_str().unwrap()]);
-        assert!(said.out.starts_with(&format!("✗ row {row} (line ")), "{said:?}");
+    let (none, lines) = (Expectation::default(), export.lines());
+    let text = lines.join("\n") + "\n";
+    assert!(verify::verify(text.as_bytes(), &none).is_ok());
+
+    // The row of each line, if it is one.
+    let mut rows: Vec<Option<u64>> = Vec::new();
+    for line in &lines {
+        let before = rows.iter().flatten().count() as u64;
+        rows.push(line.starts_with("{\"hash\"").then_some(before + 1));
     }
-    assert!(row > 10, "{row}");
+    assert!(rows.iter().flatten().count() > 12, "{text}");
+
+    // Any octet, changed in any of its bits.
+    let (mut at, mut bit) = (0, 0);
+    for (line, row) in lines.iter().zip(&rows) {
+        for octet in at..=at + line.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[octet] ^= 1 << bit;
+            bit = (bit + 1) % 8;
+            let found = flaw(&changed, &none);
+            match row {
+                Some(row) => assert_eq!(found.row, Some(*row), "octet {octet}: {found}"),
+                // A key that signs for others than it did shows where it is used first.
+                None => assert!(found.line > 0, "octet {octet}: {found}"),
+            }
+        }
+        at += line.len() + 1;
+    }
+
+    // Any row dropped, moved, repeated, or put where another stood.
+    let joined = |lines: &[String]| (lines.join("\n") + "\n").into_bytes();
+    let places: Vec<usize> = (0..lines.len()).filter(|at| rows[*at].is_some()).collect();
+    for &place in &places {
+        let mut dropped = lines.clone();
+        dropped.remove(place);
+        assert_eq!(flaw(&joined(&dropped), &none).row, rows[place], "dropped {}", lines[place]);
+        let mut repeated = lines.clone();
+        repeated.insert(place, lines[place].clone());
+        assert_eq!(flaw(&joined(&repeated), &none).row, rows[place].map(|row| row + 1), "repeated {}", lines[place]);
+        for &other in places.iter().filter(|other| **other > place) {
+            let mut moved = lines.clone();
+            moved.swap(place, other);
+            assert_eq!(flaw(&joined(&moved), &none).row, rows[place], "{place} and {other}");
+            let mut later = lines.clone();
+            let row = later.remove(place);
+            later.insert(other, row);
+            assert_eq!(flaw(&joined(&later), &none).row, rows[place], "{place} behind {other}");
+        }
+    }
+    // A checkpoint dropped: the next one names it. The last one can be cut off, and what was kept elsewhere says so.
+    for place in (1..lines.len() - 1).filter(|at| rows[*at].is_none()) {
+        let mut dropped = lines.clone();
+        dropped.remove(place);
+        flaw(&joined(&dropped), &none);
+    }
+    for (kept, last) in [(&first, first.lines().len()), (&export, lines.len())] {
+        let kept = Expectation { checkpoint: Some(fs::read_to_string(&kept.checkpoint).unwrap()), kid: None };
+        for length in 0..last {
+            flaw(&joined(&lines[..length]), &kept);
+        }
+        assert!(verify::verify(joined(&lines).as_slice(), &kept).is_ok());
+    }
+
+    // As a person sees it.
+    let changed = folder.path().join("changed.jsonl");
+    let place = places[7];
+    let mut dropped = lines.clone();
+    dropped.remove(place);
+    fs::write(&changed, joined(&dropped)).unwrap();
+    let said = verify(&changed, None);
+    let found: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &found["valid"], found["row"].as_u64()), (1, &false.into(), rows[place]), "{found}");
+    let said = run(&["audit", "verify", changed.to_str().unwrap()]);
+    assert!(said.out.starts_with(&format!("✗ row {} (line {}): ", rows[place].unwrap(), place + 1)), "{said:?}");
     run(&["audit", "verify", folder.path().join("none").to_str().unwrap()]).fails(2, "cannot be read");
 }
 

@@ -38,4 +38,6 @@ mod routes;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
