@@ -3,9 +3,12 @@
 
 use alloc::{string::String, vec::Vec};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::error::{PolicyError, quoted};
+use crate::{
+    error::{PolicyError, quoted},
+    json,
+};
 
 /// A vendor's issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,40 +85,37 @@ impl Preset {
     /// # Errors
     /// The setting, and what the vendor's issuers look like.
     pub fn fill(self, settings: &mut Map<String, Value>) -> Result<(), PolicyError> {
-        let issuer = settings.get("issuer").and_then(Value::as_str).map(String::from);
-        fill(settings, self.defaults(issuer.as_deref()));
+        let (_, mut defaults) = json::parse_object(self.defaults().as_bytes())
+            .map_err(|error| PolicyError::new("preset", alloc::format!("{}: {error}", self.name())))?;
+        if self == Self::CloudflareAccess
+            && let Some(issuer) = settings.get("issuer").and_then(Value::as_str)
+        {
+            defaults.insert("jwks_uri".into(), Value::String(alloc::format!("{issuer}/cdn-cgi/access/certs")));
+        }
+        fill(settings, defaults);
         self.check(settings)
     }
 
-    fn defaults(self, issuer: Option<&str>) -> Value {
+    /// The settings that it fills, as they would stand in a configuration.
+    pub const fn defaults(self) -> &'static str {
         match self {
-            Self::Entra => json!({
-                "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
-                "algorithms": ["RS256"],
-                "scope_claim": "scp",
-                "require": { "claims": { "tid": TENANT } },
-            }),
-            Self::Auth0 => json!({ "algorithms": ["RS256"], "roles_claim": "permissions" }),
-            Self::Okta => json!({ "algorithms": ["RS256"], "scope_claim": "scp", "roles_claim": "groups" }),
-            Self::Cognito => json!({
-                "algorithms": ["RS256"],
-                "audience_claim": "client_id",
-                "roles_claim": "cognito:groups",
-                "require": { "claims": { "token_use": "access" } },
-            }),
-            Self::Google => json!({ "issuer": "https://accounts.google.com", "algorithms": ["RS256"] }),
-            Self::GithubActions => json!({ "issuer": "https://token.actions.githubusercontent.com", "algorithms": ["RS256"] }),
-            Self::Kubernetes => json!({ "algorithms": ["RS256"], "required_claims": ["kubernetes.io"] }),
-            Self::CloudflareAccess => {
-                let certs = issuer.map(|issuer| alloc::format!("{issuer}/cdn-cgi/access/certs"));
-                json!({ "algorithms": ["RS256"], "jwks_uri": certs, "require": { "claims": { "type": "app" } } })
+            Self::Entra => {
+                r#"{"issuer":"https://login.microsoftonline.com/{tenantid}/v2.0","algorithms":["RS256"],"scope_claim":"scp","require":{"claims":{"tid":"{tenantid}"}}}"#
             }
-            Self::Keycloak => json!({
-                "algorithms": ["RS256"],
-                "roles_claim": "/realm_access/roles",
-                "require": { "claims": { "typ": "Bearer" } },
-            }),
-            Self::Intandem => json!({ "algorithms": ["RS256"] }),
+            Self::Auth0 => r#"{"algorithms":["RS256"],"roles_claim":"permissions"}"#,
+            Self::Okta => r#"{"algorithms":["RS256"],"scope_claim":"scp","roles_claim":"groups"}"#,
+            Self::Cognito => {
+                r#"{"algorithms":["RS256"],"audience_claim":"client_id","roles_claim":"cognito:groups","require":{"claims":{"token_use":"access"}}}"#
+            }
+            Self::Google => r#"{"issuer":"https://accounts.google.com","algorithms":["RS256"]}"#,
+            Self::GithubActions => r#"{"issuer":"https://token.actions.githubusercontent.com","algorithms":["RS256"]}"#,
+            Self::Kubernetes => r#"{"algorithms":["RS256"],"required_claims":["kubernetes.io"]}"#,
+            // And jwks_uri, below the issuer.
+            Self::CloudflareAccess => r#"{"algorithms":["RS256"],"require":{"claims":{"type":"app"}}}"#,
+            Self::Keycloak => {
+                r#"{"algorithms":["RS256"],"roles_claim":"/realm_access/roles","require":{"claims":{"typ":"Bearer"}}}"#
+            }
+            Self::Intandem => r#"{"algorithms":["RS256"]}"#,
         }
     }
 
@@ -130,7 +130,10 @@ impl Preset {
                 match tenants.iter().find(|tenant| !tenant.as_str().is_some_and(is_guid)) {
                     Some(tenant) => Err(PolicyError::new(
                         "tenants",
-                        alloc::format!("holds {tenant}, which is no tenant's id: 8-4-4-4-12 hexadecimal digits in lower case"),
+                        alloc::format!(
+                            "holds {}, which is no tenant's id: 8-4-4-4-12 hexadecimal digits in lower case",
+                            json::to_string(tenant)
+                        ),
                     )),
                     None => Ok(()),
                 }
@@ -180,14 +183,12 @@ impl Preset {
 }
 
 /// Sets what is absent, in objects within too.
-fn fill(settings: &mut Map<String, Value>, defaults: Value) {
-    let Value::Object(defaults) = defaults else { return };
+fn fill(settings: &mut Map<String, Value>, defaults: Map<String, Value>) {
     // Two sources of keys would be refused.
     let has_keys = settings.contains_key("jwks");
     for (name, default) in defaults {
         match (settings.get_mut(&name), default) {
-            (_, Value::Null) => {}
-            (Some(Value::Object(given)), default @ Value::Object(_)) => fill(given, default),
+            (Some(Value::Object(given)), Value::Object(default)) => fill(given, default),
             (None | Some(Value::Null), default) if name != "jwks_uri" || !has_keys => {
                 settings.insert(name, default);
             }

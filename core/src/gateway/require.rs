@@ -1,10 +1,6 @@
 //! What a route or an issuer asks of a verified token's claims. PURE.
 
-use alloc::{
-    borrow::ToOwned as _,
-    string::{String, ToString as _},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 
 use serde_json::Value;
 
@@ -12,6 +8,7 @@ use crate::{
     claims::Claims,
     error::PolicyError,
     http::Refusal,
+    json,
     settings::{Fields, Setting, expected},
 };
 
@@ -109,10 +106,10 @@ fn is_same(a: &Value, b: &Value) -> bool {
 impl Wanted {
     fn judge(&self, holds: impl Fn(&Value) -> bool) -> Result<(), String> {
         if let Some(lacking) = self.all.iter().find(|value| !holds(value)) {
-            return Err(lacking.to_string());
+            return Err(json::to_string(lacking));
         }
         if !self.any.is_empty() && !self.any.iter().any(holds) {
-            let any: Vec<String> = self.any.iter().map(Value::to_string).collect();
+            let any: Vec<String> = self.any.iter().map(json::to_string).collect();
             return Err(alloc::format!("any of {}", any.join(", ")));
         }
         Ok(())

@@ -5,14 +5,16 @@ use edgeseal_core::{
     gateway::{Origin, Outbound, routes::Matched},
 };
 use worker::{
-    Env,
-    js_sys::{self, Function, Promise, Reflect},
-    wasm_bindgen::{JsCast, JsValue},
-    wasm_bindgen_futures::JsFuture,
+    Env, js_sys,
+    wasm_bindgen::JsCast,
     web_sys::{Request, Response},
 };
 
-use super::{answer, pipeline::Flow};
+use super::{
+    answer,
+    bound::{call, call_on, text},
+    pipeline::Flow,
+};
 
 /// Forwards the request, with the claims of its token where there is one, streaming in both directions; or answers with the
 /// claims where there is no origin.
@@ -39,7 +41,8 @@ pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&V
         headers.set(&name, &value).map_err(text)?;
     }
     match origin {
-        Origin::Url(_) => fetch_by(&js_sys::global(), &outbound).await,
+        // The runtime's `fetch`, its response untouched: what the origin sent compressed, or as a WebSocket, stays so.
+        Origin::Url(_) => call_on(&js_sys::global(), "fetch", &outbound).await.map(JsCast::unchecked_into),
         Origin::Service(name) => fetch_bound(env, name, &outbound).await,
     }
 }
@@ -49,18 +52,7 @@ pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&V
 /// # Errors
 /// When nothing is bound under it, or it does not answer.
 pub(super) async fn fetch_bound(env: &Env, name: &str, request: &Request) -> Result<Response, String> {
-    let bound = Reflect::get(env, &name.into()).map_err(text)?;
-    if !bound.is_object() {
-        return Err(format!("nothing is bound as {name}"));
-    }
-    fetch_by(&bound, request).await
-}
-
-/// The runtime's `fetch`, its response untouched: what the origin sent compressed, or as a WebSocket, stays so.
-async fn fetch_by(whose: &JsValue, request: &Request) -> Result<Response, String> {
-    let fetch: Function = Reflect::get(whose, &"fetch".into()).and_then(JsCast::dyn_into).map_err(text)?;
-    let promise: Promise = fetch.call1(whose, request).and_then(JsCast::dyn_into).map_err(text)?;
-    JsFuture::from(promise).await.map(JsCast::unchecked_into).map_err(text)
+    call(env, name, "fetch", request).await.map(JsCast::unchecked_into)
 }
 
 fn echo(token: Option<&VerifiedToken>) -> Result<Response, String> {
@@ -70,11 +62,4 @@ fn echo(token: Option<&VerifiedToken>) -> Result<Response, String> {
         None => r#"{"ok":true}"#.into(),
     };
     answer::json(200, &body).map_err(|error| error.to_string())
-}
-
-fn text(error: JsValue) -> String {
-    match error.dyn_into::<js_sys::Error>() {
-        Ok(error) => error.message().into(),
-        Err(error) => format!("{error:?}"),
-    }
 }

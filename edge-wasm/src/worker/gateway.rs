@@ -9,7 +9,7 @@ use edgeseal_core::{
 };
 use worker::{Context, Date, Delay, Env, console_error, js_sys};
 
-use super::{keys, subtle::Subtle};
+use super::{bound::call, keys, subtle::Subtle};
 use crate::{
     settings::DEFAULT_TOKEN_CACHE,
     verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
@@ -105,10 +105,10 @@ async fn make(env: &Env) -> Result<Rc<Gateway>, String> {
 }
 
 async fn read_kv(env: &Env, binding: &str, key: &str) -> Result<String, String> {
-    let namespace =
-        env.kv(binding).map_err(|_| format!("{VARIABLE} is kv:{binding}/{key}, and no KV namespace is bound as {binding}"))?;
-    let document = namespace.get(key).text().await.map_err(|error| format!("kv:{binding}/{key} cannot be read: {error}"))?;
-    document.ok_or_else(|| format!("kv:{binding}/{key} is not there"))
+    let document = call(env, binding, "get", &key.into())
+        .await
+        .map_err(|error| format!("{VARIABLE} is kv:{binding}/{key}, which cannot be read: {error}"))?;
+    document.as_string().ok_or_else(|| format!("{VARIABLE} is kv:{binding}/{key}, which is not there"))
 }
 
 impl Gateway {

@@ -1,7 +1,12 @@
 //! Rate limits: the runtime counts, this asks.
 
 use edgeseal_core::{gateway::rate::RateLimitSettings, http::Refusal};
-use worker::{Env, console_error};
+use worker::{
+    Env, console_error,
+    js_sys::{Object, Reflect},
+};
+
+use super::bound::{call, text};
 
 /// Asks a rate limiting binding whether the client may come.
 ///
@@ -10,16 +15,19 @@ use worker::{Env, console_error};
 /// not one of the API.
 pub(super) async fn ask(env: &Env, rate: &RateLimitSettings, key: String) -> Result<(), Refusal> {
     let RateLimitSettings { binding, retry_after, .. } = rate;
-    let outcome = match env.rate_limiter(binding) {
-        Ok(limiter) => limiter.limit(key).await,
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(outcome) if outcome.success => Ok(()),
-        Ok(_) => Err(Refusal::rate_limited(format!("rate limit {binding}"), *retry_after)),
+    match asked(env, binding, &key).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::rate_limited(format!("rate limit {binding}"), *retry_after)),
         Err(error) => {
             console_error!("rate limit {binding}: {error}");
             Ok(())
         }
     }
+}
+
+async fn asked(env: &Env, binding: &str, key: &str) -> Result<bool, String> {
+    let options = Object::new();
+    Reflect::set(&options, &"key".into(), &key.into()).map_err(text)?;
+    let outcome = call(env, binding, "limit", &options).await?;
+    Ok(Reflect::get(&outcome, &"success".into()).map_err(text)?.is_truthy())
 }

@@ -8,6 +8,7 @@
 //! | all others | the steps of [`pipeline`] |
 
 mod answer;
+mod bound;
 mod forward;
 mod gateway;
 mod keys;

@@ -1,0 +1,396 @@
+//! The gateway's rules, driven as the Worker drives them.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap in a test is a failed test")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use edgeseal_core::{
+    gateway::{GatewaySettings, Passage, RequestHead, Rules, presets::Preset, routes::Access, token::Place},
+    http::Refusal,
+};
+use serde_json::{Value, json};
+
+const ISSUER: &str = r#"{"issuer":"https://i.example","audience":"a","algorithms":["ES256"]}"#;
+
+fn settings(more: Value) -> Result<GatewaySettings, String> {
+    let mut settings = json!({ "echo": true, "issuers": [serde_json::from_str::<Value>(ISSUER).unwrap()] });
+    for (name, value) in more.as_object().unwrap() {
+        settings[name] = value.clone();
+    }
+    GatewaySettings::from_json(&settings.to_string()).map_err(|error| error.to_string())
+}
+
+fn rules(more: Value) -> Rules {
+    Rules::new(&settings(more).unwrap()).unwrap()
+}
+
+/// One request: method, target, headers.
+fn ask<T>(method: &str, target: &str, headers: &[(&str, &str)], with: impl FnOnce(&RequestHead<'_>) -> T) -> T {
+    let get = |name: &str| {
+        let values: Vec<&str> =
+            headers.iter().filter(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| *value).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    };
+    with(&RequestHead { method, target, headers: &get })
+}
+
+fn admit(rules: &Rules, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Passage, Refusal> {
+    ask(method, target, headers, |head| rules.admit(&rules.locate(head)?, head))
+}
+
+/// `public`, `optional`, `required` or the code of a refusal.
+fn access(rules: &Rules, method: &str, target: &str) -> &'static str {
+    match ask(method, target, &[], |head| rules.locate(head)) {
+        Ok(matched) => match matched.access {
+            Access::Public => "public",
+            Access::Optional => "optional",
+            Access::Required => "required",
+        },
+        Err(refusal) => refusal.code(),
+    }
+}
+
+fn table() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/gateway/hostile.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn no_hostile_path_is_public() {
+    let table = table();
+    let rules = rules(json!({ "routes": table["routes"] }));
+    let hostile = table["hostile"].as_array().unwrap();
+    assert!(hostile.len() >= 60);
+    for line in hostile {
+        let target = line["target"].as_str().unwrap();
+        for method in ["GET", "HEAD", "POST", "get"] {
+            let access = access(&rules, method, target);
+            assert!(matches!(access, "required" | "path_invalid"), "{method} {target} ({}) is {access}", line["why"]);
+        }
+    }
+    for target in ["/public/x", "/public/", "/public/x/y.png", "/open/x", "/open/reports", "/open/files/1", "/public/x?y=//..%2f"]
+    {
+        assert_eq!(access(&rules, "GET", target), "public", "{target}");
+    }
+}
+
+#[test]
+fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
+    let rules = rules(json!({ "routes": [
+        { "match": "/*", "access": "public" },
+        { "match": "/api/*" },
+        { "match": "/api/status", "access": "public" },
+        { "match": "/api/*/me", "access": "optional" },
+        { "match": "/twice/*", "access": "public" },
+        { "match": "/twice/*", "access": "optional" },
+        { "match": "/thrice/x", "access": "public" },
+        { "match": "/thrice/x", "access": "required", "require": { "scope": "a" } },
+        { "match": "/Thrice/*", "access": "required" },
+        { "match": "/docs", "access": "public", "methods": ["GET"] },
+        { "match": "/docs", "methods": ["DELETE"] },
+    ] }));
+    for (method, target, expected) in [
+        ("GET", "/", "public"),
+        ("GET", "/x", "public"),
+        ("GET", "/api/x", "required"),
+        ("GET", "/api", "required"),
+        ("GET", "/api/status", "public"),
+        ("GET", "/api/STATUS", "required"),
+        ("GET", "/api/users/me", "optional"),
+        ("GET", "/api/users/ME", "required"),
+        ("GET", "/twice/x", "optional"),
+        ("GET", "/thrice/x", "required"),
+        ("GET", "/docs", "public"),
+        ("HEAD", "/docs", "public"),
+        ("POST", "/docs", "public"),
+        ("DELETE", "/docs", "required"),
+        ("DELETE", "/DOCS/", "required"),
+        ("delete", "/docs", "required"),
+    ] {
+        assert_eq!(access(&rules, method, target), expected, "{method} {target}");
+    }
+    assert_eq!(access(&self::rules(json!({})), "GET", "/"), "required", "no route at all");
+    let matched = ask("GET", "/thrice/x", &[], |head| rules.locate(head)).unwrap();
+    assert_eq!(matched.routes.len(), 2, "both requirements count: {matched:?}");
+}
+
+#[test]
+fn only_a_preflight_passes_without_a_token() {
+    let rules = rules(json!({}));
+    let preflight = [("origin", "https://app.example"), ("access-control-request-method", "PUT")];
+    assert_eq!(admit(&rules, "OPTIONS", "/x", &preflight), Ok(Passage::Preflight));
+    for (method, headers) in [
+        ("OPTIONS", &preflight[..1]),
+        ("OPTIONS", &preflight[1..]),
+        ("OPTIONS", &[]),
+        ("OPTIONS", &[("origin", ""), preflight[1]]),
+        ("OPTIONS", &[preflight[0], ("access-control-request-method", "")]),
+        ("OPTIONS", &[preflight[0], ("access-control-request-method", "PUT, GET")]),
+        ("options", &preflight),
+        ("GET", &preflight),
+        ("POST", &preflight),
+    ] {
+        assert_eq!(admit(&rules, method, "/x", headers).unwrap_err().code(), "token_missing", "{method} {headers:?}");
+    }
+    assert_eq!(admit(&rules, "OPTIONS", "/x%2fy", &preflight).unwrap_err().code(), "path_invalid");
+    let gone = ask("OPTIONS", "/x", &[preflight[0], preflight[1], ("authorization", "Bearer x"), ("cookie", "a=b")], |head| {
+        rules.outbound(&rules.locate(head).unwrap(), head, ["authorization", "cookie", "edgeseal-claims"].into_iter(), None)
+    });
+    let gone: BTreeSet<String> = gone.remove.into_iter().collect();
+    assert_eq!(gone, ["authorization", "cookie", "edgeseal-claims"].map(String::from).into());
+}
+
+#[test]
+fn a_token_is_found_in_one_place() {
+    let rules = rules(json!({
+        "token": { "header": "x-token", "cookie": "session", "query": "access_token", "origins": ["https://app.example"] },
+        "routes": [{ "match": "/o", "access": "optional" }],
+    }));
+    let upgrade = ("upgrade", "websocket");
+    let found = |method: &str, target: &str, headers: &[(&str, &str)]| match admit(&rules, method, target, headers) {
+        Ok(Passage::Token(token)) => Ok((token.text, token.place)),
+        Ok(_) => Err("none"),
+        Err(refusal) => Err(refusal.code()),
+    };
+    let is = |text: &str, place| Ok((text.to_owned(), place));
+    let bearer = ("authorization", "Bearer a.b.c");
+    assert_eq!(found("GET", "/x", &[bearer]), is("a.b.c", Place::Authorization));
+    assert_eq!(found("GET", "/x", &[("x-token", "a.b.c")]), is("a.b.c", Place::Header));
+    assert_eq!(found("GET", "/x", &[("cookie", "a=1; session=a.b.c; z=2")]), is("a.b.c", Place::Cookie));
+    assert_eq!(found("GET", "/x?q=1&access_token=a.b.c", &[upgrade]), is("a.b.c", Place::Query));
+    assert_eq!(found("GET", "/x?access%5Ftoken=a.b.c", &[("Upgrade", "WebSocket")]), is("a.b.c", Place::Query));
+    // Credentials of another scheme are not a token, a cookie gives way.
+    assert_eq!(found("GET", "/x", &[("authorization", "Basic eDp5"), ("cookie", "session=a.b.c")]), is("a.b.c", Place::Cookie));
+    assert_eq!(found("GET", "/x", &[bearer, ("cookie", "session=d.e.f")]), is("a.b.c", Place::Authorization));
+    for (method, target, headers, code) in [
+        ("GET", "/x", vec![], "token_missing"),
+        ("GET", "/x?access_token=a.b.c", vec![], "token_missing"),
+        ("POST", "/x?access_token=a.b.c", vec![upgrade], "token_missing"),
+        ("GET", "/x", vec![("cookie", "Session=a.b.c")], "token_missing"),
+        ("GET", "/x", vec![("cookie", "xsession=a.b.c")], "token_missing"),
+        ("GET", "/x", vec![bearer, bearer], "authorization_malformed"),
+        ("GET", "/x", vec![bearer, ("authorization", "Basic eDp5")], "authorization_malformed"),
+        ("GET", "/x", vec![bearer, ("x-token", "a.b.c")], "token_ambiguous"),
+        ("GET", "/x?access_token=a.b.c", vec![bearer, upgrade], "token_ambiguous"),
+        ("GET", "/x?access_token=a&access_token=b", vec![upgrade], "token_ambiguous"),
+        ("GET", "/x?access_token=a&access%5ftoken=b", vec![upgrade], "token_ambiguous"),
+        ("GET", "/x", vec![("x-token", "a"), ("x-token", "b")], "token_ambiguous"),
+        ("GET", "/x", vec![("cookie", "session=a; session=b")], "token_ambiguous"),
+        ("GET", "/x", vec![("cookie", "session=a"), ("cookie", "session=a")], "token_ambiguous"),
+        ("GET", "/x", vec![bearer, ("cookie", "session=a; session=b")], "token_ambiguous"),
+        ("GET", "/o", vec![("cookie", "session=a; session=b")], "token_ambiguous"),
+        ("POST", "/x", vec![("cookie", "session=a")], "origin_not_allowed"),
+        ("POST", "/x", vec![("cookie", "session=a"), ("origin", "https://evil.example")], "origin_not_allowed"),
+        ("POST", "/x", vec![("cookie", "session=a"), ("origin", "https://app.example.evil")], "origin_not_allowed"),
+        ("POST", "/x", vec![("cookie", "session=a"), ("origin", "null")], "origin_not_allowed"),
+        ("DELETE", "/x", vec![("cookie", "session=a")], "origin_not_allowed"),
+        ("PROPFIND", "/x", vec![("cookie", "session=a")], "origin_not_allowed"),
+        ("GET", "/x", vec![("cookie", "session=a"), upgrade], "origin_not_allowed"),
+        ("GET", "/o", vec![], "none"),
+        ("GET", "/o", vec![("authorization", "Basic eDp5")], "none"),
+        ("GET", "/x", vec![("authorization", "Bearer a.b.c~")], "token_malformed"),
+    ] {
+        assert_eq!(found(method, target, &headers), Err(code), "{method} {target} {headers:?}");
+    }
+    let allowed = [("cookie", "session=a.b.c"), ("origin", "https://app.example")];
+    assert_eq!(found("POST", "/x", &allowed), is("a.b.c", Place::Cookie));
+    assert_eq!(found("GET", "/x", &[allowed[0], allowed[1], upgrade]), is("a.b.c", Place::Cookie));
+}
+
+#[test]
+fn the_token_and_identity_headers_of_a_client_stay_here() {
+    let more = json!({
+        "token": { "header": "x-token", "cookie": "session", "query": "access_token" },
+        "claim_headers": { "x-user": "sub", "x-roles": "/realm_access/roles" },
+        "routes": [{ "match": "/p", "access": "public", "methods": ["GET"] }],
+    });
+    let table = table();
+    let hostile: Vec<&str> = table["headers"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let hops =
+        ["Connection", "Keep-Alive", "Proxy-Authorization", "proxy-connection", "TE", "Trailer", "Transfer-Encoding", "X-Hop"];
+    let kept = ["accept", "x-username", "user", "cookie", "upgrade", "edgesealed", "authorization2"];
+    for forward in [false, true] {
+        let mut more = more.clone();
+        more["forward_token"] = json!(forward);
+        let rules = rules(more);
+        let headers = [
+            ("authorization", "Bearer a.b.c"),
+            ("x-token", "t"),
+            ("cookie", "a=1; session=x; b=2"),
+            ("connection", "close, X-HOP, upgrade"),
+        ];
+        let out = ask("GET", "/p?a=1&access_token=s&b=2", &headers, |head| {
+            let names = hostile.iter().chain(&hops).chain(&kept).copied();
+            rules.outbound(&rules.locate(head).unwrap(), head, names.collect::<Vec<_>>().into_iter(), None)
+        });
+        let mut expected: BTreeSet<&str> = hostile.iter().chain(&hops).copied().collect();
+        if !forward {
+            expected.extend(["authorization", "x-token"]);
+        }
+        assert_eq!(out.remove.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+        assert_eq!(out.target, "/p?a=1&b=2", "a token in the query goes no further");
+        let cookie = if forward { vec![] } else { vec![("cookie".to_owned(), "a=1; b=2".to_owned())] };
+        assert_eq!(out.set, cookie);
+    }
+    let rules = rules(json!({ "token": { "cookie": "session", "query": "t" } }));
+    let out = ask("GET", "/p?t=1", &[("cookie", "session=x"), ("authorization", "Basic eDp5")], |head| {
+        rules.outbound(&rules.locate(head).unwrap(), head, ["cookie", "authorization"].into_iter(), None)
+    });
+    assert_eq!((out.remove, out.target.as_str()), (vec!["cookie".to_owned()], "/p"));
+}
+
+#[test]
+fn refusals_are_readable_by_the_scripts_that_may() {
+    let rules = rules(json!({
+        "cors": { "origins": ["https://a.example"] },
+        "routes": [{ "match": "/any", "cors": { "origins": ["*"] } }, { "match": "/own", "cors": { "origins": ["https://b.example"], "credentials": true } }],
+    }));
+    let of = |target: &str, origin: Option<&str>| {
+        let matched = ask("GET", target, &[], |head| rules.locate(head)).unwrap();
+        rules.cors_headers(Some(&matched), origin).into_iter().collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(of("/x", Some("https://a.example"))["access-control-allow-origin"], "https://a.example");
+    assert_eq!(of("/x", Some("https://b.example")).keys().collect::<Vec<_>>(), ["vary"].iter().collect::<Vec<_>>());
+    assert_eq!(of("/any", Some("https://b.example"))["access-control-allow-origin"], "*");
+    let own = of("/own", Some("https://b.example"));
+    assert_eq!(own["access-control-allow-credentials"], "true");
+    assert_eq!(own["access-control-expose-headers"], "www-authenticate, retry-after");
+    assert_eq!(of("/own", None).keys().collect::<Vec<_>>(), ["vary"].iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn mistakes_name_the_field_and_the_mend() {
+    let told = |more: Value| settings(more).unwrap_err();
+    for (more, expected) in [
+        (
+            json!({ "routes": [{ "match": "public/*", "access": "public" }] }),
+            "routes[0].match: is \"public/*\": a pattern begins with /",
+        ),
+        (json!({ "routes": [{ "match": ["/a", "/b*"] }] }), "routes[0].match[1]: is \"/b*\": * stands for a whole segment"),
+        (json!({ "routes": [{ "match": "/users/:id" }] }), "routes[0].match: is \"/users/:id\": write *"),
+        (json!({ "routes": [{ "match": "/a/../b" }] }), "routes[0].match: is \"/a/../b\": no request gets through"),
+        (json!({ "routes": [{ "match": "/a//b" }] }), "routes[0].match: is \"/a//b\": it has an empty segment"),
+        (json!({ "routes": [{ "match": "/a;x" }] }), "routes[0].match: is \"/a;x\": servers differ"),
+        (json!({ "routes": [{ "match": "/a?b" }] }), "routes[0].match: is \"/a?b\": a pattern is of the path alone"),
+        (json!({ "routes": [{ "match": [] }] }), "routes[0].match: is empty"),
+        (json!({ "routes": [{ "access": "public" }] }), "routes[0].match: is missing"),
+        (json!({ "routes": [{ "match": "/a", "access": "open" }] }), "routes[0].access: is \"open\": must be \"public\""),
+        (
+            json!({ "routes": [{ "match": "/a", "methods": ["get"] }] }),
+            "routes[0].methods[0]: is \"get\": methods are written in capitals",
+        ),
+        (json!({ "routes": [{ "match": "/a", "methods": [] }] }), "routes[0].methods: is empty"),
+        (
+            json!({ "routes": [{ "match": "/a", "access": "public", "require": { "scope": "a" } }] }),
+            "routes[0].require: asks something",
+        ),
+        (json!({ "routes": [{ "match": "/a", "require": {} }] }), "routes[0].require: asks for nothing"),
+        (json!({ "routes": [{ "match": "/a", "require": { "scope": [] } }] }), "routes[0].require.scope: is empty"),
+        (
+            json!({ "routes": [{ "match": "/a", "require": { "scope": "a\"b" } }] }),
+            "routes[0].require.scope: \"a\\\"b\" is no scope",
+        ),
+        (json!({ "routes": [{ "match": "/a", "require": { "claims": { "x": null } } }] }), "routes[0].require.claims.x: must be"),
+        (
+            json!({ "routes": [{ "match": "/a", "require": { "claims": { "x": { "some": [1] } } } }] }),
+            "routes[0].require.claims.x.some: is not a setting here",
+        ),
+        (
+            json!({ "routes": [{ "match": "/a", "issuers": ["https://other.example"] }] }),
+            "routes[0].issuers[0]: is \"https://other.example\"",
+        ),
+        (json!({ "routes": [{ "match": "/a", "sd_jwt": true }] }), "routes[0].sd_jwt: is true, and no issuer's"),
+        (json!({ "routes": [{ "match": "/a", "acces": "public" }] }), "routes[0].acces: is not a setting here"),
+        (json!({ "token": { "authorization": false } }), "token.authorization: is false"),
+        (json!({ "token": { "cookie": "a b" } }), "token.cookie: is no cookie's name"),
+        (json!({ "token": { "origins": ["https://a.example"] } }), "token.origins: is given, and no cookie"),
+        (json!({ "token": { "cookie": "c", "origins": ["*"] } }), "token.origins[0]: is \"*\""),
+        (json!({ "token": { "cookie": "c", "origins": ["null"] } }), "token.origins[0]: is \"null\""),
+        (
+            json!({ "token": { "cookie": "c", "origins": ["https://A.example"] } }),
+            "token.origins[0]: is \"https://A.example\": browsers send it in lower case",
+        ),
+        (
+            json!({ "token": { "cookie": "c", "origins": ["https://a.example:443"] } }),
+            "token.origins[0]: is \"https://a.example:443\": browsers leave out",
+        ),
+        (json!({ "claim_headers": { "X-User": "sub" } }), "claim_headers.X-User: is \"X-User\": headers are written with a-z"),
+        (
+            json!({ "claim_headers": { "authorization": "sub" } }),
+            "claim_headers.authorization: is \"authorization\": that header has a meaning",
+        ),
+        (json!({ "claim_headers": { "x-user": "" } }), "claim_headers.x-user: names no claim"),
+        (json!({ "claim_headers": { "x-user": "/a~b" } }), "claim_headers.x-user: is no JSON Pointer"),
+        (json!({ "cors": { "origins": ["*"], "credentials": true } }), "cors.credentials: is true"),
+        (json!({ "rate_limit": { "key": "ip" } }), "rate_limit.binding: is missing"),
+        (json!({ "echo": false, "origin": "https://o.example/base" }), "origin: must be scheme, host and port"),
+        (json!({ "echo": false, "origin": "service:" }), "origin: names no service binding"),
+        (json!({ "issuers": [{ "preset": "azure" }] }), "issuers[0].preset: is \"azure\": there are entra, auth0"),
+        (json!({ "issuers": [{ "preset": "entra", "audience": "a" }] }), "issuers[0].tenants: is missing"),
+        (
+            json!({ "issuers": [{ "preset": "entra", "audience": "a", "tenants": ["common"] }] }),
+            "issuers[0].tenants: holds \"common\"",
+        ),
+        (
+            json!({ "issuers": [{ "preset": "entra", "audience": "a", "tenants": [] }] }),
+            "issuers[0].tenants: holds 0 of 1 to 500",
+        ),
+        (
+            json!({ "issuers": [{ "preset": "auth0", "issuer": "https://t.auth0.com", "audience": "a" }] }),
+            "issuers[0].issuer: does not end with a slash",
+        ),
+        (
+            json!({ "issuers": [{ "preset": "github-actions", "audience": "a" }] }),
+            "issuers[0].require.claims: says nothing of whose",
+        ),
+        (
+            json!({ "issuers": [{ "issuer": "https://{tenantid}.example", "audience": "a", "algorithms": ["ES256"] }] }),
+            "issuers[0].tenants: is missing",
+        ),
+        (
+            json!({ "issuers": [{ "issuer": "https://i.example", "audience": "a", "algorithms": ["ES256"], "tenants": ["x"] }] }),
+            "issuers[0].tenants: is given",
+        ),
+        (json!({ "issuers": [] }), "issuers: is empty"),
+        (json!({ "nonsense": 1 }), "nonsense: is not a setting here; there are"),
+    ] {
+        let told = told(more.clone());
+        assert!(told.starts_with(expected), "{more}\n     got {told}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn a_preset_fills_ordinary_settings_and_gives_way() {
+    for preset in Preset::ALL {
+        let defaults: Value = serde_json::from_str(preset.defaults()).unwrap();
+        assert_eq!(defaults["algorithms"], json!(["RS256"]), "{}", preset.name());
+        assert!(
+            defaults.get("dangerous").is_none() && defaults.get("audience").is_none(),
+            "{} makes nothing laxer",
+            preset.name()
+        );
+    }
+    let one = |issuer: Value| settings(json!({ "issuers": [issuer] })).unwrap().issuers;
+    let given = one(
+        json!({ "preset": "keycloak", "issuer": "https://k.example/realms/r", "audience": "a", "roles_claim": "groups", "leeway": 5,
+        "require": { "claims": { "azp": "app" } } }),
+    );
+    assert_eq!(given[0].names.roles.as_str(), "groups");
+    assert_eq!(given[0].settings.leeway, Some(5));
+    let asked: Vec<&str> = given[0].require.claims.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(asked, ["azp", "typ"], "what the preset asks for stays beside what is given");
+    let tenants = one(json!({ "preset": "entra", "audience": "a",
+        "tenants": ["8eaef023-2b34-4da1-9baa-8bc8c9d6a490", "11111111-2222-3333-4444-555555555555"] }));
+    let names: Vec<&str> = tenants.iter().filter_map(|issuer| issuer.settings.issuer.as_deref()).collect();
+    assert_eq!(
+        names,
+        [
+            "https://login.microsoftonline.com/8eaef023-2b34-4da1-9baa-8bc8c9d6a490/v2.0",
+            "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0",
+        ]
+    );
+    assert_eq!(tenants[0].require.claims[0].1.all, [json!("8eaef023-2b34-4da1-9baa-8bc8c9d6a490")]);
+}

@@ -1,0 +1,38 @@
+//! Calls to what is bound to the Worker, without a wrapper for each kind of it.
+
+use worker::{
+    Env,
+    js_sys::{self, Function, Promise, Reflect},
+    wasm_bindgen::{JsCast, JsValue},
+    wasm_bindgen_futures::JsFuture,
+};
+
+/// Calls a method of what is bound under this name, and waits for its answer.
+///
+/// # Errors
+/// When nothing is bound under it, it has no such method, or the call fails.
+pub(super) async fn call(env: &Env, name: &str, method: &str, argument: &JsValue) -> Result<JsValue, String> {
+    let bound = Reflect::get(env, &name.into()).map_err(text)?;
+    if !bound.is_object() {
+        return Err(format!("nothing is bound as {name}"));
+    }
+    call_on(&bound, method, argument).await
+}
+
+/// Calls a method, and waits for its answer.
+///
+/// # Errors
+/// When there is no such method, or the call fails.
+pub(super) async fn call_on(whose: &JsValue, method: &str, argument: &JsValue) -> Result<JsValue, String> {
+    let method: Function = Reflect::get(whose, &method.into()).and_then(JsCast::dyn_into).map_err(text)?;
+    let promise: Promise = method.call1(whose, argument).and_then(JsCast::dyn_into).map_err(text)?;
+    JsFuture::from(promise).await.map_err(text)
+}
+
+/// What went wrong, in words.
+pub(super) fn text(error: JsValue) -> String {
+    match error.dyn_into::<js_sys::Error>() {
+        Ok(error) => error.message().into(),
+        Err(error) => error.as_string().unwrap_or_else(|| "an error without words".into()),
+    }
+}
