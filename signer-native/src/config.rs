@@ -3,6 +3,8 @@
 //! Every failure names the setting and the mend. Relative paths in the file start at the file's folder, those in the
 //! environment and on the command line at the current one.
 
+mod console;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -17,8 +19,11 @@ use serde::Deserialize;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
+use self::console::RawConsole;
+
 use crate::{
     agent::{AgentConfig, Loopback},
+    console::ConsoleConfig,
     error::Failure,
     hsm::{Pin, Pkcs11Settings, TokenSelector},
     issue::{Agent, Lifetime, Mode, Profile, Schema},
@@ -148,6 +153,8 @@ pub struct SignerConfig {
     pub enrolment: EnrolmentConfig,
     /// The administrators' listener and the authority of their certificates, if it is configured.
     pub admin: Option<(ListenConfig, PathBuf)>,
+    /// The console, which the administrators' listener serves.
+    pub console: Option<ConsoleConfig>,
     /// Rules of the key life cycle.
     pub timing: Timing,
     /// The audit log.
@@ -257,6 +264,7 @@ struct Raw {
     client: RawClient,
     agent: RawDaemon,
     enrolment: RawEnrolment,
+    console: RawConsole,
     log: LogConfig,
 }
 
@@ -487,6 +495,8 @@ impl Settings {
         let issuers = self.issuers()?;
         let profiles = self.profiles()?;
         let client_ca = listen.agents.client_ca.as_ref().map(|path| self.base.join(path));
+        let admin = self.admin()?;
+        let console = admin.as_ref().map(|(listen, _)| self.raw.console.check(listen.address)).transpose()?;
         Ok(SignerConfig {
             issuers,
             slots: self.slots()?,
@@ -503,7 +513,8 @@ impl Settings {
                 .transpose()?,
             client_ca,
             enrolment: self.enrolment()?,
-            admin: self.admin()?,
+            admin,
+            console,
             timing: self.timing()?,
             audit: self.audit()?,
             agent_policies: self.agents(&profiles)?,
@@ -768,6 +779,15 @@ impl Settings {
             }
         }
         Ok(edges)
+    }
+
+    /// Where browsers find the console, if there is one.
+    ///
+    /// # Errors
+    /// When the administrators' listener or the console cannot be meant so.
+    pub fn console_url(&self) -> Result<Option<String>, Failure> {
+        let Some((listen, _)) = self.admin()? else { return Ok(None) };
+        Ok(Some(self.raw.console.check(listen.address)?.relying_party.origin().to_owned()))
     }
 
     /// Agents by name.

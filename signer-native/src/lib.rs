@@ -15,6 +15,7 @@
 //! | [`service`] | the running signer |
 //! | [`config`], [`error`] | settings, and how a command ends when it does not end well |
 //! | [`verifier`] | tokens verified in a native service: a remote JWK Set, a layer for axum |
+//! | [`console`] | people at the console: passkeys, codes, sessions |
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`cli`] | the binary `edgeseal` |
 //!
@@ -27,6 +28,7 @@ pub mod backend;
 pub mod cli;
 mod client;
 pub mod config;
+pub mod console;
 pub mod error;
 pub mod hsm;
 pub mod http;

@@ -14,6 +14,7 @@ use crate::{
     agents::{AgentRoots, Authorities, Directory},
     audit::{Blinding, Event, Keeper, Log, LogEnd},
     config::{AuditConfig, SignerConfig},
+    console::{Console, Tries},
     error::{Failure, FailureKind},
     hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings, ProcessKeyStore},
     http::{
@@ -150,6 +151,7 @@ impl Signer {
         let courier =
             Courier::new(store.clone(), Arc::clone(&registry), audit.clone(), url.clone(), config.edges, holder.clone())?;
         let authorities = Authorities::new(Arc::clone(&registry), store.clone(), config.enrolment.lifetime);
+        let console = config.console.map(|config| Arc::new(Console { config, store: store.clone(), tries: Tries::default() }));
         let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
         agents.refresh().await?;
         let metrics = Metrics::default();
@@ -163,6 +165,7 @@ impl Signer {
             enrolments: Limiter::default(),
             signers: config.enrolment.signers,
             signer_ca: tls::authority_of(&config.agents)?,
+            console,
             health: Health::default(),
             audit,
             metrics,
@@ -174,6 +177,11 @@ impl Signer {
     /// The registry of keys.
     pub fn registry(&self) -> &Arc<Registry> {
         self.service.issuer.registry()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.service.agents.store()
     }
 
     /// Serves until `stop` becomes true, then drains.
@@ -290,6 +298,11 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
         }
         if let Err(error) = service.agents.store().forget_requests(now()).await {
             tracing::warn!(%error, "forgetting requests that may not be repeated any more");
+        }
+        if let Some(console) = &service.console
+            && let Err(error) = console.forget().await
+        {
+            tracing::warn!(%error, "forgetting sessions that have ended");
         }
         match service.issuer.registry().tend(&holder, rotates).await {
             Ok(leads) if leads != led => {

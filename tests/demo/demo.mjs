@@ -130,7 +130,7 @@ async function demo() {
   const pids = Object.fromEntries(started.map(({ name, pid }) => [name === "edgeseal dev" ? "signer" : "worker", pid]));
   writeFileSync(envFile, `${JSON.stringify({
     issuer: ready.issuer, jwks_uri: ready.jwks_uri, ca: ready.ca, audience: AUDIENCE, tokens, worker: worker.url, agent: ready.agent,
-    agent_cert: ready.agent_cert, agent_key: ready.agent_key, console: null, pids,
+    agent_cert: ready.agent_cert, agent_key: ready.agent_key, console: ready.console, pids,
   }, null, 2)}\n`, { mode: 0o600 });
   await browser.close();
   browser = undefined;

@@ -1,9 +1,9 @@
 // After Vite: says what the first visit loads, and fails above the budget. Counted is all that the page asks for before it
 // stands: the document, styles, fonts, the entry and what it imports, the English texts, and the chunk of the largest page
 // with its imports. The manifest that says so does not ship.
-import { readFile, rm } from "node:fs/promises";
+import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const KIB = 1024;
 const BUDGET = 350 * KIB;
@@ -30,6 +30,14 @@ const kib = (size) => `${(size / KIB).toFixed(0)} KiB`;
 console.log(`console, gzipped: first load at most ${kib(largest.total)} of at most ${kib(BUDGET)} (${largest.name}, fonts included)`);
 if (pages.length === 0 || largest.total === 0) fail("no page was found in the build");
 if (largest.total > BUDGET) fail(`the first load may have ${kib(BUDGET)}`);
+
+// The signer packs nothing as it serves: what packs well stands here packed, and it sends that to whoever takes it.
+for (const file of await readdir(dist, { recursive: true })) {
+  if (!/\.(js|css|html|svg|json)$/.test(file)) continue;
+  const whole = await readFile(new URL(file, dist));
+  await writeFile(new URL(`${file}.br`, dist), brotliCompressSync(whole));
+  await writeFile(new URL(`${file}.gz`, dist), gzipSync(whole, { level: 9 }));
+}
 
 /** A chunk, its styles and fonts, and all that it imports at once. */
 function filesOf(chunk, seen = new Set()) {

@@ -6,7 +6,7 @@ mod softhsm;
 use std::{
     fmt::Write as _,
     fs,
-    io::Write as _,
+    io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -19,9 +19,10 @@ use clap::Args;
 use edgeseal_core::Algorithm;
 use serde_json::json;
 
-use super::{block_on, log, output, with_environment};
+use super::{block_on, log, output, users::new_setup_code, with_environment};
 use crate::{
     config::{LogConfig, LogLevel, Settings},
+    console::SETUP_LIFETIME,
     error::{Failure, FailureKind},
     hsm::{KeyKind, KeyStore},
     http::{
@@ -34,6 +35,8 @@ use crate::{
 
 /// Where the administrators' listener listens if nobody else does.
 const ADMIN_PORT: u16 = 8_445;
+/// The file of the code that the console asks for at the first visit.
+const SETUP_CODE: &str = "setup-code";
 /// The label of the token.
 const TOKEN: &str = "edgeseal";
 /// Bits of RSA keys here: the smallest that verifiers accept, since a demonstration should not wait for primes.
@@ -146,6 +149,8 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
     let names: Vec<&str> = certificates.administrators.iter().map(|(name, ..)| *name).collect();
     step("Administrators", &format!("{admin_url}   mutual TLS, certificates {} for 24 h", names.join(", ")), None);
 
+    step("Console", &format!("{admin_url}   {}", first_visit(&signer, layout).await?), None);
+
     let ready = json!({
         "issuer": issuer,
         "jwks_uri": jwks_uri(&issuer),
@@ -155,6 +160,8 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
         "agent_cert": certificates.agent_certificate,
         "agent_key": certificates.agent_key,
         "admin": admin_url,
+        "console": admin_url,
+        "setup_code_file": layout.path(SETUP_CODE),
         "administrators": certificates.administrators.iter().map(|(name, certificate, key)| {
             json!({ "name": name, "cert": certificate, "key": key })
         }).collect::<Vec<_>>(),
@@ -180,6 +187,21 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
         let _ = fs::remove_file(path);
     }
     Ok(())
+}
+
+/// What to do at the console first. The code is in a file of its owner's alone: what is printed may end up in a log.
+async fn first_visit(signer: &Signer, layout: &Layout) -> Result<String, Failure> {
+    let path = layout.path(SETUP_CODE);
+    if signer.store().users().await?.iter().any(|user| user.last_login_at.is_some()) {
+        let _ = fs::remove_file(&path);
+        return Ok(format!("trust {} in your browser", relative(&layout.path("tls/ca.crt"))));
+    }
+    let (code, _) = new_setup_code(signer.store(), SETUP_LIFETIME).await?;
+    write_private(&path, &format!("{}\n", code.as_str()))?;
+    if std::io::stdout().is_terminal() {
+        return Ok(format!("set-up code {} (30 min)", code.as_str()));
+    }
+    Ok(format!("set-up code in {} (0600, 30 min)", relative(&path)))
 }
 
 /// The token, made if it is not there, and a session on it.

@@ -13,6 +13,7 @@ mod output;
 mod revoke;
 mod serve;
 mod token;
+mod users;
 mod verify;
 
 use std::{
@@ -72,6 +73,9 @@ enum Command {
     /// Tokens: ask a signer for one, look into one
     #[command(subcommand)]
     Token(token::Command),
+    /// Who may come to the console: set it up, invite, list, disable
+    #[command(subcommand)]
+    Users(users::Command),
     /// Verify a token, or a corpus of them
     Verify(verify::Arguments),
     /// JWK Sets
@@ -160,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Edges(command) => edges::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Token(command) => token::run(&command),
+        Command::Users(command) => users::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Jwks(command) => jwks::run(&command),
         Command::Openapi(arguments) => openapi::run(&arguments),

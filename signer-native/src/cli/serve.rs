@@ -1,12 +1,13 @@
 //! `edgeseal serve`: the signer.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{ConfigArguments, block_on};
+use super::{ConfigArguments, block_on, output, users::new_setup_code};
 use crate::{
     config::{Override, SignerConfig},
+    console::SETUP_LIFETIME,
     error::Failure,
     service::{Doors, Signer, open_hsm, told_to_end},
 };
@@ -42,6 +43,7 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
     let doors = Doors::open(&config).await?;
     let hsm = open_hsm(config.hsm.clone()).await?;
     let (issuer, (public, agents, admin)) = (config.issuers.get("").cloned().unwrap_or_default(), doors.addresses());
+    let console = config.console.as_ref().map(|console| console.relying_party.origin().to_owned());
     let profiles: Vec<String> = config.profiles.keys().cloned().collect();
     let signer = Signer::prepare(config, hsm, doors).await?;
     let snapshot = signer.registry().snapshot();
@@ -50,7 +52,29 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
             "profile {profile} has no active key: edgeseal keys generate --profile {profile}, then edgeseal keys activate"
         );
     }
+    if let Some(url) = console {
+        invite_first(&signer, &url).await?;
+    }
     tracing::info!(issuer, %public, %agents, ?admin, "serving");
     signer.serve(stop).await;
+    Ok(())
+}
+
+/// Shows a set-up code to whoever started this on a terminal. Anything else that reads standard output may keep it: a journal,
+/// a log. There the command makes one.
+async fn invite_first(signer: &Signer, url: &str) -> Result<(), Failure> {
+    let store = signer.store();
+    if store.users().await?.iter().any(|user| user.last_login_at.is_some()) {
+        return Ok(());
+    }
+    if std::io::stdout().is_terminal() {
+        let (code, expires_at) = new_setup_code(store, SETUP_LIFETIME).await?;
+        output::line(format_args!(
+            "\n  Nobody has set the console up yet. At {url}, with this code, until {expires_at}:  {}\n",
+            code.as_str()
+        ));
+    } else {
+        tracing::info!(url, "nobody has set the console up yet: edgeseal users setup-code makes the code that it asks for");
+    }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub enum Clients {
     Nobody,
     /// Those whom this verifier knows.
     Known(Arc<dyn ClientCertVerifier>),
-    /// Those of the authorities in this PEM file.
+    /// Nobody must, and those of the authorities in this PEM file may.
     Of(PathBuf),
 }
 

@@ -1,12 +1,15 @@
 //! The signer's listeners: the public one, the agents' and the administrators', where mutual TLS is mandatory.
 
+pub mod access;
 pub mod admin;
 pub mod agents;
+pub mod console;
 pub mod door;
 pub mod enroll;
 pub mod input;
 pub mod listener;
 pub mod openapi;
+pub mod pages;
 pub mod person;
 pub mod problem;
 pub mod public;
@@ -21,6 +24,7 @@ use std::{
 use crate::{
     agents::{Authorities, Directory},
     audit::Log,
+    console::Console,
     issue::{Issuer, rate::Limiter},
     metrics::Metrics,
     revocation::Courier,
@@ -42,6 +46,8 @@ pub struct Service {
     pub signers: Vec<String>,
     /// What enrolled agents are told: the authority of the agents' listener, PEM, where its chain shows one.
     pub signer_ca: Option<String>,
+    /// People at the console, where there is an administrators' listener.
+    pub console: Option<Arc<Console>>,
     /// How the signer feels.
     pub health: Health,
     /// What happens is written here.

@@ -24,7 +24,7 @@ use utoipa::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{Shared, admin, agents, problem::Code, public};
+use super::{Shared, admin, agents, console, problem::Code, public};
 
 /// Handlers with their part of the document.
 pub type Routes = OpenApiRouter<Shared>;
@@ -43,6 +43,8 @@ pub enum Listener {
     Agents,
     /// Keys, profiles, agents and the audit log, for administrators
     Admin,
+    /// Sessions of the console, on the administrators' listener: for browsers
+    Console,
 }
 
 impl Listener {
@@ -60,6 +62,10 @@ impl Listener {
                 "Edgeseal signer: administrators' listener",
                 "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be.",
             ),
+            Self::Console => (
+                "Edgeseal signer: sessions of the console",
+                "On the administrators' listener, for its pages. Requests that change something carry the header X-Edgeseal-CSRF with the value that `getSession` says, and come from the console's own origin. Credentials are those of WebAuthn Level 3: `PublicKeyCredential.toJSON()`.",
+            ),
         };
         let mut info = Info::new(title, env!("CARGO_PKG_VERSION"));
         info.description = Some(description.to_owned());
@@ -74,6 +80,7 @@ pub fn document(listener: Listener) -> OpenApi {
         Listener::Public => public::routes(),
         Listener::Agents => agents::routes(),
         Listener::Admin => admin::routes(),
+        Listener::Console => console::routes(),
     };
     let mut document = routes.into_openapi();
     document.info = listener.info();
@@ -81,7 +88,7 @@ pub fn document(listener: Listener) -> OpenApi {
     let components = document.components.get_or_insert_with(Components::default);
     components.schemas.insert(PROBLEM.to_owned(), <ProblemDocument as utoipa::PartialSchema>::schema());
     match listener {
-        Listener::Public => {}
+        Listener::Public | Listener::Console => {}
         Listener::Agents => {
             let what = "A certificate of the agents' authority, with one SAN URI urn:edgeseal:agent:NAME";
             components.security_schemes.insert("agent_certificate".to_owned(), certificate(what).into());
@@ -101,11 +108,12 @@ pub fn document(listener: Listener) -> OpenApi {
 
 /// The document of a listener as it is served: JSON.
 pub fn text(listener: Listener) -> &'static str {
-    static TEXTS: [OnceLock<String>; 3] = [const { OnceLock::new() }; 3];
+    static TEXTS: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
     let place = match listener {
         Listener::Public => 0,
         Listener::Agents => 1,
         Listener::Admin => 2,
+        Listener::Console => 3,
     };
     // These types print always: their maps have texts as keys.
     TEXTS[place].get_or_init(|| serde_json::to_string_pretty(&document(listener)).unwrap_or_default())
@@ -229,7 +237,7 @@ mod tests {
 
     #[test]
     fn every_operation_says_what_it_answers() {
-        for listener in [Listener::Public, Listener::Agents, Listener::Admin] {
+        for listener in [Listener::Public, Listener::Agents, Listener::Admin, Listener::Console] {
             let document: serde_json::Value = serde_json::from_str(text(listener)).unwrap();
             assert_eq!(document["openapi"], "3.1.0");
             let mut names = std::collections::BTreeSet::new();

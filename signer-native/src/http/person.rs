@@ -5,7 +5,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use super::{
     Shared,
-    listener::Peer,
+    access::session_required,
     problem::{Code, Problem},
 };
 use crate::keys::Actor;
@@ -45,11 +45,13 @@ impl Role {
 pub enum Credential {
     /// By a client certificate of the administrators' authority.
     Certificate,
-    /// By a session of the console.
+    /// By a session of the console that began with a passkey.
     Session,
+    /// By a session that began with a recovery code: good for registering a passkey, and for nothing else.
+    Recovery,
 }
 
-/// Who acts. A layer that knows of sessions puts one into the request's extensions; without, the certificate says.
+/// Who acts: whom [`super::access::identify`] has recognized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// The name, without what stands before it in certificates.
@@ -58,6 +60,19 @@ pub struct Person {
     pub role: Role,
     /// How the person was recognized.
     pub credential: Credential,
+    /// Whether a passkey was shown in the last minutes; a certificate is shown with every connection.
+    pub proved: bool,
+}
+
+impl Credential {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Session => "passkey",
+            Self::Recovery => "recovery",
+        }
+    }
 }
 
 impl Person {
@@ -77,20 +92,26 @@ impl Person {
         let detail = format!("{} is {}, and this takes {}", self.name, self.role.as_str(), role.as_str());
         Err(Problem::new(Code::RoleDenied, detail))
     }
+
+    /// Whether the person may do what takes a passkey shown a moment ago.
+    ///
+    /// # Errors
+    /// [`Code::ReauthenticationRequired`].
+    pub fn needs_proof(&self) -> Result<(), Problem> {
+        if self.proved {
+            return Ok(());
+        }
+        let detail =
+            "this takes a passkey that was shown in the last minutes; show one (POST /console/v1/reauth/start) and ask again";
+        Err(Problem::new(Code::ReauthenticationRequired, detail))
+    }
 }
 
 impl FromRequestParts<Shared> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Problem> {
-        if let Some(person) = parts.extensions.get::<Self>() {
-            return Ok(person.clone());
-        }
-        let named = parts.extensions.get::<Peer>().and_then(|peer| peer.admin.clone());
-        let name = named.ok_or_else(|| {
-            Problem::new(Code::AdminUnknown, "the certificate has no single SAN URI of the form urn:edgeseal:admin:NAME")
-        })?;
-        Ok(Self { name, role: Role::Administrator, credential: Credential::Certificate })
+        parts.extensions.get::<Self>().cloned().ok_or_else(session_required)
     }
 }
 
@@ -129,7 +150,7 @@ mod tests {
     #[test]
     fn each_role_may_do_what_those_before_it_may() {
         for (index, role) in Role::ALL.into_iter().enumerate() {
-            let person = Person { name: "alice".to_owned(), role, credential: Credential::Session };
+            let person = Person { name: "alice".to_owned(), role, credential: Credential::Session, proved: true };
             for (other, needed) in Role::ALL.into_iter().enumerate() {
                 assert_eq!(person.needs(needed).is_ok(), other <= index, "{role:?} {needed:?}");
             }

@@ -29,6 +29,20 @@ pub enum Code {
     RoleDenied,
     /// A member of the request is not as it must be.
     FieldInvalid,
+    /// Nobody is known to ask.
+    SessionRequired,
+    /// The act is dangerous, and no passkey was shown lately.
+    ReauthenticationRequired,
+    /// A session that a recovery code began is good for registering a passkey alone.
+    PasskeyRequired,
+    /// The passkey, or its ceremony, is not good.
+    PasskeyRefused,
+    /// Another site's page has a browser ask.
+    CrossSiteRefused,
+    /// Nobody would be left who may do everything.
+    LastAdministrator,
+    /// Somebody guesses, or hurries.
+    TriesExceeded,
     /// One's own approval does not count.
     OwnApproval,
     /// Somebody else changed the same thing at the same time.
@@ -85,12 +99,19 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 38] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::AdminUnknown,
         Self::RoleDenied,
         Self::FieldInvalid,
+        Self::SessionRequired,
+        Self::ReauthenticationRequired,
+        Self::PasskeyRequired,
+        Self::PasskeyRefused,
+        Self::CrossSiteRefused,
+        Self::LastAdministrator,
+        Self::TriesExceeded,
         Self::OwnApproval,
         Self::Conflict,
         Self::PeerRefused,
@@ -129,6 +150,15 @@ impl Code {
             Self::FieldInvalid => {
                 ("field_invalid", StatusCode::UNPROCESSABLE_ENTITY, "A member of the request is not as it must be")
             }
+            Self::SessionRequired => ("session_required", StatusCode::UNAUTHORIZED, "Nobody is known to ask"),
+            Self::ReauthenticationRequired => {
+                ("reauthentication_required", StatusCode::FORBIDDEN, "A passkey must be shown again for this")
+            }
+            Self::PasskeyRequired => ("passkey_required", StatusCode::FORBIDDEN, "A passkey must be registered first"),
+            Self::PasskeyRefused => ("passkey_refused", StatusCode::FORBIDDEN, "The passkey is not good"),
+            Self::CrossSiteRefused => ("cross_site_refused", StatusCode::FORBIDDEN, "The request does not come from the console"),
+            Self::LastAdministrator => ("last_administrator", StatusCode::CONFLICT, "An administrator must be left"),
+            Self::TriesExceeded => ("tries_exceeded", StatusCode::TOO_MANY_REQUESTS, "There were too many tries"),
             Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
             Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
@@ -204,6 +234,17 @@ impl Problem {
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..self }
+    }
+
+    /// The same, until when it makes no sense to ask again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// What to tell.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// What went wrong.
@@ -365,6 +406,13 @@ mod tests {
                 ("admin_unknown", 403),
                 ("role_denied", 403),
                 ("field_invalid", 422),
+                ("session_required", 401),
+                ("reauthentication_required", 403),
+                ("passkey_required", 403),
+                ("passkey_refused", 403),
+                ("cross_site_refused", 403),
+                ("last_administrator", 409),
+                ("tries_exceeded", 429),
                 ("own_approval", 403),
                 ("conflict", 409),
                 ("peer_refused", 403),

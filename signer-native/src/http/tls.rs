@@ -50,13 +50,14 @@ pub fn mutual_server(listen: &ListenConfig, verifier: Arc<dyn ClientCertVerifier
     with_identity(builder.with_client_cert_verifier(verifier), listen)
 }
 
-/// Whose certificates are good: those of the authorities in a PEM file.
+/// Whose certificates are good: those of the authorities in a PEM file. Whoever shows none comes in as nobody: a browser, which
+/// has a session instead.
 ///
 /// # Errors
 /// When the file cannot be used.
 pub fn clients_of(setting: &str, client_ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
     let roots = Arc::new(roots(setting, client_ca)?);
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).allow_unauthenticated().build();
     let verifier =
         verifier.map_err(|error| Failure::configuration(format!("{setting} {} cannot be used: {error}", client_ca.display())))?;
     Ok(verifier)

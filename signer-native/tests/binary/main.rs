@@ -10,6 +10,8 @@ mod audit;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod drills;
 #[cfg(test)]
 mod enrolment;

@@ -5,19 +5,21 @@ mod approvals;
 mod issuers;
 mod keys;
 mod profiles;
+mod users;
 
 use axum::{
     Router,
-    middleware::{from_fn_with_state, map_request},
+    middleware::{from_fn, from_fn_with_state, map_request},
     response::Response,
 };
 use utoipa_axum::routes;
 
 use super::{
-    Shared,
+    Shared, access, console,
     openapi::{self, Listener, Routes, find_step},
+    pages,
     person::Auditor,
-    public::{method_not_allowed, not_found},
+    public::method_not_allowed,
     revocations,
 };
 use crate::{keys::Ledger, metrics};
@@ -28,8 +30,12 @@ const MAX_BODY: usize = 16 * 1024;
 /// The resources of administrators.
 pub fn router(service: Shared) -> Router {
     let (router, _) = routes().split_for_parts();
-    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
-    let router = router.layer(from_fn_with_state(service.clone(), metrics::count)).with_state(service);
+    // Each route has the table before it, whoever adds one.
+    let router = router.route_layer(from_fn(access::guard)).method_not_allowed_fallback(method_not_allowed);
+    let router = router.with_state(service.clone()).merge(console::router(service.clone())).merge(pages::router());
+    let router = router.layer(from_fn_with_state(service.clone(), metrics::count));
+    let router = router.layer(from_fn_with_state(service.clone(), access::identify));
+    let router = router.layer(from_fn_with_state(service, access::seal));
     // Around the router, since what it does to the path comes before the router reads it.
     Router::new().fallback_service(router).layer(map_request(find_step))
 }
@@ -43,6 +49,7 @@ pub fn routes() -> Routes {
         .merge(issuers::routes())
         .merge(profiles::routes())
         .merge(revocations::administered())
+        .merge(users::routes())
 }
 
 /// This document
