@@ -31,8 +31,11 @@ pub const COOKIE: &str = "__Host-edgeseal";
 pub const CSRF: &str = "x-edgeseal-csrf";
 /// Its value where there is no session yet.
 pub const NO_CSRF: &str = "none";
-/// How often it is noted that a session is in use.
-const SEEN_EVERY: u64 = 15;
+/// What a page says of a request that nobody asked for: it asks by itself, every few seconds. A window that somebody has left
+/// open must not keep its session alive.
+pub const BACKGROUND: &str = "x-edgeseal-background";
+/// Milliseconds: how often it is noted that a session is in use; and at least four times in the idle time.
+const SEEN_EVERY: u64 = 15_000;
 
 /// What a person has to have done besides having the role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +192,9 @@ async fn visit(service: &Shared, request: &Parts) -> Result<Visit, Response> {
         && let Some((session, person)) = console.recognize(&secret).await.map_err(store_failed)?
     {
         let at = now();
-        if session.seen_at.plus_secs(SEEN_EVERY) <= at {
+        let idle = u64::try_from(console.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+        let due = session.seen_at.as_millis().saturating_add(SEEN_EVERY.min(idle / 4)) <= at.as_millis();
+        if due && !headers.contains_key(BACKGROUND) {
             console.store.session_seen(&session.id, at).await.map_err(store_failed)?;
         }
         visit.csrf = csrf_of(&secret);

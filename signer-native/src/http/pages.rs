@@ -49,7 +49,7 @@ async fn page(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     // What looks like a part of the API is none: a page there would hide the mistake.
     let api = path.starts_with("/admin/") || path.starts_with("/console/v1/") || path.starts_with("/v1/");
-    if api || path.starts_with("/assets/") && file(&path[1..]).is_none() && are_embedded() {
+    if api || path.starts_with("/assets/") && file(&path[1..]).is_none() {
         return Problem::new(Code::NotFound, "nothing is here").into_response();
     }
     if ![Method::GET, Method::HEAD].contains(method) {
