@@ -1,0 +1,135 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+// The parts of OpenAPI 3.1 that the signer's documents use.
+interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  format?: string;
+  description?: string;
+  enum?: unknown[];
+  const?: unknown;
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  required?: string[];
+  oneOf?: Schema[];
+  anyOf?: Schema[];
+  allOf?: Schema[];
+  additionalProperties?: Schema | boolean;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  default?: unknown;
+}
+type Content = Record<string, { schema?: Schema }>;
+interface Operation {
+  summary?: string;
+  description?: string;
+  parameters?: { name: string; in: string; required?: boolean; description?: string; schema?: Schema }[];
+  requestBody?: { content: Content; required?: boolean };
+  responses: Record<string, { description: string; content?: Content }>;
+}
+interface Document {
+  info: { title: string; description?: string };
+  paths: Record<string, Record<string, Operation>>;
+  components?: { schemas?: Record<string, Schema> };
+}
+
+const LISTENERS = { public: "Public listener", agents: "Agents’ listener", admin: "Administrators’ listener" } as const;
+const METHODS = ["get", "post", "put", "patch", "delete"];
+
+/** One page for each listener, made of the document that its handlers are described by. */
+export default {
+  watch: ["../../../../openapi/*.json"],
+  paths: () => Object.entries(LISTENERS).map(([listener, title]) => ({ params: { listener }, content: page(read(listener), listener, title) })),
+};
+
+function read(listener: string): Document {
+  return JSON.parse(readFileSync(fileURLToPath(new URL(`../../../../openapi/${listener}.json`, import.meta.url)), "utf8")) as Document;
+}
+
+function page(document: Document, listener: string, title: string): string {
+  const lines = [`# ${title}`, "", text(document.info.description ?? ""), "", `The document itself: \`edgeseal openapi ${listener}\`, or \`GET /openapi.json\` on the listener.`, ""];
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const method of METHODS) {
+      const operation = operations[method];
+      if (operation) lines.push(...describe(method, path, operation));
+    }
+  }
+  const schemas = Object.entries(document.components?.schemas ?? {});
+  if (schemas.length > 0) lines.push("## Schemas", "");
+  for (const [name, schema] of schemas) lines.push(`### ${name}`, "", text(schema.description ?? ""), "", ...shape(schema), "");
+  return lines.join("\n");
+}
+
+function describe(method: string, path: string, operation: Operation): string[] {
+  const lines = [`## ${method.toUpperCase()} ${escape(path)}`, "", text(operation.summary ? `**${operation.summary}.**` : ""), "", text(operation.description ?? ""), ""];
+  if (operation.parameters?.length) {
+    lines.push("| parameter | where | | |", "|---|---|---|---|");
+    for (const { name, in: where, required, description, schema } of operation.parameters) {
+      lines.push(`| \`${name}\` | ${where} | ${cell(type(schema))}${required ? ", needed" : ""} | ${cell(description ?? "")} |`);
+    }
+    lines.push("");
+  }
+  for (const [media, { schema }] of Object.entries(operation.requestBody?.content ?? {})) lines.push(`Body, \`${media}\`: ${type(schema)}`, "");
+  lines.push("| status | | body |", "|---|---|---|");
+  for (const [status, { description, content }] of Object.entries(operation.responses)) {
+    const bodies = Object.entries(content ?? {}).map(([media, { schema }]) => `\`${media}\`${schema ? `: ${type(schema)}` : ""}`);
+    lines.push(`| ${status} | ${cell(description)} | ${cell(bodies.join(", "))} |`);
+  }
+  return [...lines, ""];
+}
+
+function shape(schema: Schema): string[] {
+  const parts = schema.allOf ?? [];
+  const properties = Object.assign({}, schema.properties, ...parts.map((part) => part.properties ?? {})) as Record<string, Schema>;
+  const names = Object.keys(properties);
+  if (names.length === 0) return [type({ ...schema, description: "" })];
+  const required = new Set([schema, ...parts].flatMap((part) => part.required ?? []));
+  const more = parts.filter((part) => part.$ref).map((part) => `With all of ${type(part)}.`);
+  const rows = names.map((name) => {
+    const property = properties[name] ?? {};
+    return `| \`${name}\` | ${cell(type(property))}${required.has(name) ? ", needed" : ""} | ${cell(property.description ?? "")} |`;
+  });
+  return [...more, ...(more.length ? [""] : []), "| member | | |", "|---|---|---|", ...rows];
+}
+
+function type(schema: Schema | undefined): string {
+  if (!schema) return "";
+  if (schema.$ref) {
+    const name = schema.$ref.split("/").at(-1) ?? "";
+    return `[${name}](#${name.toLowerCase()})`;
+  }
+  if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``;
+  if (schema.enum) return schema.enum.map((value) => `\`${JSON.stringify(value)}\``).join(", ");
+  const choices = schema.oneOf ?? schema.anyOf;
+  if (choices) return choices.map(type).join(" or ");
+  if (schema.allOf?.length) return schema.allOf.map(type).join(" and ");
+  const types = [schema.type ?? []].flat();
+  const base = types.includes("array") && schema.items ? `array of ${type(schema.items)}` : types.length ? types.join(" or ") : "any";
+  const bounds = [
+    schema.format,
+    schema.minimum !== undefined && `from ${schema.minimum}`,
+    schema.maximum !== undefined && `to ${schema.maximum}`,
+    schema.minLength !== undefined && `at least ${schema.minLength} characters`,
+    schema.maxLength !== undefined && `at most ${schema.maxLength} characters`,
+  ].filter(Boolean);
+  return bounds.length ? `${base} (${bounds.join(", ")})` : base;
+}
+
+/** Nothing that the document says is read as a template or as HTML; its code spans stay. */
+function escape(value: string): string {
+  return value.replaceAll("<", "&lt;").replaceAll("{{", "&#123;&#123;").replaceAll(/[{}]/g, (brace) => (brace === "{" ? "&#123;" : "&#125;"));
+}
+
+function text(value: string): string {
+  return value
+    .split(/(`[^`]*`)/)
+    .map((part, index) => (index % 2 ? part : escape(part)))
+    .join("");
+}
+
+function cell(value: string): string {
+  return text(value).replaceAll("|", "\\|").replaceAll(/\s*\n\s*/g, " ");
+}
