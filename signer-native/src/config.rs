@@ -1052,6 +1052,11 @@ fn check_issuer(setting: &str, issuer: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An issuer's URL without its path.
+pub(crate) fn origin_of(issuer: &str) -> &str {
+    issuer.strip_suffix(path_of(issuer)).unwrap_or(issuer)
+}
+
 /// The path of an issuer's URL; empty when there is none.
 pub(crate) fn path_of(issuer: &str) -> &str {
     let rest = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);

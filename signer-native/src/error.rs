@@ -41,6 +41,22 @@ impl FailureKind {
     }
 }
 
+/// A value that cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The member that holds it: `max_lifetime`.
+    pub field: String,
+    /// What is wrong with it, and what it takes; to stand behind the member's name.
+    pub sentence: String,
+}
+
+impl Invalid {
+    /// About this member.
+    pub fn new(field: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self { field: field.into(), sentence: sentence.into() }
+    }
+}
+
 /// A failure: what, and how it is mended, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

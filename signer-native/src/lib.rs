@@ -21,6 +21,7 @@
 //!
 //! The operator's page is this crate's `README.md`.
 
+pub mod activity;
 pub mod agent;
 pub mod agents;
 pub mod audit;

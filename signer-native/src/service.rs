@@ -11,14 +11,15 @@ use rustls::RootCertStore;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    activity::Activity,
     agents::{AgentRoots, Authorities, Directory},
     audit::{Blinding, Event, Keeper, Log, LogEnd},
-    config::{AuditConfig, SignerConfig},
+    config::{AuditConfig, SignerConfig, origin_of},
     console::{Console, Tries},
     error::{Failure, FailureKind},
     hsm::{KeyId, KeyStore, Pkcs11KeyStore, Pkcs11Settings, ProcessKeyStore},
     http::{
-        self, Health, Service, Shared,
+        self, Health, Newcomers, Service, Shared,
         door::{Clients, Door},
         listener::Bound,
         tls,
@@ -136,6 +137,7 @@ impl Signer {
         let (audit, audit_end) = Log::begin(store.clone(), deadline, blinding.unwrap_or_else(Blinding::none)).await?;
         let ledger = Ledger::new(store.clone(), config.timing, config.slots);
         let ledger = ledger.with_issuers(config.issuers.clone()).with_log(audit.clone());
+        let described = hsm.description();
         let registry = Arc::new(Registry::new(ledger, hsm));
         let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
         for profile in config.profiles.values() {
@@ -150,6 +152,7 @@ impl Signer {
         let holder = KeyId::random().map_or_else(|_| std::process::id().to_string(), |random| random.to_string());
         let courier =
             Courier::new(store.clone(), Arc::clone(&registry), audit.clone(), url.clone(), config.edges, holder.clone())?;
+        let newcomers = Newcomers { url: origin_of(&url).to_owned(), certificate: config.public.certificate.clone() };
         let authorities = Authorities::new(Arc::clone(&registry), store.clone(), config.enrolment.lifetime);
         let console = config.console.map(|config| Arc::new(Console { config, store: store.clone(), tries: Tries::default() }));
         let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
@@ -170,6 +173,10 @@ impl Signer {
             audit,
             metrics,
             courier: Arc::new(courier),
+            newcomers,
+            keeper: keeper.clone(),
+            activity: Activity::default(),
+            hsm: described,
         };
         Ok(Self { service: Arc::new(service), doors, holder, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
     }
@@ -202,7 +209,7 @@ impl Signer {
         }
         let administrators = async {
             if let Some(admin) = admin {
-                admin.serve(http::admin::router(Arc::clone(&service)), stop.clone()).await;
+                admin.serve(http::admin::router(Arc::clone(&service), stop.clone()), stop.clone()).await;
             }
         };
         tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators);

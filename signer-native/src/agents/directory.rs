@@ -127,6 +127,11 @@ impl Directory {
         self.configured.contains_key(name)
     }
 
+    /// The agents of the configuration.
+    pub fn configured(&self) -> impl Iterator<Item = &Agent> {
+        self.configured.values().map(Arc::as_ref)
+    }
+
     /// Reads the store, if it changed, whatever the time is.
     ///
     /// # Errors

@@ -7,14 +7,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::issue::{Agent, Lifetime};
+use utoipa::ToSchema;
+
+use crate::{
+    error::Invalid,
+    issue::{Agent, Lifetime},
+};
 
 /// Seconds for which a code is good.
 pub const LIFETIME: u64 = 600;
 
 /// What an invited agent may do: as in `agents.NAME` of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AgentPolicy)]
 pub struct Policy {
     /// The profiles that it may use.
     pub profiles: Vec<String>,
@@ -36,6 +42,45 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// What an agent may do.
+    pub fn of(agent: &Agent) -> Self {
+        let Agent { name: _, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate } = agent.clone();
+        let max_lifetime = max_lifetime.map(Lifetime::as_secs);
+        Self { profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate }
+    }
+
+    /// Whether it can be meant; `knows` says which profiles there are.
+    ///
+    /// # Errors
+    /// The first member that cannot.
+    pub fn check(&self, knows: impl Fn(&str) -> bool) -> Result<(), Invalid> {
+        let Self { profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate } = self;
+        if profiles.is_empty() {
+            return Err(Invalid::new("profiles", "is empty; name what the agent may use"));
+        }
+        if let Some(unknown) = profiles.iter().find(|profile| !knows(profile)) {
+            return Err(Invalid::new("profiles", format!("names {unknown:?}, and there is no such profile")));
+        }
+        if audiences.as_ref().is_some_and(|audiences| audiences.is_empty() || audiences.iter().any(String::is_empty)) {
+            return Err(Invalid::new("audiences", "is empty; name who may accept the agent's tokens, or leave it away"));
+        }
+        if *max_lifetime == Some(0) {
+            return Err(Invalid::new("max_lifetime", "is 0; it takes seconds, 1 or more"));
+        }
+        for (name, claims) in [("required_claims", required_claims), ("forbidden_claims", forbidden_claims)] {
+            if claims.iter().any(String::is_empty) {
+                return Err(Invalid::new(name, "holds an empty name"));
+            }
+        }
+        if let Some(both) = required_claims.iter().find(|claim| forbidden_claims.contains(claim)) {
+            return Err(Invalid::new("forbidden_claims", format!("holds {both:?}, which required_claims holds too")));
+        }
+        if *rate == Some(0) {
+            return Err(Invalid::new("rate", "is 0; it takes tokens a second, 1 or more"));
+        }
+        Ok(())
+    }
+
     /// An agent of this name under the policy.
     pub fn agent(self, name: String) -> Agent {
         let Self { profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate } = self;

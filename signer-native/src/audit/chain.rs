@@ -7,7 +7,7 @@ use edgeseal_core::{Timestamp, json};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Event, Position, encode, moment};
+use super::{AuditPlace, Event, Position, encode, moment};
 
 /// What is hashed before a row, so that no other document has the same hash.
 pub const DOMAIN: &[u8] = b"edgeseal audit row 1\n";
@@ -25,8 +25,17 @@ pub struct AuditRow {
     pub hash: String,
     /// The digest by which a token is looked up, where the row is about one.
     pub digest: Option<String>,
+    /// When, as the body says it too.
+    pub at: Timestamp,
     /// What happened.
     pub body: String,
+}
+
+impl AuditRow {
+    /// Where it stands among all rows.
+    pub fn place(&self) -> AuditPlace {
+        AuditPlace { at: self.at, chain: self.chain.clone(), seq: self.seq }
+    }
 }
 
 /// The end of a chain, to which rows are added.
@@ -97,7 +106,7 @@ impl Chain {
         let hash = hash(&body);
         self.seq = seq;
         self.hash.clone_from(&hash);
-        AuditRow { chain: self.id.clone(), seq, hash, digest, body }
+        AuditRow { chain: self.id.clone(), seq, hash, digest, at, body }
     }
 
     /// Takes a row if it is the next one.

@@ -109,15 +109,40 @@ impl From<io::Error> for ExportError {
     }
 }
 
+/// Where lines go.
+pub trait Lines {
+    /// Takes a line, without its end.
+    fn line(&mut self, line: &str) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Lines into a file.
+struct Written<W>(W);
+
+impl<W: Write + Send> Lines for Written<W> {
+    async fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.0, "{line}")
+    }
+}
+
 /// Writes everything up to the last checkpoint of the store, and gives that checkpoint, to be kept elsewhere.
 ///
 /// # Errors
 /// [`ExportError`].
-pub async fn write(store: &Store, keys: &[Jwk], out: &mut impl Write) -> Result<Option<String>, ExportError> {
+pub async fn write(store: &Store, keys: &[Jwk], out: &mut (impl Write + Send)) -> Result<Option<String>, ExportError> {
+    let last = each(store, keys, &mut Written(&mut *out)).await?;
+    out.flush()?;
+    Ok(last)
+}
+
+/// The same, line by line.
+///
+/// # Errors
+/// [`ExportError`].
+pub async fn each(store: &Store, keys: &[Jwk], out: &mut impl Lines) -> Result<Option<String>, ExportError> {
     let mut written: BTreeMap<String, u64> = BTreeMap::new();
     let mut last = None;
     let mut after = None;
-    writeln!(out, "{}", head(keys))?;
+    out.line(&head(keys)).await?;
     loop {
         let page = store.checkpoints(after, PAGE).await?;
         let Some((id, _)) = page.last() else { break };
@@ -132,15 +157,14 @@ pub async fn write(store: &Store, keys: &[Jwk], out: &mut impl Write) -> Result<
                     // Rows that are missing are for whoever verifies the export to find.
                     let Some(end) = rows.last().map(|row| row.seq) else { break };
                     for row in &rows {
-                        writeln!(out, "{}", self::row(row))?;
+                        out.line(&self::row(row)).await?;
                     }
                     *from = end;
                 }
             }
-            writeln!(out, "{}", checkpoint(&document))?;
+            out.line(&checkpoint(&document)).await?;
             last = Some(document);
         }
     }
-    out.flush()?;
     Ok(last)
 }

@@ -7,6 +7,8 @@
 //! | [`blinding`] | claim values as HMACs, so that the log holds nobody's data |
 //! | [`log`] | the only way to a row: durable when it answers, or nothing may be signed |
 //! | [`keeper`] | the audit key, and when it signs |
+//! | `filter` | PURE: which rows somebody looks for |
+//! | [`ledger`] | what auditors ask for each key |
 //! | [`export`] | all of it as lines of JSON, and [`verify`], which needs nothing but those lines |
 //!
 //! Every process writes a chain of its own, so that no signer waits for another; checkpoints tie all chains together and
@@ -17,7 +19,9 @@ pub mod blinding;
 pub mod chain;
 pub mod checkpoint;
 pub mod export;
+mod filter;
 pub mod keeper;
+pub mod ledger;
 pub mod log;
 pub mod verify;
 
@@ -33,6 +37,7 @@ use sha2::Digest as _;
 pub use self::{
     blinding::Blinding,
     chain::{AuditRow, Chain},
+    filter::{AuditFilter, AuditPlace},
     keeper::Keeper,
     log::{Log, LogEnd},
 };

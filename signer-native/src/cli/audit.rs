@@ -18,11 +18,11 @@ use crate::{
         Keeper,
         chain::Row,
         export::{self, ExportError, Line},
-        token_digest,
+        ledger, token_digest,
         verify::{Expectation, Report, Tail, VerifyError, verify},
     },
     error::{Failure, FailureKind},
-    keys::{Ledger, Registry},
+    keys::{Actor, Ledger, Registry},
     service::open_hsm,
     store::Store,
 };
@@ -35,6 +35,21 @@ pub(super) enum Command {
     Find(Find),
     /// Write the whole log as lines of JSON, ending with a fresh checkpoint
     Export(Export),
+    /// What ISMS-P 2.7.2 and CSAP 12.3.2 ask for each key: owner, purpose, generation, storage, distribution, validity,
+    /// recovery, destruction
+    Ledger(KeyLedger),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyLedger {
+    /// Where to write it; standard output when absent
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// CSV instead of JSON
+    #[arg(long)]
+    csv: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +102,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Verify(arguments) => verify_export(arguments),
         Command::Find(arguments) => find(arguments),
         Command::Export(arguments) => export_log(arguments),
+        Command::Ledger(arguments) => key_ledger(arguments),
     }
 }
 
@@ -248,6 +264,26 @@ fn export_log(arguments: &Export) -> Result<ExitCode, Failure> {
         let written = create(path).and_then(|mut file| writeln!(file, "{document}").map_err(|error| unwritable(path, &error)));
         written?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn key_ledger(arguments: &KeyLedger) -> Result<ExitCode, Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let entries = block_on(async {
+        let store = Store::open(&settings.store()?).await?;
+        let ledger = Ledger::new(store, settings.timing()?, settings.slots()?).with_issuers(settings.issuers()?);
+        // The HSM is opened, not only named: the ledger says where keys are.
+        let hsm = open_hsm(settings.hsm()?).await?.description();
+        ledger.record(&Actor::local(), "audit.ledger", "", "{}").await?;
+        Ok(ledger::compile(&ledger, &hsm).await?)
+    })?;
+    let text = if arguments.csv { ledger::csv(&entries) } else { format!("{}\n", json!({ "keys": entries })) };
+    let mut out: Box<dyn io::Write> = match &arguments.out {
+        Some(path) => Box::new(create(path)?),
+        None => Box::new(io::stdout()),
+    };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failure::new(FailureKind::System, format!("the ledger cannot be written: {error}")))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! The agents' listener. Whoever comes here has shown a certificate of the agents' authority; the name in it decides.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -273,7 +273,10 @@ async fn renew(
     let RenewRequest { token, audience, ttl } = parse(&body)?;
     let renewal = Renewal { audience: Audience::names(audience), ttl };
     let stamp = stamp(&service, &agent, &headers, "/v1/tokens/renew", &body).await?;
-    let issued = service.issuer.renew(&agent, &token, renewal, stamp).await?;
+    let began = Instant::now();
+    let issued = service.issuer.renew(&agent, &token, renewal, stamp).await.map_err(Problem::from);
+    service.activity.token(issued.as_ref().err().map(|problem| problem.code().as_str()), began.elapsed());
+    let issued = issued?;
     Ok(uncached(&told(&agent, "renewed", issued)))
 }
 
@@ -309,19 +312,21 @@ async fn document(_: Caller) -> Response {
 async fn sign_one(service: &Shared, agent: &Agent, request: SignatureRequest) -> Result<SignatureAnswer, Problem> {
     let SignatureRequest { profile, digest, kid, declared } = request;
     let declared = object("declared", declared)?;
+    let began = Instant::now();
     let outcome = service.issuer.sign_digest(agent, &profile, &digest, kid.as_deref(), &declared).await;
-    let signed = counted(service, &profile, Mode::Digest, outcome)?;
+    let signed = counted(service, &profile, Mode::Digest, began, outcome)?;
     tracing::info!(agent = agent.name, profile, kid = signed.kid, "signed a digest");
     let issuer = service.issuer.agent_url(&profile, &agent.name);
     Ok(SignatureAnswer { signature: signed.signature, kid: signed.kid, issuer })
 }
 
-fn counted<T>(service: &Shared, profile: &str, mode: Mode, outcome: Result<T, IssueError>) -> Result<T, Problem> {
+fn counted<T>(service: &Shared, profile: &str, mode: Mode, began: Instant, outcome: Result<T, IssueError>) -> Result<T, Problem> {
     let outcome = outcome.map_err(Problem::from);
     // Whoever asks for what is not there shall not make up names for the metrics.
     let known = if service.issuer.has_profile(profile) { profile } else { "none" };
     let code = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "issued");
     service.metrics.token(known, mode.as_str(), code);
+    service.activity.token(outcome.as_ref().err().map(|_| code), began.elapsed());
     outcome
 }
 
@@ -345,8 +350,9 @@ async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest, stamp
         return Err(Problem::new(Code::RequestMalformed, "digest, kid and declared belong to mode digest"));
     }
     let request = Request { mode, claims: object("claims", claims)?, audience: Audience::names(audience), ttl };
+    let began = Instant::now();
     let outcome = service.issuer.issue(agent, &profile, request, stamp).await;
-    Ok(Outcome::Token(told(agent, "issued", counted(service, &profile, mode, outcome)?)))
+    Ok(Outcome::Token(told(agent, "issued", counted(service, &profile, mode, began, outcome)?)))
 }
 
 /// `jti` and `iat`: fresh ones, or those of the request that came first under the same `Idempotency-Key`.

@@ -17,14 +17,17 @@ pub mod revocations;
 pub mod tls;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use crate::{
+    activity::Activity,
     agents::{Authorities, Directory},
-    audit::Log,
+    audit::{Keeper, Log},
     console::Console,
+    hsm::{BreakerState, StoreDescription},
     issue::{Issuer, rate::Limiter},
     metrics::Metrics,
     revocation::Courier,
@@ -54,8 +57,40 @@ pub struct Service {
     pub audit: Log,
     /// And counted here.
     pub metrics: Metrics,
+    /// What newcomers are told of this signer.
+    pub newcomers: Newcomers,
+    /// Signs checkpoints of the audit log.
+    pub keeper: Keeper,
+    /// What was done lately.
+    pub activity: Activity,
+    /// What the HSM is.
+    pub hsm: StoreDescription,
     /// Who tells the edges of revocations.
     pub courier: Arc<Courier>,
+}
+
+impl Service {
+    /// Why tokens are not issued now, if they are not.
+    pub fn not_ready(&self) -> Option<String> {
+        let registry = self.issuer.registry();
+        let held_back = registry.hsm_stats().breaker != BreakerState::Closed;
+        held_back
+            .then(|| "the HSM does not answer; calls to it are held back".to_owned())
+            .or_else(|| self.health.not_ready())
+            .or_else(|| {
+                let stale = registry.snapshot().is_expired(self.issuer.lease());
+                stale.then(|| "the registry of keys could not be read lately".to_owned())
+            })
+    }
+}
+
+/// What newcomers are told of this signer.
+#[derive(Clone, Debug)]
+pub struct Newcomers {
+    /// The public listener, as agents reach it.
+    pub url: String,
+    /// The PEM file of its certificate chain, by which they know it.
+    pub certificate: PathBuf,
 }
 
 /// The outcome of the latest canary signature.
@@ -83,6 +118,12 @@ impl Health {
     /// A canary was not signed.
     pub fn canary_failed(&self, reason: String) {
         self.canary.write().unwrap_or_else(PoisonError::into_inner).failure = Some(reason);
+    }
+
+    /// How long ago a canary was signed.
+    pub fn canary_age(&self) -> Option<Duration> {
+        let canary = self.canary.read().unwrap_or_else(PoisonError::into_inner);
+        canary.succeeded_at.map(|at| at.elapsed())
     }
 
     /// Why the signer is not ready, if it is not.

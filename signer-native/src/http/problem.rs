@@ -10,6 +10,7 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use super::openapi::ProblemDocument;
 use crate::{
+    error::Invalid,
     hsm::HsmError,
     issue::IssueError,
     keys::{Refusal, registry::RegistryError},
@@ -43,6 +44,8 @@ pub enum Code {
     LastAdministrator,
     /// Somebody guesses, or hurries.
     TriesExceeded,
+    /// What stands in the configuration file is changed there.
+    ReadOnly,
     /// One's own approval does not count.
     OwnApproval,
     /// Somebody else changed the same thing at the same time.
@@ -99,7 +102,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::AdminUnknown,
@@ -112,6 +115,7 @@ impl Code {
         Self::CrossSiteRefused,
         Self::LastAdministrator,
         Self::TriesExceeded,
+        Self::ReadOnly,
         Self::OwnApproval,
         Self::Conflict,
         Self::PeerRefused,
@@ -159,6 +163,7 @@ impl Code {
             Self::CrossSiteRefused => ("cross_site_refused", StatusCode::FORBIDDEN, "The request does not come from the console"),
             Self::LastAdministrator => ("last_administrator", StatusCode::CONFLICT, "An administrator must be left"),
             Self::TriesExceeded => ("tries_exceeded", StatusCode::TOO_MANY_REQUESTS, "There were too many tries"),
+            Self::ReadOnly => ("read_only", StatusCode::CONFLICT, "The configuration file says this"),
             Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
             Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
@@ -266,6 +271,12 @@ impl Problem {
             field: self.field.clone(),
             request_id,
         }
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(Invalid { field, sentence }: Invalid) -> Self {
+        Self::new(Code::FieldInvalid, format!("{field} {sentence}")).at(field)
     }
 }
 
@@ -413,6 +424,7 @@ mod tests {
                 ("cross_site_refused", 403),
                 ("last_administrator", 409),
                 ("tries_exceeded", 429),
+                ("read_only", 409),
                 ("own_approval", 403),
                 ("conflict", 409),
                 ("peer_refused", 403),

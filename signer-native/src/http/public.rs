@@ -16,7 +16,7 @@ use super::{
     problem::{Code, Problem},
     revocations,
 };
-use crate::{config::path_of, hsm::BreakerState};
+use crate::config::path_of;
 
 /// What stands below an issuer's URL.
 const JWKS: &str = "/.well-known/jwks.json";
@@ -271,13 +271,7 @@ async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "about",
     responses((status = 200, description = "It can", content_type = "text/plain", body = String)))]
 async fn readyz(State(service): State<Shared>) -> Response {
-    let stale = service.issuer.registry().snapshot().is_expired(service.issuer.lease());
-    let held_back = service.issuer.registry().hsm_stats().breaker != BreakerState::Closed;
-    let reason = held_back
-        .then(|| "the HSM does not answer; calls to it are held back".to_owned())
-        .or_else(|| service.health.not_ready())
-        .or_else(|| stale.then(|| "the registry of keys could not be read lately".to_owned()));
-    match reason {
+    match service.not_ready() {
         None => "ready\n".into_response(),
         Some(reason) => Problem::new(Code::NotReady, reason).into_response(),
     }

@@ -163,6 +163,16 @@ impl Ledger {
         Ok(find(&self.store.keys().await?, kid)?.clone())
     }
 
+    /// Where its rows are.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The URLs of issuers by name, as far as they are known here.
+    pub fn issuers(&self) -> &BTreeMap<String, String> {
+        &self.issuers
+    }
+
     /// The delays it goes by.
     pub fn timing(&self) -> &Timing {
         &self.timing

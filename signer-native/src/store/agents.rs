@@ -145,6 +145,47 @@ impl Store {
         transaction.commit().await
     }
 
+    /// Writes a new agent, which nobody is yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is one of this name.
+    pub async fn create_agent(&self, agent: &str, policy: &str, at: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let insert =
+            Statement::new("INSERT INTO agents (name, policy, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING");
+        if transaction.execute(insert.bind(agent).bind(policy).bind(at)).await? != 1 {
+            return Err(StoreError::Conflict(format!("an agent {agent} is there already")));
+        }
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Changes what an agent may do.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is none of this name.
+    pub async fn edit_agent(&self, agent: &str, policy: &str) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let update = Statement::new("UPDATE agents SET policy = $2 WHERE name = $1");
+        if transaction.execute(update.bind(agent).bind(policy)).await? != 1 {
+            return Err(StoreError::Conflict(format!("agent {agent} is gone")));
+        }
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+
+    /// Agents with a code that is still good, and until when.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn invitations(&self, now: Timestamp) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let select = Statement::new(
+            "SELECT agent, MAX(expires_at) AS until FROM invitations WHERE used_at IS NULL AND expires_at > $1 GROUP BY agent",
+        );
+        let rows = self.database.rows(select.bind(now)).await?;
+        rows.iter().map(|row| Ok((row.text("agent")?, row.moment("until")?))).collect()
+    }
+
     /// Uses up an invitation: the agent that it is for, if it is good, and the first to come.
     ///
     /// # Errors

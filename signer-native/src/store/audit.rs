@@ -6,9 +6,9 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     Store, StoreError,
-    database::{Row, Statement},
+    database::{Row, Statement, Value},
 };
-use crate::audit::AuditRow;
+use crate::audit::{AuditFilter, AuditPlace, AuditRow};
 
 /// Rows of one INSERT: a few sizes only, so that a connection prepares few statements.
 const BATCHES: [usize; 4] = [256, 32, 4, 1];
@@ -27,13 +27,16 @@ impl Store {
         while rows.len() > 0 {
             let size = BATCHES.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
             let places: Vec<String> = (0..size)
-                .map(|row| format!("(${}, ${}, ${}, ${}, ${})", row * 5 + 1, row * 5 + 2, row * 5 + 3, row * 5 + 4, row * 5 + 5))
+                .map(|row| {
+                    let places: Vec<String> = (1..=6).map(|place| format!("${}", row * 6 + place)).collect();
+                    format!("({})", places.join(", "))
+                })
                 .collect();
             // Only placeholders are put together here.
-            let sql = format!("INSERT INTO audit (chain, seq, hash, digest, body) VALUES {}", places.join(", "));
+            let sql = format!("INSERT INTO audit (chain, seq, hash, digest, at, body) VALUES {}", places.join(", "));
             let statement = rows.by_ref().take(size).fold(Statement::new(AssertSqlSafe(sql)), |statement, row| {
-                let AuditRow { chain, seq, hash, digest, body } = row;
-                statement.bind(chain).bind(seq).bind(hash).bind(digest).bind(body)
+                let AuditRow { chain, seq, hash, digest, at, body } = row;
+                statement.bind(chain).bind(seq).bind(hash).bind(digest).bind(at).bind(body)
             });
             transaction.execute(statement).await?;
         }
@@ -64,7 +67,7 @@ impl Store {
         let from = after.map_or(0, |after| after.saturating_add(1));
         let rows = self.database.rows(
             Statement::new(
-                "SELECT chain, seq, hash, digest, body FROM audit WHERE chain = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
+                "SELECT chain, seq, hash, digest, at, body FROM audit WHERE chain = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
             )
             .bind(chain)
             .bind(from)
@@ -79,9 +82,82 @@ impl Store {
     /// When the store cannot be read.
     pub async fn audit_by_digest(&self, digest: &str) -> Result<Vec<AuditRow>, StoreError> {
         let rows = self.database.rows(
-            Statement::new("SELECT chain, seq, hash, digest, body FROM audit WHERE digest = $1 ORDER BY chain, seq").bind(digest),
+            Statement::new("SELECT chain, seq, hash, digest, at, body FROM audit WHERE digest = $1 ORDER BY chain, seq")
+                .bind(digest),
         );
         rows.await?.iter().map(audit_row).collect()
+    }
+
+    /// At most `limit` rows that fit, the latest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_browse(&self, filter: &AuditFilter, limit: u64) -> Result<Vec<AuditRow>, StoreError> {
+        let mut found = Vec::new();
+        let mut before = filter.before.clone();
+        loop {
+            let page = self.audit_browse_page(filter, before.as_ref(), limit).await?;
+            let (whole, last) = (page.len() as u64 == limit, page.last().map(AuditRow::place));
+            found.extend(page.into_iter().filter(|row| filter.fits(row)));
+            if !whole || found.len() as u64 >= limit {
+                found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                return Ok(found);
+            }
+            before = last;
+        }
+    }
+
+    async fn audit_browse_page(
+        &self,
+        filter: &AuditFilter,
+        before: Option<&AuditPlace>,
+        limit: u64,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        let mut values: Vec<Value> = Vec::new();
+        let mut conditions = String::from("1 = 1");
+        // Only placeholders and names of columns are put together here.
+        let mut condition = |sql: &dyn Fn(usize) -> String, more: Vec<Value>| {
+            conditions.push_str(" AND ");
+            conditions.push_str(&sql(values.len() + 1));
+            values.extend(more);
+        };
+        if let Some(AuditPlace { at, chain, seq }) = before {
+            let sql = |place| format!("(at, chain, seq) < (${place}, ${}, ${})", place + 1, place + 2);
+            condition(&sql, vec![(*at).into(), chain.as_str().into(), (*seq).into()]);
+        }
+        if let Some(from) = filter.from {
+            condition(&|place| format!("at >= ${place}"), vec![from.into()]);
+        }
+        if let Some(to) = filter.to {
+            condition(&|place| format!("at < ${place}"), vec![to.into()]);
+        }
+        if let Some(digest) = &filter.digest {
+            condition(&|place| format!("digest = ${place}"), vec![digest.as_str().into()]);
+        }
+        for pattern in filter.patterns() {
+            condition(&|place| format!("body LIKE ${place} ESCAPE '!'"), vec![pattern.into()]);
+        }
+        let limit_place = values.len() + 1;
+        values.push(limit.into());
+        let sql = format!(
+            "SELECT chain, seq, hash, digest, at, body FROM audit WHERE {conditions} ORDER BY at DESC, chain DESC, seq DESC LIMIT ${limit_place}"
+        );
+        let statement = values.into_iter().fold(Statement::new(AssertSqlSafe(sql)), Statement::bind);
+        self.database.rows(statement).await?.iter().map(audit_row).collect()
+    }
+
+    /// How many rows there are, how many chains, and how many rows no checkpoint speaks of.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_sums(&self) -> Result<(u64, u64, u64), StoreError> {
+        let select = Statement::new(
+            "SELECT COUNT(*) AS chains, CAST(COALESCE(SUM(seq), 0) AS BIGINT) AS held, \
+             CAST(COALESCE(SUM(seq - stated), 0) AS BIGINT) AS later FROM chains",
+        );
+        let rows = self.database.rows(select).await?;
+        let Some(row) = rows.first() else { return Ok((0, 0, 0)) };
+        Ok((row.number("held")?, row.number("chains")?, row.number("later")?))
     }
 
     /// Keeps a checkpoint that speaks of these chains, each up to this row.
@@ -127,6 +203,7 @@ fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
         seq: row.number("seq")?,
         hash: row.text("hash")?,
         digest: row.optional_text("digest")?,
+        at: row.moment("at")?,
         body: row.text("body")?,
     })
 }

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use crate::support::{Answer, Signer, client, request, until};
 
 /// One request of an administrator of `dev`.
-fn ask(signer: &Signer, who: usize, method: &str, path: &str, body: Option<Value>) -> Answer {
+pub(crate) fn ask(signer: &Signer, who: usize, method: &str, path: &str, body: Option<Value>) -> Answer {
     let identity = &signer.ready["administrators"][who];
     let (certificate, key) = (identity["cert"].as_str().unwrap(), identity["key"].as_str().unwrap());
     let tls = client(&signer.path("ca"), Some((certificate.as_ref(), key.as_ref()))).unwrap();
@@ -17,8 +17,8 @@ fn ask(signer: &Signer, who: usize, method: &str, path: &str, body: Option<Value
     request(signer.text("admin"), tls, method, path, headers, body.as_bytes()).unwrap()
 }
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
 
 #[test]
 fn the_life_of_keys_over_the_wire() {

@@ -16,6 +16,8 @@ mod drills;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod issuing;

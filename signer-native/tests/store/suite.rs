@@ -209,6 +209,7 @@ fn row(chain: &str, seq: u64) -> AuditRow {
         seq,
         hash: format!("hash-{chain}-{seq}"),
         digest: (seq % 2 == 1).then(|| format!("digest-{seq}")),
+        at: Timestamp::from_millis(1_000 * seq),
         body: format!("{{\"seq\":{seq}, \"text\":\"ä \\u0000 '\"}}"),
     }
 }

@@ -1,17 +1,21 @@
 //! The administrators' listener: the life of keys, who may ask for tokens, and what happened. Every handler takes a person whose
 //! role allows it ([`super::person`]); the person's name is the actor that the audit keeps.
 
+mod activity;
+mod agents;
 mod approvals;
+mod audit;
 mod issuers;
 mod keys;
 mod profiles;
 mod users;
 
 use axum::{
-    Router,
+    Extension, Router,
     middleware::{from_fn, from_fn_with_state, map_request},
     response::Response,
 };
+use tokio::sync::watch;
 use utoipa_axum::routes;
 
 use super::{
@@ -28,11 +32,12 @@ use crate::{keys::Ledger, metrics};
 const MAX_BODY: usize = 16 * 1024;
 
 /// The resources of administrators.
-pub fn router(service: Shared) -> Router {
+pub fn router(service: Shared, ending: watch::Receiver<bool>) -> Router {
     let (router, _) = routes().split_for_parts();
     // Each route has the table before it, whoever adds one.
     let router = router.route_layer(from_fn(access::guard)).method_not_allowed_fallback(method_not_allowed);
     let router = router.with_state(service.clone()).merge(console::router(service.clone())).merge(pages::router());
+    let router = router.layer(Extension(activity::Ending(ending)));
     let router = router.layer(from_fn_with_state(service.clone(), metrics::count));
     let router = router.layer(from_fn_with_state(service.clone(), access::identify));
     let router = router.layer(from_fn_with_state(service, access::seal));
@@ -45,7 +50,10 @@ pub fn routes() -> Routes {
     Routes::default()
         .routes(routes!(document))
         .merge(keys::routes())
+        .merge(agents::routes())
         .merge(approvals::routes())
+        .merge(audit::routes())
+        .merge(activity::routes())
         .merge(issuers::routes())
         .merge(profiles::routes())
         .merge(revocations::administered())

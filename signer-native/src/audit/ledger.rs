@@ -1,0 +1,255 @@
+//! The ledger of keys that ISMS-P 2.7.2 and CSAP 12.3.2 ask for: for each key owner, purpose, generation, storage,
+//! distribution, validity, recovery and destruction, put together from the registry, the approvals and the log.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{AuditFilter, chain::Row};
+use crate::{
+    hsm::StoreDescription,
+    keys::{Key, Ledger, Moment, Origin, Purpose, State, registry::RegistryError},
+    store::{Decision, StoreError},
+};
+
+/// Rows of the log that are read at a time.
+const PAGE: u64 = 1_000;
+
+/// One key. What did not happen is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = KeyLedgerEntry)]
+pub struct Entry {
+    /// RFC 7638 thumbprint.
+    pub kid: String,
+    /// `CKA_ID` in the HSM.
+    pub cka_id: String,
+    /// What people call it.
+    pub label: String,
+    /// For whom it signs: the profile of an issuer, one agent, or the signer itself.
+    pub owner: String,
+    /// What it signs.
+    pub purpose: String,
+    /// JWA algorithm and kind of key.
+    pub algorithm: String,
+    /// How it came to be.
+    pub generation: String,
+    /// When.
+    pub generated_at: String,
+    /// On whose word.
+    pub generated_by: String,
+    /// Where the private half is.
+    pub storage: String,
+    /// How the public half is distributed, and that the private one is not.
+    pub distribution: String,
+    /// Where it stands.
+    pub state: String,
+    /// When it was published.
+    pub published_at: String,
+    /// From when on it signed.
+    pub valid_from: String,
+    /// Until when it signed.
+    pub valid_until: String,
+    /// When it is rotated by age.
+    pub rotation_at: String,
+    /// Seconds: the longest lifetime of its tokens.
+    pub max_token_lifetime: u64,
+    /// When the last token signed with it can have expired and it left the JWK Set.
+    pub retired_at: String,
+    /// What there is to recover it by.
+    pub recovery: String,
+    /// When it was declared compromised.
+    pub compromised_at: String,
+    /// How it ends or ended.
+    pub destruction: String,
+    /// Who proposed its destruction.
+    pub destruction_proposed_by: String,
+    /// Who approved it.
+    pub destruction_approved_by: String,
+    /// When it will be, or was, destroyed.
+    pub destroyed_at: String,
+}
+
+/// The ledger of all keys, the oldest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn compile(ledger: &Ledger, hsm: &StoreDescription) -> Result<Vec<Entry>, RegistryError> {
+    let makers = makers(ledger).await?;
+    let approvals = ledger.store().approvals().await?;
+    let keys = ledger.keys().await?;
+    let entries = keys.iter().map(|key| {
+        let mut entry = describe(ledger, key, hsm);
+        entry.generated_by = makers.get(&entry.cka_id).cloned().unwrap_or_default();
+        let decided = approvals.iter().rev().find(|approval| {
+            Some(approval.subject.as_str()) == key.kid()
+                && matches!(approval.decided, Some((Decision::Approved, ..)))
+                && (key.destroy_at.is_some() || key.destroyed_at.is_some())
+        });
+        if let Some(approval) = decided {
+            entry.destruction_proposed_by.clone_from(&approval.proposer);
+            entry.destruction_approved_by = approval.decided.as_ref().map(|(_, who, _)| who.clone()).unwrap_or_default();
+        }
+        entry
+    });
+    Ok(entries.collect())
+}
+
+/// Who had each key made or taken in, by `CKA_ID`: the log says.
+async fn makers(ledger: &Ledger) -> Result<BTreeMap<String, String>, RegistryError> {
+    let mut makers = BTreeMap::new();
+    for action in ["keys.generate", "keys.import"] {
+        let mut filter = AuditFilter { action: Some(action.to_owned()), ..AuditFilter::default() };
+        loop {
+            let rows = ledger.store().audit_browse(&filter, PAGE).await?;
+            for row in &rows {
+                let read = Row::read(&row.hash, &row.body)
+                    .map_err(|reason| StoreError::Corrupt(format!("row {} of chain {}: {reason}", row.seq, row.chain)))?;
+                makers.insert(read.text("subject").to_owned(), read.text("actor").to_owned());
+            }
+            match rows.last() {
+                Some(last) if rows.len() as u64 == PAGE => filter.before = Some(last.place()),
+                _ => break,
+            }
+        }
+    }
+    Ok(makers)
+}
+
+fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {
+    let moment = |at: Option<edgeseal_core::Timestamp>| at.map(|at| Moment(at).to_string()).unwrap_or_default();
+    let url = ledger.issuers().get(&key.issuer).cloned().unwrap_or_else(|| key.issuer.clone());
+    let generated = key.origin == Origin::Generated;
+    let set = key.agent.as_ref().map_or_else(|| url.clone(), |agent| format!("{url}/agents/{agent}"));
+    let (owner, purpose, distribution) = match (key.purpose, &key.agent) {
+        (Purpose::Token, None) => (
+            format!("profile {} of issuer {url}", key.profile),
+            "signs tokens",
+            format!("public key in the JWK Set of {set}; the private key is not distributed"),
+        ),
+        (Purpose::Token, Some(agent)) => (
+            format!("agent {agent} under profile {}", key.profile),
+            "signs digests of tokens",
+            format!("public key in the JWK Set of {set}; the private key is not distributed"),
+        ),
+        (Purpose::Audit, _) => (
+            "the signer".to_owned(),
+            "signs checkpoints of the audit log",
+            "public key in every export of the audit log".to_owned(),
+        ),
+        (Purpose::Control, _) => {
+            ("the signer".to_owned(), "signs revocation documents", "public key in the edges' configuration".to_owned())
+        }
+        (Purpose::Ca, _) => {
+            ("the signer".to_owned(), "signs certificates of agents", "its certificate goes to every agent".to_owned())
+        }
+    };
+    let destruction = match key.state {
+        State::Destroyed => "both objects destroyed in the HSM and proved absent",
+        State::DestroyScheduled => "scheduled on the word of two people",
+        State::Failed => "was never whole; what there was of it is removed",
+        _ => "on the word of two people, 7 to 30 days before",
+    };
+    Entry {
+        kid: key.kid().unwrap_or_default().to_owned(),
+        cka_id: key.id.to_string(),
+        label: key.label.clone().unwrap_or_default(),
+        owner,
+        purpose: purpose.to_owned(),
+        algorithm: format!("{} ({})", key.algorithm, key.kind()),
+        generation: if generated { "generated inside the HSM" } else { "imported: made elsewhere" }.to_owned(),
+        generated_at: Moment(key.created_at).to_string(),
+        storage: format!(
+            "token {:?} of {} ({}); {}",
+            hsm.token,
+            hsm.library,
+            hsm.module,
+            if generated { "sensitive and never extractable, as the HSM attested" } else { "others may have a copy" }
+        ),
+        distribution,
+        state: key.state.to_string(),
+        published_at: moment(key.published_at),
+        valid_from: moment(key.activated_at),
+        valid_until: moment(key.demoted_at.or(key.not_after)),
+        rotation_at: moment(ledger.rotation(key)),
+        max_token_lifetime: key.max_lifetime,
+        retired_at: moment(key.retired_at),
+        recovery: if generated {
+            "none outside the HSM's own backup; a lost key is replaced by its standby"
+        } else {
+            "from where it was made; a lost key is replaced by its standby"
+        }
+        .to_owned(),
+        compromised_at: moment(key.compromised_at),
+        destruction: destruction.to_owned(),
+        destroyed_at: moment(key.destroyed_at.or(key.destroy_at)),
+        ..Entry::default()
+    }
+}
+
+/// The ledger as CSV (RFC 4180) with a line of names. A cell that a spreadsheet would take for a formula gets an apostrophe.
+pub fn csv(entries: &[Entry]) -> String {
+    let mut out = String::new();
+    let names: Vec<&str> = cells(&Entry::default()).into_iter().map(|(name, _)| name).collect();
+    out.push_str(&names.join(","));
+    out.push_str("\r\n");
+    for entry in entries {
+        let line: Vec<String> = cells(entry).into_iter().map(|(_, value)| quoted(&value)).collect();
+        out.push_str(&line.join(","));
+        out.push_str("\r\n");
+    }
+    out
+}
+
+fn cells(entry: &Entry) -> [(&'static str, String); 24] {
+    [
+        ("kid", entry.kid.clone()),
+        ("cka_id", entry.cka_id.clone()),
+        ("label", entry.label.clone()),
+        ("owner", entry.owner.clone()),
+        ("purpose", entry.purpose.clone()),
+        ("algorithm", entry.algorithm.clone()),
+        ("generation", entry.generation.clone()),
+        ("generated_at", entry.generated_at.clone()),
+        ("generated_by", entry.generated_by.clone()),
+        ("storage", entry.storage.clone()),
+        ("distribution", entry.distribution.clone()),
+        ("state", entry.state.clone()),
+        ("published_at", entry.published_at.clone()),
+        ("valid_from", entry.valid_from.clone()),
+        ("valid_until", entry.valid_until.clone()),
+        ("rotation_at", entry.rotation_at.clone()),
+        ("max_token_lifetime", entry.max_token_lifetime.to_string()),
+        ("retired_at", entry.retired_at.clone()),
+        ("recovery", entry.recovery.clone()),
+        ("compromised_at", entry.compromised_at.clone()),
+        ("destruction", entry.destruction.clone()),
+        ("destruction_proposed_by", entry.destruction_proposed_by.clone()),
+        ("destruction_approved_by", entry.destruction_approved_by.clone()),
+        ("destroyed_at", entry.destroyed_at.clone()),
+    ]
+}
+
+fn quoted(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted() {
+        let entry = Entry { label: "=cmd|'x'".to_owned(), owner: "a, \"b\"\nc".to_owned(), ..Entry::default() };
+        let text = csv(&[entry]);
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert!(lines[0].starts_with("kid,cka_id,label,owner,"), "{text}");
+        assert!(lines[1].starts_with(",,'=cmd|'x',\"a, \"\"b\"\"\nc\","), "{text}");
+        assert_eq!(lines.len(), 3);
+        let members = serde_json::json!(Entry::default());
+        let names: std::collections::BTreeSet<&str> = members.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, lines[0].split(',').collect(), "CSV and JSON say the same");
+    }
+}

@@ -1,0 +1,190 @@
+//! What the signer is doing: once, or as it goes on.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use edgeseal_core::Timestamp;
+use futures_util::stream;
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::{ToSchema, openapi::Schema};
+use utoipa_axum::routes;
+
+use crate::{
+    activity::Issuance,
+    hsm::{BreakerState, StoreStats},
+    http::{
+        Shared,
+        openapi::{Routes, one_of},
+        person::Auditor,
+    },
+    keys::{Moment, now},
+};
+
+/// How often it is told.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often one stream tells it: whoever wants more asks again, and is looked at again.
+const TIMES: u32 = 300;
+
+/// Becomes true when the process is told to end: a stream would otherwise keep it waiting.
+#[derive(Clone)]
+pub(crate) struct Ending(pub(crate) watch::Receiver<bool>);
+
+pub(super) fn routes() -> Routes {
+    Routes::default().routes(routes!(snapshot)).routes(routes!(events))
+}
+
+/// What the signer is doing.
+#[derive(Serialize, ToSchema)]
+struct Activity {
+    /// Now.
+    #[schema(format = "date-time")]
+    at: String,
+    /// When this process began.
+    #[schema(format = "date-time")]
+    started_at: String,
+    /// The version of this program.
+    version: &'static str,
+    /// Whether tokens are issued: the same as `/readyz`.
+    ready: bool,
+    /// Why not, if not.
+    not_ready: Option<String>,
+    /// Seconds since the registry of keys was read; above the lease, signing ends.
+    registry_age: Option<f64>,
+    issuance: Issuance,
+    hsm: HsmActivity,
+}
+
+/// What the HSM is doing, and has done since the process began.
+#[derive(Serialize, ToSchema)]
+struct HsmActivity {
+    /// Where the module was loaded from.
+    module: String,
+    /// Its maker's name and version.
+    library: String,
+    /// The token's label.
+    token: String,
+    /// `closed`: calls get through; `half_open`: one is let through to see; `open`: none.
+    #[schema(schema_with = breakers)]
+    breaker: &'static str,
+    /// Worker processes alive; 0 when the module is in the signer's process.
+    processes: u64,
+    /// Threads in service, one session each.
+    threads: u64,
+    /// Of these, in a call now.
+    busy: u64,
+    /// Threads in a call that overran its deadline.
+    quarantined: u64,
+    /// Calls that wait for a thread.
+    queued: u64,
+    /// Signatures made.
+    signatures: u64,
+    /// Calls that overran their deadline.
+    deadlines: u64,
+    /// Calls refused because the queue was full.
+    overflows: u64,
+    /// Calls that the breaker refused.
+    held_back: u64,
+    /// The module was started again.
+    restarts: u64,
+    /// The PIN was presented.
+    logins: u64,
+    /// Seconds since the last test signature that succeeded.
+    canary_age: Option<f64>,
+}
+
+const BREAKERS: [&str; 3] = ["closed", "half_open", "open"];
+
+fn breakers() -> Schema {
+    one_of(BREAKERS)
+}
+
+/// What the signer is doing now
+#[utoipa::path(get, path = "/admin/v1/activity", operation_id = "getActivity", tag = "activity",
+    responses((status = 200, description = "Rates, latencies, refusals and the HSM's state", body = Activity)),
+    security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
+async fn snapshot(State(service): State<Shared>, _: Auditor) -> Json<Activity> {
+    Json(look(&service))
+}
+
+/// The same every second
+///
+/// Server-sent events whose data is an `Activity` each. The stream ends after five minutes, for the client to ask again.
+#[utoipa::path(get, path = "/admin/v1/activity/events", operation_id = "watchActivity", tag = "activity",
+    responses((status = 200, description = "One event a second", content_type = "text/event-stream", body = String)),
+    security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
+async fn events(State(service): State<Shared>, _: Auditor, Extension(Ending(ending)): Extension<Ending>) -> Response {
+    let next = async |(service, mut ending, turn): (Shared, watch::Receiver<bool>, u32)| {
+        if turn == TIMES || *ending.borrow() {
+            return None;
+        }
+        if turn > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                _ = ending.wait_for(|ending| *ending) => return None,
+            }
+        }
+        let event = format!("data: {}\n\n", serde_json::json!(look(&service)));
+        Some((Ok::<_, Infallible>(event), (service, ending, turn + 1)))
+    };
+    let body = Body::from_stream(stream::unfold((service, ending, 0), next));
+    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+fn look(service: &Shared) -> Activity {
+    let registry = service.issuer.registry();
+    let StoreStats {
+        breaker,
+        processes,
+        threads,
+        busy,
+        quarantined,
+        queued,
+        signatures,
+        deadlines,
+        overflows,
+        held_back,
+        restarts,
+        logins,
+        retries: _,
+    } = registry.hsm_stats();
+    let (not_ready, snapshot) = (service.not_ready(), registry.snapshot());
+    let hsm = &service.hsm;
+    Activity {
+        at: Moment(now()).to_string(),
+        started_at: Moment(Timestamp::from_millis(service.activity.began_at())).to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+        ready: not_ready.is_none(),
+        not_ready,
+        registry_age: snapshot.age().map(|age| age.as_secs_f64()),
+        issuance: service.activity.issuance(),
+        hsm: HsmActivity {
+            module: hsm.module.clone(),
+            library: hsm.library.clone(),
+            token: hsm.token.clone(),
+            breaker: match breaker {
+                BreakerState::Closed => BREAKERS[0],
+                BreakerState::HalfOpen => BREAKERS[1],
+                BreakerState::Open => BREAKERS[2],
+            },
+            processes,
+            threads,
+            busy,
+            quarantined,
+            queued,
+            signatures,
+            deadlines,
+            overflows,
+            held_back,
+            restarts,
+            logins,
+            canary_age: service.health.canary_age().map(|age| age.as_secs_f64()),
+        },
+    }
+}
