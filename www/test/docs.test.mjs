@@ -46,6 +46,7 @@ test("every link and every anchor leads somewhere", async () => {
       let target = absolute.slice(BASE.length);
       if (!absolute.startsWith(BASE)) dead.push(`${page}: ${href} leaves the site`);
       if (target === "" || target.endsWith("/")) target += "index.html";
+      else if (!target.endsWith(".html")) target += ".html";
       const known = ids.get(target);
       if (!known) dead.push(`${page}: ${href}`);
       else if (fragment && !known.has(decodeURIComponent(fragment))) dead.push(`${page}: ${href}: no such anchor`);

@@ -25,8 +25,8 @@ export async function serveDist() {
       const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
       const file = normalize(join(DIST, path.endsWith("/") ? `${path}index.html` : path));
       if (!file.startsWith(normalize(DIST))) throw new Error("outside the folder");
-      const body = await readFile(file);
-      response.writeHead(200, { ...headers(path), "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+      const body = await readFile(extname(file) ? file : `${file}.html`);
+      response.writeHead(200, { ...headers(path), "content-type": TYPES[extname(file) || ".html"] ?? "application/octet-stream" });
       response.end(body);
     } catch {
       response.writeHead(404).end();

@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `/.edgeseal/health` | 200 when the configuration can be meant, 500 when it cannot |
-//! | `/.edgeseal/playground/…`, `/.edgeseal/schema.json` | the playground and the configuration's schema, from the Worker's assets |
+//! | GET of the rest below `/.edgeseal/` | the site (landing page, documentation, playground, the configuration's schema) from the Worker's assets |
 //! | any other below `/.edgeseal/` | 404 |
 //! | all others | the steps of [`pipeline`] |
 
@@ -46,12 +46,12 @@ async fn own_path(path: &str, request: &web_sys::Request, env: &Env, configured:
     match path {
         "health" if configured => answer::json(200, r#"{"status":"ok"}"#),
         "health" => answer::problem("The gateway is not configured", 500, "configuration_invalid"),
-        _ if path == "schema.json" || path == "playground" || path.starts_with("playground/") => {
-            match forward::fetch_bound(env, "ASSETS", request).await {
-                Ok(response) => Ok(response),
-                Err(_) => answer::problem("The site is not part of this Worker", 404, "not_found"),
-            }
-        }
+        // Landing page, documentation, playground and the configuration's schema.
+        _ if matches!(request.method().as_str(), "GET" | "HEAD") => match forward::fetch_bound(env, "ASSETS", request).await {
+            Ok(response) if response.status() != 404 => Ok(response),
+            Ok(_) => answer::problem("Edgeseal has nothing here", 404, "not_found"),
+            Err(_) => answer::problem("The site is not part of this Worker", 404, "not_found"),
+        },
         _ => answer::problem("Edgeseal has nothing here", 404, "not_found"),
     }
 }

@@ -10,7 +10,8 @@ export default defineConfig({
   base: "/.edgeseal/",
   outDir: fileURLToPath(new URL("../../../dist/.edgeseal", import.meta.url)),
   cacheDir: fileURLToPath(new URL("../../../../target/vitepress", import.meta.url)),
-  cleanUrls: false,
+  // As the Worker's assets serve them: a page's address has no ending.
+  cleanUrls: true,
   // The list of pages in a file of its own: no script stands inside the pages for it.
   metaChunk: true,
   // A dead link fails the build. The playground is built beside these pages.
