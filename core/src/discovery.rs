@@ -48,7 +48,11 @@ impl Discovery {
             return refuse("discovery document: issuer or jwks_uri is missing or not a string".into());
         };
         if issuer != expected_issuer {
-            return refuse(alloc::format!("discovery document: issuer is {}, expected {expected_issuer:?}", quoted(issuer)));
+            return refuse(alloc::format!(
+                "discovery document: issuer is {}, expected {}",
+                quoted(issuer),
+                quoted(expected_issuer)
+            ));
         }
         if let Err(error) = check_fetch_url(jwks_uri) {
             return refuse(alloc::format!("discovery document: jwks_uri {} {error}", quoted(jwks_uri)));

@@ -1,7 +1,7 @@
 //! Why a token was refused: stable codes, the check that refused it, and the two values that differed.
 
-use alloc::{borrow::Cow, string::String};
-use core::fmt;
+use alloc::{borrow::Cow, string::String, vec::Vec};
+use core::fmt::{self, Write as _};
 
 macro_rules! names {
     ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $text:literal,)+ }) => {
@@ -219,11 +219,37 @@ impl core::error::Error for PolicyError {}
 /// A value from a token for a message: quoted, escaped, and cut at 128 characters so that hostile input cannot flood a log.
 pub(crate) fn quoted(value: &str) -> String {
     const SHOWN: usize = 128;
-    let mut cut: String = value.chars().take(SHOWN).collect();
-    if cut.len() < value.len() {
-        cut.push('…');
+    let mut quoted = String::from("\"");
+    for (index, character) in value.chars().enumerate() {
+        if index == SHOWN {
+            quoted.push('…');
+            break;
+        }
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            _ if is_invisible(character) => {
+                // Writing to a string cannot fail.
+                let _ = write!(quoted, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ => quoted.push(character),
+        }
     }
-    alloc::format!("{cut:?}")
+    quoted.push('"');
+    quoted
+}
+
+/// Several, as [`quoted`] writes each.
+pub(crate) fn quoted_list(values: &[String]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+    alloc::format!("[{}]", quoted.join(", "))
+}
+
+/// Controls, and what changes the direction or the place of what stands beside it. `{:?}` escapes more, by tables of 3 kB.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -267,5 +293,15 @@ mod tests {
     fn hostile_values_are_escaped_and_cut() {
         assert_eq!(quoted("a\n\u{1b}[31m"), "\"a\\n\\u{1b}[31m\"");
         assert!(quoted(&"x".repeat(10_000)).chars().count() < 140);
+        assert_eq!(quoted(&"é".repeat(128)), alloc::format!("\"{}\"", "é".repeat(128)));
+        assert_eq!(quoted(&"é".repeat(129)), alloc::format!("\"{}…\"", "é".repeat(128)));
+        assert_eq!(quoted("\\\"\u{202e}\u{9b}\u{feff}"), r#""\\\"\u{202e}\u{9b}\u{feff}""#);
+        // Nothing that a terminal obeys is left, and what `{:?}` leaves readable stays readable.
+        for character in (0..=0xffff).filter_map(char::from_u32) {
+            let text = quoted(&String::from(character));
+            assert!(!text.chars().any(char::is_control), "{character:?}");
+            assert_eq!(text.contains(character), !is_invisible(character) || text.len() < 3, "{character:?}");
+        }
+        assert_eq!(quoted_list(&["a".into(), "b\n".into()]), r#"["a", "b\n"]"#);
     }
 }

@@ -321,29 +321,29 @@ impl IssuerSettings {
     }
 
     fn from_fields(mut fields: Fields) -> Result<Self, PolicyError> {
-        let settings = Self::read(&mut fields)?;
+        let settings = Self::read(&mut fields);
         fields.finish()?;
         Ok(settings)
     }
 
-    /// Takes these settings out of an object that may hold others.
-    pub(crate) fn read(fields: &mut Fields) -> Result<Self, PolicyError> {
-        Ok(Self {
-            issuer: fields.optional("issuer")?,
-            audience: fields.optional("audience")?,
-            algorithms: fields.required("algorithms")?,
-            jwks_uri: fields.optional("jwks_uri")?,
-            jwks: fields.optional("jwks")?,
-            typ: fields.optional("typ")?,
-            leeway: fields.optional("leeway")?,
-            max_lifetime: fields.optional("max_lifetime")?,
-            max_age: fields.optional("max_age")?,
-            audience_claim: fields.optional("audience_claim")?,
-            required_claims: fields.or("required_claims", Vec::new())?,
-            require_key_exp: fields.or("require_key_exp", false)?,
-            sd_jwt: fields.optional("sd_jwt")?,
-            dangerous: fields.optional("dangerous")?,
-        })
+    /// Takes these settings out of an object that may hold others; a mistake waits for [`Fields::finish`].
+    pub(crate) fn read(fields: &mut Fields) -> Self {
+        Self {
+            issuer: fields.take("issuer"),
+            audience: fields.take("audience"),
+            algorithms: fields.demand("algorithms"),
+            jwks_uri: fields.take("jwks_uri"),
+            jwks: fields.take("jwks"),
+            typ: fields.take("typ"),
+            leeway: fields.take("leeway"),
+            max_lifetime: fields.take("max_lifetime"),
+            max_age: fields.take("max_age"),
+            audience_claim: fields.take("audience_claim"),
+            required_claims: fields.take("required_claims").unwrap_or_default(),
+            require_key_exp: fields.take("require_key_exp").unwrap_or_default(),
+            sd_jwt: fields.take("sd_jwt"),
+            dangerous: fields.take("dangerous"),
+        }
     }
 
     /// The policy that these settings describe.
@@ -473,11 +473,11 @@ impl Setting for DangerousSettings {
     fn from_value(value: Value) -> Result<Self, PolicyError> {
         let mut fields = Fields::from_value(value)?;
         let settings = Self {
-            skip_issuer: fields.or("skip_issuer", false)?,
-            skip_audience: fields.or("skip_audience", false)?,
-            allow_missing_exp: fields.or("allow_missing_exp", false)?,
-            skip_nonce: fields.or("skip_nonce", false)?,
-            allow_rsa_exponent_3: fields.or("allow_rsa_exponent_3", false)?,
+            skip_issuer: fields.take("skip_issuer").unwrap_or_default(),
+            skip_audience: fields.take("skip_audience").unwrap_or_default(),
+            allow_missing_exp: fields.take("allow_missing_exp").unwrap_or_default(),
+            skip_nonce: fields.take("skip_nonce").unwrap_or_default(),
+            allow_rsa_exponent_3: fields.take("allow_rsa_exponent_3").unwrap_or_default(),
         };
         fields.finish()?;
         Ok(settings)

@@ -18,13 +18,18 @@ use alloc::{
 
 use serde_json::{Map, Value};
 
-use crate::{algorithm::Algorithm, error::PolicyError, json};
+use crate::{
+    algorithm::Algorithm,
+    error::{PolicyError, quoted},
+    json,
+};
 
 /// The members of a JSON object that holds settings, taken out one by one.
 #[derive(Debug)]
 pub struct Fields {
     members: Map<String, Value>,
     known: Vec<&'static str>,
+    mistake: Option<PolicyError>,
 }
 
 /// What a setting can be.
@@ -43,7 +48,7 @@ impl Fields {
     /// When the text is not one JSON object, or has a member twice.
     pub fn from_json(whole: &'static str, text: &str) -> Result<Self, PolicyError> {
         let (_, members) = json::parse_object(text.as_bytes()).map_err(|error| PolicyError::new(whole, error.to_string()))?;
-        Ok(Self { members, known: Vec::new() })
+        Ok(Self::of(members))
     }
 
     /// The settings in a value.
@@ -52,8 +57,40 @@ impl Fields {
     /// When it is not an object.
     pub fn from_value(value: Value) -> Result<Self, PolicyError> {
         match value {
-            Value::Object(members) => Ok(Self { members, known: Vec::new() }),
+            Value::Object(members) => Ok(Self::of(members)),
             other => Err(expected("an object", &other)),
+        }
+    }
+
+    fn of(members: Map<String, Value>) -> Self {
+        Self { members, known: Vec::new(), mistake: None }
+    }
+
+    /// As [`Fields::optional`]; a mistake waits for [`Fields::finish`]. A dozen settings read one after the other are half the code
+    /// when none of them may be the last.
+    pub fn take<T: Setting>(&mut self, name: &'static str) -> Option<T> {
+        match self.optional(name) {
+            Ok(setting) => setting,
+            Err(mistake) => {
+                self.note(mistake);
+                None
+            }
+        }
+    }
+
+    /// As [`Fields::required`]; a mistake waits for [`Fields::finish`], and what is returned then means nothing.
+    pub fn demand<T: Setting + Default>(&mut self, name: &'static str) -> T {
+        let setting = self.take(name);
+        if setting.is_none() {
+            self.note(PolicyError::new(name, "is missing"));
+        }
+        setting.unwrap_or_default()
+    }
+
+    /// The first mistake is the one that is told.
+    fn note(&mut self, mistake: PolicyError) {
+        if self.mistake.is_none() {
+            self.mistake = Some(mistake);
         }
     }
 
@@ -88,9 +125,12 @@ impl Fields {
     /// Refuses what no setting has been made of.
     ///
     /// # Errors
-    /// The first unknown name, and the known ones.
+    /// The first mistake that waited; the first unknown name, and the known ones.
     pub fn finish(self) -> Result<(), PolicyError> {
-        let Self { members, known } = self;
+        let Self { members, known, mistake } = self;
+        if let Some(mistake) = mistake {
+            return Err(mistake);
+        }
         match members.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => {
@@ -124,7 +164,7 @@ impl Setting for String {
 impl Setting for Algorithm {
     fn from_value(value: Value) -> Result<Self, PolicyError> {
         let name = String::from_value(value)?;
-        name.parse().map_err(|error| PolicyError::new("", alloc::format!("is {name:?}: {error}")))
+        name.parse().map_err(|error| PolicyError::new("", alloc::format!("is {}: {error}", quoted(&name))))
     }
 }
 
@@ -164,7 +204,7 @@ mod tests {
     impl Setting for Inner {
         fn from_value(value: Value) -> Result<Self, PolicyError> {
             let mut fields = Fields::from_value(value)?;
-            let inner = Self(fields.required("a")?);
+            let inner = Self(fields.demand("a"));
             fields.finish()?;
             Ok(inner)
         }
@@ -174,8 +214,8 @@ mod tests {
         let read = || {
             let mut fields = Fields::from_json("whole", text)?;
             let inner: Vec<Inner> = fields.or("inner", Vec::new())?;
-            let _: bool = fields.or("switch", false)?;
-            let _: Option<String> = fields.optional("name")?;
+            let _: Option<bool> = fields.take("switch");
+            let _: Option<String> = fields.take("name");
             fields.finish()?;
             Ok(inner.iter().map(|inner| inner.0).collect())
         };
@@ -190,6 +230,7 @@ mod tests {
             (r#"{"switch":true,"switch":true}"#, "whole: a member name occurs twice"),
             (r#"{"switch":1}"#, "switch: must be true or false, not another number"),
             (r#"{"name":["x"]}"#, "name: must be a string, not an array"),
+            (r#"{"other":1,"name":1,"switch":1}"#, "switch: must be true or false, not another number"),
             (r#"{"inner":{}}"#, "inner: must be an array, not an object"),
             (r#"{"inner":[{"a":1},7]}"#, "inner[1]: must be an object, not another number"),
             (r#"{"inner":[{"a":-1}]}"#, "inner[0].a: must be a whole number, 0 or more, not another number"),

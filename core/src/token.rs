@@ -2,7 +2,6 @@
 
 use alloc::{string::String, vec::Vec};
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
 use crate::{
@@ -99,11 +98,11 @@ impl UnverifiedToken {
     /// # Errors
     /// `token_malformed` when the payload is not a JSON object, `claim_missing` or `claim_invalid` when `iss` is not a string.
     pub fn unverified_issuer(&self) -> Result<String, VerifyError> {
-        let (_, mut members) = json::parse_object(&self.payload).map_err(|error| {
+        let (_, members) = json::parse_object(&self.payload).map_err(|error| {
             VerifyError::new(ErrorCode::TokenMalformed, Check::Routing, alloc::format!("claims set: {error}"))
         })?;
-        match members.remove("iss") {
-            Some(Value::String(issuer)) => Ok(issuer),
+        match members.get("iss") {
+            Some(Value::String(issuer)) => Ok(issuer.clone()),
             Some(_) => Err(VerifyError::new(ErrorCode::ClaimInvalid, Check::Routing, "claim iss is not a string")),
             None => Err(VerifyError::new(ErrorCode::ClaimMissing, Check::Routing, "claim iss is missing")),
         }
@@ -153,21 +152,30 @@ pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
 /// Marks an octet outside of the alphabet: above all values of 6 bits.
 const INVALID: u8 = 0x40;
 
-/// The values of the alphabet of RFC 4648 section 5.
+/// The alphabet of RFC 4648 section 5.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The values of the alphabet.
 const VALUES: [u8; 256] = {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut values = [INVALID; 256];
     let mut value = 0;
     while value < 64 {
-        values[alphabet[value as usize] as usize] = value;
+        values[ALPHABET[value as usize] as usize] = value;
         value += 1;
     }
     values
 };
 
-/// Encodes base64url without padding.
+/// Encodes base64url without padding. What is encoded here is as public.
 pub(crate) fn encode_base64url(bytes: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(bytes)
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for index in 0..=group.len() {
+            text.push(char::from(ALPHABET[(bits >> (18 - 6 * index) & 0x3f) as usize]));
+        }
+    }
+    text
 }
 
 fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
@@ -188,6 +196,7 @@ pub(crate) fn too_large(what: &str, len: usize, max: usize) -> Result<(), Verify
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
     use std::string::ToString;
 
     fn code(token: &str) -> &'static str {
@@ -222,7 +231,12 @@ mod tests {
                     let index = (random >> 58) as usize;
                     text.push(char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[index]));
                 }
-                assert_eq!(decode_base64url(&text), Base64UrlUnpadded::decode_vec(&text).ok(), "{text}");
+                let decoded = Base64UrlUnpadded::decode_vec(&text).ok();
+                assert_eq!(decode_base64url(&text), decoded, "{text}");
+                assert_eq!(encode_base64url(text.as_bytes()), Base64UrlUnpadded::encode_string(text.as_bytes()));
+                if let Some(decoded) = decoded {
+                    assert_eq!(encode_base64url(&decoded), text);
+                }
             }
         }
         for position in 0..8 {

@@ -25,7 +25,7 @@ use crate::{
     backend::{SignatureBackend, SignatureInput, SignatureInvalid, SignatureValid},
     claims::{self, Claims},
     dpop::{Confirmation, Possession},
-    error::{Check, ErrorCode, VerifyError, quoted},
+    error::{Check, ErrorCode, VerifyError, quoted, quoted_list},
     header::Header,
     jwk::Jwk,
     jwk_set::{JwkSet, KeyRequest},
@@ -280,9 +280,9 @@ impl Verifier {
         match (&self.policy.typ, typ) {
             (Some(expected), Some(typ)) if is_same_media_type(expected, typ) => Ok(()),
             (Some(expected), Some(typ)) => {
-                mismatch(alloc::format!("the token says typ {}, the policy asks for {expected:?}", quoted(typ)))
+                mismatch(alloc::format!("the token says typ {}, the policy asks for {}", quoted(typ), quoted(expected)))
             }
-            (Some(expected), None) => mismatch(alloc::format!("the token has no typ, the policy asks for {expected:?}")),
+            (Some(expected), None) => mismatch(alloc::format!("the token has no typ, the policy asks for {}", quoted(expected))),
             (None, Some(typ)) if is_reserved_type(typ) => mismatch(alloc::format!(
                 "typ {} is another kind of token and only accepted where the policy names it",
                 quoted(typ)
@@ -309,8 +309,12 @@ impl Verifier {
         if issuer == expected {
             return Ok(());
         }
-        let detail =
-            alloc::format!("the token says {}, the policy says {expected:?}{}", quoted(issuer), slash_hint(issuer, expected));
+        let detail = alloc::format!(
+            "the token says {}, the policy says {}{}",
+            quoted(issuer),
+            quoted(expected),
+            slash_hint(issuer, expected)
+        );
         Err(VerifyError::new(ErrorCode::IssuerMismatch, Check::Issuer, detail))
     }
 
@@ -337,7 +341,7 @@ impl Verifier {
         }
         let hint = expected.first().map_or("", |expected| slash_hint(first, expected));
         let told: Vec<String> = audience.iter().take(4).map(|one| quoted(one)).collect();
-        let detail = alloc::format!("the token says {}, the policy says {expected:?}{hint}", told.join(", "));
+        let detail = alloc::format!("the token says {}, the policy says {}{hint}", told.join(", "), quoted_list(expected));
         Err(VerifyError::new(ErrorCode::AudienceMismatch, Check::Audience, detail))
     }
 

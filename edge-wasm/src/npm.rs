@@ -9,7 +9,6 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::VecDeque,
     rc::Rc,
     sync::Arc,
 };
@@ -84,7 +83,7 @@ pub struct Core {
     fetches: RefCell<Vec<(u32, Fetch)>>,
     next_fetch: Cell<u32>,
     /// Tokens that wait for WebCrypto, by the number that the face was told.
-    pending: RefCell<VecDeque<(u32, Box<Pending>)>>,
+    pending: RefCell<Vec<(u32, Box<Pending>)>>,
     next_pending: Cell<u32>,
     /// Keys by the number under which the face keeps what it imported.
     keys: RefCell<Vec<(PublicKey, Algorithm, u32)>>,
@@ -312,10 +311,10 @@ impl Core {
         ]);
         self.refresh.replace(refresh);
         let mut waiting = self.pending.borrow_mut();
-        waiting.push_back((id, pending));
-        if waiting.len() > MAX_PENDING {
-            waiting.pop_front();
+        if waiting.len() == MAX_PENDING {
+            waiting.remove(0);
         }
+        waiting.push((id, pending));
         SIGNATURE
     }
 
@@ -392,7 +391,7 @@ impl Core {
     fn take_pending(&self, id: u32) -> Option<Box<Pending>> {
         let mut waiting = self.pending.borrow_mut();
         let position = waiting.iter().position(|(waits, _)| *waits == id)?;
-        waiting.remove(position).map(|(_, pending)| pending)
+        Some(waiting.remove(position).1)
     }
 
     /// The number under which the face keeps the imported key. A key that is forgotten here gets a new one.

@@ -29,6 +29,7 @@ use edgeseal_core::{
     discovery::Discovery,
     dpop::Confirmation,
     http::{self, Refusal},
+    json,
     jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Snapshot, Source, Ticket},
     policy::{IssuerSettings, KeySource},
@@ -528,7 +529,9 @@ impl TokenVerifier {
         let snapshot = Snapshot::from_json(snapshot).map_err(|refused| refused.to_string())?;
         let name = snapshot.issuer();
         let Some(issuer) = self.issuers.iter().find(|issuer| issuer.name.as_deref() == name) else {
-            return Err(format!("of the issuer {name:?}, which is not configured"));
+            let mut told = String::new();
+            json::write_string(name.unwrap_or_default(), &mut told);
+            return Err(format!("of the issuer {told}, which is not configured"));
         };
         issuer.restore(&snapshot, now)
     }

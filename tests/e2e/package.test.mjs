@@ -37,7 +37,7 @@ test("the tarball holds the package, its types, the WebAssembly, a README and th
   for (const entry of exportsOf(manifest.exports)) assert.ok(files.includes(entry.replace(/^\.\//, "")), `${entry} of "exports" is in the tarball`);
 });
 
-for (const [build, limit] of Object.entries({ edge: 126_000, full: 240_000 })) {
+for (const [build, limit] of Object.entries({ edge: 120_000, full: 260_000 })) {
   test(`the ${build} build is one WebAssembly module of at most ${limit / 1000} kB gzipped`, () => {
     const modules = packed.files.filter((file) => file.path.endsWith(`${build}_bg.wasm`));
     assert.equal(modules.length, 1);

@@ -94,13 +94,13 @@ impl Setting for CacheSettings {
         let mut fields = Fields::from_value(value)?;
         let default = Self::default();
         let settings = Self {
-            fresh_default: fields.or("fresh_default", default.fresh_default)?,
-            fresh_min: fields.or("fresh_min", default.fresh_min)?,
-            fresh_max: fields.or("fresh_max", default.fresh_max)?,
-            stale_if_error: fields.or("stale_if_error", default.stale_if_error)?,
-            unknown_kid_cooldown: fields.or("unknown_kid_cooldown", default.unknown_kid_cooldown)?,
-            backoff_min: fields.or("backoff_min", default.backoff_min)?,
-            backoff_max: fields.or("backoff_max", default.backoff_max)?,
+            fresh_default: fields.take("fresh_default").unwrap_or(default.fresh_default),
+            fresh_min: fields.take("fresh_min").unwrap_or(default.fresh_min),
+            fresh_max: fields.take("fresh_max").unwrap_or(default.fresh_max),
+            stale_if_error: fields.take("stale_if_error").unwrap_or(default.stale_if_error),
+            unknown_kid_cooldown: fields.take("unknown_kid_cooldown").unwrap_or(default.unknown_kid_cooldown),
+            backoff_min: fields.take("backoff_min").unwrap_or(default.backoff_min),
+            backoff_max: fields.take("backoff_max").unwrap_or(default.backoff_max),
         };
         fields.finish()?;
         Ok(settings)

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Current, JwksCache};
 use crate::{
-    error::PolicyError,
+    error::{PolicyError, quoted},
     json,
     jwk_set::JwkSet,
     settings::{Fields, Setting},
@@ -67,13 +67,13 @@ impl Snapshot {
             return Err(PolicyError::new("version", alloc::format!("is {version}, this is version {VERSION}")));
         }
         let snapshot = Self {
-            issuer: fields.optional("issuer")?,
-            jwks_uri: fields.required("jwks_uri")?,
-            fetched_at: fields.required("fetched_at")?,
-            max_age: fields.optional("max_age")?,
-            etag: fields.optional("etag")?,
-            revocation: fields.or("revocation", 0)?,
-            jwks: fields.required("jwks")?,
+            issuer: fields.take("issuer"),
+            jwks_uri: fields.demand("jwks_uri"),
+            fetched_at: fields.demand("fetched_at"),
+            max_age: fields.take("max_age"),
+            etag: fields.take("etag"),
+            revocation: fields.take("revocation").unwrap_or_default(),
+            jwks: fields.demand("jwks"),
         };
         fields.finish()?;
         Ok(snapshot)
@@ -103,6 +103,10 @@ impl Snapshot {
     pub fn fetched_at(&self) -> Timestamp {
         Timestamp::from_millis(self.fetched_at)
     }
+}
+
+fn shown(text: Option<&str>) -> String {
+    text.map_or_else(|| "nobody".into(), quoted)
 }
 
 impl Setting for Snapshot {
@@ -136,10 +140,10 @@ impl JwksCache {
         let refuse = |why: String| Err(SnapshotRefused(why));
         let Snapshot { issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = snapshot;
         if issuer.as_deref() != source.issuer {
-            return refuse(alloc::format!("of the issuer {issuer:?}, not {:?}", source.issuer));
+            return refuse(alloc::format!("of the issuer {}, not {}", shown(issuer.as_deref()), shown(source.issuer)));
         }
         if source.jwks_uri.is_some_and(|expected| expected != jwks_uri) {
-            return refuse(alloc::format!("fetched from {jwks_uri:?}, not {:?}", source.jwks_uri));
+            return refuse(alloc::format!("fetched from {}, not {}", quoted(jwks_uri), shown(source.jwks_uri)));
         }
         let fetched_at = Timestamp::from_millis(*fetched_at);
         if fetched_at > now {
