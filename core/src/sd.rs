@@ -130,7 +130,7 @@ impl Presentation {
             let detail = alloc::format!("the presentation has {count} disclosures, at most {MAX_DISCLOSURES} are allowed");
             return Err(VerifyError::new(ErrorCode::TokenTooLarge, Check::Structure, detail));
         }
-        let sd_jwt = compact[..compact.len() - key_binding.len()].into();
+        let sd_jwt = compact.strip_suffix(key_binding).unwrap_or_default().into();
         let key_binding = (!key_binding.is_empty()).then(|| key_binding.into());
         Ok(Some((token, Self { sd_jwt, key_binding })))
     }

@@ -1,6 +1,6 @@
 //! A compact JWS (RFC 7515 section 7.1) that nobody has verified.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
 use serde_json::Value;
 
@@ -29,8 +29,8 @@ pub const MAX_KID_LEN: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct UnverifiedToken {
-    pub(crate) header: Header,
-    pub(crate) header_json: String,
+    pub(crate) header: Arc<Header>,
+    pub(crate) header_json: Arc<str>,
     /// `BASE64URL(header) || '.' || BASE64URL(payload)`.
     pub(crate) signing_input: Vec<u8>,
     pub(crate) payload: Vec<u8>,
@@ -49,11 +49,26 @@ impl UnverifiedToken {
     pub fn parse(text: &str) -> Result<Self, VerifyError> {
         let (compact, presentation) =
             Presentation::split(text)?.map_or((text, None), |(compact, presentation)| (compact, Some(presentation)));
-        Ok(Self { presentation, ..Self::parse_compact("the token", compact, MAX_TOKEN_LEN)? })
+        Ok(Self { presentation, ..Self::parse_compact("the token", compact, MAX_TOKEN_LEN, None)? })
+    }
+
+    /// As [`UnverifiedToken::parse`], for one who parses many: a header that was seen before is not read again.
+    ///
+    /// # Errors
+    /// As [`UnverifiedToken::parse`].
+    pub fn parse_with(text: &str, seen: &mut SeenHeaders) -> Result<Self, VerifyError> {
+        let (compact, presentation) =
+            Presentation::split(text)?.map_or((text, None), |(compact, presentation)| (compact, Some(presentation)));
+        Ok(Self { presentation, ..Self::parse_compact("the token", compact, MAX_TOKEN_LEN, Some(seen))? })
     }
 
     /// A compact JWS of at most so many octets.
-    pub(crate) fn parse_compact(what: &str, compact: &str, most: usize) -> Result<Self, VerifyError> {
+    pub(crate) fn parse_compact(
+        what: &str,
+        compact: &str,
+        most: usize,
+        seen: Option<&mut SeenHeaders>,
+    ) -> Result<Self, VerifyError> {
         too_large(what, compact.len(), most)?;
         let mut parts = compact.split('.');
         let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
@@ -64,14 +79,24 @@ impl UnverifiedToken {
             }));
         };
         let signing_input = compact.as_bytes()[..header.len() + 1 + payload.len()].to_vec();
-        let header_bytes = decode("header", header)?;
+        let known = seen.as_ref().and_then(|seen| seen.find(header));
+        let header_bytes = if known.is_some() { Vec::new() } else { decode("header", header)? };
         too_large("the header", header_bytes.len(), MAX_HEADER_LEN)?;
         let payload = decode("payload", payload)?;
         let signature = decode("signature", signature)?;
-        let (header_json, members) =
-            json::parse_object(&header_bytes).map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
-        let header = Header::from_members(&members)?;
-        let header_json = header_json.into();
+        let parsed = match known {
+            Some(known) => known,
+            None => {
+                let (json, members) = json::parse_object(&header_bytes)
+                    .map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
+                let parsed = (Arc::new(Header::from_members(&members)?), json.into());
+                if let Some(seen) = seen {
+                    seen.keep(header, &parsed);
+                }
+                parsed
+            }
+        };
+        let (header, header_json) = parsed;
         Ok(Self { header, header_json, signing_input, payload, signature, presentation: None, nonce: None })
     }
 
@@ -114,49 +139,88 @@ impl UnverifiedToken {
     }
 }
 
+/// Some headers that were read before: all tokens of an issuer's key have the same. What is in it was well-formed, no more.
+#[derive(Debug, Default)]
+pub struct SeenHeaders {
+    entries: [Option<(Box<str>, ParsedHeader)>; 4],
+    /// Where the next one goes.
+    next: usize,
+}
+
+/// A header and its JSON text.
+type ParsedHeader = (Arc<Header>, Arc<str>);
+
+/// Octets of an encoded header that is kept: the longest seen in use has some 300.
+const MAX_SEEN_HEADER_LEN: usize = 512;
+
+impl SeenHeaders {
+    fn find(&self, encoded: &str) -> Option<ParsedHeader> {
+        let mut entries = self.entries.iter().flatten();
+        entries.find(|(known, _)| **known == *encoded).map(|(_, (header, json))| (Arc::clone(header), Arc::clone(json)))
+    }
+
+    fn keep(&mut self, encoded: &str, parsed: &ParsedHeader) {
+        if encoded.len() > MAX_SEEN_HEADER_LEN {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(self.next) {
+            *entry = Some((encoded.into(), parsed.clone()));
+        }
+        self.next = (self.next + 1) % self.entries.len();
+    }
+}
+
 /// Decodes canonical base64url without padding (RFC 7515 section 2): no `=`, no `+` or `/`, no whitespace, no non-zero
 /// trailing bits.
 ///
 /// By a table: what is decoded here is public, and in WebAssembly the constant-time decoding of `base64ct` takes 3 us of a token's 10.
 pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
-    let value = |octet: u8| VALUES[usize::from(octet)];
     let (groups, rest) = text.as_bytes().as_chunks::<4>();
     let mut bytes = alloc::vec![0; text.len() / 4 * 3 + rest.len().saturating_sub(1)];
     let (triples, last) = bytes.as_chunks_mut::<3>();
     let mut all = 0;
-    for (triple, group) in triples.iter_mut().zip(groups) {
-        let [a, b, c, d] = group.map(value);
-        all |= a | b | c | d;
-        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+    for (triple, [a, b, c, d]) in triples.iter_mut().zip(groups) {
+        let bits = value(a) << 18 | value(b) << 12 | value(c) << 6 | value(d);
+        all |= bits;
+        let [_, first, second, third] = bits.to_be_bytes();
+        *triple = [first, second, third];
     }
     // What the last octets do not hold must be 0.
     let surplus = match (rest, last) {
         ([], []) => 0,
-        (&[a, b], [first]) => {
-            let (a, b) = (value(a), value(b));
-            all |= a | b;
-            *first = a << 2 | b >> 4;
-            b << 4
+        ([a, b], [first]) => {
+            let bits = value(a) << 18 | value(b) << 12;
+            all |= bits;
+            [_, *first, ..] = bits.to_be_bytes();
+            bits & 0xffff
         }
-        (&[a, b, c], [first, second]) => {
-            let [a, b, c] = [a, b, c].map(value);
-            all |= a | b | c;
-            (*first, *second) = (a << 2 | b >> 4, b << 4 | c >> 2);
-            c << 6
+        ([a, b, c], [first, second]) => {
+            let bits = value(a) << 18 | value(b) << 12 | value(c) << 6;
+            all |= bits;
+            [_, *first, *second, _] = bits.to_be_bytes();
+            bits & 0xff
         }
         _ => return None,
     };
-    (all < INVALID && surplus == 0).then_some(bytes)
+    (all >> 24 == 0 && surplus == 0).then_some(bytes)
 }
 
-/// Marks an octet outside of the alphabet: above all values of 6 bits.
-const INVALID: u8 = 0x40;
+/// Marks an octet outside of the alphabet: shifted by up to 18 bits, it still has bits above the 24 of a group.
+const INVALID: i8 = -1;
+
+/// The value of an octet of the alphabet, [`INVALID`] with its sign for others.
+#[expect(clippy::cast_sign_loss, reason = "a sign is bits that no value has")]
+#[expect(clippy::inline_always, reason = "all is built for size, and this runs for every octet of every token")]
+#[inline(always)]
+fn value(octet: &u8) -> u32 {
+    i32::from(VALUES[usize::from(*octet)]) as u32
+}
 
 /// The alphabet of RFC 4648 section 5.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// The values of the alphabet.
-const VALUES: [u8; 256] = {
+const VALUES: [i8; 256] = {
     let mut values = [INVALID; 256];
     let mut value = 0;
     while value < 64 {
@@ -248,6 +312,47 @@ mod tests {
                     assert_eq!(decode_base64url(text), Base64UrlUnpadded::decode_vec(text).ok(), "{text:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn headers_that_were_seen_are_read_as_they_were() {
+        let mut seen = SeenHeaders::default();
+        for round in 0..3 {
+            for kid in 0..7 {
+                let token = with_header(&std::format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#));
+                let (alone, with) =
+                    (UnverifiedToken::parse(&token).unwrap(), UnverifiedToken::parse_with(&token, &mut seen).unwrap());
+                assert_eq!((alone.header(), alone.header_json()), (with.header(), with.header_json()), "{round} {kid}");
+                assert_eq!(
+                    (alone.signing_input, alone.payload, alone.signature),
+                    (with.signing_input, with.payload, with.signature)
+                );
+                let again = Arc::clone(&UnverifiedToken::parse_with(&token, &mut seen).unwrap().header);
+                assert!(Arc::ptr_eq(&again, &with.header), "{round} {kid}");
+                // A known header excuses nothing else.
+                for wrong in [
+                    token.replace(".e30.", ".e3.."),
+                    token.replace(".AA", ".A"),
+                    token.replace(".e30.", ".e3*."),
+                    token.clone() + "=",
+                    token.clone() + ".AA",
+                ] {
+                    let told = |result: Result<UnverifiedToken, VerifyError>| result.unwrap_err().to_string();
+                    assert_eq!(
+                        told(UnverifiedToken::parse_with(&wrong, &mut seen)),
+                        told(UnverifiedToken::parse(&wrong)),
+                        "{wrong}"
+                    );
+                }
+            }
+        }
+        let long = with_header(&std::format!(r#"{{"alg":"ES256","x":"{}"}}"#, "x".repeat(MAX_SEEN_HEADER_LEN)));
+        assert!(UnverifiedToken::parse_with(&long, &mut seen).is_ok());
+        assert!(seen.entries.iter().flatten().all(|(encoded, _)| encoded.len() <= MAX_SEEN_HEADER_LEN));
+        for refused in [r#"{"alg":1}"#, "{}", "[]"] {
+            assert!(UnverifiedToken::parse_with(&with_header(refused), &mut seen).is_err());
+            assert!(UnverifiedToken::parse_with(&with_header(refused), &mut seen).is_err());
         }
     }
 

@@ -59,8 +59,8 @@ enum Rest {
 
 #[derive(Debug)]
 struct SignedToken {
-    header: Header,
-    header_json: String,
+    header: Arc<Header>,
+    header_json: Arc<str>,
     payload: Vec<u8>,
     presentation: Option<Presentation>,
     nonce: Option<String>,
@@ -94,8 +94,8 @@ pub struct BoundToken {
 /// A token that passed every check of its verifier: the only type that has claims.
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
-    header: Header,
-    header_json: String,
+    header: Arc<Header>,
+    header_json: Arc<str>,
     claims: Claims,
     claims_json: String,
     key: Arc<Jwk>,
@@ -493,8 +493,8 @@ pub(crate) fn is_same_media_type(a: &str, b: &str) -> bool {
 /// RFC 7515 section 4.1.9: `application/` may be omitted when nothing else in the value has a slash.
 fn without_application(typ: &str) -> &str {
     const PREFIX: &str = "application/";
-    match typ.get(..PREFIX.len()) {
-        Some(start) if start.eq_ignore_ascii_case(PREFIX) && !typ[PREFIX.len()..].contains('/') => &typ[PREFIX.len()..],
+    match typ.split_at_checked(PREFIX.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(PREFIX) && !rest.contains('/') => rest,
         _ => typ,
     }
 }

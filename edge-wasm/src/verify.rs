@@ -34,6 +34,7 @@ use edgeseal_core::{
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Snapshot, Source, Ticket},
     policy::{IssuerSettings, KeySource},
     settings::Setting,
+    token::SeenHeaders,
     token_cache::Known,
 };
 use serde_json::Value;
@@ -63,6 +64,7 @@ pub struct TokenVerifier {
     has_web_crypto: bool,
     hot_keys: RefCell<HotKeys>,
     tokens: RefCell<TokenCache<Owner>>,
+    seen_headers: RefCell<SeenHeaders>,
     keeps_tokens: bool,
     counts: Cell<Counts>,
 }
@@ -345,6 +347,7 @@ impl TokenVerifier {
             has_web_crypto,
             hot_keys: RefCell::new(HotKeys::new(HOT_KEYS_BUDGET, threshold)),
             tokens: RefCell::new(TokenCache::new(token_cache)),
+            seen_headers: RefCell::default(),
             keeps_tokens: token_cache > 0,
             counts: Cell::default(),
         })
@@ -378,7 +381,10 @@ impl TokenVerifier {
                 KeysNow::Not(step) => return Ok(step),
             }
         }
-        let mut token = UnverifiedToken::parse(compact)?;
+        let mut seen = self.seen_headers.take();
+        let parsed = UnverifiedToken::parse_with(compact, &mut seen);
+        self.seen_headers.replace(seen);
+        let mut token = parsed?;
         if let Some(nonce) = nonce {
             token = token.with_nonce(nonce);
         }

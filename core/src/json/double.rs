@@ -27,11 +27,11 @@ pub(super) fn write(value: f64, out: &mut String) {
         exponent => (fraction | 1 << 52, exponent - 1075),
     };
     let (digits, power) = shortest(mantissa, exponent, fraction == 0 && exponent > -1074);
-    let (first, rest) = digits.split_at(1);
-    out.push_str(first);
-    if !rest.is_empty() {
+    let mut digits = digits.chars();
+    out.extend(digits.next());
+    if !digits.as_str().is_empty() {
         out.push('.');
-        out.push_str(rest);
+        out.push_str(digits.as_str());
     }
     // Writing to a string cannot fail.
     let _ = write!(out, "e{}", power - 1);

@@ -5,9 +5,12 @@
 mod double;
 
 use alloc::{string::String, vec::Vec};
-use core::fmt::{self, Write as _};
+use core::{
+    cell::Cell,
+    fmt::{self, Write as _},
+};
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The deepest nesting, the outermost value counted as 1: far beyond any real token, and shallow enough for any stack.
@@ -18,8 +21,10 @@ pub const MAX_DEPTH: usize = 128;
 pub enum JsonError {
     /// Not UTF-8.
     NotUtf8,
-    /// Not JSON, or refused by the rules above; with `serde_json`'s reason.
+    /// Not JSON, with `serde_json`'s reason.
     Syntax(serde_json::Error),
+    /// JSON that is refused by the rules above.
+    Refused(Fault),
     /// A JSON value, but not an object.
     NotAnObject,
     /// A JSON value, but not an array.
@@ -28,11 +33,25 @@ pub enum JsonError {
 
 impl core::error::Error for JsonError {}
 
+/// What JSON texts may not be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A member name occurs twice in an object.
+    Duplicate,
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// A number beyond a double.
+    NotFinite,
+}
+
 impl fmt::Display for JsonError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotUtf8 => formatter.write_str("not UTF-8"),
             Self::Syntax(error) => error.fmt(formatter),
+            Self::Refused(Fault::Duplicate) => formatter.write_str("a member name occurs twice"),
+            Self::Refused(Fault::TooDeep) => write!(formatter, "nested deeper than {MAX_DEPTH}"),
+            Self::Refused(Fault::NotFinite) => formatter.write_str("number is not finite"),
             Self::NotAnObject => formatter.write_str("not a JSON object"),
             Self::NotAnArray => formatter.write_str("not a JSON array"),
         }
@@ -232,27 +251,38 @@ fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     // The visitor below counts the depth itself, so that the bound is ours and is exact.
     deserializer.disable_recursion_limit();
-    let value = Strict { depth: 1 }.deserialize(&mut deserializer).map_err(JsonError::Syntax)?;
-    deserializer.end().map_err(JsonError::Syntax)?;
-    Ok((text, value))
-}
-
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: usize,
-}
-
-impl Strict {
-    fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
-        // Called by a container at `depth`.
-        if self.depth > MAX_DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
-        }
-        Ok(Self { depth: self.depth + 1 })
+    let fault = Cell::new(None);
+    let value = Strict { depth: 1, fault: &fault }.deserialize(&mut deserializer).and_then(|value| {
+        deserializer.end()?;
+        Ok(value)
+    });
+    match (fault.get(), value) {
+        (Some(fault), _) => Err(JsonError::Refused(fault)),
+        (None, Ok(value)) => Ok((text, value)),
+        (None, Err(error)) => Err(JsonError::Syntax(error)),
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+/// A fault is told in the cell, and null in the place of the value: how `serde_json` makes an error of a message is 5 kB of WebAssembly.
+/// Whatever it reads on from there, nothing but the fault comes of it.
+#[derive(Clone, Copy)]
+struct Strict<'fault> {
+    depth: usize,
+    fault: &'fault Cell<Option<Fault>>,
+}
+
+impl Strict<'_> {
+    fn inside(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
+    }
+
+    fn refused(self, fault: Fault) -> Value {
+        self.fault.set(Some(fault));
+        Value::Null
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -260,7 +290,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -283,8 +313,8 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number is not finite"))
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or_else(|| self.refused(Fault::NotFinite), Value::Number))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -296,21 +326,31 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
+        if self.depth > MAX_DEPTH {
+            return Ok(self.refused(Fault::TooDeep));
+        }
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(inside)? {
+        while let Some(element) = elements.next_element_seed(self.inside())? {
+            if self.fault.get().is_some() {
+                break;
+            }
             array.push(element);
         }
         Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
+        if self.depth > MAX_DEPTH {
+            return Ok(self.refused(Fault::TooDeep));
+        }
         let mut members = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
-            let value = entries.next_value_seed(inside)?;
+            let value = entries.next_value_seed(self.inside())?;
+            if self.fault.get().is_some() {
+                break;
+            }
             if let Some(_earlier) = members.insert(name, value) {
-                return Err(A::Error::custom("a member name occurs twice"));
+                return Ok(self.refused(Fault::Duplicate));
             }
         }
         Ok(Value::Object(members))

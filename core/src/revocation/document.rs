@@ -96,7 +96,7 @@ impl Control {
     /// # Errors
     /// As for a token: `token_too_large`, `token_malformed`, `algorithm_not_allowed`, `type_mismatch`, `key_not_found`, ….
     pub fn begin(&self, document: &str) -> Result<PendingSignature, VerifyError> {
-        let token = UnverifiedToken::parse_compact("the document", document, MAX_DOCUMENT_LEN)?;
+        let token = UnverifiedToken::parse_compact("the document", document, MAX_DOCUMENT_LEN, None)?;
         if token.header().kid().is_none() {
             let detail = "the document names no control key (kid)";
             return Err(VerifyError::new(ErrorCode::KeyNotFound, Check::Key, detail));
