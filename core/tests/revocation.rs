@@ -301,7 +301,7 @@ fn a_list_only_grows_until_time_ends_its_entries() {
     // What is written is what is read.
     let text = known.write(Members::new()).end();
     let Value::Object(members) = serde_json::from_str(&text).unwrap() else { unreachable!() };
-    assert_eq!(Revocations::read(&members), Ok(known));
+    assert_eq!(Revocations::read(&members, 3), Ok(known));
 }
 
 fn code(judgement: Judgement) -> &'static str {

@@ -41,9 +41,9 @@ export function bench(name) {
       return signer;
     },
 
-    async worker(settings, { ca, broken } = {}) {
-      const [port] = await freePorts(1);
-      const worker = await startWorker({ directory: join(directory, `worker-${(count += 1)}`), port, settings, ca, mark, broken });
+    async worker(settings, { ca, broken, config, registry, port } = {}) {
+      port ??= (await freePorts(1))[0];
+      const worker = await startWorker({ directory: join(directory, `worker-${(count += 1)}`), port, settings, ca, mark, broken, config, registry });
       cleanups.push(() => worker.stop());
       return worker;
     },

@@ -9,15 +9,15 @@ import { start } from "./processes.mjs";
 import { until } from "./wait.mjs";
 
 /**
- * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean}} options `ca` is the path of a PEM file that workerd trusts; `broken`: settings that make it answer 500
+ * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean, config?: string, registry?: string}} options `ca` is the path of a PEM file that workerd trusts; `broken`: settings that make it answer 500; `config`: another configuration than the checkout's; `registry`: the folder by which Workers of several processes find each other
  */
-export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false }) {
+export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false, config, registry }) {
   mkdirSync(directory, { recursive: true });
   const [inspectorPort] = await freePorts(1);
   const worker = start({
     name: "wrangler dev",
     command: node22,
-    args: [wrangler, "dev", "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(inspectorPort), "--persist-to", join(directory, "wrangler-state"),
+    args: [wrangler, "dev", ...(config ? ["--config", config] : []), "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(inspectorPort), "--persist-to", join(directory, "wrangler-state"),
       "--show-interactive-dev-session=false", "--var", `EDGESEAL:${JSON.stringify(settings)}`],
     log: join(directory, "worker.log"),
     cwd: root,
@@ -29,7 +29,7 @@ export async function startWorker({ directory, port, settings, ca, mark, seconds
       NO_COLOR: "1",
       WRANGLER_SEND_METRICS: "false",
       WRANGLER_LOG_PATH: join(directory, "wrangler-logs"),
-      WRANGLER_REGISTRY_PATH: join(directory, "wrangler-registry"),
+      WRANGLER_REGISTRY_PATH: registry ?? join(directory, "wrangler-registry"),
       ...(ca && { NODE_EXTRA_CA_CERTS: ca }),
     },
   });

@@ -41,6 +41,7 @@ use crate::{
     error::PolicyError,
     jwks_cache::CacheSettings,
     policy::IssuerSettings,
+    revocation::RevocationSettings,
     sd::KeyBinding,
     settings::{Fields, Setting, expected},
 };
@@ -70,6 +71,8 @@ pub struct GatewaySettings {
     pub rate_limit: Option<RateLimitSettings>,
     /// The key cache.
     pub cache: CacheSettings,
+    /// Tokens that are refused before their time.
+    pub revocation: Option<RevocationSettings>,
 }
 
 /// Where verified requests go.
@@ -129,6 +132,7 @@ impl GatewaySettings {
             cors: fields.optional("cors")?,
             rate_limit: fields.optional("rate_limit")?,
             cache: fields.or("cache", CacheSettings::default())?,
+            revocation: fields.optional("revocation")?,
         };
         fields.finish()?;
         settings.check()?;
@@ -183,6 +187,7 @@ impl GatewaySettings {
         }
         self.cache.check().map_err(|error| error.within("cache"))?;
         self.check_issuers()?;
+        self.check_revocation()?;
         self.check_routes()?;
         Rules::new(self).map(drop)
     }
@@ -214,6 +219,15 @@ impl GatewaySettings {
             }
         }
         Ok(())
+    }
+
+    fn check_revocation(&self) -> Result<(), PolicyError> {
+        let Some(revocation) = &self.revocation else { return Ok(()) };
+        // What is revoked is named by its issuer, and nobody would have compared that.
+        if self.issuers.iter().any(|issuer| issuer.settings.issuer.is_none()) {
+            return Err(PolicyError::new("revocation", "needs the name of every issuer: one of them has dangerous.skip_issuer"));
+        }
+        revocation.check().map_err(|error| error.within("revocation"))
     }
 
     fn check_routes(&self) -> Result<(), PolicyError> {

@@ -122,7 +122,7 @@ impl Control {
         let members = token.claims().members();
         let sequence = members.get("seq").and_then(Value::as_u64).filter(|sequence| (1..=MAX_SEQUENCE).contains(sequence));
         let sequence = sequence.ok_or_else(|| invalid(alloc::format!("seq is no whole number from 1 to {MAX_SEQUENCE}")))?;
-        let list = Revocations::read(members).map_err(invalid)?;
+        let list = Revocations::read(members, super::MAX_ENTRIES).map_err(invalid)?;
         Ok(Statement { sequence, list })
     }
 }

@@ -21,6 +21,8 @@ use crate::{
 /// Entries that one list may have. A jti takes some 120 octets of a document; whoever has more to revoke at once revokes the
 /// subjects, or the key.
 pub const MAX_ENTRIES: usize = 4_096;
+/// Entries that an edge keeps: those of a list, and what is not in it any more since the signer went back to a backup.
+pub const MAX_KEPT: usize = 3 * MAX_ENTRIES;
 /// Octets of an issuer, `kid` or `jti` in a list: those of a `kid`.
 const MAX_NAME_LEN: usize = MAX_KID_LEN;
 /// Characters of a SHA-256 in base64url.
@@ -194,13 +196,13 @@ impl Revocations {
             .with_json("subs", &subs)
     }
 
-    /// Reads those members; one that is absent is empty.
+    /// Reads those members, at most so many entries; a member that is absent is empty.
     ///
     /// # Errors
     /// In words, the first entry that cannot be meant.
-    pub fn read(members: &Map<String, Value>) -> Result<Self, String> {
+    pub fn read(members: &Map<String, Value>, most: usize) -> Result<Self, String> {
         let mut list = Self::default();
-        let mut left = MAX_ENTRIES;
+        let mut left = most;
         for entry in entries(members, "kids", &mut left)? {
             let issuer = if entry.has("iss") { Some(entry.name("iss")?) } else { None };
             add(&mut list.kids, issuer, entry.name("kid")?, entry.second("until")?);
@@ -266,7 +268,7 @@ struct Raw<'a> {
 fn entries<'a>(members: &'a Map<String, Value>, list: &'static str, left: &mut usize) -> Result<Vec<Raw<'a>>, String> {
     let Some(value) = members.get(list) else { return Ok(Vec::new()) };
     let elements = value.as_array().ok_or_else(|| alloc::format!("{list} is not an array"))?;
-    *left = left.checked_sub(elements.len()).ok_or_else(|| alloc::format!("more than {MAX_ENTRIES} entries"))?;
+    *left = left.checked_sub(elements.len()).ok_or_else(|| String::from("more entries than edges take"))?;
     let raw = |(index, element): (usize, &'a Value)| {
         let members = element.as_object().ok_or_else(|| alloc::format!("{list}[{index}] is not an object"))?;
         Ok(Raw { list, index, members })

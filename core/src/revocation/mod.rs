@@ -18,7 +18,7 @@ pub mod settings;
 
 pub use self::{
     document::{Control, MAX_DOCUMENT_LEN, Statement, TYP},
-    list::{MAX_ENTRIES, Revocations, Revoked},
+    list::{MAX_ENTRIES, MAX_KEPT, Revocations, Revoked},
     reader::{Judgement, Reader, Reading},
     settings::{RevocationSettings, WhenStale},
 };

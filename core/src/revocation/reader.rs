@@ -100,6 +100,11 @@ impl Reader {
         self.failed_at = None;
     }
 
+    /// A document passed by here and was stored: its entries count at once. It is no reading, since the place may know more.
+    pub fn on_push(&mut self, list: Revocations) {
+        Rc::make_mut(&mut self.list).merge(list);
+    }
+
     /// A reading failed.
     pub fn on_failure(&mut self, now: Timestamp) {
         self.reading_since = None;

@@ -7,9 +7,9 @@ use edgeseal_core::{
     gateway::{ConfigurationText, GatewaySettings, Origin, Rules},
     http::Refusal,
 };
-use worker::{Context, Date, Delay, Env, console_error, js_sys};
+use worker::{Context, Date, Delay, Env, Request, Response, console_error, js_sys};
 
-use super::{bound::call, keys, subtle::Subtle};
+use super::{bound::call, keys, revocation::Revocation, subtle::Subtle};
 use crate::{
     settings::DEFAULT_TOKEN_CACHE,
     verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
@@ -35,6 +35,7 @@ pub(super) struct Gateway {
     pub(super) origin: Option<Origin>,
     verifier: TokenVerifier,
     subtle: Subtle,
+    revocation: Option<Revocation>,
 }
 
 /// The gateway, and what it was made of.
@@ -77,6 +78,15 @@ pub(super) async fn of_isolate(env: &Env, context: &Context) -> Result<Rc<Gatewa
     gateway
 }
 
+/// The gateway of this isolate for what no request asks: it may wait for the configuration.
+pub(super) async fn at_work(env: &Env) -> Result<Rc<Gateway>, String> {
+    let made = MADE.with_borrow(Clone::clone);
+    match made {
+        Some(Made { gateway: Ok(gateway), .. }) => Ok(gateway),
+        _ => make(env).await,
+    }
+}
+
 /// Reads the configuration and makes a gateway of it, unless it is the one that there is.
 async fn make(env: &Env) -> Result<Rc<Gateway>, String> {
     let variable = variable(env)?;
@@ -116,6 +126,7 @@ impl Gateway {
         let settings = GatewaySettings::from_json(text).map_err(|error| error.to_string())?;
         let origin = settings.origin().map_err(|error| error.to_string())?;
         let rules = Rules::new(&settings).map_err(|error| error.to_string())?;
+        let revocation = settings.revocation.clone().map(Revocation::new).transpose()?;
         let host = HostSettings {
             backend: BackendChoice::Auto,
             has_web_crypto: true,
@@ -125,7 +136,7 @@ impl Gateway {
         };
         let issuers = settings.verifier_issuers();
         let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
-        Ok(Self { rules, origin, verifier, subtle: Subtle::of_runtime() })
+        Ok(Self { rules, origin, verifier, subtle: Subtle::of_runtime(), revocation })
     }
 
     /// Verifies a token, fetching keys where that is needed.
@@ -159,6 +170,26 @@ impl Gateway {
             if now() >= patience_ends {
                 return Err(Refusal::keys_unavailable("the keys did not come in time", patience_ends, now()));
             }
+        }
+    }
+
+    /// Whether a verified token is revoked, even one that was verified before.
+    pub(super) async fn check_not_revoked(&self, token: &VerifiedToken, env: &Env) -> Result<(), Refusal> {
+        match &self.revocation {
+            Some(revocation) => revocation.judge(token, env).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A signer pushes what is revoked; `None` where revocation is not configured.
+    pub(super) async fn revocations_pushed(&self, request: Request, env: &Env) -> Option<worker::Result<Response>> {
+        Some(self.revocation.as_ref()?.pushed(request, env, &self.subtle).await)
+    }
+
+    /// The cron trigger: fetches what is revoked.
+    pub(super) async fn pull_revocations(&self, env: &Env) {
+        if let Some(revocation) = &self.revocation {
+            revocation.pull(env, &self.subtle).await;
         }
     }
 

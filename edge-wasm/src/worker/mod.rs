@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `/.edgeseal/health` | 200 when the configuration can be meant, 500 when it cannot |
+//! | `POST /.edgeseal/revocations` | what the signer revoked: see [`revocation`] |
 //! | GET of the rest below `/.edgeseal/` | the site (landing page, documentation, playground, the configuration's schema) from the Worker's assets |
 //! | any other below `/.edgeseal/` | 404 |
 //! | all others | the steps of [`pipeline`] |
@@ -14,9 +15,13 @@ mod gateway;
 mod keys;
 mod limit;
 mod pipeline;
+mod revocation;
+mod revocation_object;
 mod subtle;
 
-use worker::{Context, Env, Result, console_error, event, web_sys};
+use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
+
+use self::gateway::Gateway;
 
 /// Everything below it belongs to Edgeseal and never reaches the origin.
 const OWN_PATHS: &str = "/.edgeseal/";
@@ -31,7 +36,7 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Res
     let url = request.url();
     let path = pipeline::target_of(&url).split(['?', '#']).next().unwrap_or_default();
     if let Some(own) = path.strip_prefix(OWN_PATHS) {
-        return own_path(own, &request, &env, gateway.is_ok()).await;
+        return own_path(own, &request, &env, gateway.as_deref().ok()).await;
     }
     match gateway {
         Ok(gateway) => Ok(pipeline::run(&gateway, &request, &url, &env, &context).await),
@@ -42,10 +47,28 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Res
     }
 }
 
-async fn own_path(path: &str, request: &web_sys::Request, env: &Env, configured: bool) -> Result<web_sys::Response> {
+/// The cron trigger.
+#[event(scheduled)]
+pub async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+    match gateway::at_work(&env).await {
+        Ok(gateway) => gateway.pull_revocations(&env).await,
+        Err(error) => console_error!("configuration: {error}"),
+    }
+}
+
+async fn own_path(path: &str, request: &web_sys::Request, env: &Env, gateway: Option<&Gateway>) -> Result<web_sys::Response> {
     match path {
-        "health" if configured => answer::json(200, r#"{"status":"ok"}"#),
+        "health" if gateway.is_some() => answer::json(200, r#"{"status":"ok"}"#),
         "health" => answer::problem("The gateway is not configured", 500, "configuration_invalid"),
+        "revocations" => {
+            let Some(gateway) = gateway else {
+                return answer::problem("The gateway is not configured", 500, "configuration_invalid");
+            };
+            match gateway.revocations_pushed(request.clone()?.into(), env).await {
+                Some(answer) => answer.map(Into::into),
+                None => answer::problem("Revocation is not configured", 404, "not_found"),
+            }
+        }
         // Landing page, documentation, playground and the configuration's schema.
         _ if matches!(request.method().as_str(), "GET" | "HEAD") => match forward::fetch_bound(env, "ASSETS", request).await {
             Ok(response) if response.status() != 404 => Ok(response),

@@ -3,7 +3,7 @@
 //! 1. the path is judged and the routes are found ([`Rules::locate`](edgeseal_core::gateway::Rules::locate));
 //! 2. rate limits by address;
 //! 3. the token is found, or need not be there ([`Rules::admit`](edgeseal_core::gateway::Rules::admit));
-//! 4. the token is verified, with keys fetched where that is needed;
+//! 4. the token is verified, with keys fetched where that is needed, and is not revoked;
 //! 5. what the routes ask of it ([`Rules::authorize`](edgeseal_core::gateway::Rules::authorize));
 //! 6. rate limits by subject;
 //! 7. the request goes to the origin.
@@ -73,6 +73,7 @@ async fn steps(flow: &Flow<'_>, located: &mut Option<Matched>) -> Result<web_sys
         Passage::Anonymous => None,
         Passage::Token(found) => {
             let token = gateway.verify(&found.text, context).await?;
+            gateway.check_not_revoked(&token, flow.env).await?;
             gateway.rules.authorize(matched, &token)?;
             Some(token)
         }

@@ -99,13 +99,13 @@ fn pin(arguments: &Pin) -> Result<(), Failure> {
 /// From the store; the keys are made where there are none, which takes the HSM.
 async fn control_keys(settings: &Settings) -> Result<Vec<Jwk>, Failure> {
     let store = keys::existing_store(settings).await?;
-    let ledger = Ledger::new(store, settings.timing()?, settings.slots()?);
+    let ledger = Ledger::new(store.clone(), settings.timing()?, settings.slots()?);
     let pinned = courier::pinned(&ledger.keys().await?)?;
     if pinned.len() >= 2 {
         return Ok(pinned);
     }
     let registry = keys::registry(settings).await?;
-    registry.keep(&courier::slot(&registry)).await?;
+    courier::control_key(&registry, &store, &format!("pin:{}", std::process::id())).await?;
     let pinned = courier::pinned(&registry.ledger().keys().await?)?;
     if pinned.is_empty() {
         return Err(RegistryError::Unsound("the control key was not made".to_owned()).into());

@@ -44,6 +44,10 @@ const LEASE: u64 = 15;
 const ANOTHERS: Duration = Duration::from_secs(5);
 /// Seconds after which a document is signed anew.
 const RENEW: u64 = MAX_LIFETIME / 2;
+/// Seconds that one process has to make control keys.
+const MAKING_LEASE: u64 = 30;
+/// How often another looks whether they are made.
+const MAKING_LOOKS: usize = 20;
 /// How long a push may take.
 const PUSH_LIMIT: Duration = Duration::from_secs(5);
 /// Octets of an answer.
@@ -218,7 +222,7 @@ impl Courier {
         let EdgeConfig { id, name, .. } = &edge.config;
         let version = self.store.revocations_version().await?;
         let mut row = self.row(id).await?;
-        let key = self.control_key().await?;
+        let key = control_key(&self.registry, &self.store, &self.holder).await?;
         let is_current = row.document.is_some()
             && row.version >= version
             && row.kid.as_deref() == key.kid()
@@ -270,13 +274,6 @@ impl Courier {
     async fn row(&self, id: &str) -> Result<EdgeRow, StoreError> {
         let row = self.store.edges().await?.into_iter().find(|row| row.name == id);
         Ok(row.unwrap_or_else(|| EdgeRow { name: id.to_owned(), ..EdgeRow::default() }))
-    }
-
-    /// The key that signs documents, with the next one behind it.
-    async fn control_key(&self) -> Result<Key, RegistryError> {
-        let slot = slot(&self.registry);
-        self.registry.keep(&slot).await?;
-        self.registry.ensure(&slot).await
     }
 
     async fn sign(&self, id: &str, fence: &Fence, key: &Key, row: EdgeRow) -> Result<EdgeRow, RegistryError> {
@@ -353,6 +350,38 @@ pub fn slot(registry: &Registry) -> Slot {
         publish_ahead: 0,
         valid_for: None,
     }
+}
+
+/// The key that signs documents, made with the next one behind it where they are not there: by one process at a time.
+///
+/// # Errors
+/// The HSM's and the store's.
+pub async fn control_key(registry: &Registry, store: &Store, holder: &str) -> Result<Key, RegistryError> {
+    let slot = slot(registry);
+    for _ in 0..MAKING_LOOKS {
+        let keys = registry.ledger().keys().await?;
+        let mut of_slot = keys.into_iter().filter(|key| slot.holds(key));
+        let active = of_slot.clone().find(|key| key.state == State::Active);
+        let has_next = of_slot.any(|key| key.state == State::Published);
+        if let (Some(active), true) = (&active, has_next) {
+            return Ok(active.clone());
+        }
+        let moment = now();
+        if let Some(fence) = store.take_lease("control-key", holder, moment, moment.plus_secs(MAKING_LEASE)).await? {
+            let kept = registry.keep(&slot).await;
+            store.give_lease_back(&fence).await?;
+            match (kept, active) {
+                (Ok(()), _) => continue,
+                (Err(error), Some(active)) => {
+                    tracing::warn!(%error, "the next control key could not be made yet");
+                    return Ok(active);
+                }
+                (Err(error), None) => return Err(error),
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    registry.ensure(&slot).await
 }
 
 /// The control keys that edges pin, the current one first: those that sign or will.

@@ -5,9 +5,10 @@ use edgeseal_signer::{
     audit::AuditRow,
     hsm::KeyId,
     keys::{Change, Key, Mark, Origin, Published, Purpose, State},
+    revocation::{Entry, Kind},
     store::{
-        Approval, Ceremony, Decision, Guard, PasskeyRow, PostgresSettings, Registration, SessionRow, Store, StoreError,
-        StoreSettings, UserRow,
+        Acknowledgement, Approval, Ceremony, Decision, EdgeRow, Guard, PasskeyRow, PostgresSettings, Registration, SessionRow,
+        Store, StoreError, StoreSettings, UserRow,
     },
 };
 use tempfile::TempDir;
@@ -558,4 +559,107 @@ async fn mistakes_are_one_sentence() {
     assert!(refused.contains("it holds a password"), "{refused}");
     let refused = with("postgres://edgeseal@127.0.0.1:1/none".to_owned(), "").await;
     assert!(refused.contains("127.0.0.1:1"), "{refused}");
+}
+
+fn entry(kind: Kind, value: &str, until: u64) -> Entry {
+    Entry {
+        kind,
+        issuer: "https://signer.example".to_owned(),
+        value: value.to_owned(),
+        before: (kind == Kind::Sub).then(|| THEN.plus_secs(until / 2)),
+        until: THEN.plus_secs(until),
+        created_at: THEN,
+        actor: "local:alice".to_owned(),
+    }
+}
+
+async fn a_revocation_only_gets_longer(place: Place) {
+    let store = place.open().await;
+    assert_eq!(store.revocations_version().await, Ok(0));
+    assert_eq!(store.revoke(&entry(Kind::Sub, "alice", 200), 10).await, Ok(true));
+    assert_eq!(store.revoke(&entry(Kind::Sub, "alice", 100), 10).await, Ok(true));
+    assert_eq!(store.revoke(&entry(Kind::Jti, "alice", 100), 10).await, Ok(true));
+    let listed = store.revocations(THEN).await.unwrap();
+    assert_eq!(listed, [entry(Kind::Jti, "alice", 100), entry(Kind::Sub, "alice", 200)], "the earlier end changed nothing");
+    assert_eq!(store.revocations_version().await, Ok(3));
+    assert_eq!(store.revocations(THEN.plus_secs(100)).await.unwrap().len(), 1);
+    // By issuer, and of one token.
+    let found = async |issuer: &str, jti: &str, sub: &str| store.revocations_of(issuer, jti, sub).await.unwrap().len();
+    assert_eq!(found("https://signer.example", "alice", "alice").await, 2);
+    assert_eq!(found("https://signer.example", "x", "alice").await, 1);
+    assert_eq!(found("https://other.example", "alice", "alice").await, 0);
+    // A full list takes no more, and says so.
+    assert_eq!(store.revoke(&entry(Kind::Jti, "one more", 100), 2).await, Ok(false));
+    assert_eq!(store.revocations_version().await, Ok(3));
+}
+
+async fn a_compromise_is_on_the_list_or_did_not_happen(place: Place) {
+    let store = place.open().await;
+    let key = key(1, "default");
+    published(&store, &key).await;
+    let revoked = entry(Kind::Kid, "kid", 100);
+    let change = change(&key, State::Published, State::Compromised);
+    let stale = Change { from: State::Active, ..change.clone() };
+    assert!(store.apply_and_revoke(&[stale], &Guard::None, Some(&revoked)).await.is_err());
+    assert_eq!((states(&store).await, store.revocations(THEN).await.unwrap()), (vec![State::Published], vec![]));
+    store.apply_and_revoke(&[change], &Guard::None, Some(&revoked)).await.unwrap();
+    assert_eq!((states(&store).await, store.revocations(THEN).await.unwrap()), (vec![State::Compromised], vec![revoked]));
+}
+
+async fn sequences_of_an_edge_rise_and_see_no_less(place: Place) {
+    let store = place.open().await;
+    let fence = store.take_lease("revocations:eu", "one", THEN, THEN.plus_secs(10)).await.unwrap().unwrap();
+    let writers = (0..8).map(|number: u64| {
+        let (store, fence) = (store.clone(), fence.clone());
+        tokio::spawn(async move {
+            store.revoke(&entry(Kind::Jti, &format!("jti-{number}"), 100), 100).await.unwrap();
+            store.next_document("eu", &fence, THEN).await.unwrap()
+        })
+    });
+    let mut documents = Vec::new();
+    for writer in writers.collect::<Vec<_>>() {
+        documents.push(writer.await.unwrap());
+    }
+    documents.sort_by_key(|document| document.seq);
+    let seqs: Vec<u64> = documents.iter().map(|document| document.seq).collect();
+    assert_eq!(seqs, (1..=8).collect::<Vec<u64>>(), "each is given once");
+    assert!(documents.windows(2).all(|pair| pair[0].entries.iter().all(|entry| pair[1].entries.contains(entry))));
+    assert!(documents.windows(2).all(|pair| pair[0].version <= pair[1].version));
+    // What has ended is forgotten, and a signer that lost the lease takes no number.
+    let later = store.take_lease("revocations:eu", "two", THEN.plus_secs(11), THEN.plus_secs(200)).await.unwrap().unwrap();
+    assert!(matches!(store.next_document("eu", &fence, THEN).await, Err(StoreError::Conflict(_))));
+    let last = store.next_document("eu", &later, THEN.plus_secs(100)).await.unwrap();
+    assert_eq!((last.seq, last.entries.len()), (9, 0));
+}
+
+async fn an_edge_that_was_told_and_one_that_was_not(place: Place) {
+    let store = place.open().await;
+    let fence = store.take_lease("revocations:eu", "one", THEN, THEN.plus_secs(10)).await.unwrap().unwrap();
+    store.next_document("eu", &fence, THEN).await.unwrap();
+    let row = EdgeRow {
+        name: "eu".to_owned(),
+        seq: 1,
+        document_seq: 1,
+        version: 5,
+        kid: Some("control".to_owned()),
+        document: Some("a.b.c".to_owned()),
+        signed_at: THEN,
+        ..EdgeRow::default()
+    };
+    store.keep_document(&row).await.unwrap();
+    assert_eq!(store.edges().await.unwrap(), from_ref(&row));
+    store.push_failed("eu", "no answer", THEN.plus_secs(2)).await.unwrap();
+    let failed = store.edges().await.unwrap().remove(0);
+    assert_eq!((failed.attempts, failed.trouble.as_deref(), failed.next_attempt_at), (1, Some("no answer"), THEN.plus_secs(2)));
+    let told = Acknowledgement { version: 5, seq: 1, at: THEN, reread_by: Some(THEN.plus_secs(12)), bound_by: None };
+    store.acknowledge("eu", &told).await.unwrap();
+    let told = store.edges().await.unwrap().remove(0);
+    assert_eq!((told.acknowledged_version, told.acknowledged_seq, told.attempts, told.trouble), (5, 1, 0, None));
+    // Two documents at once: the earlier one is not kept, since the later one may have been pushed.
+    store.next_document("eu", &fence, THEN).await.unwrap();
+    assert!(matches!(store.keep_document(&row).await, Err(StoreError::Conflict(_))));
+    // An edge that knows more than a restored store.
+    store.raise_sequence("eu", 900).await.unwrap();
+    assert_eq!(store.edges().await.unwrap()[0].document, None);
+    assert_eq!(store.next_document("eu", &fence, THEN).await.unwrap().seq, 901);
 }

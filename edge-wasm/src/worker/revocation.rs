@@ -1,0 +1,268 @@
+//! Revocation at the edge: documents of the signer come by push (`POST /.edgeseal/revocations`) and by the cron trigger, and are
+//! verified against the pinned control keys before the Durable Object hears of them; every isolate reads that again every R
+//! seconds, and judges each token by its copy, those of the token cache too.
+
+use std::{cell::RefCell, pin::pin, time::Duration};
+
+use edgeseal_core::{
+    Timestamp, VerifiedToken,
+    http::{self, Refusal},
+    json::{self, Members},
+    revocation::{
+        Control, Judgement, MAX_DOCUMENT_LEN, Reader, Reading, RevocationSettings, Statement,
+        reader::{READ_TIMEOUT_MILLIS, bound_by},
+    },
+};
+use futures_util::{
+    StreamExt as _,
+    future::{Either, select},
+};
+use serde_json::Value;
+use worker::{
+    AbortController, AbortSignal, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
+    ResponseBody, ResponseBuilder, Result, console_error, console_log, console_warn, durable::Stub,
+};
+
+use super::{gateway::now, revocation_object, subtle::Subtle};
+
+/// The binding of the Durable Object.
+pub(super) const BINDING: &str = "EDGESEAL_REVOCATIONS";
+/// RFC 9457.
+const PROBLEM: &str = "application/problem+json";
+/// Octets of a push: a document, and the JSON around it.
+const MAX_PUSH_LEN: usize = MAX_DOCUMENT_LEN + 1_024;
+/// Milliseconds that a pulled document may take to arrive.
+const PULL_TIMEOUT_MILLIS: u64 = 5_000;
+/// Milliseconds that the Durable Object may take to store a list.
+const STORE_TIMEOUT_MILLIS: u64 = 5_000;
+
+/// The isolate's part.
+#[derive(Debug)]
+pub(super) struct Revocation {
+    settings: RevocationSettings,
+    control: Control,
+    reader: RefCell<Reader>,
+}
+
+/// What became of a document.
+enum Taken {
+    /// Stored as this sequence, then.
+    Stored(u64, Timestamp),
+    /// This sequence is known, and the document's is not higher.
+    Known(u64),
+    /// Not believed, for this code.
+    Refused(&'static str, String),
+    /// Believed, and could not be stored.
+    Unavailable(String),
+}
+
+impl Revocation {
+    /// By checked settings.
+    pub(super) fn new(settings: RevocationSettings) -> std::result::Result<Self, String> {
+        let control = settings.control().map_err(|error| error.within("revocation").to_string())?;
+        let reader = RefCell::new(settings.reader());
+        Ok(Self { settings, control, reader })
+    }
+
+    /// Whether a verified token may be used: reads the list first, if R has passed.
+    pub(super) async fn judge(&self, token: &VerifiedToken, env: &Env) -> std::result::Result<(), Refusal> {
+        let begun = now();
+        // No borrow spans an await.
+        let must_read = self.reader.borrow_mut().must_read(begun);
+        if must_read {
+            let known = self.reader.borrow().sequence();
+            match self.read(known, env).await {
+                Ok(reading) => self.reader.borrow_mut().on_read(begun, reading, now()),
+                Err(reason) => {
+                    console_error!("revocation: the list cannot be read: {reason}");
+                    self.reader.borrow_mut().on_failure(now());
+                }
+            }
+        }
+        match self.reader.borrow().judge(token, now()) {
+            Judgement::Good => Ok(()),
+            Judgement::GoodByOldCopy(reason) => {
+                console_warn!("revocation: accepted by an old list: {reason}");
+                Ok(())
+            }
+            Judgement::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// `POST /.edgeseal/revocations`.
+    pub(super) async fn pushed(&self, mut request: Request, env: &Env, subtle: &Subtle) -> Result<Response> {
+        if request.method() != Method::Post {
+            return problem("Revocation documents are pushed with POST", 405, "method_not_allowed");
+        }
+        let Some(body) = read_push(&mut request).await? else {
+            return problem("The revocation document is too large", 413, "document_too_large");
+        };
+        let document = json::parse_object(&body).ok().and_then(|(_, mut members)| members.remove("document"));
+        let Some(Value::String(document)) = document else {
+            return problem("The body holds no document", 400, "request_malformed");
+        };
+        match self.take(&document, env, subtle).await {
+            Taken::Stored(seq, stored_at) => {
+                console_log!("revocation: a push was stored as sequence {seq}");
+                let (reread_by, bound_by) = bound_by(self.settings.refresh, self.settings.when_stale, stored_at);
+                let second = |at: Timestamp| at.as_millis().div_ceil(1_000);
+                let members = Members::new().with("seq", &seq).with("reread_by", &second(reread_by));
+                respond(200, "application/json", members.with("bound_by", &bound_by.map(second)).end())
+            }
+            Taken::Known(seq) => {
+                console_warn!("revocation: a push was refused, sequence {seq} is known");
+                let problem = http::problem("The sequence does not rise", 409, "sequence_not_rising");
+                respond(409, PROBLEM, format!("{},\"seq\":{seq}}}", problem.trim_end_matches('}')))
+            }
+            Taken::Refused(code, reason) => {
+                console_warn!("revocation: a push was refused: {code}: {reason}");
+                problem("The revocation document is not accepted", 403, code)
+            }
+            Taken::Unavailable(reason) => {
+                console_error!("revocation: a push could not be stored: {reason}");
+                problem("The revocation list cannot be stored now", 503, "revocation_unavailable")
+            }
+        }
+    }
+
+    /// The cron trigger: fetches the document from the signer.
+    pub(super) async fn pull(&self, env: &Env, subtle: &Subtle) {
+        let Some(url) = &self.settings.url else { return };
+        let controller = AbortController::default();
+        let signal = controller.signal();
+        let fetched = within(PULL_TIMEOUT_MILLIS, get(url, &signal)).await;
+        let document = match fetched {
+            Ok(document) => document,
+            Err(reason) => {
+                controller.abort();
+                console_error!("revocation: {url}: {reason}");
+                return;
+            }
+        };
+        match self.take(&document, env, subtle).await {
+            Taken::Stored(seq, _) => console_log!("revocation: the signer's document was stored as sequence {seq}"),
+            Taken::Known(_) => {}
+            Taken::Refused(code, reason) => console_error!("revocation: {url}: {code}: {reason}"),
+            Taken::Unavailable(reason) => console_error!("revocation: the list could not be stored: {reason}"),
+        }
+    }
+
+    async fn take(&self, document: &str, env: &Env, subtle: &Subtle) -> Taken {
+        let refused = |error: edgeseal_core::VerifyError| Taken::Refused(error.code().as_str(), error.detail().into());
+        let pending = match self.control.begin(document) {
+            Ok(pending) => pending,
+            Err(error) => return refused(error),
+        };
+        let answered = match subtle.verify(pending.input()).await {
+            Ok(answered) => answered,
+            Err(reason) => return Taken::Unavailable(format!("the runtime does not take the control key: {reason}")),
+        };
+        let Statement { sequence, list } = match self.control.finish(pending, answered.result, now()) {
+            Ok(statement) => statement,
+            Err(error) => return refused(error),
+        };
+        let text = list.write(Members::new().with("seq", &sequence)).end();
+        match self.store(&text, env).await {
+            Ok((200, members)) => {
+                let stored_at = members.get("stored_at").and_then(Value::as_u64).map_or_else(now, Timestamp::from_millis);
+                self.reader.borrow_mut().on_push(list);
+                Taken::Stored(sequence, stored_at)
+            }
+            Ok((409, members)) => Taken::Known(members.get("seq").and_then(Value::as_u64).unwrap_or(sequence)),
+            Ok((status, _)) => Taken::Unavailable(format!("the Durable Object answered {status}")),
+            Err(reason) => Taken::Unavailable(reason),
+        }
+    }
+
+    async fn store(&self, text: &str, env: &Env) -> std::result::Result<(u16, serde_json::Map<String, Value>), String> {
+        let stored = async {
+            let mut init = RequestInit::new();
+            init.with_method(Method::Post).with_body(Some(text.into()));
+            let request = Request::new_with_init("https://edgeseal.invalid/", &init)?;
+            let mut response = self.stub(env)?.fetch_with_request(request).await?;
+            Ok((response.status_code(), response.text().await?))
+        };
+        let (status, body) =
+            within(STORE_TIMEOUT_MILLIS, async { stored.await.map_err(|error: worker::Error| error.to_string()) }).await?;
+        let members = json::parse_object(body.as_bytes()).map(|(_, members)| members).unwrap_or_default();
+        Ok((status, members))
+    }
+
+    async fn read(&self, known: u64, env: &Env) -> std::result::Result<Reading, String> {
+        let read = async {
+            let url = format!("https://edgeseal.invalid/?known={known}");
+            let mut response = self.stub(env)?.fetch_with_str(&url).await?;
+            if response.status_code() != 200 {
+                return Err(format!("the Durable Object answered {}", response.status_code()).into());
+            }
+            let text = response.text().await?;
+            let (sequence, list) = revocation_object::parse(&text)?;
+            let list = (sequence != known).then_some(list);
+            Ok(Reading { sequence, list })
+        };
+        within(READ_TIMEOUT_MILLIS, async { read.await.map_err(|error: worker::Error| error.to_string()) }).await
+    }
+
+    fn stub(&self, env: &Env) -> Result<Stub> {
+        env.durable_object(BINDING)?.get_by_name(&self.settings.edge)
+    }
+}
+
+fn problem(title: &'static str, status: u16, code: &'static str) -> Result<Response> {
+    respond(status, PROBLEM, http::problem(title, status, code))
+}
+
+fn respond(status: u16, content_type: &str, body: String) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set("content-type", content_type)?;
+    headers.set("cache-control", "no-store")?;
+    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body.into_bytes()))
+}
+
+/// Gives up after so many milliseconds.
+async fn within<T>(millis: u64, work: impl Future<Output = std::result::Result<T, String>>) -> std::result::Result<T, String> {
+    let work = pin!(work);
+    match select(work, Delay::from(Duration::from_millis(millis))).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), _)) => Err(format!("no answer within {millis} ms")),
+    }
+}
+
+/// The body of a push; `None` when it is too large.
+async fn read_push(request: &mut Request) -> Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    let mut stream = request.stream()?;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        if body.len() + chunk.len() > MAX_PUSH_LEN {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+async fn get(url: &str, signal: &AbortSignal) -> std::result::Result<String, String> {
+    let text = |error: worker::Error| error.to_string();
+    let headers = Headers::new();
+    headers.set("accept", "application/jwt").map_err(text)?;
+    let mut init = RequestInit::new();
+    init.with_headers(headers).with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(url, &init).map_err(text)?;
+    let mut response = Fetch::Request(request).send_with_signal(signal).await.map_err(text)?;
+    if response.status_code() != 200 {
+        return Err(format!("answered {}", response.status_code()));
+    }
+    let mut body = Vec::new();
+    if !matches!(response.body(), ResponseBody::Empty) {
+        let mut stream = response.stream().map_err(text)?;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(text)?;
+            if body.len() + chunk.len() > MAX_DOCUMENT_LEN {
+                return Err(format!("more than {MAX_DOCUMENT_LEN} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+    String::from_utf8(body).map_err(|_| "not text".into())
+}
