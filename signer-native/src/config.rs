@@ -26,10 +26,12 @@ use crate::{
     console::ConsoleConfig,
     error::Failure,
     hsm::{Pin, Pkcs11Settings, TokenSelector},
+    http::tls,
     issue::{Agent, Lifetime, Mode, Profile, Schema},
     keys::{Purpose, Slot, Timing, rotation},
     revocation::{EdgeConfig, RawEdge},
     store::{PostgresSettings, StoreSettings},
+    traces::TracesConfig,
 };
 
 /// Where the configuration is when neither `--config` nor `EDGESEAL_CONFIG` says so.
@@ -52,7 +54,7 @@ const LEAST_SECRET: usize = 22;
 const DEFAULT_TYP: &str = "JWT";
 
 /// Settings that the environment may set: variable, path in the file, kind.
-const ENVIRONMENT: [(&str, &str, Kind); 20] = [
+const ENVIRONMENT: [(&str, &str, Kind); 21] = [
     ("EDGESEAL_ISSUER", "issuer", Kind::Text),
     ("EDGESEAL_HSM_MODULE", "hsm.module", Kind::Path),
     ("EDGESEAL_HSM_TOKEN", "hsm.token", Kind::Text),
@@ -68,6 +70,7 @@ const ENVIRONMENT: [(&str, &str, Kind); 20] = [
     ("EDGESEAL_LISTEN_ADMIN", "listen.admin.address", Kind::Text),
     ("EDGESEAL_LOG_LEVEL", "log.level", Kind::Text),
     ("EDGESEAL_LOG_FORMAT", "log.format", Kind::Text),
+    ("EDGESEAL_TRACES_ENDPOINT", "traces.endpoint", Kind::Text),
     ("EDGESEAL_CLIENT_URL", "client.url", Kind::Text),
     ("EDGESEAL_CLIENT_CA", "client.ca", Kind::Path),
     ("EDGESEAL_CLIENT_CERTIFICATE", "client.certificate", Kind::Path),
@@ -147,6 +150,8 @@ pub struct SignerConfig {
     pub agents: ListenConfig,
     /// Where `/metrics` is shown, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Where spans of requests go, if anywhere.
+    pub traces: Option<TracesConfig>,
     /// The authority of agents' certificates besides the signer's own.
     pub client_ca: Option<PathBuf>,
     /// How agents get certificates of the signer's own authority.
@@ -266,6 +271,15 @@ struct Raw {
     enrolment: RawEnrolment,
     console: RawConsole,
     log: LogConfig,
+    traces: RawTraces,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawTraces {
+    endpoint: Option<String>,
+    sample: Option<f64>,
+    ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -505,6 +519,7 @@ impl Settings {
             store: self.store()?,
             public: self.listener("public", &listen.public)?,
             agents: self.listener("agents", &listen.agents)?,
+            traces: self.traces()?,
             metrics: listen
                 .metrics
                 .address
@@ -522,6 +537,26 @@ impl Settings {
             schemas: self.schemas()?,
             profiles,
         })
+    }
+
+    /// Where spans go.
+    fn traces(&self) -> Result<Option<TracesConfig>, Failure> {
+        let RawTraces { endpoint, sample, ca } = &self.raw.traces;
+        let Some(endpoint) = endpoint.as_ref().filter(|endpoint| !endpoint.is_empty()) else { return Ok(None) };
+        let secure = endpoint.starts_with("https://");
+        let parsed = endpoint.parse::<hyper::Uri>().ok().filter(|uri| uri.host().is_some() && uri.query().is_none());
+        if parsed.is_none() || !(secure || endpoint.starts_with("http://")) {
+            return Err(Failure::configuration(format!(
+                "traces.endpoint is {endpoint:?}; it takes the base URL of a collector for OTLP over HTTP, such as http://127.0.0.1:4318"
+            )));
+        }
+        let sample = sample.unwrap_or(1.0);
+        if !(0.0..=1.0).contains(&sample) {
+            return Err(Failure::configuration(format!("traces.sample is {sample}; it takes a share of requests from 0 to 1")));
+        }
+        let ca = ca.as_ref().map(|path| self.base.join(path));
+        let tls = secure.then(|| tls::client(ca.as_deref().map(|path| ("traces.ca", path)), None)).transpose()?;
+        Ok(Some(TracesConfig { endpoint: endpoint.clone(), sample, tls: tls.map(Arc::new) }))
     }
 
     /// Worker processes of a signer; single commands have the module in their own.

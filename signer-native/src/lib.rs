@@ -16,7 +16,7 @@
 //! | [`config`], [`error`] | settings, and how a command ends when it does not end well |
 //! | [`verifier`] | tokens verified in a native service: a remote JWK Set, a layer for axum |
 //! | [`console`] | people at the console: passkeys, codes, sessions |
-//! | [`metrics`] | numbers for Prometheus |
+//! | [`metrics`], [`traces`] | numbers for Prometheus; spans for OpenTelemetry, and the ids of requests |
 //! | [`cli`] | the binary `edgeseal` |
 //!
 //! The operator's page is this crate's `README.md`.
@@ -40,4 +40,5 @@ pub mod revocation;
 pub mod service;
 pub mod store;
 mod telemetry;
+pub mod traces;
 pub mod verifier;

@@ -26,10 +26,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use tracing::Instrument as _;
+
 use crate::{
     hsm::{BreakerState, StoreStats},
-    http::{Shared, openapi::spelled_for_people, public::Route},
+    http::{Shared, openapi::spelled_for_people, problem::request_id, public::Route},
     keys::{self, State as KeyState, now},
+    traces,
 };
 
 /// Seconds, from a tenth of what a fast HSM takes to the longest that anybody waits.
@@ -91,6 +94,7 @@ impl Metrics {
     /// A part of issuing took so long.
     pub fn phase(&self, phase: Phase, took: Duration) {
         self.phases.get_or_create(&vec![("phase", phase.as_str().to_owned())]).observe(took.as_secs_f64());
+        traces::part(phase.as_str(), took);
     }
 
     fn request(&self, route: &str, status: u16, took: Duration) {
@@ -107,15 +111,24 @@ impl Metrics {
     }
 }
 
-/// Counts every request of a router.
+/// Counts every request of a router, and gives it an id that its answer, its lines in the log and its span have in common.
 pub async fn count(State(service): State<Shared>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let response = next.run(request).await;
-    let route = route.map(|route| spelled_for_people(&route));
-    let elsewhere = response.extensions().get::<Route>().map(|route| route.0);
-    let route = elsewhere.or(route.as_deref()).unwrap_or("none");
-    service.metrics.request(route, response.status().as_u16(), began.elapsed());
+    let (method, headers, id) = (request.method().clone(), request.headers().clone(), request_id());
+    let span = tracing::info_span!("request", request_id = id);
+    let answer = async {
+        let response = next.run(request).await;
+        let route = route.map(|route| spelled_for_people(&route));
+        let elsewhere = response.extensions().get::<Route>().map(|route| route.0.to_owned());
+        (elsewhere.or(route).unwrap_or_else(|| "none".to_owned()), response)
+    };
+    let told = |(route, response): &(String, Response)| (route.clone(), response.status().as_u16());
+    let (route, mut response) = service.traces.request(&id, &method, &headers, answer.instrument(span), told).await;
+    service.metrics.request(&route, response.status().as_u16(), began.elapsed());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
     response
 }
 

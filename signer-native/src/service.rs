@@ -29,6 +29,7 @@ use crate::{
     metrics::{self, Metrics},
     revocation::Courier,
     store::Store,
+    traces::Traces,
 };
 
 /// How often a test signature is made: thrice in the time that one stays believable.
@@ -177,6 +178,7 @@ impl Signer {
             keeper: keeper.clone(),
             activity: Activity::default(),
             hsm: described,
+            traces: config.traces.map(Traces::begin).unwrap_or_default(),
         };
         Ok(Self { service: Arc::new(service), doors, holder, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
     }

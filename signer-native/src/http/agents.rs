@@ -385,7 +385,7 @@ fn member(stamp: &Stamp, index: usize) -> Stamp {
 fn told(agent: &Agent, what: &'static str, issued: Issued) -> TokenAnswer {
     let Issued { token, expires_at, kid, jwt_id } = issued;
     let expires_at = Moment(expires_at).to_string();
-    tracing::info!(agent = agent.name, kid, jti = jwt_id, expires_at, what);
+    tracing::info!(agent = agent.name, kid, jti = jwt_id, expires_at, "{what}");
     TokenAnswer { token, expires_at, kid }
 }
 

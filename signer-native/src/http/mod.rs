@@ -31,6 +31,7 @@ use crate::{
     issue::{Issuer, rate::Limiter},
     metrics::Metrics,
     revocation::Courier,
+    traces::Traces,
 };
 
 /// What the listeners share.
@@ -65,6 +66,8 @@ pub struct Service {
     pub activity: Activity,
     /// What the HSM is.
     pub hsm: StoreDescription,
+    /// Spans of requests go here.
+    pub traces: Traces,
     /// Who tells the edges of revocations.
     pub courier: Arc<Courier>,
 }

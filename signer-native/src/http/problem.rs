@@ -394,8 +394,11 @@ impl IntoResponse for Problem {
     }
 }
 
-/// 72 random bits, to find the request in the log.
+/// The id of the present request, to find it in the log; 72 random bits.
 pub(crate) fn request_id() -> String {
+    if let Some(id) = crate::traces::request_id() {
+        return id;
+    }
     let mut octets = [0; 9];
     // Without randomness the answer still goes out; it only cannot be told apart from others.
     let _ = getrandom::fill(&mut octets);

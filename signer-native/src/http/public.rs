@@ -187,7 +187,7 @@ pub(crate) async fn method_not_allowed() -> Problem {
 fn show(service: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
     let registry = service.issuer.registry();
     let snapshot = registry.snapshot();
-    if snapshot.read_at.is_none() {
+    if snapshot.age().is_none() {
         return Problem::new(Code::StoreUnavailable, "the registry of keys has not been read yet").into_response();
     }
     let absent = || Problem::new(Code::NotFound, "no issuer has this path").into_response();

@@ -75,7 +75,12 @@ impl Registry {
     /// When the store cannot be read, or holds a JWK that core refuses; then the old snapshot stays.
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, RegistryError> {
         let read_at = Instant::now();
-        let snapshot = Arc::new(Snapshot::of(self.store.keys().await?, read_at)?);
+        let keys = self.store.keys().await?;
+        let held = self.snapshot();
+        if held.is_still(&keys, read_at) {
+            return Ok(held);
+        }
+        let snapshot = Arc::new(Snapshot::of(keys, read_at)?);
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
         Ok(snapshot)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -24,8 +24,8 @@ type SetName = (String, Option<String>);
 /// What is true of the keys, as of one reading of the store.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// When it was read; `None` before the first reading.
-    pub read_at: Option<Instant>,
+    /// When the store said so last; `None` before the first reading.
+    read_at: RwLock<Option<Instant>>,
     /// The active key of each profile.
     pub active: BTreeMap<String, Arc<ActiveKey>>,
     /// The active keys that belong to one agent alone, by profile and agent.
@@ -64,7 +64,7 @@ pub struct Document {
 
 impl Snapshot {
     pub(super) fn of(keys: Vec<Key>, read_at: Instant) -> Result<Self, StoreError> {
-        let mut snapshot = Self { read_at: Some(read_at), ..Self::default() };
+        let mut snapshot = Self { read_at: RwLock::new(Some(read_at)), ..Self::default() };
         let mut shown: BTreeMap<SetName, Vec<(&Key, Jwk)>> = BTreeMap::new();
         for key in keys.iter().filter(|key| key.state.in_jwk_set()) {
             let Some(published) = &key.published else { continue };
@@ -98,12 +98,21 @@ impl Snapshot {
 
     /// Whether it is older than the lease allows signing with.
     pub fn is_expired(&self, lease: Duration) -> bool {
-        self.read_at.is_none_or(|at| at.elapsed() > lease)
+        self.age().is_none_or(|age| age > lease)
     }
 
     /// When it was read at the latest, for people.
     pub fn age(&self) -> Option<Duration> {
-        self.read_at.map(|at| at.elapsed())
+        self.read_at.read().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// Takes over another reading that found the same keys: nothing need be parsed again.
+    pub(super) fn is_still(&self, keys: &[Key], read_at: Instant) -> bool {
+        let same = self.age().is_some() && self.keys == keys;
+        if same {
+            *self.read_at.write().unwrap_or_else(PoisonError::into_inner) = Some(read_at);
+        }
+        same
     }
 }
 

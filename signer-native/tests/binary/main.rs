@@ -47,3 +47,5 @@ mod running;
 mod secrets;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod traces;
