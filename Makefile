@@ -7,7 +7,7 @@ SHELL := /bin/sh
 node22  := tests/node_modules/node/bin/node
 prepare := sh tests/scripts/prepare.sh
 
-.PHONY: help setup tools signer edge www console demo demo-stop test conformance bench lint docs clean \
+.PHONY: help setup tools signer kryoptic edge www console demo demo-stop test conformance bench lint docs clean \
 	fuzz fuzz-smoke mutants miri simulate p256-differential
 
 help: ## this list
@@ -21,6 +21,9 @@ tools: ## wasm-pack, worker-build, wasm-bindgen into target/tools, Node 22 and t
 
 signer: ## the native signer: target/debug/edgeseal
 	@$(prepare) signer
+
+kryoptic: ## a PKCS#11 module in Rust, for the signer's tests: target/kryoptic/libkryoptic_pkcs11.so
+	@$(prepare) kryoptic
 
 edge: ## the npm package, the Worker and its static pages
 	@$(prepare) edge www

@@ -72,6 +72,16 @@ const steps = {
     done: () => built("www/console/dist"),
     show: /first load/,
   },
+  kryoptic: { what: "kryoptic (a PKCS#11 module)", after: ["system", "rust"], run: [["sh", "tests/scripts/kryoptic.sh"]], stamp: () => digest(["tests/scripts/kryoptic.sh"]), done: () => existsSync("target/kryoptic/libkryoptic_pkcs11.so") },
+  // What users get: the release profile.
+  "signer-release": { what: "signer (release)", after: ["rust"], run: [["cargo", "build", "--locked", "--release", "-p", "edgeseal-signer", "--bin", "edgeseal"]] },
+  "bench-peers": {
+    what: "the signer's peers",
+    after: ["system", "npm-tests"],
+    run: [["sh", "tests/bench/signer/peers.sh"]],
+    stamp: () => digest(["tests/bench/signer/peers.sh", "tests/bench/signer/token.c", "tests/bench/signer/peers/package-lock.json", "tests/bench/signer/peers/requirements.txt"]),
+    done: () => existsSync("target/bench/peers/token") && existsSync("target/bench/peers/python/bin/python"),
+  },
   www: {
     what: "playground",
     after: ["edge", "npm-www"],
@@ -83,8 +93,8 @@ const steps = {
 
 const targets = {
   demo: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "signer", "edge", "www"],
-  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "npm-hosts", "python", "tools", "rehearsal", "edge", "www"],
-  bench: ["system", "rust", "npm-tests", "npm-edge", "tools", "edge", "bench-native"],
+  test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "npm-hosts", "python", "tools", "rehearsal", "edge", "www", "kryoptic"],
+  bench: ["system", "rust", "npm-tests", "npm-edge", "tools", "edge", "bench-native", "signer-release", "bench-peers"],
   conformance: ["system", "rust", "npm-tests", "npm-edge", "tools", "rehearsal", "edge"],
 };
 
@@ -157,7 +167,7 @@ function npmStep(directory) {
 
 function systemNeeds() {
   const always = ["git", "node", "npm", "softhsm", "chromium", "openssl"];
-  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "postgresql", "python-venv", "haproxy", "jose", "jq"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "softokn", "postgresql", "python-venv", "haproxy", "jose", "jq", "c++", "pkg-config", "libclang", "openssl-headers", "sqlite-headers"];
 }
 
 function rustCommands() {

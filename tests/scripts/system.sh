@@ -32,6 +32,15 @@ have() {
         done
         command -v initdb >/dev/null 2>&1
         ;;
+    libclang)
+        for file in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib64/libclang.so*; do
+            case $file in *cpp*) continue ;; esac
+            [ -e "$file" ] && return 0
+        done
+        return 1
+        ;;
+    openssl-headers) pkg-config --exists libcrypto 2>/dev/null || [ -e /usr/include/openssl/ssl.h ] ;;
+    sqlite-headers) [ -e /usr/include/sqlite3.h ] ;;
     python-venv) python3 -c 'import venv, ensurepip' >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
@@ -45,6 +54,9 @@ package() {
     python-venv) echo python3 python3-venv ;;
     cc) echo gcc libc6-dev ;;
     c++) echo g++ ;;
+    libclang) echo libclang-dev ;;
+    openssl-headers) echo libssl-dev ;;
+    sqlite-headers) echo libsqlite3-dev ;;
     node) echo nodejs ;;
     *) echo "$1" ;;
     esac

@@ -20,10 +20,11 @@ use crate::{
 
 const KILLED: i32 = 9;
 
-/// What somebody else at the database sees.
-fn sql(dir: &Path, statement: &str) -> Vec<Vec<Value>> {
+/// What somebody else at the database sees: a file, or that of a `dev` folder.
+pub(crate) fn sql(place: &Path, statement: &str) -> Vec<Vec<Value>> {
+    let database = if place.is_dir() { place.join("edgeseal.db") } else { place.to_owned() };
     let script = "import json, sqlite3, sys\nd = sqlite3.connect(sys.argv[1], timeout=30)\nrows = d.execute(sys.argv[2]).fetchall()\nd.commit()\nprint(json.dumps(rows))\n";
-    let said = Command::new("python3").args(["-c", script]).arg(dir.join("edgeseal.db")).arg(statement).output().unwrap();
+    let said = Command::new("python3").args(["-c", script]).arg(&database).arg(statement).output().unwrap();
     assert!(said.status.success(), "{said:?}");
     serde_json::from_slice(&said.stdout).unwrap()
 }
