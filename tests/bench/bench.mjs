@@ -13,15 +13,20 @@ import { RIVAL, judge } from "./judge.mjs";
 import { measure, speedup, summary } from "./measure.mjs";
 import { plot } from "./plot.mjs";
 import { compact, machine, toJson, toMarkdown, unique, versions } from "./report.mjs";
+import { benchSigner } from "./signer/signer.mjs";
 import { startup } from "./startup.mjs";
 
 const HOSTS = { workerd: WorkerdHost, node: NodeHost, chromium: ChromiumHost, native: NativeHost };
+/** Not a host of verifiers, but a part of the bench as well. */
+const SIGNER = "signer";
 const CASES = ["distinct", "repeated", "wrong", "concurrent"];
 const began = Date.now();
 const plan = planned();
 const about = { machine: machine(), date: new Date(began).toISOString(), rounds: plan.rounds, clock: plan.cpu ? "cpu" : "wall", versions: versions(join(root, "tests"), join(root, "edge-wasm/npm")) };
 console.log(`${about.machine.cpu}, ${about.machine.cores} cores, load ${about.machine.load}; ${plan.rounds} interleaved rounds`);
 
+// First, on a machine that has done nothing yet: the signer's memory and latencies are figures of their own.
+const signer = plan.signer ? await benchSigner() : { rows: [], verdicts: [] };
 const made = await fixtures(plan.algorithms, plan.tokens);
 const measured = [];
 for (const name of plan.hosts) measured.push(...(await measureHost(name)));
@@ -68,10 +73,10 @@ function show({ host, alg, kase, us }) {
 function write() {
   mkdirSync(plan.out, { recursive: true });
   const complete = measured.every(({ us }) => us.edgeseal);
-  const verdicts = complete ? judge(measured, started) : [];
-  writeFileSync(join(plan.out, "report.json"), `${JSON.stringify(toJson({ about, measured, started, verdicts }), undefined, 1)}\n`);
+  const verdicts = complete ? [...judge(measured, started), ...signer.verdicts] : signer.verdicts;
+  writeFileSync(join(plan.out, "report.json"), `${JSON.stringify(toJson({ about, measured, started, verdicts, signer: signer.rows }), undefined, 1)}\n`);
   if (!complete) return;
-  writeFileSync(join(plan.out, "report.md"), toMarkdown({ about, measured, started, verdicts }));
+  writeFileSync(join(plan.out, "report.md"), toMarkdown({ about, measured, started, verdicts, signer: signer.rows }));
   for (const kase of unique(measured.map((row) => row.kase))) writeFileSync(join(plan.out, `${kase}.svg`), plot(measured, kase));
   console.log(`\n${compact(measured).join("\n")}\n`);
   if (plan.quick) return;
@@ -84,7 +89,7 @@ function planned() {
   const quick = process.env.BENCH === "quick";
   const { values } = parseArgs({
     options: {
-      host: { type: "string", default: process.env.HOST || (quick ? "workerd,node,chromium" : Object.keys(HOSTS).join(",")) },
+      host: { type: "string", default: process.env.HOST || (quick ? "workerd,node,chromium" : [SIGNER, ...Object.keys(HOSTS)].join(",")) },
       alg: { type: "string", default: process.env.ALG || (quick ? "ES256,RS256" : ALGORITHMS.join(",")) },
       case: { type: "string", default: CASES.join(",") },
       only: { type: "string" },
@@ -104,10 +109,12 @@ function planned() {
     }
     return names;
   };
-  const hosts = list(values.host, Object.keys(HOSTS), "host");
+  const asked = list(values.host, [SIGNER, ...Object.keys(HOSTS)], "host");
+  const hosts = asked.filter((name) => name !== SIGNER);
   return {
     quick,
     hosts,
+    signer: asked.includes(SIGNER),
     algorithms: list(values.alg, ALGORITHMS, "algorithm"),
     cases: list(values.case, CASES, "case"),
     only: values.only?.split(","),

@@ -22,7 +22,7 @@ export function versions(tests, edge) {
   return { edgeseal: ours, node: process.versions.node, ...Object.fromEntries(["jose", "aws-jwt-verify", "jsonwebtoken", "workerd"].map((name) => [name, of(tests, name)])) };
 }
 
-export function toJson({ about, measured, started, verdicts }) {
+export function toJson({ about, measured, started, verdicts, signer = [] }) {
   const rows = measured.map(({ host, alg, kase, us }) => {
     const rival = us[RIVAL[host]];
     const unit = kase === "concurrent" ? "per_s" : "us";
@@ -42,10 +42,10 @@ export function toJson({ about, measured, started, verdicts }) {
       beyond_empty: mapValues(Object.fromEntries(Object.entries(started).filter(([name]) => name !== "empty")), (one) => mapValues(beyondEmpty(one, started.empty), (value) => round(value, 2))),
     });
   }
-  return { ...about, rows, acceptance: verdicts };
+  return { ...about, rows: [...rows, ...signer.filter(Boolean)], acceptance: verdicts };
 }
 
-export function toMarkdown({ about, measured, started, verdicts }) {
+export function toMarkdown({ about, measured, started, verdicts, signer = [] }) {
   const { machine, date, rounds, versions } = about;
   const lines = [
     "# Benchmarks",
@@ -77,6 +77,15 @@ export function toMarkdown({ about, measured, started, verdicts }) {
     lines.push("## From the start of workerd to a first answer, milliseconds", "", "| Worker | ms | beyond an empty one |", "|---|---:|---:|");
     for (const [name, ms] of Object.entries(started)) {
       lines.push(`| ${name} | ${spread(summary(ms), 1)} | ${name === "empty" ? "" : spread(beyondEmpty(ms, started.empty), 1)} |`);
+    }
+    lines.push("");
+  }
+  if (signer.length > 0) {
+    lines.push("## The signer on SoftHSM", "", "As it is shipped: durable audit, every signature checked, mutual TLS on kept-alive connections; the peers do the same work.", "", "| alg | case | |", "|---|---|---|");
+    for (const row of signer.filter(Boolean)) {
+      const [unit, values] = Object.entries(row).find(([name]) => ["per_s", "us", "ms", "mb"].includes(name)) ?? ["", {}];
+      const shown = Object.entries(values).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+      lines.push(`| ${row.alg ?? ""} | ${row.case} | ${unit}: ${shown} |`);
     }
     lines.push("");
   }
