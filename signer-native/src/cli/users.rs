@@ -109,7 +109,7 @@ fn setup_code(arguments: &SetupCode) -> Result<ExitCode, Failure> {
         ledger.record(&Actor::local(), "users.setup_code", "", &detail).await?;
         new_setup_code(&store, lifetime).await
     })?;
-    show(*json, &url, None, &code, &expires_at);
+    show(*json, &url, None, &code, expires_at);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -159,7 +159,7 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
             }
         }
     })?;
-    show(*json, &url, Some(name), &code, &Moment(expires_at));
+    show(*json, &url, Some(name), &code, Moment(expires_at));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -235,7 +235,7 @@ fn url(settings: &Settings) -> Result<String, Failure> {
     })
 }
 
-fn show(json: bool, url: &str, name: Option<&str>, code: &str, expires_at: &Moment) {
+fn show(json: bool, url: &str, name: Option<&str>, code: &str, expires_at: Moment) {
     if json {
         output::json(&json!({ "user": name, "code": code, "expires_at": expires_at.to_string(), "url": url }));
         return;

@@ -12,7 +12,8 @@ use webauthn_rp::{
         AsciiDomain, Credentials as _, DomainOrigin, PublicKeyCredentialDescriptor, RpId, UserVerificationRequirement,
         auth::{AllowedCredentials, AuthenticationVerificationOptions},
         register::{
-            Nickname, PublicKeyCredentialUserEntity, RegistrationVerificationOptions, USER_HANDLE_MAX_LEN, UserHandle64, Username,
+            CredProtect, Nickname, PublicKeyCredentialUserEntity, RegistrationVerificationOptions, USER_HANDLE_MAX_LEN,
+            UserHandle64, Username,
         },
     },
     response::{
@@ -123,7 +124,10 @@ impl RelyingParty {
         let display_name = Nickname::try_from(user.display_name.as_str()).map_err(|error| error.to_string())?;
         let known = known.iter().map(descriptor).collect::<Result<_, _>>()?;
         let entity = PublicKeyCredentialUserEntity { name, id: &handle, display_name: Some(display_name) };
-        let options = PublicKeyCredentialCreationOptions::passkey(&self.id, entity, known);
+        let mut options = PublicKeyCredentialCreationOptions::passkey(&self.id, entity, known);
+        // Browsers refuse authenticators that do not know credProtect where it is asked for, and most that are built in do not.
+        // User verification is required at every use anyway.
+        options.extensions.cred_protect = CredProtect::None;
         let (server, client) = options.start_ceremony().map_err(|error| error.to_string())?;
         let state = server.encode().map_err(|error| error.to_string())?;
         Ok(Begun { options: public_key(&client)?, state: text(&state) })

@@ -155,7 +155,7 @@ pub async fn seal(State(service): State<Shared>, request: Request, next: Next) -
     set(header::HeaderName::from_static("cross-origin-embedder-policy"), "require-corp");
     set(
         header::HeaderName::from_static("permissions-policy"),
-        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), \
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), \
          publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self)",
     );
     // A promise for a host binds all of its ports: not for one that others use as well.
@@ -173,10 +173,9 @@ fn allow(method: &Method, path: &str, visit: Option<&Visit>) -> Result<(), Probl
         let detail = "the session began with a recovery code, which is good for registering a passkey alone; register one first";
         return Err(Problem::new(Code::PasskeyRequired, detail));
     }
-    let method = if *method == Method::HEAD { "GET" } else { method.as_str() };
-    let rule = RULES.iter().find(|(rule_method, rule_path, ..)| *rule_method == method && *rule_path == path);
-    let Some((.., role, care)) = rule else {
-        return Err(Problem::new(Code::RoleDenied, format!("no role may {method} {path}")));
+    let verb = if *method == Method::HEAD { "GET" } else { method.as_str() };
+    let Some((.., role, care)) = RULES.iter().find(|(known, place, ..)| *known == verb && *place == path) else {
+        return Err(Problem::new(Code::RoleDenied, format!("no role may {verb} {path}")));
     };
     person.needs(*role)?;
     if *care == Dangerous { person.needs_proof() } else { Ok(()) }
@@ -243,6 +242,9 @@ async fn of_certificate(service: &Shared, name: &str) -> Result<Person, AdminPro
 }
 
 /// The role that the store names.
+///
+/// # Errors
+/// When there is no such role.
 pub fn role_of(name: &str) -> Result<Role, StoreError> {
     Role::from_name(name).ok_or_else(|| StoreError::Corrupt(format!("users.role is {name:?}")))
 }

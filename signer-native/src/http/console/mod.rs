@@ -94,8 +94,8 @@ fn event(person: &str, action: &'static str, visit: &Visit) -> Event {
 
 /// A session that begins now; the secret is the browser's.
 fn new_session(person: &str, via: &str, visit: &Visit) -> Result<(SessionRow, Zeroizing<String>), Problem> {
-    let secret = new_secret().map_err(|error| no_randomness(&error))?;
-    let reference = new_secret().map_err(|error| no_randomness(&error))?;
+    let secret = new_secret().map_err(no_randomness)?;
+    let reference = new_secret().map_err(no_randomness)?;
     let at = now();
     let session = SessionRow {
         id: hash("session", &secret),
@@ -111,7 +111,7 @@ fn new_session(person: &str, via: &str, visit: &Visit) -> Result<(SessionRow, Ze
     Ok((session, secret))
 }
 
-fn no_randomness(error: &getrandom::Error) -> Problem {
+fn no_randomness(error: getrandom::Error) -> Problem {
     tracing::error!(%error, "no randomness");
     Problem::new(Code::StoreUnavailable, "this machine gives no randomness now; try again")
 }

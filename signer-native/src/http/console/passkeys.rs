@@ -543,7 +543,7 @@ async fn begin(
     may_try(console, Try::Refused, &visit.address)?;
     may_try(console, Try::Ceremony, &visit.address)?;
     count_try(console, Try::Ceremony, &visit.address);
-    let secret = new_secret().map_err(|error| no_randomness(&error))?;
+    let secret = new_secret().map_err(no_randomness)?;
     let id = hash("ceremony", &secret);
     let expires_at = now().plus_secs(CEREMONY_LIFETIME);
     let ceremony = Ceremony { id, kind: kind.to_owned(), person, code, detail, state: begun.state, expires_at };
@@ -567,11 +567,12 @@ fn refused_try(console: &Console, visit: &Visit, why: &str) -> Problem {
 }
 
 /// What cannot be asked for, though nothing is wrong with the request.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unlucky(why: String) -> Problem {
     tracing::error!(why, "a WebAuthn ceremony could not begin");
     Problem::new(Code::PasskeyRefused, format!("no passkey can be asked for: {why}"))
 }
 
 fn recovery_codes() -> Result<Vec<Zeroizing<String>>, Problem> {
-    (0..RECOVERY_CODES).map(|_| new_code(RECOVERY_CODE).map_err(|error| no_randomness(&error))).collect()
+    (0..RECOVERY_CODES).map(|_| new_code(RECOVERY_CODE).map_err(no_randomness)).collect()
 }
