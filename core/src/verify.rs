@@ -481,7 +481,8 @@ impl core::fmt::Display for Seconds {
 fn is_reserved_type(typ: &str) -> bool {
     const RESERVED: [&str; 5] = ["dpop+jwt", "kb+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"];
     const OURS: &str = "edgeseal-";
-    let subtype = without_application(typ);
+    // Parameters and spaces around it do not make it another kind.
+    let subtype = without_application(typ.split(';').next().unwrap_or(typ).trim());
     RESERVED.iter().any(|reserved| subtype.eq_ignore_ascii_case(reserved))
         || subtype.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
 }

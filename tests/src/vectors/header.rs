@@ -290,10 +290,14 @@ fn typ(suite: &mut Suite) {
         "edgeseal-audit+jwt",
         "edgeseal-anything",
         "application/Edgeseal-revocations+jwt",
+        "logout+jwt;charset=utf-8",
+        "application/Secevent+jwt ; v=1",
+        " kb+jwt",
+        "statuslist+jwt ",
     ] {
         suite
             .token(
-                format!("typ-kept-out-{}", typ.replace('/', "-")),
+                format!("typ-kept-out-{}", typ.replace(['/', ' ', ';'], "-")),
                 "RFC 8725 section 3.11: a token for another purpose, unless the policy names its typ",
             )
             .header_member("typ", &json_string(typ))
