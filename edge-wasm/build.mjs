@@ -1,4 +1,4 @@
-// Builds the npm package and the Worker: `node edge-wasm/build.mjs [npm|worker]`, both without an argument.
+// Builds the npm package and the Worker: `node edge-wasm/build.mjs [npm|worker]`, both without an argument; `fault` is a test's.
 //
 // Tools: wasm-pack, worker-build and wasm-bindgen on PATH or in target/tools/bin (`make tools`); wasm-opt, esbuild and tsc
 // from edge-wasm/npm/node_modules (`npm --prefix edge-wasm/npm ci`). Nothing is downloaded here. What was built from the same
@@ -22,9 +22,9 @@ const LIMIT_KB = { edge: 120, full: 260, script: 20, worker: 300 };
 // The npm package's two modules: what workerd and browsers load, and the one that has the pure-Rust reference too.
 const BUILDS = { edge: "npm", full: "npm,rustcrypto" };
 
-const doors = { npm: buildNpm, worker: buildWorker };
+const doors = { npm: buildNpm, worker: buildWorker, fault: buildFault };
 const asked = process.argv.slice(2);
-for (const door of asked.length > 0 ? asked : Object.keys(doors)) {
+for (const door of asked.length > 0 ? asked : ["npm", "worker"]) {
   if (!(door in doors)) fail(`there is no "${door}" to build: ${Object.keys(doors).join(" or ")}`);
   doors[door](digest());
 }
@@ -62,9 +62,39 @@ function buildWorker(sources) {
   if (process.env.EDGESEAL_PREBUILT === "1" && existsSync(join(out, "index.js"))) return;
   if (isStamped(stamp, sources)) return weighAll();
   run("worker-build", ["--profile", "edge", "--out-dir", "build", "--features", "worker"], here);
+  dropNames(join(out, "index_bg.wasm"));
   // wrangler wants the assets directory of wrangler.toml to exist, whether or not the site has been built into it.
   mkdirSync(join(root, "www", "dist"), { recursive: true });
   weighAll();
+  writeFileSync(stamp, sources);
+}
+
+// The names of functions, which worker-build keeps whatever it is told: a tenth of what is uploaded.
+function dropNames(file) {
+  const module = readFileSync(file);
+  const leb128 = (at) => {
+    for (let [value, shift] = [0, 0]; ; shift += 7) {
+      const octet = module[at++];
+      value |= (octet & 0x7f) << shift;
+      if (octet < 0x80) return [value, at];
+    }
+  };
+  const kept = [module.subarray(0, 8)];
+  for (let at = 8; at < module.length; ) {
+    const [length, content] = leb128(at + 1);
+    const [nameLength, name] = leb128(content);
+    const isNames = module[at] === 0 && module.toString("latin1", name, name + nameLength) === "name";
+    if (!isNames) kept.push(module.subarray(at, content + length));
+    at = content + length;
+  }
+  writeFileSync(file, Buffer.concat(kept));
+}
+
+// The Worker with requests that end its WebAssembly, for the test of what follows: never deployed, so it need not be small.
+function buildFault(sources) {
+  const stamp = join(here, "build-fault", ".sources");
+  if (isStamped(stamp, sources)) return;
+  run("worker-build", ["--profile", "edge", "--no-opt", "--out-dir", "build-fault", "--features", "fault"], here);
   writeFileSync(stamp, sources);
 }
 

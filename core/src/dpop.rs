@@ -294,7 +294,6 @@ impl Confirmation {
     pub(crate) fn judge(&self, possession: &Possession<'_>) -> Result<(), VerifyError> {
         let refuse = |code, detail: &'static str| Err(VerifyError::new(code, Check::Proof, detail));
         match (&self.jkt, possession.key) {
-            (None, None) => {}
             (Some(_), None) => {
                 return refuse(ErrorCode::ProofRequired, "the token is bound to a key (cnf.jkt), and no DPoP proof came with it");
             }
@@ -302,10 +301,9 @@ impl Confirmation {
             (Some(jkt), Some(key)) if *jkt != key.thumbprint => {
                 return refuse(ErrorCode::ProofInvalid, "the DPoP proof is signed with another key than that of cnf.jkt");
             }
-            (Some(_), Some(_)) => {}
+            (None, None) | (Some(_), Some(_)) => {}
         }
         match (&self.certificate, possession.certificate) {
-            (None, _) => Ok(()),
             (Some(_), None) => {
                 let detail = "the token is bound to a certificate (cnf.x5t#S256), and the client presented none that is verified";
                 refuse(ErrorCode::ProofRequired, detail)
@@ -313,7 +311,7 @@ impl Confirmation {
             (Some(bound), Some(presented)) if bound != presented => {
                 refuse(ErrorCode::ProofInvalid, "the client's certificate is another than that of cnf.x5t#S256")
             }
-            (Some(_), Some(_)) => Ok(()),
+            (None, _) | (Some(_), Some(_)) => Ok(()),
         }
     }
 }

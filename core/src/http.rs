@@ -36,6 +36,7 @@ enum Kind {
     InsufficientScope,
     AccessDenied,
     RateLimited,
+    ReplayStoreUnavailable,
 }
 
 impl Refusal {
@@ -103,6 +104,11 @@ impl Refusal {
         Self { check: Some(Check::Proof), ..Self::of(Kind::ProofReplayed, detail) }
     }
 
+    /// Nobody can say whether the `DPoP` proof was presented before: no fault of the token.
+    pub fn replay_store_unavailable(detail: impl Into<String>) -> Self {
+        Self { check: Some(Check::Proof), retry_after: Some(1), ..Self::of(Kind::ReplayStoreUnavailable, detail) }
+    }
+
     /// The issuer's keys cannot be had before `retry_at`.
     pub fn keys_unavailable(detail: impl Into<String>, retry_at: Timestamp, now: Timestamp) -> Self {
         let mut refusal = Self::from(VerifyError::jwks_unavailable(detail.into()));
@@ -122,7 +128,8 @@ impl Refusal {
 
     /// The stable code: one of [`ErrorCode`], or `token_missing`, `authorization_malformed`, `token_ambiguous`, `path_invalid`,
     /// `origin_not_allowed`, `insufficient_scope`, `access_denied`, `rate_limited`, `token_revoked`,
-    /// `revocation_unavailable`, `proof_nonce_required`, `proof_replayed`.
+    /// `revocation_unavailable`, `proof_nonce_required`, `proof_replayed`,
+    /// `replay_store_unavailable`.
     pub fn code(&self) -> &'static str {
         match self.kind {
             Kind::Verify(code) => code.as_str(),
@@ -139,6 +146,7 @@ impl Refusal {
             Kind::InsufficientScope => "insufficient_scope",
             Kind::AccessDenied => "access_denied",
             Kind::RateLimited => "rate_limited",
+            Kind::ReplayStoreUnavailable => "replay_store_unavailable",
         }
     }
 
@@ -160,7 +168,9 @@ impl Refusal {
     /// The HTTP status (RFC 6750 section 3.1): 503 when the keys cannot be had, for that is no fault of the token.
     pub fn status(&self) -> u16 {
         match self.kind {
-            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed) | Kind::RevocationUnavailable => 503,
+            Kind::Verify(ErrorCode::JwksUnavailable | ErrorCode::JwksMalformed)
+            | Kind::RevocationUnavailable
+            | Kind::ReplayStoreUnavailable => 503,
             Kind::Verify(_)
             | Kind::TokenMissing
             | Kind::TokenRevoked
@@ -180,7 +190,8 @@ impl Refusal {
             | Kind::PathInvalid
             | Kind::OriginNotAllowed
             | Kind::RateLimited
-            | Kind::RevocationUnavailable => None,
+            | Kind::RevocationUnavailable
+            | Kind::ReplayStoreUnavailable => None,
             // RFC 6750 section 3.1: "revoked" is among the reasons of invalid_token.
             Kind::TokenRevoked => Some("Bearer error=\"invalid_token\", error_description=\"token_revoked\"".into()),
             Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
@@ -205,7 +216,8 @@ impl Refusal {
             | Kind::RevocationUnavailable
             | Kind::PathInvalid
             | Kind::OriginNotAllowed
-            | Kind::RateLimited => return None,
+            | Kind::RateLimited
+            | Kind::ReplayStoreUnavailable => return None,
             Kind::InsufficientScope | Kind::AccessDenied => "insufficient_scope",
             Kind::TokenMissing => return Some(alloc::format!("DPoP algs=\"{algs}\"")),
             Kind::AuthorizationMalformed | Kind::TokenAmbiguous => "invalid_request",
@@ -225,6 +237,7 @@ impl Refusal {
             429 => "The client sends too many requests",
             400 => "The request does not carry exactly one token",
             503 if self.kind == Kind::RevocationUnavailable => "The list of what was revoked is not available",
+            503 if self.kind == Kind::ReplayStoreUnavailable => "Whether the proof was presented before cannot be told now",
             503 => "The keys to verify the token with are not available",
             _ if self.kind == Kind::TokenMissing => "A bearer token is required",
             _ => "The token is not accepted",

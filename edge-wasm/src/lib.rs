@@ -6,6 +6,7 @@
 //!
 //! Both drive [`verify::TokenVerifier`], which knows what to do next but does no I/O; each carries out the fetches its own way.
 
+pub mod certificate;
 #[cfg(feature = "npm")]
 pub mod npm;
 pub mod settings;

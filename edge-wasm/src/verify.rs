@@ -128,6 +128,13 @@ pub struct Answered {
     pub(crate) result: Result<SignatureValid, SignatureInvalid>,
 }
 
+impl Answered {
+    /// The word itself.
+    pub fn into_result(self) -> Result<SignatureValid, SignatureInvalid> {
+        self.result
+    }
+}
+
 /// How many signatures each backend verified, and how many tokens needed none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -542,12 +549,12 @@ impl TokenVerifier {
         issuer.restore(&snapshot, now)
     }
 
-    /// A fetch for every issuer whose keys are fetched, whatever the age of its set: for a host that warms the layers which its isolates
+    /// A fetch for every issuer whose set is older than so many seconds or not there: for a host that warms the layers which its isolates
     /// share. None while another is under way or an endpoint that failed has its pause.
-    pub fn refresh(&self, now: Timestamp) -> Vec<Fetch> {
+    pub fn refresh(&self, older_than: u64, now: Timestamp) -> Vec<Fetch> {
         let fetch = |issuer: &Rc<Issuer>| {
             let Keys::Remote(remote) = &issuer.keys else { return None };
-            let ticket = remote.borrow_mut().cache.refresh(now)?;
+            let ticket = remote.borrow_mut().cache.refresh(older_than, now)?;
             Some(Fetch::new(issuer, ticket, now))
         };
         self.issuers.iter().filter_map(fetch).collect()
@@ -795,12 +802,9 @@ impl Fetch {
         Ok(remote.cache.spare(&self.ticket, now))
     }
 
-    /// The set at hand, for other isolates, and the seconds for which it is of any use.
-    pub fn snapshot(&self, now: Timestamp) -> Option<(String, u64)> {
-        let snapshot = self.issuer.snapshot()?;
-        let Keys::Remote(remote) = &self.issuer.keys else { return None };
-        let until = remote.borrow().cache.usable_until()?;
-        Some((snapshot.to_json(), until.millis_since(now) / 1_000))
+    /// The keys that the fetch is for, to be shared with other isolates once they are there.
+    pub fn shared(&self) -> SharedKeys {
+        SharedKeys(Rc::clone(&self.issuer))
     }
 
     /// The value of `If-None-Match` to send.
@@ -809,6 +813,25 @@ impl Fetch {
             Document::JwkSet => self.ticket.etag(),
             Document::Discovery => None,
         }
+    }
+}
+
+/// An issuer's keys, as they stand in shared layers.
+#[derive(Clone, Debug)]
+pub struct SharedKeys(Rc<Issuer>);
+
+impl SharedKeys {
+    /// The issuer; `None` where the policy skips it.
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// The set at hand as a document for [`Fetch::restore`] elsewhere, and the seconds for which it is of any use.
+    pub fn snapshot(&self, now: Timestamp) -> Option<(String, u64)> {
+        let snapshot = self.0.snapshot()?;
+        let Keys::Remote(remote) = &self.0.keys else { return None };
+        let until = remote.borrow().cache.usable_until()?;
+        Some((snapshot.to_json(), until.millis_since(now) / 1_000))
     }
 }
 
@@ -946,6 +969,48 @@ mod tests {
         }
         assert!(matches!(verifier.begin("a.b.c", None, START), Step::Refused(..)));
         verifier.stats(|stats| assert_eq!(stats.cache.fetches, 0));
+    }
+
+    #[test]
+    fn a_set_from_a_layer_spares_the_fetch() {
+        let token = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let first = verifier("");
+        let Fetched::Next(keys) = TokenVerifier::on_response(
+            fetch(first.begin(&token, None, START)),
+            answer(r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#),
+            START,
+        ) else {
+            panic!("no next")
+        };
+        let shared = keys.shared();
+        assert!(shared.snapshot(START).is_none(), "there is no set yet");
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        let (text, seconds) = shared.snapshot(START.plus_secs(100)).unwrap();
+        assert_eq!((shared.issuer(), seconds), (Some("https://i.example"), 4_100));
+
+        let second = verifier("");
+        let cold = fetch(second.begin(&token, None, START.plus_secs(200)));
+        assert!(!cold.is_forced());
+        assert!(cold.restore("{}", "kv", START.plus_secs(200)).is_err());
+        assert_eq!(cold.restore(&text, "kv", START.plus_secs(200)), Ok(true));
+        assert!(matches!(second.begin(&token, None, START.plus_secs(200)), Step::Verify(_)));
+        second.stats(|stats| {
+            assert_eq!((stats.origin, stats.fetched_at), (KeysOrigin::Layer("kv"), Some(START)));
+            assert_eq!((stats.cache.fetches, stats.cache.suppressed), (0, 1));
+        });
+        // What is past its freshness is kept, and the fetch is made.
+        let third = verifier("");
+        let late = fetch(third.begin(&token, None, START.plus_secs(700)));
+        assert_eq!(late.restore(&text, "kv", START.plus_secs(700)), Ok(false));
+        assert!(matches!(TokenVerifier::on_failure(&late, "down", START.plus_secs(700)), Fetched::Failed(_)));
+        assert!(matches!(third.begin(&token, None, START.plus_secs(700)), Step::Verify(_)), "stale keys serve in an outage");
+        // A key that no layer has is asked of the endpoint.
+        let unknown = fetch(second.begin(&super::tests::token(r#"{"alg":"ES256","kid":"new"}"#), None, START.plus_secs(300)));
+        assert!(unknown.is_forced());
+        let warmed = verifier("").refresh(240, START);
+        assert!(warmed.len() == 1 && !warmed[0].is_forced());
+        assert!(first.refresh(240, START.plus_secs(100)).is_empty());
+        assert!(first.refresh(240, START.plus_secs(300))[0].is_forced());
     }
 
     #[test]

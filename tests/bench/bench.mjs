@@ -10,6 +10,7 @@ import { NativeHost } from "./hosts/native.mjs";
 import { NodeHost } from "./hosts/node.mjs";
 import { WorkerdHost } from "./hosts/workerd.mjs";
 import { RIVAL, judge } from "./judge.mjs";
+import { CONTESTANTS, added, gateway, judgeGateway } from "./gateway.mjs";
 import { measure, speedup, summary } from "./measure.mjs";
 import { plot } from "./plot.mjs";
 import { compact, machine, toJson, toMarkdown, unique, versions } from "./report.mjs";
@@ -30,9 +31,21 @@ const signer = plan.signer ? await benchSigner() : { rows: [], verdicts: [] };
 const made = await fixtures(plan.algorithms, plan.tokens);
 const measured = [];
 for (const name of plan.hosts) measured.push(...(await measureHost(name)));
-const started = plan.startups ? await startup(plan.algorithms[0], made[plan.algorithms[0]], plan.startups) : undefined;
+const started = plan.hosts.length > 0 && plan.startups ? await startup(plan.algorithms[0], made[plan.algorithms[0]], plan.startups) : undefined;
 if (started) console.log(`startup    ${Object.entries(started).map(([name, ms]) => `${name} ${summary(ms).median.toFixed(1)} ms`).join(", ")}`);
+const whole = plan.gateway ? await measureGateway() : undefined;
 write();
+
+async function measureGateway() {
+  const { algorithms, tokens } = plan.gateway;
+  const result = await gateway(await fixtures(algorithms, tokens), plan.gateway);
+  for (const { alg, kase, us } of result.rows) {
+    const beyond = added(us);
+    console.log(`gateway  ${alg.padEnd(5)} ${kase.padEnd(10)} us added: ${CONTESTANTS.map((name) => `${name} ${summary(beyond[name]).median.toFixed(1)}`).join(", ")}; an empty Worker takes ${summary(us.empty).median.toFixed(1)}`);
+  }
+  if (result.first) console.log(`gateway  first answer of a new process, ms: ${Object.entries(result.first).map(([name, ms]) => `${name} ${summary(ms).median.toFixed(1)}`).join(", ")}`);
+  return result;
+}
 
 async function measureHost(name) {
   const host = new HOSTS[name]({ cpu: plan.cpu });
@@ -73,15 +86,22 @@ function show({ host, alg, kase, us }) {
 function write() {
   mkdirSync(plan.out, { recursive: true });
   const complete = measured.every(({ us }) => us.edgeseal);
-  const verdicts = complete ? [...judge(measured, started), ...signer.verdicts] : signer.verdicts;
-  writeFileSync(join(plan.out, "report.json"), `${JSON.stringify(toJson({ about, measured, started, verdicts, signer: signer.rows }), undefined, 1)}\n`);
+  const ofGateway = whole ? judgeGateway(whole) : [];
+  const verdicts = [...(complete ? judge(measured, started) : []), ...ofGateway, ...signer.verdicts];
+  writeFileSync(join(plan.out, "report.json"), `${JSON.stringify(toJson({ about, measured, started, whole, verdicts, signer: signer.rows }), undefined, 1)}\n`);
   if (!complete) return;
-  writeFileSync(join(plan.out, "report.md"), toMarkdown({ about, measured, started, verdicts, signer: signer.rows }));
+  writeFileSync(join(plan.out, "report.md"), toMarkdown({ about, measured, started, whole, verdicts, signer: signer.rows }));
   for (const kase of unique(measured.map((row) => row.kase))) writeFileSync(join(plan.out, `${kase}.svg`), plot(measured, kase));
+  if (whole) writeFileSync(join(plan.out, "gateway.svg"), plot(whole.rows.map(({ alg, kase, us }) => ({ host: kase, alg, kase: "gateway", us: positive(added(us)) })), "gateway"));
   console.log(`\n${compact(measured).join("\n")}\n`);
   if (plan.quick) return;
   for (const { what, bound, found, met } of verdicts) if (!met) console.log(`not met: ${what}: ${found}, ${bound}`);
   console.log(`${verdicts.filter(({ met }) => met).length} of ${verdicts.length} bounds met; ${((Date.now() - began) / 1_000).toFixed(0)} s; ${plan.out}/report.md`);
+}
+
+/** What noise takes below nothing is nothing to a picture. */
+function positive(us) {
+  return Object.fromEntries(Object.entries(us).map(([name, values]) => [name, values.map((value) => Math.max(value, 0))]));
 }
 
 /** BENCH=quick: one short round of two algorithms, to see that the bench itself runs. Its figures mean nothing. */
@@ -93,6 +113,7 @@ function planned() {
       alg: { type: "string", default: process.env.ALG || (quick ? "ES256,RS256" : ALGORITHMS.join(",")) },
       case: { type: "string", default: CASES.join(",") },
       only: { type: "string" },
+      part: { type: "string", default: "verify,gateway" },
       rounds: { type: "string", default: quick ? "1" : "7" },
       batch: { type: "string", default: quick ? "4" : "60" },
       out: { type: "string", default: join(target, quick ? "bench/quick" : "bench") },
@@ -111,10 +132,13 @@ function planned() {
   };
   const asked = list(values.host, [SIGNER, ...Object.keys(HOSTS)], "host");
   const hosts = asked.filter((name) => name !== SIGNER);
+  const parts = list(values.part, ["verify", "gateway"], "part");
+  const gateway = parts.includes("gateway") && hosts.includes("workerd") && values.only === undefined;
+  if (!parts.includes("verify")) hosts.length = 0;
   return {
     quick,
     hosts,
-    signer: asked.includes(SIGNER),
+    signer: parts.includes("verify") && asked.includes(SIGNER),
     algorithms: list(values.alg, ALGORITHMS, "algorithm"),
     cases: list(values.case, CASES, "case"),
     only: values.only?.split(","),
@@ -123,6 +147,8 @@ function planned() {
     out: values.out,
     cpu: values.cpu,
     stats: values.stats,
+    // Of distinct tokens more than the gateway remembers, so that none of them is a hit.
+    gateway: gateway && { algorithms: list(values.alg, ALGORITHMS, "algorithm").filter((alg) => ["ES256", "RS256", "EdDSA"].includes(alg)), tokens: 4_096, rounds: Number(values.rounds), requests: quick ? 512 : 4_096, startups: quick ? 1 : 20 },
     tokens: quick ? 128 : 512,
     startups: hosts.includes("workerd") && values.only === undefined ? (quick ? 1 : 11) : 0,
   };

@@ -2,6 +2,7 @@
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { readFileSync } from "node:fs";
 
+import { CONTESTANTS, added } from "./gateway.mjs";
 import { RIVAL, beyondEmpty } from "./judge.mjs";
 import { speedup, summary } from "./measure.mjs";
 
@@ -22,7 +23,7 @@ export function versions(tests, edge) {
   return { edgeseal: ours, node: process.versions.node, ...Object.fromEntries(["jose", "aws-jwt-verify", "jsonwebtoken", "workerd"].map((name) => [name, of(tests, name)])) };
 }
 
-export function toJson({ about, measured, started, verdicts, signer = [] }) {
+export function toJson({ about, measured, started, whole, verdicts, signer = [] }) {
   const rows = measured.map(({ host, alg, kase, us }) => {
     const rival = us[RIVAL[host]];
     const unit = kase === "concurrent" ? "per_s" : "us";
@@ -42,10 +43,14 @@ export function toJson({ about, measured, started, verdicts, signer = [] }) {
       beyond_empty: mapValues(Object.fromEntries(Object.entries(started).filter(([name]) => name !== "empty")), (one) => mapValues(beyondEmpty(one, started.empty), (value) => round(value, 2))),
     });
   }
+  for (const { alg, kase, us } of whole?.rows ?? []) {
+    rows.push({ bench: "gateway", host: "workerd", alg, case: kase, us: mapValues(us, (one) => round(summary(one).median, 2)), us_added: mapValues(added(us), (one) => round(summary(one).median, 2)), spread: mapValues(added(us), (one) => [round(Math.min(...one), 2), round(Math.max(...one), 2)]) });
+  }
+  if (whole?.first) rows.push({ bench: "gateway", host: "workerd", alg: "ES256", case: "first_answer", ms: mapValues(whole.first, (one) => round(summary(one).median, 2)), ms_added: mapValues(added(whole.first), (one) => round(summary(one).median, 2)) });
   return { ...about, rows: [...rows, ...signer.filter(Boolean)], acceptance: verdicts };
 }
 
-export function toMarkdown({ about, measured, started, verdicts, signer = [] }) {
+export function toMarkdown({ about, measured, started, whole, verdicts, signer = [] }) {
   const { machine, date, rounds, versions } = about;
   const lines = [
     "# Benchmarks",
@@ -86,6 +91,18 @@ export function toMarkdown({ about, measured, started, verdicts, signer = [] }) 
       const [unit, values] = Object.entries(row).find(([name]) => ["per_s", "us", "ms", "mb"].includes(name)) ?? ["", {}];
       const shown = Object.entries(values).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
       lines.push(`| ${row.alg ?? ""} | ${row.case} | ${unit}: ${shown} |`);
+    }
+    lines.push("");
+  }
+  if (whole) {
+    lines.push("## The gateway in workerd: microseconds that each adds to a request", "", "Beyond a Worker that verifies nothing, on one connection with 32 requests on their way; the Workers with jose and with hono's jwk middleware do what the gateway does here, and no more.", "", "![Added time per request](gateway.svg)", "", `| alg, case | ${CONTESTANTS.join(" | ")} | an empty Worker's request |`, `|---|${"---:|".repeat(CONTESTANTS.length + 1)}`);
+    for (const { alg, kase, us } of whole.rows) {
+      const beyond = added(us);
+      lines.push(`| ${alg}, ${kase} | ${CONTESTANTS.map((name) => spread(summary(beyond[name]), 1)).join(" | ")} | ${spread(summary(us.empty), 1)} |`);
+    }
+    if (whole.first) {
+      lines.push("", "From the start of a process to its first answer, milliseconds:", "", "| Worker | ms | beyond an empty one |", "|---|---:|---:|");
+      for (const [name, ms] of Object.entries(whole.first)) lines.push(`| ${name} | ${spread(summary(ms), 1)} | ${name === "empty" ? "" : spread(summary(added(whole.first)[name]), 1)} |`);
     }
     lines.push("");
   }

@@ -18,6 +18,7 @@ export function stage() {
 async function build() {
   const folder = await stageFor(root);
   for (const name of ["jose", "aws-jwt-verify", "jsonwebtoken"]) symlinkSync(join(root, "tests/node_modules", name), join(folder, "node_modules", name));
+  symlinkSync(join(root, "edge-wasm/npm/node_modules/hono"), join(folder, "node_modules/hono"));
   cpSync(join(here, "inside"), join(folder, "bench"), { recursive: true });
   return folder;
 }

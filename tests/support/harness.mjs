@@ -41,9 +41,9 @@ export function bench(name) {
       return signer;
     },
 
-    async worker(settings, { ca, broken, config, registry, port } = {}) {
+    async worker(settings, { port, ...options } = {}) {
       port ??= (await freePorts(1))[0];
-      const worker = await startWorker({ directory: join(directory, `worker-${(count += 1)}`), port, settings, ca, mark, broken, config, registry });
+      const worker = await startWorker({ directory: join(directory, `worker-${(count += 1)}`), port, settings, mark, ...options });
       cleanups.push(() => worker.stop());
       return worker;
     },

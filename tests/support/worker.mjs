@@ -1,6 +1,6 @@
 // The edge Worker in workerd, through `wrangler dev`, from the checkout's wrangler.toml.
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { call } from "./http.mjs";
 import { node22, path, root, wrangler } from "./paths.mjs";
@@ -9,16 +9,21 @@ import { start } from "./processes.mjs";
 import { until } from "./wait.mjs";
 
 /**
- * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean, config?: string, registry?: string}} options `ca` is the path of a PEM file that workerd trusts; `broken`: settings that make it answer 500; `config`: another configuration than the checkout's; `registry`: the folder by which Workers of several processes find each other
+ * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean, persist?: string, registry?: string, upstream?: string, replaysOf?: string, vars?: Record<string, string>, build?: string, config?: string}} options
+ *   `ca` is the path of a PEM file that workerd trusts; `broken`: settings that make it answer 500;
+ *   `persist` is a folder for KV, the Cache API and Durable Objects that processes share; `registry` one by which their Workers find each other;
+ *   `upstream` the host that requests seem to be for; `replaysOf` the Worker whose replay store this one uses; `build` another build than the default one; `config` another configuration than the checkout's
  */
-export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false, config, registry }) {
+export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false, persist, registry, upstream, replaysOf, vars = {}, build, config }) {
   mkdirSync(directory, { recursive: true });
+  const others = replaysOf || build ? ["--config", configuration(directory, { replaysOf, build })] : [];
   const [inspectorPort] = await freePorts(1);
   const worker = start({
     name: "wrangler dev",
     command: node22,
-    args: [wrangler, "dev", ...(config ? ["--config", config] : []), "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(inspectorPort), "--persist-to", join(directory, "wrangler-state"),
-      "--show-interactive-dev-session=false", "--var", `EDGESEAL:${JSON.stringify(settings)}`],
+    args: [wrangler, "dev", ...(config ? ["--config", config] : []), "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(inspectorPort), "--persist-to", persist ?? join(directory, "wrangler-state"),
+      "--show-interactive-dev-session=false", "--test-scheduled", ...others, ...(upstream ? ["--local-upstream", upstream, "--upstream-protocol", "https"] : []),
+      "--var", `EDGESEAL:${JSON.stringify(settings)}`, ...Object.entries(vars).map(([name, value]) => `${name}:${value}`)],
     log: join(directory, "worker.log"),
     cwd: root,
     mark,
@@ -46,4 +51,24 @@ export async function startWorker({ directory, port, settings, ca, mark, seconds
     /** A request with this bearer token. */
     ask: (token, { path: where = "/hello", headers = {}, ...rest } = {}) => call(`${url}${where}`, { headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers }, ...rest }),
   });
+}
+
+/** The checkout's wrangler.toml with what a variant needs, as a file of its own. */
+function configuration(directory, { replaysOf, build }) {
+  let text = readFileSync(join(root, "wrangler.toml"), "utf8");
+  const replace = (from, to) => {
+    if (!text.includes(from)) throw new Error(`wrangler.toml has no ${from}`);
+    text = text.replace(from, to);
+  };
+  replace('main = "edge-wasm/build/index.js"', `main = ${JSON.stringify(join(build ?? join(root, "edge-wasm/build"), "index.js"))}`);
+  replace('directory = "www/dist"', `directory = ${JSON.stringify(join(root, "www/dist"))}`);
+  if (build) replace('command = "node edge-wasm/build.mjs worker"', 'command = "true"');
+  else replace('command = "node edge-wasm/build.mjs worker"', `command = "node ${join(root, "edge-wasm/build.mjs")} worker"`);
+  if (replaysOf) {
+    replace('name = "edgeseal"', 'name = "edgeseal-beside"');
+    replace('class_name = "EdgesealReplays"', `class_name = "EdgesealReplays"\nscript_name = ${JSON.stringify(replaysOf)}`);
+  }
+  const file = join(directory, "wrangler.toml");
+  writeFileSync(file, text);
+  return file;
 }

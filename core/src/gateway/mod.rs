@@ -38,6 +38,7 @@ pub use self::{
 };
 use crate::{
     discovery,
+    dpop::DpopSettings,
     error::PolicyError,
     jwks_cache::CacheSettings,
     policy::IssuerSettings,
@@ -69,6 +70,8 @@ pub struct GatewaySettings {
     pub cors: Option<CorsSettings>,
     /// How often the same client may come, whatever the route.
     pub rate_limit: Option<RateLimitSettings>,
+    /// Which `DPoP` proofs are accepted. They are in any case; what is set here is also offered to clients that come without a token.
+    pub dpop: Option<DpopSettings>,
     /// The key cache.
     pub cache: CacheSettings,
     /// Tokens that are refused before their time.
@@ -131,6 +134,7 @@ impl GatewaySettings {
             forward_token: fields.or("forward_token", false)?,
             cors: fields.optional("cors")?,
             rate_limit: fields.optional("rate_limit")?,
+            dpop: fields.optional("dpop")?,
             cache: fields.or("cache", CacheSettings::default())?,
             revocation: fields.optional("revocation")?,
         };

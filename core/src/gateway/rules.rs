@@ -161,11 +161,11 @@ impl Rules {
             self.stripping.names(names, connection.as_deref(), is_preflight).into_iter().map(String::from).collect();
         let mut set = Vec::new();
         if is_preflight {
-            remove.extend(["authorization".into(), "cookie".into()]);
+            remove.extend(["authorization".into(), "cookie".into(), "dpop".into()]);
             remove.extend(self.token.header.clone());
         } else if !self.forwards_token(matched) {
             if self.token.authorization && head.header("authorization").is_some_and(|value| is_token_scheme(&value)) {
-                remove.push("authorization".into());
+                remove.extend(["authorization".into(), "dpop".into()]);
             }
             remove.extend(self.token.header.clone());
             if let Some(kept) = head.header("cookie").and_then(|cookies| self.token.strip_cookies(&cookies)) {

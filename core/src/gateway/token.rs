@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{RequestHead, cors::check_origin, headers::check_name};
 use crate::{
     error::PolicyError,
-    http::{Refusal, bearer_token},
+    http::{Refusal, Scheme, presented_token},
     settings::{Fields, Setting},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 /// cookie, which browsers send unasked, gives way to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
-    /// `Authorization: Bearer`.
+    /// `Authorization: Bearer`, or `DPoP` with a proof (RFC 9449).
     pub authorization: bool,
     /// A header that holds the token alone.
     pub header: Option<String>,
@@ -34,12 +34,14 @@ pub struct FoundToken {
     pub text: String,
     /// Where it was.
     pub place: Place,
+    /// Under which scheme it came; outside of the `Authorization` field that is `Bearer`.
+    pub scheme: Scheme,
 }
 
 /// Where a token was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// `Authorization: Bearer`.
+    /// `Authorization: Bearer`, or `DPoP`.
     Authorization,
     /// The configured header.
     Header,
@@ -56,18 +58,18 @@ impl TokenSettings {
     /// `authorization_malformed`, `token_ambiguous`, `origin_not_allowed`.
     pub fn find(&self, head: &RequestHead<'_>) -> Result<Option<FoundToken>, Refusal> {
         let mut found: Option<FoundToken> = None;
-        let mut add = |text: String, place: Place| match &found {
+        let mut add = |text: String, place: Place, scheme: Scheme| match &found {
             Some(_) => Err(Refusal::token_ambiguous("the request carries a token in more than one place")),
             None => {
-                found = Some(FoundToken { text, place });
+                found = Some(FoundToken { text, place, scheme });
                 Ok(())
             }
         };
         if self.authorization
             && let Some(value) = head.header("authorization")
         {
-            match bearer_token(Some(&value)) {
-                Ok(token) => add(token.into(), Place::Authorization)?,
+            match presented_token(Some(&value)) {
+                Ok((scheme, token)) => add(token.into(), Place::Authorization, scheme)?,
                 // Another scheme: somebody else's credentials.
                 Err(refusal) if refusal.code() == "token_missing" => {}
                 Err(refusal) => return Err(refusal),
@@ -79,14 +81,14 @@ impl TokenSettings {
             if value.is_empty() || value.contains([',', ' ', '\t']) {
                 return Err(Refusal::token_ambiguous(alloc::format!("header {name} does not hold exactly one token")));
             }
-            add(value, Place::Header)?;
+            add(value, Place::Header, Scheme::Bearer)?;
         }
         if let Some(name) = &self.query
             && head.is_websocket()
         {
             match parameters(head.query(), name).as_slice() {
                 [] => {}
-                [one] => add(one.clone(), Place::Query)?,
+                [one] => add(one.clone(), Place::Query, Scheme::Bearer)?,
                 _ => return Err(Refusal::token_ambiguous(alloc::format!("query parameter {name} occurs more than once"))),
             }
         }
@@ -102,7 +104,7 @@ impl TokenSettings {
                 && found.is_none()
             {
                 self.admit_cookie(head)?;
-                found = Some(FoundToken { text: value.into(), place: Place::Cookie });
+                found = Some(FoundToken { text: value.into(), place: Place::Cookie, scheme: Scheme::Bearer });
             }
         }
         Ok(found)

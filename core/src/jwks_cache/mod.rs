@@ -140,8 +140,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Whether the fetch is forced: by a `kid` that the set does not have, or by [`JwksCache::refresh`]. What others keep of the set is
-    /// then no answer.
+    /// Whether the fetch is forced: by a `kid` that the set does not have, or by [`JwksCache::refresh`] of a set that is there. What others
+    /// keep is then no answer.
     pub fn is_forced(&self) -> bool {
         self.forced
     }
@@ -327,10 +327,18 @@ impl JwksCache {
         true
     }
 
-    /// The right to fetch now, whatever the age of the set; `None` while another has it, or in the pause after a failure.
-    pub fn refresh(&mut self, now: Timestamp) -> Option<Ticket> {
+    /// The right to fetch a set that is older than so many seconds, forced, or one that is not there yet; `None` while another has it, or
+    /// in the pause after a failure.
+    pub fn refresh(&mut self, older_than: u64, now: Timestamp) -> Option<Ticket> {
         self.lapse(now);
-        (self.lease.is_none() && now >= self.not_before).then(|| self.forced_ticket(now))
+        if self.lease.is_some() || now < self.not_before {
+            return None;
+        }
+        match self.fetched_at() {
+            None => Some(self.ticket(now)),
+            Some(fetched_at) if now >= fetched_at.plus_secs(older_than) => Some(self.forced_ticket(now)),
+            Some(_) => None,
+        }
     }
 
     /// Until when the set as it stands may serve, should every fetch fail.
@@ -712,12 +720,14 @@ mod tests {
     #[test]
     fn a_refresh_is_a_fetch_at_any_age_and_no_flood() {
         let mut cache = filled();
-        let ticket = cache.refresh(at(1)).unwrap();
+        assert!(cache.refresh(240, at(239)).is_none(), "it is young");
+        let ticket = cache.refresh(240, at(240)).unwrap();
         assert!(ticket.is_forced());
-        assert!(cache.refresh(at(1)).is_none(), "one fetches at a time");
-        cache.on_failure(&ticket, at(2));
-        assert!(cache.refresh(at(2)).is_none(), "after a failure there is a pause");
-        assert!(cache.refresh(at(4)).is_some());
+        assert!(cache.refresh(240, at(241)).is_none(), "one fetches at a time");
+        cache.on_failure(&ticket, at(242));
+        assert!(cache.refresh(240, at(242)).is_none(), "after a failure there is a pause");
+        assert!(cache.refresh(240, at(244)).is_some());
+        assert!(!super::tests::cache().refresh(240, T0).unwrap().is_forced(), "a layer may have what is not here at all");
     }
 
     #[test]

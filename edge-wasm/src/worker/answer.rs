@@ -40,7 +40,8 @@ fn text(status: u16, content_type: &str, body: &str, more: &[(&str, String)]) ->
     headers.set("content-type", content_type)?;
     headers.set("cache-control", "no-store")?;
     for (name, value) in more {
-        headers.set(name, value)?;
+        // A name may come twice: challenges do.
+        headers.append(name, value)?;
     }
     Ok(ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body.into()).into())
 }

@@ -11,21 +11,26 @@ use worker::{
 ///
 /// # Errors
 /// When nothing is bound under it, it has no such method, or the call fails.
-pub(super) async fn call(env: &Env, name: &str, method: &str, argument: &JsValue) -> Result<JsValue, String> {
+pub(super) async fn call(env: &Env, name: &str, method: &str, arguments: &[JsValue]) -> Result<JsValue, String> {
     let bound = Reflect::get(env, &name.into()).map_err(text)?;
     if !bound.is_object() {
         return Err(format!("nothing is bound as {name}"));
     }
-    call_on(&bound, method, argument).await
+    call_on(&bound, method, arguments).await
+}
+
+/// Whether anything is bound under this name.
+pub(super) fn is_bound(env: &Env, name: &str) -> bool {
+    Reflect::get(env, &name.into()).is_ok_and(|bound| bound.is_object())
 }
 
 /// Calls a method, and waits for its answer.
 ///
 /// # Errors
 /// When there is no such method, or the call fails.
-pub(super) async fn call_on(whose: &JsValue, method: &str, argument: &JsValue) -> Result<JsValue, String> {
+pub(super) async fn call_on(whose: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, String> {
     let method: Function = Reflect::get(whose, &method.into()).and_then(JsCast::dyn_into).map_err(text)?;
-    let promise: Promise = method.call1(whose, argument).and_then(JsCast::dyn_into).map_err(text)?;
+    let promise: Promise = method.apply(whose, &arguments.iter().collect()).and_then(JsCast::dyn_into).map_err(text)?;
     JsFuture::from(promise).await.map_err(text)
 }
 

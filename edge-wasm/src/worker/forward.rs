@@ -42,7 +42,7 @@ pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&V
     }
     match origin {
         // The runtime's `fetch`, its response untouched: what the origin sent compressed, or as a WebSocket, stays so.
-        Origin::Url(_) => call_on(&js_sys::global(), "fetch", &outbound).await.map(JsCast::unchecked_into),
+        Origin::Url(_) => call_on(&js_sys::global(), "fetch", &[outbound.into()]).await.map(JsCast::unchecked_into),
         Origin::Service(name) => fetch_bound(env, name, &outbound).await,
     }
 }
@@ -52,7 +52,7 @@ pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&V
 /// # Errors
 /// When nothing is bound under it, or it does not answer.
 pub(super) async fn fetch_bound(env: &Env, name: &str, request: &Request) -> Result<Response, String> {
-    call(env, name, "fetch", request).await.map(JsCast::unchecked_into)
+    call(env, name, "fetch", &[request.into()]).await.map(JsCast::unchecked_into)
 }
 
 fn echo(token: Option<&VerifiedToken>) -> Result<Response, String> {

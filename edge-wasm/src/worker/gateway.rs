@@ -3,13 +3,14 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use edgeseal_core::{
-    Possession, Timestamp, VerifiedToken,
-    gateway::{ConfigurationText, GatewaySettings, Origin, Rules},
+    DpopSettings, SignatureInvalid, SignatureValid, Timestamp, VerifiedToken,
+    backend::SignatureInput,
+    gateway::{ConfigurationText, GatewaySettings, Origin, Rules, token::FoundToken},
     http::Refusal,
 };
 use worker::{Context, Date, Delay, Env, Request, Response, console_error, js_sys};
 
-use super::{bound::call, keys, revocation::Revocation, subtle::Subtle};
+use super::{bound::call, keys, pipeline::Flow, possession, revocation::Revocation, subtle::Subtle};
 use crate::{
     settings::DEFAULT_TOKEN_CACHE,
     verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
@@ -33,8 +34,12 @@ pub(super) struct Gateway {
     pub(super) rules: Rules,
     /// Where verified requests go; `None` where the gateway echoes.
     pub(super) origin: Option<Origin>,
-    verifier: TokenVerifier,
-    subtle: Subtle,
+    /// Which proofs are accepted.
+    pub(super) dpop: DpopSettings,
+    /// Whether clients that come without a token are told of them.
+    pub(super) offers_dpop: bool,
+    pub(super) verifier: TokenVerifier,
+    pub(super) subtle: Subtle,
     revocation: Option<Revocation>,
 }
 
@@ -115,7 +120,7 @@ async fn make(env: &Env) -> Result<Rc<Gateway>, String> {
 }
 
 async fn read_kv(env: &Env, binding: &str, key: &str) -> Result<String, String> {
-    let document = call(env, binding, "get", &key.into())
+    let document = call(env, binding, "get", &[key.into()])
         .await
         .map_err(|error| format!("{VARIABLE} is kv:{binding}/{key}, which cannot be read: {error}"))?;
     document.as_string().ok_or_else(|| format!("{VARIABLE} is kv:{binding}/{key}, which is not there"))
@@ -132,38 +137,42 @@ impl Gateway {
             has_web_crypto: true,
             token_cache: DEFAULT_TOKEN_CACHE,
             seed: js_sys::Math::random().to_bits(),
-            proves_possession: false,
+            proves_possession: true,
         };
         let issuers = settings.verifier_issuers();
         let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
-        Ok(Self { rules, origin, verifier, subtle: Subtle::of_runtime(), revocation })
+        let offers_dpop = settings.dpop.is_some();
+        let dpop = settings.dpop.unwrap_or_default();
+        Ok(Self { rules, origin, dpop, offers_dpop, verifier, subtle: Subtle::of_runtime(), revocation })
     }
 
-    /// Verifies a token, fetching keys where that is needed.
-    pub(super) async fn verify(&self, token: &str, context: &Context) -> Result<Arc<VerifiedToken>, Refusal> {
+    /// Verifies the token of a request, and the proof of possession where it is bound to a key or a certificate; keys are fetched where
+    /// that is needed.
+    pub(super) async fn verify(&self, flow: &Flow<'_>, found: &FoundToken) -> Result<Arc<VerifiedToken>, Refusal> {
+        let Flow { env, context, .. } = flow;
         let patience_ends = now().plus_millis(PATIENCE_MILLIS);
         let mut pause = FIRST_PAUSE_MILLIS;
         loop {
-            match self.verifier.begin(token, None, now()) {
+            match self.verifier.begin(&found.text, None, now()) {
                 Step::Verified(token, refresh) => {
-                    carry_out(refresh, context);
-                    return Ok(token);
+                    carry_out(refresh, env, context);
+                    return found.scheme.admits_unbound().map(|()| token);
                 }
                 Step::Bound(bound, refresh) => {
-                    carry_out(refresh, context);
-                    return self.verifier.prove(*bound, &Possession::default(), now());
+                    carry_out(refresh, env, context);
+                    return possession::prove(self, flow, found, *bound).await;
                 }
                 Step::Verify(mut pending) => {
-                    carry_out(pending.take_refresh(), context);
-                    return self.finish(pending).await;
+                    carry_out(pending.take_refresh(), env, context);
+                    return self.finish(flow, found, pending).await;
                 }
-                Step::Fetch(fetch) => keys::fetch_beyond_request(fetch, context).await,
+                Step::Fetch(fetch) => keys::fetch_beyond_request(fetch, env, context).await,
                 Step::Wait => {
                     Delay::from(Duration::from_millis(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE_MILLIS);
                 }
                 Step::Refused(refusal, refresh) => {
-                    carry_out(refresh, context);
+                    carry_out(refresh, env, context);
                     return Err(refusal);
                 }
             }
@@ -193,15 +202,28 @@ impl Gateway {
         }
     }
 
-    async fn finish(&self, mut pending: Box<Pending>) -> Result<Arc<VerifiedToken>, Refusal> {
+    async fn finish(
+        &self,
+        flow: &Flow<'_>,
+        found: &FoundToken,
+        mut pending: Box<Pending>,
+    ) -> Result<Arc<VerifiedToken>, Refusal> {
         loop {
             let answered = self.answer(&pending).await?;
             match self.verifier.finish(*pending, answered, now())? {
-                Outcome::Verified(token) => return Ok(token),
+                Outcome::Verified(token) => return found.scheme.admits_unbound().map(|()| token),
                 Outcome::KeyBinding(second) => pending = second,
-                Outcome::Bound(bound) => return self.verifier.prove(*bound, &Possession::default(), now()),
+                Outcome::Bound(bound) => return possession::prove(self, flow, found, *bound).await,
             }
         }
+    }
+
+    /// Verifies a signature of a key that comes with each request anew: no table is made of it and no import kept.
+    ///
+    /// # Errors
+    /// Why nobody here can.
+    pub(super) async fn verify_once(&self, input: &SignatureInput) -> Result<Result<SignatureValid, SignatureInvalid>, String> {
+        self.subtle.verify_once(input).await.map(Answered::into_result)
     }
 
     async fn answer(&self, pending: &Pending) -> Result<Answered, Refusal> {
@@ -219,9 +241,9 @@ impl Gateway {
     }
 }
 
-fn carry_out(refresh: Option<Fetch>, context: &Context) {
+fn carry_out(refresh: Option<Fetch>, env: &Env, context: &Context) {
     if let Some(refresh) = refresh {
-        context.wait_until(keys::fetch(refresh));
+        context.wait_until(keys::fetch_and_share(refresh, env.clone()));
     }
 }
 

@@ -9,11 +9,11 @@ use futures_util::{
     future::{Either, select},
 };
 use worker::{
-    AbortController, AbortSignal, Context, Delay, Fetch as Outbound, Headers, Request, RequestInit, RequestRedirect,
-    ResponseBody, console_error,
+    AbortController, AbortSignal, Context, Delay, Env, Fetch as Outbound, Headers, Request, RequestInit, RequestRedirect,
+    ResponseBody,
 };
 
-use super::gateway::now;
+use super::{gateway::now, layers::Layers, log};
 use crate::verify::{Answer, FETCH_BUDGET_MILLIS, FETCH_TIMEOUT_MILLIS, Fetch, Fetched, MAX_DOCUMENT_LEN, TokenVerifier};
 
 /// A response that came whole.
@@ -24,9 +24,37 @@ struct Document {
     etag: Option<String>,
 }
 
-/// Fetches keys and tells the cache.
-pub(super) async fn fetch(first: Fetch) {
+/// Has keys: from a layer that isolates share, where that has newer ones that are fresh, else from the issuer. What was fetched goes to
+/// the layers.
+pub(super) async fn fetch_and_share(fetch: Fetch, env: Env) {
+    let (keys, layers) = (fetch.shared(), Layers::of(&env));
+    if have(fetch, &layers).await {
+        layers.store(&keys).await;
+    }
+}
+
+/// As [`fetch_and_share`], and goes on when the request that needed the keys is gone: others may be waiting for them.
+pub(super) async fn fetch_beyond_request(fetch: Fetch, env: &Env, context: &Context) {
+    let (done, finished) = oneshot::channel();
+    let env = env.clone();
+    context.wait_until(async move {
+        let (keys, layers) = (fetch.shared(), Layers::of(&env));
+        let is_new = have(fetch, &layers).await;
+        // The request goes on before the layers are written. Nobody may be listening any more.
+        let _ = done.send(());
+        if is_new {
+            layers.store(&keys).await;
+        }
+    });
+    let _ = finished.await;
+}
+
+/// Whether the keys that are there now are new to the layers.
+async fn have(first: Fetch, layers: &Layers<'_>) -> bool {
     let deadline = now().plus_millis(FETCH_BUDGET_MILLIS);
+    if layers.spare(&first).await {
+        return false;
+    }
     let mut next = Some(first);
     while let Some(fetch) = next.take() {
         let within = deadline.millis_since(now()).min(FETCH_TIMEOUT_MILLIS);
@@ -38,22 +66,12 @@ pub(super) async fn fetch(first: Fetch) {
             Err(reason) => TokenVerifier::on_failure(&fetch, &reason, now()),
         };
         match outcome {
-            Fetched::Keys => {}
+            Fetched::Keys => return true,
             Fetched::Next(document) => next = Some(document),
-            Fetched::Failed(reason) => console_error!("keys: {reason}"),
+            Fetched::Failed(reason) => log::error("keys_not_fetched", &[("reason", &reason)]),
         }
     }
-}
-
-/// As [`fetch`], and goes on when the request that needed the keys is gone: others may be waiting for them.
-pub(super) async fn fetch_beyond_request(first: Fetch, context: &Context) {
-    let (done, finished) = oneshot::channel();
-    context.wait_until(async move {
-        fetch(first).await;
-        // Nobody may be listening any more.
-        let _ = done.send(());
-    });
-    let _ = finished.await;
+    false
 }
 
 async fn get_within(fetch: &Fetch, millis: u64) -> Result<Document, String> {

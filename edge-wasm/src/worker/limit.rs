@@ -28,6 +28,6 @@ pub(super) async fn ask(env: &Env, rate: &RateLimitSettings, key: String) -> Res
 async fn asked(env: &Env, binding: &str, key: &str) -> Result<bool, String> {
     let options = Object::new();
     Reflect::set(&options, &"key".into(), &key.into()).map_err(text)?;
-    let outcome = call(env, binding, "limit", &options).await?;
+    let outcome = call(env, binding, "limit", &[options.into()]).await?;
     Ok(Reflect::get(&outcome, &"success".into()).map_err(text)?.is_truthy())
 }

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `/.edgeseal/health` | 200 when the configuration can be meant, 500 when it cannot |
+//! | `/.edgeseal/health` | 200 when the configuration can be meant, 500 when it cannot; the state of the keys for who has the health token |
 //! | `POST /.edgeseal/revocations` | what the signer revoked: see [`revocation`] |
 //! | GET of the rest below `/.edgeseal/` | the site (landing page, documentation, playground, the configuration's schema) from the Worker's assets |
 //! | any other below `/.edgeseal/` | 404 |
@@ -10,19 +10,31 @@
 
 mod answer;
 mod bound;
+#[cfg(feature = "fault")]
+mod fault;
 mod forward;
 mod gateway;
+mod health;
 mod keys;
+mod layers;
 mod limit;
+mod log;
 mod pipeline;
+mod possession;
+mod replays;
 mod revocation;
 mod revocation_object;
 mod subtle;
 
-use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, web_sys};
 
 use self::gateway::Gateway;
 
+/// Seconds after which the cron trigger fetches keys anew: less than the shortest time that they are fresh unless set.
+const WARM_AFTER_SECS: u64 = 240;
 /// Everything below it belongs to Edgeseal and never reaches the origin.
 const OWN_PATHS: &str = "/.edgeseal/";
 
@@ -36,32 +48,40 @@ pub async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Res
     let url = request.url();
     let path = pipeline::target_of(&url).split(['?', '#']).next().unwrap_or_default();
     if let Some(own) = path.strip_prefix(OWN_PATHS) {
-        return own_path(own, &request, &env, gateway.as_deref().ok()).await;
+        return own_path(own, &request, &env, gateway).await;
     }
     match gateway {
         Ok(gateway) => Ok(pipeline::run(&gateway, &request, &url, &env, &context).await),
         Err(error) => {
-            console_error!("configuration: {error}");
+            log::error("configuration_invalid", &[("reason", &error)]);
             answer::problem("The gateway is not configured", 500, "configuration_invalid")
         }
     }
 }
 
-/// The cron trigger.
+/// The cron trigger: what is revoked is asked for, and keys are fetched and shared before an isolate needs them.
 #[event(scheduled)]
 pub async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
     match gateway::at_work(&env).await {
-        Ok(gateway) => gateway.pull_revocations(&env).await,
-        Err(error) => console_error!("configuration: {error}"),
+        Ok(gateway) => {
+            gateway.pull_revocations(&env).await;
+            let fetches = gateway.verifier.refresh(WARM_AFTER_SECS, gateway::now());
+            join_all(fetches.into_iter().map(|fetch| keys::fetch_and_share(fetch, env.clone()))).await;
+        }
+        Err(error) => log::error("configuration_invalid", &[("reason", &error)]),
     }
 }
 
-async fn own_path(path: &str, request: &web_sys::Request, env: &Env, gateway: Option<&Gateway>) -> Result<web_sys::Response> {
+async fn own_path(
+    path: &str,
+    request: &web_sys::Request,
+    env: &Env,
+    gateway: std::result::Result<Rc<Gateway>, String>,
+) -> Result<web_sys::Response> {
     match path {
-        "health" if gateway.is_some() => answer::json(200, r#"{"status":"ok"}"#),
-        "health" => answer::problem("The gateway is not configured", 500, "configuration_invalid"),
+        "health" => health::answer(gateway, request, env),
         "revocations" => {
-            let Some(gateway) = gateway else {
+            let Ok(gateway) = gateway else {
                 return answer::problem("The gateway is not configured", 500, "configuration_invalid");
             };
             match gateway.revocations_pushed(request.clone()?.into(), env).await {

@@ -3,7 +3,8 @@
 //! 1. the path is judged and the routes are found ([`Rules::locate`](edgeseal_core::gateway::Rules::locate));
 //! 2. rate limits by address;
 //! 3. the token is found, or need not be there ([`Rules::admit`](edgeseal_core::gateway::Rules::admit));
-//! 4. the token is verified, with keys fetched where that is needed, and is not revoked;
+//! 4. the token is verified, with keys fetched where that is needed, and so is the proof of a token that is bound ([`possession`]), and it is
+//!    not revoked;
 //! 5. what the routes ask of it ([`Rules::authorize`](edgeseal_core::gateway::Rules::authorize));
 //! 6. rate limits by subject;
 //! 7. the request goes to the origin.
@@ -21,9 +22,9 @@ use edgeseal_core::{
     },
     http::Refusal,
 };
-use worker::{Context, Env, console_error, console_warn, web_sys};
+use worker::{Context, Env, web_sys};
 
-use super::{answer, forward, gateway::Gateway, limit};
+use super::{answer, forward, gateway::Gateway, limit, log, possession};
 
 /// A request on its way.
 pub(super) struct Flow<'a> {
@@ -48,21 +49,25 @@ pub(super) async fn run(
     let method = request.method();
     let head = RequestHead { method: &method, target: target_of(url), headers: &get };
     let flow = Flow { gateway, request, url, head: &head, env, context };
+    #[cfg(feature = "fault")]
+    super::fault::happen(&head).await;
     let mut matched = None;
     match steps(&flow, &mut matched).await {
         Ok(response) => response,
         Err(refusal) => {
             // The whole reason is for the operator; the sender gets the code. Never the token.
             let target = gateway.rules.target(&head);
-            console_warn!("refused: {} {}: {}: {}", method, target, refusal.code(), refusal.detail());
-            let cors = gateway.rules.cors_headers(matched.as_ref(), head.header("origin").as_deref());
-            answer::refusal(&refusal, &cors)
+            let said = [("method", method.as_str()), ("target", &target), ("code", refusal.code()), ("detail", refusal.detail())];
+            log::warn("refused", &said);
+            let mut more = gateway.rules.cors_headers(matched.as_ref(), head.header("origin").as_deref());
+            more.extend(possession::challenge(gateway, &refusal, &head));
+            answer::refusal(&refusal, &more)
         }
     }
 }
 
 async fn steps(flow: &Flow<'_>, located: &mut Option<Matched>) -> Result<web_sys::Response, Refusal> {
-    let Flow { gateway, head, context, .. } = flow;
+    let Flow { gateway, head, .. } = flow;
     let matched: &Matched = located.insert(gateway.rules.locate(head)?);
     let ip = || head.header("cf-connecting-ip").unwrap_or_default();
     for rate in gateway.rules.rate_limits(matched, RateKey::Ip) {
@@ -72,7 +77,7 @@ async fn steps(flow: &Flow<'_>, located: &mut Option<Matched>) -> Result<web_sys
         Passage::Preflight => return Ok(to_origin(flow, matched, None).await),
         Passage::Anonymous => None,
         Passage::Token(found) => {
-            let token = gateway.verify(&found.text, context).await?;
+            let token = gateway.verify(flow, &found).await?;
             gateway.check_not_revoked(&token, flow.env).await?;
             gateway.rules.authorize(matched, &token)?;
             Some(token)
@@ -89,7 +94,7 @@ async fn to_origin(flow: &Flow<'_>, matched: &Matched, token: Option<&VerifiedTo
     match forward::forward(flow, matched, token).await {
         Ok(response) => response,
         Err(error) => {
-            console_error!("origin: {error}");
+            log::error("origin_unavailable", &[("reason", &error)]);
             let cors = flow.gateway.rules.cors_headers(Some(matched), flow.head.header("origin").as_deref());
             answer::problem_with("The origin did not answer", 502, "origin_unavailable", &cors)
         }

@@ -44,12 +44,14 @@ impl Subtle {
     /// Why WebCrypto cannot: it does not take the key.
     pub(super) async fn verify(&self, input: &SignatureInput) -> Result<Answered, String> {
         let subtle = self.subtle.as_ref().map_err(Clone::clone)?;
-        let Imported { key, verify } = self.imported(subtle, input).await?;
-        let answer = subtle
-            .verify_with_object_and_u8_array_and_u8_array(&verify, &key, input.signature(), input.message())
-            .map_err(|error| text(&error))?;
-        let valid = JsFuture::from(answer).await.map_err(|error| text(&error))?;
-        Ok(Answered::by_web_crypto(valid.is_truthy()))
+        ask(subtle, &self.imported(subtle, input).await?, input).await
+    }
+
+    /// As [`Subtle::verify`], for a key that will hardly come again.
+    pub(super) async fn verify_once(&self, input: &SignatureInput) -> Result<Answered, String> {
+        let subtle = self.subtle.as_ref().map_err(Clone::clone)?;
+        let imported = import(subtle, &KeyImport::of(input)).await.map_err(|error| text(&error))?;
+        ask(subtle, &imported, input).await
     }
 
     async fn imported(&self, subtle: &SubtleCrypto, input: &SignatureInput) -> Result<Imported, String> {
@@ -66,6 +68,14 @@ impl Subtle {
         keys.push((key.clone(), algorithm, imported.clone()));
         Ok(imported)
     }
+}
+
+async fn ask(subtle: &SubtleCrypto, Imported { key, verify }: &Imported, input: &SignatureInput) -> Result<Answered, String> {
+    let answer = subtle
+        .verify_with_object_and_u8_array_and_u8_array(verify, key, input.signature(), input.message())
+        .map_err(|error| text(&error))?;
+    let valid = JsFuture::from(answer).await.map_err(|error| text(&error))?;
+    Ok(Answered::by_web_crypto(valid.is_truthy()))
 }
 
 async fn import(subtle: &SubtleCrypto, KeyImport { jwk, import, verify }: &KeyImport) -> Result<Imported, JsValue> {
