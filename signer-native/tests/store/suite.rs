@@ -67,6 +67,10 @@ on_both!(
     codes_of_people,
     an_administrator_is_left,
     sessions_and_ceremonies,
+    a_revocation_only_gets_longer,
+    a_compromise_is_on_the_list_or_did_not_happen,
+    sequences_of_an_edge_rise_and_see_no_less,
+    an_edge_that_was_told_and_one_that_was_not,
 );
 
 const THEN: Timestamp = Timestamp::from_millis(1_760_000_000_456);
