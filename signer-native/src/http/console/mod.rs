@@ -78,6 +78,9 @@ fn may_try(console: &Console, what: Try, who: &str) -> Result<(), Problem> {
 }
 
 fn count_try(console: &Console, what: Try, who: &str) {
+    if what == Try::Refused {
+        tracing::warn!(address = who, "somebody was refused at the console");
+    }
     console.tries.count(what, who, std::time::Instant::now());
 }
 
