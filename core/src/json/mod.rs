@@ -3,6 +3,7 @@
 //! `serde_json` refuses trailing bytes, a byte order mark, invalid UTF-8, lone surrogates and numbers beyond a double.
 
 mod double;
+mod number;
 
 use alloc::{string::String, vec::Vec};
 use core::{
@@ -40,7 +41,7 @@ pub enum Fault {
     Duplicate,
     /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
-    /// A number beyond a double.
+    /// A number beyond the largest double.
     NotFinite,
 }
 
@@ -252,7 +253,8 @@ fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
     // The visitor below counts the depth itself, so that the bound is ours and is exact.
     deserializer.disable_recursion_limit();
     let fault = Cell::new(None);
-    let value = Strict { depth: 1, fault: &fault }.deserialize(&mut deserializer).and_then(|value| {
+    let literals = number::Literals::new(text);
+    let value = Strict { depth: 1, fault: &fault, literals: &literals }.deserialize(&mut deserializer).and_then(|value| {
         deserializer.end()?;
         Ok(value)
     });
@@ -266,9 +268,10 @@ fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
 /// A fault is told in the cell, and null in the place of the value: how `serde_json` makes an error of a message is 5 kB of WebAssembly.
 /// Whatever it reads on from there, nothing but the fault comes of it.
 #[derive(Clone, Copy)]
-struct Strict<'fault> {
+struct Strict<'text> {
     depth: usize,
-    fault: &'fault Cell<Option<Fault>>,
+    fault: &'text Cell<Option<Fault>>,
+    literals: &'text number::Literals<'text>,
 }
 
 impl Strict<'_> {
@@ -306,15 +309,18 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        self.literals.count();
         Ok(Value::Number(value.into()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        self.literals.count();
         Ok(Value::Number(value.into()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or_else(|| self.refused(Fault::NotFinite), Value::Number))
+        let exact = self.literals.exact(value).and_then(Number::from_f64);
+        Ok(exact.map_or_else(|| self.refused(Fault::NotFinite), Value::Number))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -411,6 +417,23 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_the_nearest_doubles() {
+        for literal in [
+            "1.7976931348623157e308",
+            "123456789012345678901234567890",
+            "1749999999.99999988",
+            "8.41e-300",
+            "2.2250738585072011e-308",
+        ] {
+            let text = std::format!(r#"{{"one":-1,"text":"1.5\"2","list":[2,0.1,{literal}],"last":{literal}}}"#);
+            let (_, members) = parse_object(text.as_bytes()).unwrap();
+            for number in [&members["list"][2], &members["last"]] {
+                assert_eq!(number.as_f64().unwrap().to_bits(), literal.parse::<f64>().unwrap().to_bits(), "{literal}");
+            }
+        }
+    }
+
+    #[test]
     fn text_rules() {
         for text in [
             &b"\xef\xbb\xbf{}"[..],
@@ -420,6 +443,7 @@ mod tests {
             br#"{"a":"\ud800"}"#,
             br#"{"\udc00":1}"#,
             br#"{"a":1e400}"#,
+            br#"{"a":1.7976931348623158e308}"#,
             br#"{"a":NaN}"#,
             br#"{"a":01}"#,
             br#"{"a":1,}"#,

@@ -259,6 +259,8 @@ fn numbers(suite: &mut Suite) {
         ("no-exponent", "1e"),
         ("underscore", "1_000"),
         ("bare-minus", "-"),
+        ("beyond-the-largest", "1.7976931348623158e308"),
+        ("beyond-the-largest-whole", "17976931348623158e292"),
     ] {
         suite
             .token(format!("claims-number-{id}"), "no number of JSON, or not a finite one")
@@ -276,12 +278,26 @@ fn numbers(suite: &mut Suite) {
         ("beyond-u64", "18446744073709551616"),
         ("i64-min", "-9223372036854775808"),
         ("thousand-digits", &"9".repeat(300)),
+        ("many-digits", &format!("0.{}1", "30000000000000004".repeat(60))),
+        ("subnormal", "2.2250738585072011e-308"),
     ] {
         suite
             .token(format!("claims-number-{id}"), "a finite number in a claim that nobody reads")
             .claim("level", number)
             .accept();
     }
+    // Half a unit in the last place beyond now: the nearest double is now, and readers that round twice say the next one.
+    let middle = format!("{NOW}.00000011920928955078125");
+    suite
+        .token("exp-in-the-middle-of-two-doubles", "a number is the nearest double, the even one of two")
+        .claim("exp", &middle)
+        .policy("leeway", "0")
+        .reject("token_expired");
+    suite
+        .token("exp-above-the-middle-of-two-doubles", "however late the digit comes that decides")
+        .claim("exp", &format!("{middle}{}1", "0".repeat(900)))
+        .policy("leeway", "0")
+        .accept();
 }
 
 /// Names with a meaning for some language.
