@@ -191,12 +191,15 @@ impl Refusal {
             | Kind::OriginNotAllowed
             | Kind::RateLimited
             | Kind::RevocationUnavailable
-            | Kind::ReplayStoreUnavailable => None,
+            | Kind::ReplayStoreUnavailable
+            // These have their challenge under the other scheme.
+            | Kind::DpopProof
+            | Kind::ProofNonceRequired
+            | Kind::ProofReplayed => None,
             // RFC 6750 section 3.1: "revoked" is among the reasons of invalid_token.
             Kind::TokenRevoked => Some("Bearer error=\"invalid_token\", error_description=\"token_revoked\"".into()),
             Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
             Kind::TokenMissing => Some("Bearer".into()),
-            Kind::DpopProof | Kind::ProofNonceRequired | Kind::ProofReplayed => None,
             Kind::InsufficientScope | Kind::AccessDenied => {
                 let scope = self.scope.as_ref().map_or_else(String::new, |scope| alloc::format!(", scope=\"{scope}\""));
                 Some(alloc::format!("Bearer error=\"insufficient_scope\", error_description=\"{}\"{scope}", self.code()))

@@ -36,9 +36,10 @@ if (started) console.log(`startup    ${Object.entries(started).map(([name, ms]) 
 const whole = plan.gateway ? await measureGateway() : undefined;
 write();
 
+/** hono takes no token of another typ than JWT. */
 async function measureGateway() {
   const { algorithms, tokens } = plan.gateway;
-  const result = await gateway(await fixtures(algorithms, tokens), plan.gateway);
+  const result = await gateway(await fixtures(algorithms, tokens, "JWT"), plan.gateway);
   for (const { alg, kase, us } of result.rows) {
     const beyond = added(us);
     console.log(`gateway  ${alg.padEnd(5)} ${kase.padEnd(10)} us added: ${CONTESTANTS.map((name) => `${name} ${summary(beyond[name]).median.toFixed(1)}`).join(", ")}; an empty Worker takes ${summary(us.empty).median.toFixed(1)}`);

@@ -22,27 +22,27 @@ export const ALGORITHMS = Object.keys(KEYS);
 /**
  * @returns {Promise<Record<string, {issuer: string, audience: string, jwks: {keys: object[]}, good: string[], wrong: string[]}>>}
  */
-export async function fixtures(algorithms, count) {
+export async function fixtures(algorithms, count, typ = "at+jwt") {
   const made = {};
-  for (const algorithm of algorithms) made[algorithm] = await fixture(algorithm, count);
+  for (const algorithm of algorithms) made[algorithm] = await fixture(algorithm, count, typ);
   return made;
 }
 
-async function fixture(algorithm, count) {
+async function fixture(algorithm, count, typ) {
   const { publicKey, privateKey } = generateKeyPairSync(...KEYS[algorithm]);
   const kid = randomUUID();
   const jwk = { ...(await exportJWK(publicKey)), kid, alg: algorithm, use: "sig" };
   const good = [];
-  for (let index = 0; index < count; index += 1) good.push(await token(algorithm, privateKey, kid));
+  for (let index = 0; index < count; index += 1) good.push(await token(algorithm, privateKey, kid, typ));
   const wrong = good.map((text, index) => `${text.slice(0, text.lastIndexOf("."))}${good[(index + 1) % count].slice(good[(index + 1) % count].lastIndexOf("."))}`);
   return { issuer: ISSUER, audience: AUDIENCE, jwks: { keys: [jwk] }, good, wrong };
 }
 
 /** About as large as an access token is. */
-function token(algorithm, key, kid) {
+function token(algorithm, key, kid, typ) {
   const now = Math.floor(Date.now() / 1_000);
   return new SignJWT({ client_id: "web", scope: "orders:read orders:write profile", roles: ["member", "editor"], tenant: "acme" })
-    .setProtectedHeader({ alg: algorithm, kid, typ: "at+jwt" })
+    .setProtectedHeader({ alg: algorithm, kid, typ })
     .setIssuer(ISSUER)
     .setAudience(AUDIENCE)
     .setSubject(randomUUID())

@@ -8,6 +8,7 @@
 //! | any other below `/.edgeseal/` | 404 |
 //! | all others | the steps of [`pipeline`] |
 
+mod analytics;
 mod answer;
 mod bound;
 #[cfg(feature = "fault")]

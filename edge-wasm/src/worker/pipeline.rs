@@ -24,7 +24,11 @@ use edgeseal_core::{
 };
 use worker::{Context, Env, web_sys};
 
-use super::{answer, forward, gateway::Gateway, limit, log, possession};
+use super::{
+    analytics, answer, forward,
+    gateway::{Gateway, now},
+    limit, log, possession,
+};
 
 /// A request on its way.
 pub(super) struct Flow<'a> {
@@ -52,9 +56,15 @@ pub(super) async fn run(
     #[cfg(feature = "fault")]
     super::fault::happen(&head).await;
     let mut matched = None;
+    let began = now();
+    let count = |code: &str, status: u16| analytics::count(env, code, &method, status, now().millis_since(began));
     match steps(&flow, &mut matched).await {
-        Ok(response) => response,
+        Ok(response) => {
+            count("passed", response.status());
+            response
+        }
         Err(refusal) => {
+            count(refusal.code(), refusal.status());
             // The whole reason is for the operator; the sender gets the code. Never the token.
             let target = gateway.rules.target(&head);
             let said = [("method", method.as_str()), ("target", &target), ("code", refusal.code()), ("detail", refusal.detail())];
