@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 // What a build writes, and what no build reads: not part of any digest.
-const generated = new Set(["edge-wasm/build", "edge-wasm/npm/dist", "edge-wasm/npm/wasm", "edge-wasm/npm/test", "www/dist", "www/console/dist", "www/test", "www/site/screens"]);
+const generated = new Set(["edge-wasm/build", "edge-wasm/npm/dist", "edge-wasm/npm/wasm", "edge-wasm/npm/test", "www/dist", "www/console/dist", "www/console/src/api/schema.d.ts", "www/test", "www/site/screens"]);
 const skipped = new Set(["node_modules", "target", ".wrangler", "README.md"]);
 const logs = join(root, "target/logs");
 const stamps = join(root, "target/stamps");
@@ -68,7 +68,7 @@ const steps = {
     what: "console",
     after: ["npm-www"],
     run: [["npm", "--prefix", "www", "run", "build:console"]],
-    stamp: () => digest(["www/console", "www/package.json", "www/package-lock.json", "www/scripts"]),
+    stamp: () => digest(["www/console", "www/openapi", "www/package.json", "www/package-lock.json", "www/scripts"]),
     done: () => built("www/console/dist"),
     show: /first load/,
   },

@@ -85,9 +85,11 @@ function Gate() {
           <Route path="/audit/report" component={Report} />
           <Route path="/users" component={Users} />
           <Route path="/account" component={Account} />
-          <Route path="/login">
-            <Redirect to="/" replace />
-          </Route>
+          {["/login", "/setup", "/invitation"].map((path) => (
+            <Route key={path} path={path}>
+              <Redirect to="/" replace />
+            </Route>
+          ))}
           <Route>
             <Nowhere />
           </Route>
@@ -120,6 +122,7 @@ function Nowhere() {
   const [, go] = useLocation();
   return (
     <Empty
+      whole
       title={t("nowhere.title")}
       action={
         <Button kind="primary" onClick={() => go("/")}>

@@ -1,6 +1,6 @@
 // PURE. What a person should look at, the gravest first.
 import type { Key as Text } from "./i18n";
-import type { Activity, Approval, EdgeState, Key } from "./api/types";
+import type { Activity, Approval, Edge, Key } from "./api/types";
 
 export interface Attention {
   id: string;
@@ -20,7 +20,7 @@ export interface Known {
   /** Profiles that should have a key that signs. */
   profiles: readonly string[];
   activity: Activity | undefined;
-  edges: EdgeState | undefined;
+  edges: readonly Edge[];
   auditTrouble: string | undefined;
   recoveryCodesLeft: number | undefined;
   now: number;
@@ -68,7 +68,10 @@ function* running({ activity, edges, auditTrouble }: Known): Iterable<Attention>
   if (activity && activity.hsm.breaker !== "closed") yield item("breaker", "bad", "hsm", {}, {}, "/activity");
   if (activity && activity.hsm.quarantined > 0) yield item("quarantined", "warn", "hsm", { n: String(activity.hsm.quarantined) }, {}, "/activity");
   if (auditTrouble) yield item("audit", "bad", "audit", { reason: auditTrouble }, {}, "/audit");
-  for (const edge of edges?.late ?? []) yield item("edge", "warn", edge, { edge }, {}, "/edges");
+  for (const { id, name, state, trouble } of edges) {
+    // An edge that is only being told is in order; one that does not answer is not.
+    if (state !== "current" && trouble) yield item("edge", "warn", id, { edge: name, reason: trouble }, {}, "/edges");
+  }
 }
 
 function* proposals({ approvals, me }: Known): Iterable<Attention> {

@@ -2,7 +2,7 @@
 import { useEffect, useState, type FormEvent } from "react";
 import { useAgain } from "../api/queries";
 import { send } from "../api/session";
-import type { Agent, Invited, Profile } from "../api/types";
+import type { Agent, AgentInvitation, Profile } from "../api/types";
 import { useWords } from "../i18n";
 import { Button, CodeBlock, Dialog, Notice, Refusal, TextField } from "../kit";
 import { PolicyFields } from "./editor";
@@ -16,16 +16,18 @@ export function InviteAgent({ open, onClose, profiles, agent }: { open: boolean;
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
-  const [invited, setInvited] = useState<Invited>();
+  const [created, setCreated] = useState(false);
+  const [invited, setInvited] = useState<AgentInvitation>();
   const { policy, wrongs } = check(draft, profiles);
 
   useEffect(() => {
     if (!open) return;
-    setName(agent?.agent ?? "");
+    setName(agent?.name ?? "");
     setDraft({ ...EMPTY, profiles: profiles.length === 1 && profiles[0] ? [profiles[0].name] : [] });
     setTried(false);
     setError(undefined);
     setInvited(undefined);
+    setCreated(false);
   }, [open]);
 
   async function invite(event: FormEvent) {
@@ -35,7 +37,12 @@ export function InviteAgent({ open, onClose, profiles, agent }: { open: boolean;
     setBusy(true);
     setError(undefined);
     try {
-      setInvited(agent ? await send<Invited>("POST", `/admin/v1/agents/${encodeURIComponent(agent.agent)}:invite`) : await send<Invited>("POST", "/admin/v1/agents", { name, ...policy }));
+      // An agent that was created before its code failed is there already: then only the code is asked for again.
+      if (!agent && !created) {
+        await send("POST", "/admin/v1/agents", { name, policy });
+        setCreated(true);
+      }
+      setInvited(await send<AgentInvitation>("POST", `/admin/v1/agents/${encodeURIComponent(name)}:enrol`));
       await again("/admin/v1/agents");
     } catch (refused) {
       setError(refused);
@@ -70,7 +77,7 @@ export function InviteAgent({ open, onClose, profiles, agent }: { open: boolean;
     );
   }
   return (
-    <Dialog open={open} onClose={onClose} wide title={agent ? t("invite.again", { name: agent.agent }) : t("invite.title")} lead={agent ? t("invite.again_lead") : t("invite.lead")}>
+    <Dialog open={open} onClose={onClose} wide title={agent ? t("invite.again", { name: agent.name }) : t("invite.title")} lead={agent ? t("invite.again_lead") : t("invite.lead")}>
       <form className="form" onSubmit={(event) => void invite(event)} noValidate={false}>
         {!agent && (
           <>

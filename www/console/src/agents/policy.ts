@@ -41,10 +41,6 @@ export function check(draft: Draft, profiles: readonly Profile[]): { policy?: Po
   const chosen = profiles.filter(({ name }) => draft.profiles.includes(name));
   if (draft.profiles.length === 0) wrongs.profiles = { text: "policy.wrong.profiles" };
 
-  const open = chosen.every(({ audiences }) => !audiences || audiences.includes("*"));
-  const strange = open ? undefined : audiences.find((audience) => !chosen.some((profile) => profile.audiences?.includes("*") || profile.audiences?.includes(audience)));
-  if (strange) wrongs.audiences = { text: "policy.wrong.audience", values: { audience: strange } };
-
   const lifetime = draft.maxLifetime.trim() ? seconds(draft.maxLifetime) : undefined;
   const longest = Math.max(...chosen.map(({ max_lifetime }) => max_lifetime));
   if (lifetime === null || lifetime === 0) wrongs.maxLifetime = { text: "policy.wrong.span" };

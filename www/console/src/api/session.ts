@@ -63,6 +63,11 @@ function announce() {
   for (const listener of listeners) listener();
 }
 
+/** Milliseconds since somebody touched the page, up to which a request counts as theirs. */
+const TOUCHED = 5_000;
+let touchedAt = 0;
+for (const event of ["pointerdown", "keydown"]) addEventListener(event, () => (touchedAt = Date.now()), { capture: true, passive: true });
+
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** Sends a request and gives the answer's JSON (`undefined` for 204). Refusals are thrown as `ApiProblem`. */
@@ -79,6 +84,8 @@ export async function deliver(method: Method, path: string, body?: unknown): Pro
     const headers = new Headers({ accept: "application/json, application/problem+json" });
     if (method !== "GET") headers.set("x-edgeseal-csrf", current?.csrf ?? "none");
     if (body !== undefined) headers.set("content-type", "application/json");
+    // A window that was left open asks by itself: that must not keep its session alive.
+    if (method === "GET" && Date.now() - touchedAt > TOUCHED) headers.set("x-edgeseal-background", "true");
     return fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
   };
   let repeated = false;

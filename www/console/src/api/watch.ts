@@ -1,19 +1,37 @@
 // What the overview and the pages behind it both look at.
 import { useWords } from "../i18n";
 import { useResource } from "./queries";
-import type { AuditStatus, EdgeState } from "./types";
+import type { AuditStatus, Edge } from "./types";
+
+/** A log whose last checkpoint is older than this is not being tied together. */
+const CHECKPOINT_LATE = 2 * 3_600_000;
 
 export function useAuditStatus() {
   const { t, ago } = useWords();
-  const { data } = useResource<AuditStatus>("/admin/v1/audit/status", { every: 15 });
+  const { data, error } = useResource<AuditStatus>("/admin/v1/audit/status", { every: 15 });
+  const at = data?.last_checkpoint_at;
+  const late = at && data.rows_after_last_checkpoint > 0 && Date.now() - Date.parse(at) > CHECKPOINT_LATE;
   return {
     data,
+    error,
     rows: data?.rows,
-    trouble: data?.trouble ?? undefined,
-    note: data && (data.checkpoint ? t("audit.checkpoint", { when: ago(data.checkpoint.at) }) : t("audit.no_checkpoint")),
+    trouble: late ? t("audit.late", { when: ago(at), n: data.rows_after_last_checkpoint }) : undefined,
+    note: data && (at ? t("audit.checkpoint", { when: ago(at) }) : t("audit.no_checkpoint")),
   };
 }
 
-export function useEdges(): { data: (EdgeState & { headline: string; note: string }) | undefined } {
-  return { data: undefined };
+/** What each edge was told and answered, in one line. */
+export function useEdges() {
+  const { t, n } = useWords();
+  const { data, error, isPending, refetch } = useResource<{ edges: Edge[] }>("/admin/v1/edges", { every: 5 });
+  const edges = data?.edges;
+  const current = edges?.filter(({ state }) => state === "current").length ?? 0;
+  return {
+    edges,
+    error,
+    isPending,
+    again: () => void refetch(),
+    headline: edges && (edges.length === 0 ? "0" : t("activity.of", { a: current, b: edges.length })),
+    note: edges && (edges.length === 0 ? t("edges.none") : current === edges.length ? t("edges.all_current") : n("edges.behind", edges.length - current)),
+  };
 }

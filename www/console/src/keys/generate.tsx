@@ -62,7 +62,7 @@ export function Generate({ open, onClose, profiles }: { open: boolean; onClose: 
           ))}
         </Choice>
         {chosen && (
-          <Notice tone="info" title={t("generate.what", { alg: chosen.algorithm, kind: chosen.key ?? "" })}>
+          <Notice tone="info" title={t("generate.what", { alg: chosen.algorithm })}>
             <p className="small">{t("generate.follows")}</p>
           </Notice>
         )}

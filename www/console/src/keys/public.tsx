@@ -1,25 +1,18 @@
 // The public half, in the forms that people need it in.
-import { encode } from "uqr";
 import { useMemo } from "react";
-import { useResource } from "../api/queries";
-import type { KeyDetail } from "../api/types";
+import { encode } from "uqr";
 import { useWords } from "../i18n";
-import { CodeBlock, Loading, Refusal, Tabs } from "../kit";
+import { CodeBlock, Tabs } from "../kit";
 
-export function PublicKey({ kid }: { kid: string }) {
+export function PublicKey({ jwk, pem }: { jwk: Record<string, unknown>; pem: string | null }) {
   const { t } = useWords();
-  const detail = useResource<KeyDetail>(`/admin/v1/keys/${encodeURIComponent(kid)}/public`);
-  if (detail.isPending) return <Loading />;
-  if (!detail.data) return <Refusal error={detail.error} retry={() => void detail.refetch()} />;
-  const { jwk, pem } = detail.data;
-  const text = JSON.stringify(jwk);
   return (
     <Tabs
       label={t("key.public")}
       tabs={[
         { key: "jwk", label: "JWK", content: <CodeBlock text={JSON.stringify(jwk, null, 2)} label="JWK" testId="jwk" /> },
-        { key: "pem", label: "PEM", content: <CodeBlock text={pem} label="PEM" testId="pem" /> },
-        { key: "qr", label: t("key.qr"), content: <Qr text={text} label={t("key.qr_label")} /> },
+        ...(pem ? [{ key: "pem", label: "PEM", content: <CodeBlock text={pem} label="PEM" testId="pem" /> }] : []),
+        { key: "qr", label: t("key.qr"), content: <Qr text={JSON.stringify(jwk)} label={t("key.qr_label")} /> },
       ]}
     />
   );

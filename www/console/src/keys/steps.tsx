@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { useAgain } from "../api/queries";
 import { send } from "../api/session";
-import type { Approval, Key } from "../api/types";
+import type { Approval, Key, KeyStep as Done } from "../api/types";
 import { useWords, type Words } from "../i18n";
 import { CheckBox, Confirm, Notice, Short, TextField } from "../kit";
 import { useTell } from "../kit/toasts";
@@ -34,7 +34,7 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
   const run = async () => {
     if (!step) return;
     const body = step === "schedule-destroy" ? { days: Number(days) } : step === "activate" && emergency ? { emergency } : undefined;
-    const done = await send<Key | Approval>("POST", `/admin/v1/keys/${encodeURIComponent(key.kid ?? "")}:${step}`, body);
+    const done = await send<Done | Approval>("POST", `/admin/v1/keys/${encodeURIComponent(key.kid ?? "")}:${step}`, body);
     await again("/admin/v1/keys", "/admin/v1/approvals", "/admin/v1/profiles");
     if ("proposal" in done) tell(t("steps.proposed"), t("steps.proposed_detail", { when: date(done.approve_until) }));
     else tell(t(`steps.${keyOf(step)}.done`), afterwards(done, words));
@@ -103,7 +103,7 @@ function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: str
 }
 
 /** What else the signer said of a step. */
-function afterwards(done: Key & { successor?: string | null; key_not_found_possible_until?: string | null }, { t, date }: Words): string | undefined {
+function afterwards(done: Done, { t, date }: Words): string | undefined {
   const parts = [
     done.successor && t("steps.successor", { key: done.successor.slice(0, 8) }),
     done.key_not_found_possible_until && t("steps.window", { when: date(done.key_not_found_possible_until) }),

@@ -146,11 +146,12 @@ export function Loading({ label }: { label?: string }) {
   );
 }
 
-export function Empty({ icon: Icon, title, children, action }: { icon?: Icon; title: string; children?: ReactNode; action?: ReactNode }) {
+export function Empty({ icon: Icon, title, children, action, whole }: { icon?: Icon; title: string; children?: ReactNode; action?: ReactNode; /** It is all that the page has to say. */ whole?: boolean }) {
+  const Heading = whole ? "h1" : "h3";
   return (
     <div className="empty">
       {Icon && <Icon aria-hidden />}
-      <h3>{title}</h3>
+      <Heading>{title}</Heading>
       {children && <p>{children}</p>}
       {action}
     </div>
@@ -264,7 +265,7 @@ export function CodeBlock({ text, label, testId }: { text: string; label: string
   const { t } = useWords();
   return (
     <div className="code-block">
-      <pre tabIndex={0} role="region" aria-label={label} data-testid={testId}>
+      <pre tabIndex={0} role="group" aria-label={label} data-testid={testId}>
         {text}
       </pre>
       <CopyButton text={text} label={t("common.copy_what", { what: label })} />
@@ -431,9 +432,9 @@ export function Tabs({ tabs, label }: { tabs: { key: string; label: string; cont
   );
 }
 
-export function Facts({ rows, wide }: { rows: [string, ReactNode][]; wide?: boolean }) {
+export function Facts({ rows, look = "" }: { rows: [string, ReactNode][]; look?: "" | "wide" | "wide attributes" }) {
   return (
-    <dl className={wide ? "facts wide" : "facts"}>
+    <dl className={`facts ${look}`}>
       {rows.map(([name, value]) => (
         <FactRow key={name} name={name} value={value} />
       ))}
@@ -460,7 +461,7 @@ export interface Column<Row> {
 export function Table<Row>({ label, columns, rows, keyOf, rowTestId }: { label: string; columns: Column<Row>[]; rows: Row[]; keyOf: (row: Row) => string; rowTestId?: (row: Row) => string }) {
   const { t } = useWords();
   return (
-    <div className="table-wrap" tabIndex={0} role="region" aria-label={label}>
+    <div className="table-wrap" tabIndex={0} role="group" aria-label={label}>
       <table className="table stacked">
         <thead>
           <tr>

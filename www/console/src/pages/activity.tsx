@@ -1,4 +1,4 @@
-import { useActivity, type Sample } from "../activity";
+import { useResource } from "../api/queries";
 import type { Activity as Numbers } from "../api/types";
 import { useWords, type Words } from "../i18n";
 import { Badge, Facts, Loading, Notice, PageHead, Panel, Refusal } from "../kit";
@@ -6,54 +6,44 @@ import { pathsOf } from "../kit/spark";
 
 export default function Activity() {
   const words = useWords();
-  const { t, word, number, date } = words;
-  const { activity, error, rate, history, again } = useActivity(2);
-  if (!activity) return error ? <Refusal error={error} retry={again} /> : <Loading />;
-  const { hsm } = activity;
-  const issued = total(activity, (outcome) => outcome === "issued");
-  const refused = total(activity, (outcome) => outcome !== "issued");
+  const { t, word, number, date, span } = words;
+  const { data: activity, error, refetch } = useResource<Numbers>("/admin/v1/activity", { every: 1 });
+  const again = () => void refetch();
+  if (!activity) {
+    return (
+      <div className="page">
+        <PageHead title={t("activity.title")} />
+        {error ? <Refusal error={error} retry={again} /> : <Loading />}
+      </div>
+    );
+  }
+  const { hsm, issuance, ready } = activity;
+  const refused = Object.values(issuance.refused).reduce((sum, count) => sum + count, 0);
+  const all = issuance.issued + refused;
+  const latency = (value: number | null) => (value === null ? "–" : number(value, { maximumSignificantDigits: 3 }));
   return (
     <div className="page">
-      <PageHead title={t("activity.title")} lead={t("activity.lead", { since: date(activity.started_at) })} />
-      {!activity.ready && <Notice tone="bad" title={t("attention.not_ready.title")}><p>{activity.not_ready}</p></Notice>}
+      <PageHead title={t("activity.title")} lead={t("activity.lead", { since: date(activity.started_at) })}>
+        <Badge tone={ready ? "good" : "bad"}>{ready ? t("overview.ready") : t("overview.troubled")}</Badge>
+      </PageHead>
+      {!ready && (
+        <Notice tone="bad" title={t("attention.not_ready.title")}>
+          <p>{activity.not_ready}</p>
+        </Notice>
+      )}
       {Boolean(error) && <Refusal error={error} retry={again} />}
-      <div className="tiles">
-        <Tile what={t("overview.rate")} value={rate === undefined ? "–" : number(rate, { maximumFractionDigits: 1 })} unit={t("unit.per_second")} />
-        <Tile what={t("activity.issued")} value={number(issued)} />
-        <Tile what={t("activity.refused")} value={number(refused)} note={issued + refused > 0 ? number(refused / (issued + refused), { style: "percent", maximumFractionDigits: 2 }) : undefined} />
-        <Tile what={t("activity.signatures")} value={number(hsm.signatures)} />
+      <div className="tiles six">
+        <Tile what={t("overview.rate")} value={number(issuance.rate, { maximumFractionDigits: 1 })} unit={t("unit.per_second")} note={t("activity.last_minute")} />
+        <Tile what={t("activity.issued")} value={number(issuance.issued)} note={t("activity.last_five")} testId="issued" />
+        <Tile what={t("activity.refused")} value={number(refused)} note={all > 0 ? number(refused / all, { style: "percent", maximumFractionDigits: 2 }) : t("activity.last_five")} />
+        <Tile what="p50" value={latency(issuance.p50_ms)} unit={t("unit.ms")} note={t("activity.whole")} />
+        <Tile what="p95" value={latency(issuance.p95_ms)} unit={t("unit.ms")} note={t("activity.whole")} />
+        <Tile what="p99" value={latency(issuance.p99_ms)} unit={t("unit.ms")} note={t("activity.whole")} />
       </div>
       <Panel title={t("activity.rate")} note={t("activity.live")}>
-        <Chart history={history} words={words} />
+        <Chart issued={issuance.issued_by_second} refused={issuance.refused_by_second} words={words} />
       </Panel>
       <div className="columns even">
-        <Panel title={t("activity.latency")} note={t("activity.latency_note")} flush>
-          <div className="table-wrap" tabIndex={0} role="region" aria-label={t("activity.latency")}>
-            <table className="table">
-              <thead>
-                <tr>
-                  <th scope="col">{t("activity.phase")}</th>
-                  <th scope="col" className="end">p50</th>
-                  <th scope="col" className="end">p95</th>
-                  <th scope="col" className="end">p99</th>
-                </tr>
-              </thead>
-              <tbody>
-                {activity.phases.map(({ phase, p50, p95, p99 }) => (
-                  <tr key={phase}>
-                    <th scope="row">{word("phase", phase)}</th>
-                    {[p50, p95, p99].map((seconds, index) => (
-                      <td key={index} className="end num">{milliseconds(seconds, words)}</td>
-                    ))}
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        </Panel>
-        <Panel title={t("activity.outcomes")}>
-          <Outcomes activity={activity} words={words} />
-        </Panel>
         <Panel title={t("activity.hsm")} note={<Badge tone={hsm.breaker === "closed" ? "good" : hsm.breaker === "open" ? "bad" : "warn"}>{word("breaker", hsm.breaker)}</Badge>}>
           <ul className="bars">
             <li>
@@ -66,58 +56,65 @@ export default function Activity() {
           </ul>
           <Facts
             rows={[
+              [t("activity.token"), hsm.token],
+              [t("activity.library"), hsm.library],
+              [t("activity.module"), <code key="module">{hsm.module}</code>],
+              [t("activity.canary"), hsm.canary_age === null ? "–" : t("activity.canary_age", { span: span(Math.round(hsm.canary_age)) })],
               [t("activity.queued"), number(hsm.queued)],
-              [t("activity.quarantined"), number(hsm.quarantined)],
-              [t("activity.processes"), number(hsm.processes)],
-              [t("activity.logins"), number(hsm.logins)],
+              ...(hsm.processes > 0 ? [[t("activity.processes"), number(hsm.processes)] as [string, string]] : []),
             ]}
           />
         </Panel>
-        <Panel title={t("activity.faults")} note={t("activity.faults_note")}>
-          <Facts
-            rows={[
-              [t("activity.deadlines"), number(hsm.deadlines)],
-              [t("activity.overflows"), number(hsm.overflows)],
-              [t("activity.held_back"), number(hsm.held_back)],
-              [t("activity.restarts"), number(hsm.restarts)],
-              [t("activity.retries"), number(hsm.retries.handle + hsm.retries.session + hsm.retries.module)],
-              [t("activity.throttled"), number(hsm.retries.throttled)],
-            ]}
-          />
-        </Panel>
+        <div className="stack-20">
+          <Panel title={t("activity.refusals")} note={t("activity.last_five")}>
+            <Refusals refused={issuance.refused} words={words} />
+          </Panel>
+          <Panel title={t("activity.faults")} note={t("activity.faults_note")}>
+            <Facts
+              look="wide"
+              rows={[
+                [t("activity.signatures"), number(hsm.signatures)],
+                [t("activity.quarantined"), number(hsm.quarantined)],
+                [t("activity.deadlines"), number(hsm.deadlines)],
+                [t("activity.overflows"), number(hsm.overflows)],
+                [t("activity.held_back"), number(hsm.held_back)],
+                [t("activity.restarts"), number(hsm.restarts)],
+                [t("activity.logins"), number(hsm.logins)],
+              ]}
+            />
+          </Panel>
+        </div>
       </div>
     </div>
   );
 }
 
-function Tile({ what, value, unit, note }: { what: string; value: string; unit?: string; note?: string | undefined }) {
+function Tile({ what, value, unit, note, testId }: { what: string; value: string; unit?: string; note?: string; testId?: string }) {
   return (
     <div className="tile">
       <span className="what">{what}</span>
-      <span className="value">
+      <span className="value" data-testid={testId}>
         {value}
-        {unit && <small>{unit}</small>}
+        {unit && value !== "–" && <small>{unit}</small>}
       </span>
       {note && <span className="note">{note}</span>}
     </div>
   );
 }
 
-function Chart({ history, words: { t, number, clock } }: { history: Sample[]; words: Words }) {
-  if (history.length < 2) return <p className="muted">{t("activity.gathering")}</p>;
-  const top = Math.max(1, ...history.map(({ tokens }) => tokens), ...history.map(({ refused }) => refused));
-  const tokens = pathsOf(history.map((sample) => sample.tokens), 100, 160, top);
-  const refused = pathsOf(history.map((sample) => sample.refused), 100, 160, top);
-  const newest = history.at(-1);
+function Chart({ issued, refused, words: { t, number } }: { issued: number[]; refused: number[]; words: Words }) {
+  const top = Math.max(1, ...issued, ...refused);
+  const line = pathsOf(issued, 100, 160, top);
+  const errors = pathsOf(refused, 100, 160, top);
   return (
     <figure>
-      <svg className="chart" viewBox="0 0 100 166" preserveAspectRatio="none" role="img" aria-label={t("activity.chart", { rate: number(newest?.tokens ?? 0, { maximumFractionDigits: 1 }), top: number(top, { maximumFractionDigits: 1 }) })}>
+      <svg className="chart" viewBox="0 0 100 166" preserveAspectRatio="none" role="img" aria-label={t("activity.chart", { rate: number(issued.at(-1) ?? 0), top: number(top) })}>
         {[2, 82, 162].map((y) => (
           <line key={y} className="grid" x1="0" x2="100" y1={y} y2={y} />
         ))}
-        <path className="area" d={tokens.area} />
-        <path className="line" d={tokens.line} />
-        <path className="line errors" d={refused.line} />
+        <path className="area" d={line.area} />
+        <path className="line" d={line.line} />
+        <path className="line errors" d={errors.line} />
       </svg>
       <figcaption className="legend">
         <span>
@@ -126,39 +123,28 @@ function Chart({ history, words: { t, number, clock } }: { history: Sample[]; wo
         <span>
           <i className="tone-compromised" aria-hidden /> {t("activity.refused_per_second")}
         </span>
-        <span>{t("activity.top", { top: number(top, { maximumFractionDigits: 1 }) })}</span>
-        <span className="num">
-          {clock(history[0]?.at)} – {clock(newest?.at)}
-        </span>
+        <span className="num">{t("activity.top", { top: number(top) })}</span>
+        <span>{t("activity.window", { n: number(issued.length) })}</span>
       </figcaption>
     </figure>
   );
 }
 
-function Outcomes({ activity, words: { t, word, number } }: { activity: Numbers; words: Words }) {
-  const counts = new Map<string, number>();
-  for (const { outcome, count } of activity.tokens) counts.set(outcome, (counts.get(outcome) ?? 0) + count);
-  if (counts.size === 0) return <p className="muted">{t("activity.nothing")}</p>;
-  const most = Math.max(...counts.values());
+function Refusals({ refused, words: { t, number } }: { refused: Record<string, number>; words: Words }) {
+  const entries = Object.entries(refused).sort(([, a], [, b]) => b - a);
+  if (entries.length === 0) return <p className="muted">{t("activity.no_refusals")}</p>;
+  const most = Math.max(...entries.map(([, count]) => count));
   return (
     <ul className="bars">
-      {[...counts].sort(([, a], [, b]) => b - a).map(([outcome, count]) => (
-        <li key={outcome}>
-          <span>{word("outcome", outcome)}</span>
+      {entries.map(([code, count]) => (
+        <li key={code}>
+          <code>{code}</code>
           <span className="track">
-            <span className={outcome === "issued" ? "" : "bad"} style={{ width: `${(count / most) * 100}%` }} />
+            <span className="bad" style={{ width: `${(count / most) * 100}%` }} />
           </span>
           <span className="num">{number(count)}</span>
         </li>
       ))}
     </ul>
   );
-}
-
-function milliseconds(seconds: number | null, { number, t }: Words): string {
-  return seconds === null ? "–" : `${number(seconds * 1_000, { maximumSignificantDigits: 3 })} ${t("unit.ms")}`;
-}
-
-function total(activity: Numbers, which: (outcome: string) => boolean): number {
-  return activity.tokens.reduce((sum, { outcome, count }) => sum + (which(outcome) ? count : 0), 0);
 }

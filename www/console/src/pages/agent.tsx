@@ -7,7 +7,7 @@ import { InviteAgent } from "../agents/invite";
 import { check, draftOf, type Draft } from "../agents/policy";
 import { useAgain, useMay, useResource } from "../api/queries";
 import { send } from "../api/session";
-import type { Agent, AgentCertificate, Profile } from "../api/types";
+import type { Agent, Profile } from "../api/types";
 import { useWords } from "../i18n";
 import { Badge, Button, Chips, Confirm, Empty, Facts, Loading, PageHead, Panel, Refusal, Short, Table } from "../kit";
 import { useNow } from "../kit/now";
@@ -19,7 +19,7 @@ export default function AgentPage({ name }: { name: string }) {
   const now = useNow(10);
   const again = useAgain();
   const tell = useTell();
-  const agent = useResource<Agent & { certificate_list?: AgentCertificate[] }>(`/admin/v1/agents/${encodeURIComponent(name)}`, { every: 5 });
+  const agent = useResource<Agent>(`/admin/v1/agents/${encodeURIComponent(name)}`, { every: 5 });
   const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles");
   const [open, setOpen] = useState<"revoke" | "invite">();
   const close = () => setOpen(undefined);
@@ -34,7 +34,15 @@ export default function AgentPage({ name }: { name: string }) {
       {t("nav.agents")}
     </Link>
   );
-  if (agent.isPending) return <Loading />;
+  if (agent.isPending) {
+    return (
+      <div className="page">
+        {back}
+        <PageHead title={name} />
+        <Loading />
+      </div>
+    );
+  }
   if (!agent.data) {
     return (
       <div className="page">
@@ -44,8 +52,8 @@ export default function AgentPage({ name }: { name: string }) {
       </div>
     );
   }
-  const { policy, origin, revoked_at: revokedAt, certificate_list: certificates } = agent.data;
-  const editable = Boolean(policy) && origin !== "configuration" && may("PUT /admin/v1/agents/{agent}/policy");
+  const { policy, origin, revoked_at: revokedAt, read_only: readOnly, certificates, invited_until: invitedUntil } = agent.data;
+  const editable = !readOnly && may("PUT /admin/v1/agents/{agent}");
   return (
     <div className="page">
       {back}
@@ -55,11 +63,12 @@ export default function AgentPage({ name }: { name: string }) {
           <span className="key-head">
             <AgentBadge of={agent.data} now={now} />
             <span>{word("agent_origin", origin)}</span>
+            {invitedUntil && !revokedAt && <span>{t("agent.invited_until", { when: date(invitedUntil) })}</span>}
             {revokedAt && <span>{t("agent.since", { when: date(revokedAt) })}</span>}
           </span>
         }
       >
-        {may("POST /admin/v1/agents/{agent}:invite") && (
+        {may("POST /admin/v1/agents/{agent}:enrol") && (
           <Button onClick={() => setOpen("invite")} data-testid="invite-again">
             {t("agent.invite")}
           </Button>
@@ -71,13 +80,13 @@ export default function AgentPage({ name }: { name: string }) {
         )}
       </PageHead>
       <div className="columns">
-        <Panel title={t("agent.policy")} note={origin === "configuration" ? t("agent.policy_configured") : undefined}>
+        <Panel title={t("agent.policy")} note={readOnly ? t("agent.policy_configured") : undefined}>
           {editable ? (
             <Editor name={name} agent={agent.data} profiles={profiles.data?.profiles ?? []} />
           ) : (
             <Facts
               rows={[
-                [t("policy.profiles"), <Chips key="profiles" items={policy?.profiles ?? agent.data.profiles} />],
+                [t("policy.profiles"), <Chips key="profiles" items={policy?.profiles} />],
                 [t("policy.audiences"), <Chips key="audiences" items={policy?.audiences} none={t("policy.those_of_profiles")} />],
                 [t("policy.max_lifetime"), policy?.max_lifetime ? span(policy.max_lifetime) : t("policy.those_of_profiles")],
                 [t("policy.required"), <Chips key="required" items={policy?.required_claims} />],
@@ -88,7 +97,7 @@ export default function AgentPage({ name }: { name: string }) {
           )}
         </Panel>
         <Panel title={t("agent.certificates")} note={t("agent.certificates_note")} flush>
-          {certificates?.length ? (
+          {certificates.length ? (
             <Table
               label={t("agent.certificates")}
               rows={certificates}
@@ -142,7 +151,7 @@ function Editor({ name, agent, profiles }: { name: string; agent: Agent; profile
     setBusy(true);
     setError(undefined);
     try {
-      await send("PUT", `/admin/v1/agents/${encodeURIComponent(name)}/policy`, policy);
+      await send("PUT", `/admin/v1/agents/${encodeURIComponent(name)}`, policy);
       await again("/admin/v1/agents");
       tell(t("policy.saved"), t("policy.saved_detail"));
     } catch (refused) {

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { useMay, useResource } from "../api/queries";
 import type { Agent, Profile } from "../api/types";
-import { AgentBadge } from "../agents/badge";
+import { AgentBadge, endOf } from "../agents/badge";
 import { InviteAgent } from "../agents/invite";
 import { useWords } from "../i18n";
 import { Button, Chips, Empty, Loading, PageHead, Panel, Refusal, Table } from "../kit";
@@ -41,13 +41,13 @@ export default function Agents() {
           <Table
             label={t("agents.all")}
             rows={list}
-            keyOf={({ agent }) => agent}
-            rowTestId={({ agent }) => `agent-${agent}`}
+            keyOf={({ name }) => name}
+            rowTestId={({ name }) => `agent-${name}`}
             columns={[
-              { head: "agents.agent", cell: ({ agent }) => <Link href={`/agents/${encodeURIComponent(agent)}`}><b>{agent}</b></Link> },
+              { head: "agents.agent", cell: ({ name }) => <Link href={`/agents/${encodeURIComponent(name)}`}><b>{name}</b></Link> },
               { head: "agents.state", cell: (agent) => <AgentBadge of={agent} now={now} /> },
-              { head: "policy.profiles", cell: ({ profiles }) => <Chips items={profiles} /> },
-              { head: "agents.certificate", cell: ({ not_after, certificates }) => (not_after && certificates > 0 ? t("agents.until", { when: ago(not_after, now) }) : <span className="muted">{t("agents.no_certificate")}</span>) },
+              { head: "policy.profiles", cell: ({ policy }) => <Chips items={policy?.profiles} /> },
+              { head: "agents.certificate", cell: (agent) => (endOf(agent) ? t("agents.until", { when: ago(endOf(agent), now) }) : <span className="muted">{t("agents.no_certificate")}</span>) },
               { head: "agents.from", cell: ({ origin }) => word("agent_origin", origin) },
             ]}
           />

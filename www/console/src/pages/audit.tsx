@@ -85,7 +85,7 @@ export default function Audit() {
         status.data && (
           <Notice tone="good" title={status.note ?? t("audit.whole")}>
             <p className="small" data-testid="chain-status">
-              {t("audit.status", { rows: number(status.rows ?? 0), chains: number(status.data.chains.length) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
+              {t("audit.status", { rows: number(status.rows ?? 0), chains: number(status.data.chains) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
             </p>
           </Notice>
         )

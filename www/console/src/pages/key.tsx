@@ -1,8 +1,8 @@
 import { ArrowLeft } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
-import { useMay, useResource } from "../api/queries";
-import type { Approval, Key } from "../api/types";
+import { useMay, useResource, useSession } from "../api/queries";
+import type { Approval, Key, KeyDetail } from "../api/types";
 import { useWords, type Key as Text, type Words } from "../i18n";
 import { Approvals } from "../keys/approvals";
 import { PublicKey } from "../keys/public";
@@ -20,11 +20,21 @@ export default function KeyPage({ kid }: { kid: string }) {
   const words = useWords();
   const { t, word, span } = words;
   const may = useMay();
+  const session = useSession();
   const now = useNow(5);
   const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 4 });
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 10 });
+  const detail = useResource<KeyDetail>(`/admin/v1/keys/${encodeURIComponent(kid)}`, { every: 30 });
   const [step, setStep] = useState<Step>();
-  if (keys.isPending) return <Loading />;
+  if (keys.isPending) {
+    return (
+      <div className="page">
+        <Back />
+        <PageHead title={t("keys.key")} />
+        <Loading />
+      </div>
+    );
+  }
   const key = keys.data?.keys.find((one) => one.kid === kid || one.cka_id === kid);
   if (!key) {
     return (
@@ -73,9 +83,9 @@ export default function KeyPage({ kid }: { kid: string }) {
           <Panel title={t("key.among")}>
             <Timeline slots={slots} now={now} window={windowOf(slots, now, "fit")} />
           </Panel>
-          {key.kid && (
+          {detail.data?.jwk && (
             <Panel title={t("key.public")} note={t("key.public_note")}>
-              <PublicKey kid={key.kid} />
+              <PublicKey jwk={detail.data.jwk} pem={detail.data.pem} />
             </Panel>
           )}
         </div>
@@ -89,18 +99,17 @@ export default function KeyPage({ kid }: { kid: string }) {
                 [t("keys.for"), slotName({ ...key, agent: key.agent ?? null }, words)],
                 [t("key.origin"), word("origin", key.origin)],
                 [t("key.lifetime"), key.max_lifetime ? span(key.max_lifetime) : "–"],
-                ["CKA_ID", <code key="id">{key.cka_id}</code>],
               ]}
             />
           </Panel>
-          {key.kid && key.state !== "destroyed" && (
-            <Panel title={t("key.attributes")} note={t("key.attributes_note")}>
-              <Attributes kid={key.kid} />
+          {key.kid && (
+            <Panel title={t("key.attributes")}>
+              {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : detail.error ? <Refusal error={detail.error} retry={() => void detail.refetch()} /> : <Loading />}
             </Panel>
           )}
         </div>
       </div>
-      <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} mayEmergency={may("POST /admin/v1/keys/{kid}:activate!emergency")} />
+      <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} mayEmergency={session?.user?.role === "administrator"} />
     </div>
   );
 }

@@ -1,8 +1,7 @@
 import { Activity as ActivityIcon, CheckCircle2, Cpu, Gauge, Globe, KeyRound, ScrollText } from "lucide-react";
 import { Link } from "wouter";
-import { useActivity } from "../activity";
 import { useResource, useSession } from "../api/queries";
-import type { Approval, Key, Profile } from "../api/types";
+import type { Activity, Approval, Key, Profile } from "../api/types";
 import { attention, type Attention } from "../attention";
 import { useAuditStatus, useEdges } from "../api/watch";
 import { useWords, type Words } from "../i18n";
@@ -20,12 +19,19 @@ export default function Overview() {
   const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 5 });
   const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles", { every: 30 });
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 15 });
-  const { activity, rate, history } = useActivity();
+  const activity = useResource<Activity>("/admin/v1/activity", { every: 2 }).data;
   const edges = useEdges();
   const audit = useAuditStatus();
 
-  if (keys.isPending || profiles.isPending) return <Loading />;
-  if (!keys.data || !profiles.data) return <Refusal error={keys.error ?? profiles.error} retry={() => void keys.refetch()} />;
+  if (!keys.data || !profiles.data) {
+    const error = keys.error ?? profiles.error;
+    return (
+      <div className="page">
+        <PageHead title={t("nav.overview")} />
+        {error ? <Refusal error={error} retry={() => void Promise.all([keys.refetch(), profiles.refetch()])} /> : <Loading />}
+      </div>
+    );
+  }
   const all = keys.data.keys;
   const items = attention({
     me: current?.user?.name ?? "",
@@ -33,7 +39,7 @@ export default function Overview() {
     approvals: approvals.data?.approvals ?? [],
     profiles: profiles.data.profiles.map(({ name }) => name),
     activity,
-    edges: edges.data,
+    edges: edges.edges ?? [],
     auditTrouble: audit.trouble,
     recoveryCodesLeft: current?.via === "passkey" ? current.recovery_codes_left : undefined,
     now,
@@ -42,7 +48,7 @@ export default function Overview() {
   const slots = slotsOf(all, now);
   const signing = all.filter(({ state, purpose }) => state === "active" && purpose === "token").length;
   const standby = all.filter(({ state, purpose }) => state === "published" && purpose === "token").length;
-  const sign = activity?.phases.find(({ phase }) => phase === "sign");
+  const issuance = activity?.issuance;
 
   return (
     <div className="page">
@@ -59,10 +65,10 @@ export default function Overview() {
 
       <div className="tiles six">
         <Tile href="/keys" icon={KeyRound} what={t("overview.signing")} value={number(signing)} note={n("overview.standbys", standby)} />
-        <Tile href="/activity" icon={ActivityIcon} what={t("overview.rate")} value={rate === undefined ? "–" : number(rate * 60, { maximumFractionDigits: rate < 1 ? 1 : 0 })} unit={t("unit.per_minute")}>
-          <Spark points={history.map(({ tokens }) => tokens)} />
+        <Tile href="/activity" icon={ActivityIcon} what={t("overview.rate")} value={issuance ? number(issuance.rate * 60, { maximumFractionDigits: 0 }) : "–"} unit={t("unit.per_minute")}>
+          <Spark points={issuance?.issued_by_second ?? []} />
         </Tile>
-        <Tile href="/activity" icon={Gauge} what={t("overview.latency")} value={sign?.p95 == null ? "–" : number(sign.p95 * 1_000, { maximumSignificantDigits: 2 })} unit={t("unit.ms")} note={t("overview.latency_note")} />
+        <Tile href="/activity" icon={Gauge} what={t("overview.latency")} value={issuance?.p95_ms == null ? "–" : number(issuance.p95_ms, { maximumSignificantDigits: 2 })} unit={t("unit.ms")} note={t("overview.latency_note")} />
         <Tile
           href="/activity"
           icon={Cpu}
@@ -70,7 +76,7 @@ export default function Overview() {
           value={activity ? (activity.ready && activity.hsm.breaker === "closed" ? t("overview.ready") : t("overview.troubled")) : "–"}
           note={activity && t("overview.threads", { busy: number(activity.hsm.busy), threads: number(activity.hsm.threads) })}
         />
-        <Tile href="/edges" icon={Globe} what={t("nav.edges")} value={edges.data ? edges.data.headline : "–"} note={edges.data?.note} />
+        <Tile href="/edges" icon={Globe} what={t("nav.edges")} value={edges.headline ?? "–"} note={edges.note} />
         <Tile href="/audit" icon={ScrollText} what={t("overview.audit")} value={audit.rows === undefined ? "–" : number(audit.rows)} unit={audit.rows === undefined ? undefined : t("unit.rows")} note={audit.note} />
       </div>
 

@@ -1,16 +1,9 @@
 import { SlidersHorizontal } from "lucide-react";
 import { Link } from "wouter";
 import { useResource } from "../api/queries";
-import type { Profile } from "../api/types";
+import type { Issuer, Profile } from "../api/types";
 import { useWords } from "../i18n";
-import { Badge, Chip, Chips, Empty, Facts, Loading, PageHead, Panel, Refusal, Short } from "../kit";
-
-interface Issuer {
-  name: string;
-  issuer: string;
-  jwks_uri: string;
-  algorithms: string[];
-}
+import { Badge, Chip, Empty, Facts, Loading, PageHead, Panel, Refusal, Short } from "../kit";
 
 export default function Profiles() {
   const { t, span, number } = useWords();
@@ -45,12 +38,8 @@ export default function Profiles() {
                   <Facts
                     rows={[
                       [t("profiles.signs"), profile.kid ? <Link key="kid" href={`/keys/${encodeURIComponent(profile.kid)}`}><Short text={profile.kid} head={8} /></Link> : <Badge key="none" tone="bad">{t("timeline.nobody")}</Badge>],
-                      [t("profiles.lifetime"), profile.default_lifetime ? t("profiles.lifetimes", { usual: span(profile.default_lifetime), most: span(profile.max_lifetime) }) : span(profile.max_lifetime)],
+                      [t("profiles.lifetime"), span(profile.max_lifetime)],
                       [t("profiles.rotation"), profile.rotate_after ? t("profiles.every", { span: span(profile.rotate_after) }) : t("profiles.by_hand")],
-                      ...(profile.audiences ? [[t("profiles.audiences"), profile.audiences.includes("*") ? t("profiles.any_audience") : <Chips key="audiences" items={profile.audiences} />] as [string, React.ReactNode]] : []),
-                      ...(profile.modes ? [[t("profiles.modes"), <Chips key="modes" items={profile.modes} />] as [string, React.ReactNode]] : []),
-                      ...(profile.typ ? [["typ", <code key="typ">{profile.typ}</code>] as [string, React.ReactNode]] : []),
-                      ...(profile.max_session ? [[t("profiles.session"), span(profile.max_session)] as [string, React.ReactNode]] : []),
                     ]}
                   />
                 </Panel>

@@ -167,7 +167,7 @@ function UserAct({ user, what, onClose }: { user: User; what: Act; onClose: () =
   const { t, word } = useWords();
   const again = useAgain();
   const tell = useTell();
-  const [role, setRole] = useState<Role>(user.role);
+  const [role, setRole] = useState<Role>(user.role as Role);
   const [code, setCode] = useState<CodeOf>();
   const stem = STEMS[what];
   const run = async () => {

@@ -70,7 +70,7 @@ function LaneRow({ lane: { key, segments, end }, window, words, now }: { lane: L
   const state = words.word("state", key.state);
   return (
     <li className="lane">
-      <Link href={`/keys/${encodeURIComponent(kid)}`} aria-label={`${key.label ? `${key.label}, ` : ""}${kid}, ${key.key}, ${state}. ${note}`} data-testid={`lane-${kid}`} data-state={key.state}>
+      <Link href={`/keys/${encodeURIComponent(kid)}`} data-testid={`lane-${kid}`} data-state={key.state}>
         {visible.map(({ tone, from, to, planned }, index) => (
           <i
             key={`${tone}${index}`}
@@ -80,7 +80,7 @@ function LaneRow({ lane: { key, segments, end }, window, words, now }: { lane: L
           />
         ))}
         {end !== undefined && end >= window.from && end <= window.to && <i aria-hidden className={`end-mark${key.state === "destroyed" ? "" : " bad"}`} style={{ left: `${share(window, end) * 100}%` }} />}
-        <span className="text" aria-hidden style={left > 58 ? { right: `${100 - right}%` } : { left: `${left}%` }}>
+        <span className="text" style={left > 58 ? { right: `${100 - right}%` } : { left: `${left}%` }}>
           <code>{kid.slice(0, 8)}</code>
           {key.label && <b>{key.label}</b>}
           <span>{[state, note].filter(Boolean).join(" · ")}</span>

@@ -1,0 +1,83 @@
+// Screenshots of the console from a running signer: every page at three widths in both themes into target/screens/console.
+// With --readme also the README's into www/site/screens. `node tests/demo/console-screens.mjs [--readme]`
+
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { ask, openConsole, openTrusting, setUp } from "../support/console.mjs";
+import { root, target } from "../support/paths.mjs";
+import { freePorts } from "../support/ports.mjs";
+import { issue, startSigner } from "../support/signer.mjs";
+
+const out = join(target, "screens/console");
+const directory = join(target, "screens/signer");
+rmSync(directory, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+
+const [publicPort, agentsPort, adminPort] = await freePorts(3);
+const signer = await startSigner({ directory, publicPort, agentsPort, mark: `screens-${Date.now()}`, args: ["--admin", `127.0.0.1:${adminPort}`] });
+let browser;
+try {
+  const { ready } = signer;
+  browser = await openTrusting(ready.ca, join(directory, "browser"));
+  const { page } = await openConsole(browser);
+  for (const [width, colorScheme] of looks()) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.goto(`${ready.console}/`);
+    await page.getByTestId("code").waitFor();
+    await page.screenshot({ path: join(out, `set-up-${width}-${colorScheme}.png`), fullPage: true });
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await setUp(page, ready, "alice");
+  await live(ready);
+
+  const keys = (await ask(ready, "/admin/v1/keys")).keys;
+  const key = keys.find(({ label }) => label === "autumn");
+  const pages = { overview: "/", keys: "/keys", key: `/keys/${key.kid}`, profiles: "/profiles", agents: "/agents", agent: "/agents/demo-app", edges: "/edges", activity: "/activity", audit: "/audit", report: "/audit/report", users: "/users", account: "/account" };
+  for (const [width, colorScheme] of looks()) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    for (const [name, path] of Object.entries(pages)) {
+      await show(page, `${ready.console}${path}`);
+      await page.screenshot({ path: join(out, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+    }
+  }
+  if (process.argv.includes("--readme")) {
+    await page.setViewportSize({ width: 1280, height: 860 });
+    for (const [name, path, colorScheme] of [["console-keys", "/keys", "light"], ["console-overview", "/", "dark"]]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await show(page, `${ready.console}${path}`);
+      await page.screenshot({ path: join(root, `www/site/screens/${name}.png`) });
+    }
+  }
+} finally {
+  await browser?.close();
+  await signer.stop();
+}
+
+function looks() {
+  return [360, 768, 1440].flatMap((width) => ["light", "dark"].map((theme) => [width, theme]));
+}
+
+async function show(page, url) {
+  await page.goto(url);
+  await page.locator("h1").first().waitFor();
+  await page.waitForFunction(() => !document.querySelector(".skeleton"));
+  await page.evaluate(() => document.fonts.ready);
+  await page.waitForTimeout(300);
+}
+
+/** Something to see: tokens, refusals, keys in several states. */
+async function live(ready) {
+  const [first, second, third] = ready.profiles.map(({ name }) => name);
+  const made = await ask(ready, "/admin/v1/keys", { method: "POST", body: { profile: first, label: "autumn" } });
+  await ask(ready, `/admin/v1/keys/${made.kid}:activate`, { method: "POST" });
+  const signing = (await ask(ready, "/admin/v1/keys")).keys.filter(({ state, purpose }) => state === "active" && purpose === "token");
+  const of = (profile) => signing.find((key) => key.profile === profile)?.kid;
+  if (second && of(second)) await ask(ready, `/admin/v1/keys/${of(second)}:compromise`, { method: "POST" });
+  if (third && of(third)) await ask(ready, `/admin/v1/keys/${of(third)}:suspend`, { method: "POST" });
+  for (let i = 0; i < 60; i += 1) {
+    await issue(ready, { profile: first, audience: "https://api.example.com", ttl: "10m", claims: { sub: "alice" } });
+    if (i % 12 === 0) await issue(ready, { profile: "unknown", audience: "https://api.example.com", claims: {} }).catch(() => undefined);
+  }
+}

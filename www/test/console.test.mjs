@@ -1,0 +1,175 @@
+// What the console's pages decide without a page: the dictionaries, the timeline, what needs attention, policies. The
+// sources are TypeScript, which Node reads by leaving its types away.
+import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const source = fileURLToPath(new URL("../console/src/", import.meta.url));
+const { en } = await import("../console/src/i18n/en.ts");
+const { ko } = await import("../console/src/i18n/ko.ts");
+const { slotsOf, laneOf, windowOf, ticksOf, share } = await import("../console/src/timeline/model.ts");
+const { attention } = await import("../console/src/attention.ts");
+const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/src/agents/policy.ts");
+const { stepsFrom } = await import("../console/src/keys/state.ts");
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const NOW = Date.parse("2026-11-25T12:00:00Z");
+const at = (days) => new Date(NOW + days * DAY).toISOString();
+
+function key(state, moments = {}, more = {}) {
+  const none = ["published_at", "activated_at", "suspended_at", "demoted_at", "retired_at", "destroy_at", "destroyed_at", "compromised_at", "not_after", "can_sign_from", "until", "rotation"];
+  return {
+    kid: `${state}-${Math.random()}`, purpose: "token", issuer: "", profile: "default", agent: null, label: null, alg: "ES256", key: "P-256", origin: "generated", state,
+    cka_id: String(Math.random()), jwk: null, max_lifetime: 3_600, created_at: at(-100), ...Object.fromEntries(none.map((name) => [name, null])),
+    ...Object.fromEntries(Object.entries(moments).map(([name, days]) => [name, at(days)])), ...more,
+  };
+}
+
+describe("dictionaries", () => {
+  test("both have the same keys, in order, and nothing is empty", () => {
+    assert.deepEqual(Object.keys(ko), Object.keys(en));
+    assert.deepEqual(Object.keys(en), Object.keys(en).toSorted((a, b) => (a < b ? -1 : 1)));
+    for (const [language, texts] of Object.entries({ en, ko })) for (const [name, text] of Object.entries(texts)) assert.ok(text.trim(), `${language}: ${name}`);
+  });
+
+  test("both fill in the same names", () => {
+    const names = (text) => [...new Set(text.match(/\{\w+\}/g) ?? [])].sort();
+    // English says "One thing"; there is no number to fill in.
+    const excepted = new Set(["overview.attention.one"]);
+    for (const name of Object.keys(en)) if (!excepted.has(name)) assert.deepEqual(names(ko[name]), names(en[name]), name);
+  });
+
+  test("Korean is Korean: nothing was forgotten in English", () => {
+    const same = Object.keys(en).filter((name) => en[name] === ko[name] && /[a-z]{4}/.test(en[name].replace(/\{\w+\}/g, "")));
+    assert.deepEqual(same, []);
+  });
+
+  test("every text is used by some page", async () => {
+    const files = (await readdir(source, { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/i18n\/(en|ko)\.ts$/.test(name));
+    const code = (await Promise.all(files.map((name) => readFile(`${source}${name}`, "utf8")))).join("\n");
+    // Groups whose names are put together: words of the signer, plurals, what stands in tables of steps and acts.
+    const groups = ["state", "role", "role_hint", "purpose", "origin", "theme", "span", "mend", "problem", "breaker", "agent_origin", "edge_state", "revocation", "object", "attention", "steps", "users"];
+    const unused = Object.keys(en).filter((name) => !code.includes(`"${name}"`) && !groups.includes(name.split(".")[0]) && !/\.(one|other)$/.test(name));
+    assert.deepEqual(unused, []);
+    for (const name of ["state", "role"]) assert.ok(code.includes(`word("${name}"`), name);
+  });
+});
+
+describe("timeline", () => {
+  test("a key's stretches follow each other without a hole, and the future is planned", () => {
+    const active = key("active", { published_at: -95, activated_at: -80, rotation: 10 });
+    const { segments } = laneOf(active, NOW, undefined);
+    assert.deepEqual(segments.map(({ tone, planned }) => `${tone}${planned ? " planned" : ""}`), ["published", "active", "active planned"]);
+    for (const [index, segment] of segments.entries()) if (index) assert.equal(segment.from, segments[index - 1].to);
+    assert.equal(segments[2].to, NOW + 10 * DAY);
+  });
+
+  test("every state ends where its key's moments say", () => {
+    const tones = (one) => laneOf(one, NOW, NOW + DAY).segments.map(({ tone, planned }) => `${tone}${planned ? "+" : ""}`).join(" ");
+    assert.equal(tones(key("published", { published_at: -1 })), "published published+");
+    assert.equal(tones(key("retiring", { published_at: -9, activated_at: -8, demoted_at: -1, until: 1 })), "published active retiring retiring+");
+    assert.equal(tones(key("retired", { published_at: -9, activated_at: -8, demoted_at: -2, retired_at: -1 })), "published active retiring retired");
+    assert.equal(tones(key("compromised", { published_at: -9, activated_at: -8, compromised_at: -1 })), "published active compromised");
+    assert.equal(tones(key("suspended", { published_at: -9, activated_at: -8, suspended_at: -1 })), "published active suspended");
+    assert.equal(tones(key("destroy_scheduled", { published_at: -9, activated_at: -8, demoted_at: -3, retired_at: -2, destroy_at: 6 })), "published active retiring retired destroy_scheduled+");
+    const destroyed = laneOf(key("destroyed", { published_at: -9, activated_at: -8, demoted_at: -5, retired_at: -4, destroyed_at: -1 }), NOW, undefined);
+    assert.equal(destroyed.end, NOW - DAY);
+    assert.equal(destroyed.segments.at(-1).to, NOW - DAY);
+  });
+
+  test("slots hold the keys of one purpose, profile and agent, newest first; what was never made is left out", () => {
+    const keys = [key("active", {}, { created_at: at(-9) }), key("published", {}, { created_at: at(-1) }), key("failed"), key("active", {}, { purpose: "audit", profile: "" }), key("active", {}, { agent: "orders" })];
+    const slots = slotsOf(keys, NOW);
+    assert.deepEqual(slots.map(({ purpose, agent, lanes }) => [purpose, agent, lanes.length]), [["token", null, 2], ["token", "orders", 1], ["audit", null, 1]]);
+    assert.equal(slots[0].lanes[0].key.state, "published");
+  });
+
+  test("the window holds everything, now included, and has a handful of ticks", () => {
+    const keys = [key("active", { published_at: -400, activated_at: -300, rotation: 30 }), key("published", { published_at: 0 })];
+    for (const span of ["fit", "day", "month", "year"]) {
+      const window = windowOf(slotsOf(keys, NOW), NOW, span);
+      assert.ok(share(window, NOW) > 0.05 && share(window, NOW) < 0.95, span);
+      const { at: ticks } = ticksOf(window, 7);
+      assert.ok(ticks.length >= 2 && ticks.length <= 8, `${span}: ${ticks.length}`);
+    }
+    const fit = windowOf(slotsOf(keys, NOW), NOW, "fit");
+    assert.ok(fit.from < NOW - 400 * DAY && fit.to > NOW + 30 * DAY);
+  });
+});
+
+describe("attention", () => {
+  const known = { me: "alice", keys: [], approvals: [], profiles: [], activity: undefined, edges: [], auditTrouble: undefined, recoveryCodesLeft: 10, now: NOW };
+  const kinds = (more) => attention({ ...known, ...more }).map(({ id }) => id.split(":")[0]);
+
+  test("nothing is said where all is well", () => {
+    assert.deepEqual(kinds({ profiles: ["default"], keys: [key("active", { rotation: 60 }), key("published")] }), []);
+  });
+
+  test("each trouble is found, the gravest first, and every text is there", () => {
+    const items = attention({
+      ...known,
+      profiles: ["default", "partners"],
+      keys: [key("suspended", { suspended_at: -1 }), key("compromised", { compromised_at: -1 }), key("active", { rotation: 3 }, { profile: "partners" }), key("failed", {}, { created_at: at(-0.1) })],
+      approvals: [{ proposal: "p", kid: "k", proposer: "admin:bob", approve_until: at(3), detail: {} }, { proposal: "q", kid: "k", proposer: "admin:alice", approve_until: at(3), detail: {} }],
+      activity: { ready: false, not_ready: "why", hsm: { breaker: "open", quarantined: 2 } },
+      edges: [{ id: "e", name: "eu", state: "pending", trouble: "answered 502" }, { id: "f", name: "us", state: "pending", trouble: null }],
+      auditTrouble: "late",
+      recoveryCodesLeft: 1,
+    });
+    const found = new Set(items.map(({ id }) => id.split(":")[0]));
+    assert.deepEqual(found, new Set(["nobody-signs", "not-ready", "breaker", "audit", "compromised", "suspended", "failed", "quarantined", "edge", "proposal", "no-standby", "own-proposal", "codes"]));
+    const ranks = items.map(({ tone }) => ["bad", "warn", "info"].indexOf(tone));
+    assert.deepEqual(ranks, ranks.toSorted());
+    for (const { title, detail } of items) for (const name of [title, detail]) assert.ok(name in en, name);
+  });
+
+  test("a standby is a successor only for its own slot", () => {
+    assert.deepEqual(kinds({ profiles: ["default"], keys: [key("active", { rotation: 3 }), key("published", {}, { agent: "orders" })] }), ["no-standby"]);
+  });
+});
+
+describe("policies", () => {
+  const profiles = [{ name: "default", max_lifetime: 3_600, audiences: ["https://a.example", "https://b.example"] }, { name: "open", max_lifetime: 600, audiences: ["*"] }];
+  const wrong = (more) => Object.keys(check({ ...EMPTY, profiles: ["default"], ...more }, profiles).wrongs);
+
+  test("a good one becomes what the signer takes, and back", () => {
+    const draft = { profiles: ["default"], audiences: "https://a.example\n", maxLifetime: "10m", required: "sub  scope", forbidden: "admin", rate: "50" };
+    const { policy, wrongs } = check(draft, profiles);
+    assert.deepEqual(wrongs, {});
+    assert.deepEqual(policy, { profiles: ["default"], audiences: ["https://a.example"], max_lifetime: 600, required_claims: ["sub", "scope"], forbidden_claims: ["admin"], rate: 50 });
+    assert.deepEqual(check(draftOf(policy), profiles).policy, policy);
+  });
+
+  test("each mistake is named at its field", () => {
+    assert.deepEqual(wrong({}), []);
+    assert.deepEqual(wrong({ profiles: [] }), ["profiles"]);
+    for (const text of ["ten minutes", "0", "-1", "1w", "1.5h", "2h"]) assert.deepEqual(wrong({ maxLifetime: text }), ["maxLifetime"], text);
+    for (const text of ["0", "-1", "1.5", "many", "5000000000"]) assert.deepEqual(wrong({ rate: text }), ["rate"], text);
+    assert.deepEqual(wrong({ required: "exp" }), ["required"]);
+    assert.deepEqual(wrong({ forbidden: "iss" }), ["forbidden"]);
+    assert.deepEqual(wrong({ required: "sub", forbidden: "sub" }), ["forbidden"]);
+  });
+
+  test("spans are read as the signer reads them, and written shortest", () => {
+    assert.deepEqual(["90", "90s", "15m", "1h", "2d", "", "m", "1 h"].map(seconds), [90, 90, 900, 3_600, 172_800, null, null, null]);
+    assert.deepEqual([90, 600, 3_600, 86_400, 90_000].map(spanText), ["90s", "10m", "1h", "1d", "25h"]);
+  });
+});
+
+test("steps are those of the signer's state machine", async () => {
+  const rust = await readFile(new URL("../../signer-native/src/keys/lifecycle.rs", import.meta.url), "utf8");
+  const table = rust.slice(rust.indexOf("pub const fn starts_from"), rust.indexOf("/// One transition to write"));
+  const arms = [...table.matchAll(/Self::(\w+)[^=]*?=> &\[([^\]]*)\]/g)];
+  const snake = (name) => name.replace(/(?!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+  const from = (step) => {
+    const variant = step.split("-").map((word) => word[0].toUpperCase() + word.slice(1)).join("");
+    const arm = arms.find(([text]) => text.includes(`Self::${variant}`));
+    return [...arm[2].matchAll(/State::(\w+)/g)].map(([, state]) => snake(state));
+  };
+  const states = ["published", "active", "suspended", "retiring", "retired", "destroy_scheduled", "compromised", "generating", "failed"];
+  for (const step of ["activate", "retire", "suspend", "resume", "compromise", "schedule-destroy", "cancel-destroy"]) {
+    assert.deepEqual(states.filter((state) => stepsFrom(state).includes(step)), states.filter((state) => from(step).includes(state)), step);
+  }
+});
