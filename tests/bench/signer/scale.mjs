@@ -26,7 +26,7 @@ export async function scale({ token, load, us, body, quick }) {
     const signer = await token.serve(kase.replaceAll(/\W/g, "-"), change);
     const command = { ...us, ...signer.agent, bodies, connections: CONNECTIONS, seconds };
     // Handles are found once per session: that is not the cost of a token.
-    await load.run({ ...command, seconds: quick ? 2 : 10 });
+    await load.run({ ...command, seconds: quick ? 2 : 5 });
     const found = [];
     for (let round = 0; round < rounds; round += 1) found.push(1e6 / (await load.run(command)).per_s);
     points.push({ kase, found });

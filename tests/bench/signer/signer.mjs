@@ -1,7 +1,7 @@
 // The signer as it is shipped (release build, default settings: durable audit, software check of every signature, mutual TLS) on
 // SoftHSM, beside the bare module and its peers, in one run. See ../README.md.
 //
-// node tests/bench/signer/signer.mjs [--quick] [--memory MINUTES] runs it alone and prints the rows; `make bench` has them in its report.
+// node tests/bench/signer/signer.mjs [--quick] [--rounds N] [--memory MINUTES] runs it alone and prints the rows; `make bench` has them in its report.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -341,8 +341,8 @@ async function output(command, args, env = process.env, any = false) {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, memory: { type: "string", default: "0" } } });
-  const { rows, verdicts } = await benchSigner({ quick: values.quick, memoryMinutes: Number(values.memory) });
+  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, rounds: { type: "string" }, memory: { type: "string", default: "0" } } });
+  const { rows, verdicts } = await benchSigner({ quick: values.quick, memoryMinutes: Number(values.memory), ...(values.rounds && { rounds: Number(values.rounds) }) });
   for (const found of rows) console.log(JSON.stringify(found));
   for (const { what, bound, found, met } of verdicts) console.log(`${met ? "met    " : "NOT MET"} ${what}: ${found}, ${bound}`);
 }
