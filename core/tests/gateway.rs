@@ -394,3 +394,40 @@ fn a_preset_fills_ordinary_settings_and_gives_way() {
     );
     assert_eq!(tenants[0].require.claims[0].1.all, [json!("8eaef023-2b34-4da1-9baa-8bc8c9d6a490")]);
 }
+
+/// Every object of the configuration, at the place of `{}`; `$` is a member that no setting has.
+const OBJECTS: [(&str, &str); 11] = [
+    ("", r#"{"issuers":[ISSUER],"echo":true,"$":1}"#),
+    ("issuer", r#"{"issuers":[{"issuer":"https://i.example","audience":"a","algorithms":["ES256"],"$":1}],"echo":true}"#),
+    (
+        "sdJwt",
+        r#"{"issuers":[{"audience":"a","algorithms":["ES256"],"sd_jwt":{"key_binding":"where_bound","$":1}}],"echo":true}"#,
+    ),
+    ("dangerous", r#"{"issuers":[{"audience":"a","algorithms":["ES256"],"dangerous":{"$":1}}],"echo":true}"#),
+    ("require", r#"{"issuers":[{"audience":"a","algorithms":["ES256"],"require":{"scope":"a","$":1}}],"echo":true}"#),
+    ("route", r#"{"issuers":[ISSUER],"echo":true,"routes":[{"match":"/a","$":1}]}"#),
+    ("token", r#"{"issuers":[ISSUER],"echo":true,"token":{"$":1}}"#),
+    ("cors", r#"{"issuers":[ISSUER],"echo":true,"cors":{"origins":["*"],"$":1}}"#),
+    ("rateLimit", r#"{"issuers":[ISSUER],"echo":true,"rate_limit":{"binding":"B","$":1}}"#),
+    ("cache", r#"{"issuers":[ISSUER],"echo":true,"cache":{"$":1}}"#),
+    ("wanted", r#"{"issuers":[ISSUER],"echo":true,"routes":[{"match":"/a","require":{"claims":{"c":{"any":[1],"$":1}}}}]}"#),
+];
+
+#[test]
+fn the_schema_has_the_settings_that_are_read() {
+    let schema: Value = serde_json::from_str(edgeseal_core::gateway::SCHEMA).unwrap();
+    for (name, text) in OBJECTS {
+        let told = GatewaySettings::from_json(&text.replace("ISSUER", ISSUER)).unwrap_err().to_string();
+        let known = told.split("$: is not a setting here; there are ").nth(1).unwrap_or_else(|| panic!("{name}: {told}"));
+        let known: BTreeSet<&str> = known.split(", ").collect();
+        let part = if name.is_empty() { &schema } else { &schema["$defs"][name] };
+        // Some are an object among other forms.
+        let object = part["anyOf"].as_array().and_then(|forms| forms.iter().find(|form| form["properties"].is_object()));
+        let properties = if part["properties"].is_object() { part } else { object.unwrap_or(part) };
+        let documented: BTreeSet<&str> = properties["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(documented, known, "{name}");
+        assert_eq!(properties["additionalProperties"], json!(false), "{name}");
+    }
+    let presets: Vec<&str> = Preset::ALL.iter().map(|preset| preset.name()).collect();
+    assert_eq!(schema["$defs"]["issuer"]["properties"]["preset"]["enum"], json!(presets));
+}

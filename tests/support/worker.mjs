@@ -9,21 +9,22 @@ import { start } from "./processes.mjs";
 import { until } from "./wait.mjs";
 
 /**
- * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean, persist?: string, registry?: string, upstream?: string, replaysOf?: string, vars?: Record<string, string>, build?: string, config?: string}} options
+ * @param {{directory: string, port: number, settings: object, ca?: string, mark: string, seconds?: number, broken?: boolean, persist?: string, registry?: string, upstream?: string, replaysOf?: string, vars?: Record<string, string>, build?: string, config?: string, more?: string}} options
  *   `ca` is the path of a PEM file that workerd trusts; `broken`: settings that make it answer 500;
  *   `persist` is a folder for KV, the Cache API and Durable Objects that processes share; `registry` one by which their Workers find each other;
- *   `upstream` the host that requests seem to be for; `replaysOf` the Worker whose replay store this one uses; `build` another build than the default one; `config` another configuration than the checkout's
+ *   `upstream` the host that requests seem to be for; `replaysOf` the Worker whose replay store this one uses; `build` another build than the default one; `config` another configuration than the checkout's;
+ *   `settings` may be the text of EDGESEAL; `more` is TOML that is added to the configuration
  */
-export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false, persist, registry, upstream, replaysOf, vars = {}, build, config }) {
+export async function startWorker({ directory, port, settings, ca, mark, seconds = 60, onStart, broken = false, persist, registry, upstream, replaysOf, vars = {}, build, config, more }) {
   mkdirSync(directory, { recursive: true });
-  const others = replaysOf || build ? ["--config", configuration(directory, { replaysOf, build })] : [];
+  const others = replaysOf || build || more !== undefined ? ["--config", configuration(directory, { replaysOf, build, more })] : [];
   const [inspectorPort] = await freePorts(1);
   const worker = start({
     name: "wrangler dev",
     command: node22,
     args: [wrangler, "dev", ...(config ? ["--config", config] : []), "--local", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", String(inspectorPort), "--persist-to", persist ?? join(directory, "wrangler-state"),
       "--show-interactive-dev-session=false", "--test-scheduled", ...others, ...(upstream ? ["--local-upstream", upstream, "--upstream-protocol", "https"] : []),
-      "--var", `EDGESEAL:${JSON.stringify(settings)}`, ...Object.entries(vars).map(([name, value]) => `${name}:${value}`)],
+      "--var", `EDGESEAL:${typeof settings === "string" ? settings : JSON.stringify(settings)}`, ...Object.entries(vars).map(([name, value]) => `${name}:${value}`)],
     log: join(directory, "worker.log"),
     cwd: root,
     mark,
@@ -54,7 +55,7 @@ export async function startWorker({ directory, port, settings, ca, mark, seconds
 }
 
 /** The checkout's wrangler.toml with what a variant needs, as a file of its own. */
-function configuration(directory, { replaysOf, build }) {
+function configuration(directory, { replaysOf, build, more }) {
   let text = readFileSync(join(root, "wrangler.toml"), "utf8");
   const replace = (from, to) => {
     if (!text.includes(from)) throw new Error(`wrangler.toml has no ${from}`);
@@ -68,6 +69,8 @@ function configuration(directory, { replaysOf, build }) {
     replace('name = "edgeseal"', 'name = "edgeseal-beside"');
     replace('class_name = "EdgesealReplays"', `class_name = "EdgesealReplays"\nscript_name = ${JSON.stringify(replaysOf)}`);
   }
+  // Examples of the environments are not for tests.
+  if (more !== undefined) text = `${text.replace(/^\[vars\.EDGESEAL\][\s\S]*$/m, "")}\n${more}`;
   const file = join(directory, "wrangler.toml");
   writeFileSync(file, text);
   return file;

@@ -47,6 +47,9 @@ use crate::{
     settings::{Fields, Setting, expected},
 };
 
+/// The configuration's JSON Schema (draft 2020-12). A test holds it against the settings that are read.
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// The gateway's configuration, as it stands in `wrangler.toml` under `[vars.EDGESEAL]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {

@@ -5,6 +5,7 @@ mod agents;
 mod audit;
 mod dev;
 mod doctor;
+mod edge;
 mod edges;
 mod jwks;
 mod keys;
@@ -81,6 +82,9 @@ enum Command {
     /// JWK Sets
     #[command(subcommand)]
     Jwks(jwks::Command),
+    /// The edge gateway's configuration: check it, explain it
+    #[command(subcommand)]
+    Edge(edge::Command),
     /// The OpenAPI document of a listener
     Openapi(openapi::Arguments),
     /// Look at everything that the signer needs, and say how to mend what is wrong
@@ -167,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Users(command) => users::run(&command),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Jwks(command) => jwks::run(&command),
+        Command::Edge(command) => edge::run(&command),
         Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::HsmWorker => hsm_worker(),
