@@ -396,7 +396,7 @@ fn a_preset_fills_ordinary_settings_and_gives_way() {
 }
 
 /// Every object of the configuration, at the place of `{}`; `$` is a member that no setting has.
-const OBJECTS: [(&str, &str); 11] = [
+const OBJECTS: [(&str, &str); 13] = [
     ("", r#"{"issuers":[ISSUER],"echo":true,"$":1}"#),
     ("issuer", r#"{"issuers":[{"issuer":"https://i.example","audience":"a","algorithms":["ES256"],"$":1}],"echo":true}"#),
     (
@@ -409,6 +409,8 @@ const OBJECTS: [(&str, &str); 11] = [
     ("token", r#"{"issuers":[ISSUER],"echo":true,"token":{"$":1}}"#),
     ("cors", r#"{"issuers":[ISSUER],"echo":true,"cors":{"origins":["*"],"$":1}}"#),
     ("rateLimit", r#"{"issuers":[ISSUER],"echo":true,"rate_limit":{"binding":"B","$":1}}"#),
+    ("revocation", r#"{"issuers":[ISSUER],"echo":true,"revocation":{"edge":"e","control_keys":[],"$":1}}"#),
+    ("dpop", r#"{"issuers":[ISSUER],"echo":true,"dpop":{"$":1}}"#),
     ("cache", r#"{"issuers":[ISSUER],"echo":true,"cache":{"$":1}}"#),
     ("wanted", r#"{"issuers":[ISSUER],"echo":true,"routes":[{"match":"/a","require":{"claims":{"c":{"any":[1],"$":1}}}}]}"#),
 ];

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod judge;
+mod presets;
 
 use std::{
     collections::BTreeSet,
@@ -16,12 +17,13 @@ use edgeseal_tests::{corpus::Expect, shared};
 
 type Test = (&'static str, fn(&Path));
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 6] = [
     ("jwk_sets_have_the_usable_keys_of_the_index", jwk_sets_have_the_usable_keys_of_the_index),
     ("discovery_documents_parse", discovery_documents_parse),
     ("thumbprints_are_the_rfcs", thumbprints_are_the_rfcs),
     ("converted_lines_are_judged_as_they_say", converted_lines_are_judged_as_they_say),
     ("conversion_is_deterministic", conversion_is_deterministic),
+    ("presets_take_the_vendors_tokens_and_no_others", presets::presets_take_the_vendors_tokens_and_no_others),
 ];
 
 /// libtest cannot say "not run", so this file runs its tests itself and prints as libtest does.

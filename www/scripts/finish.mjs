@@ -1,6 +1,6 @@
 // After Vite: puts the assets' headers beside the pages, prints what a visitor loads, and fails above the budgets.
 import { createHash } from "node:crypto";
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { copyFile, readFile, readdir, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -24,6 +24,8 @@ for (const page of own) {
 }
 const headers = await readFile(new URL("../site/_headers", import.meta.url), "utf8");
 await writeFile(join(dist, "_headers"), headers.replaceAll("INLINE_SCRIPTS", [...hashes].sort().join(" ")));
+
+await copyFile(new URL("../../core/src/gateway/schema.json", import.meta.url), join(dist, ".edgeseal/schema.json"));
 
 const folder = join(dist, ".edgeseal/playground");
 const sizes = { page: 0, wasm: 0 };

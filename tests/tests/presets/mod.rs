@@ -77,9 +77,8 @@ fn judge(vendor: &Vendor, jwks: &Value, claims: &Value) -> Result<(), String> {
     let Some(issuer) = named else { return Err("issuer_mismatch".to_owned()) };
     let keys = JwkSet::from_json(&jwks.to_string()).map_err(|error| error.to_string())?;
     let verifier = Verifier::new(issuer.policy().map_err(|error| error.to_string())?);
-    let token = verifier
-        .verify(&signed(claims), &keys, Timestamp::from_secs(NOW))
-        .map_err(|error| error.code().as_str().to_owned())?;
+    let token =
+        verifier.verify(&signed(claims), &keys, Timestamp::from_secs(NOW)).map_err(|error| error.code().as_str().to_owned())?;
     let head = RequestHead { method: "GET", target: "/roles", headers: &|_| None };
     let matched = rules.locate(&head).map_err(|refusal| refusal.code().to_owned())?;
     rules.authorize(&matched, &token).map_err(|refusal| refusal.code().to_owned())
@@ -118,7 +117,9 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "entra", "audience": "api", "tenants": [TENANT, OTHER_TENANT] }),
             documents: "entra-common",
             discovery: true,
-            claims: claims(json!({ "iss": entra, "tid": TENANT, "aud": "api", "sub": "s", "oid": "o", "scp": "read write", "roles": ["admin"], "ver": "2.0" })),
+            claims: claims(
+                json!({ "iss": entra, "tid": TENANT, "aud": "api", "sub": "s", "oid": "o", "scp": "read write", "roles": ["admin"], "ver": "2.0" }),
+            ),
             role: "admin",
             bad: vec![
                 ("tid", json!(OTHER_TENANT), "access_denied"),
@@ -134,7 +135,9 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "auth0", "issuer": "https://common.auth0.com/", "audience": "https://api.example.com" }),
             documents: "auth0-dockyard",
             discovery: true,
-            claims: claims(json!({ "iss": "https://common.auth0.com/", "sub": "auth0|1", "aud": ["https://api.example.com", "https://common.auth0.com/userinfo"], "azp": "app", "scope": "openid", "permissions": ["read:orders"] })),
+            claims: claims(
+                json!({ "iss": "https://common.auth0.com/", "sub": "auth0|1", "aud": ["https://api.example.com", "https://common.auth0.com/userinfo"], "azp": "app", "scope": "openid", "permissions": ["read:orders"] }),
+            ),
             role: "read:orders",
             bad: vec![("iss", json!("https://common.auth0.com"), "issuer_mismatch"), ("permissions", json!([]), "access_denied")],
         },
@@ -142,7 +145,9 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "okta", "issuer": "https://org.okta.com/oauth2/default", "audience": "api://default" }),
             documents: "",
             discovery: false,
-            claims: claims(json!({ "iss": "https://org.okta.com/oauth2/default", "ver": 1, "aud": "api://default", "cid": "0oa", "uid": "00u", "scp": ["orders"], "sub": "a@example.com", "groups": ["Everyone", "ops"] })),
+            claims: claims(
+                json!({ "iss": "https://org.okta.com/oauth2/default", "ver": 1, "aud": "api://default", "cid": "0oa", "uid": "00u", "scp": ["orders"], "sub": "a@example.com", "groups": ["Everyone", "ops"] }),
+            ),
             role: "ops",
             bad: vec![("groups", json!(["Everyone"]), "access_denied")],
         },
@@ -150,7 +155,9 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "cognito", "issuer": cognito, "audience": "client1" }),
             documents: "",
             discovery: false,
-            claims: claims(json!({ "iss": cognito, "sub": "u", "client_id": "client1", "token_use": "access", "scope": "openid", "cognito:groups": ["admins"], "username": "u", "version": 2 })),
+            claims: claims(
+                json!({ "iss": cognito, "sub": "u", "client_id": "client1", "token_use": "access", "scope": "openid", "cognito:groups": ["admins"], "username": "u", "version": 2 }),
+            ),
             role: "admins",
             bad: vec![
                 ("client_id", json!("client2"), "audience_mismatch"),
@@ -163,15 +170,22 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "google", "audience": "app.apps.googleusercontent.com" }),
             documents: "google",
             discovery: true,
-            claims: claims(json!({ "iss": "https://accounts.google.com", "azp": "x", "aud": "app.apps.googleusercontent.com", "sub": "1", "email": "a@example.com", "email_verified": true })),
+            claims: claims(
+                json!({ "iss": "https://accounts.google.com", "azp": "x", "aud": "app.apps.googleusercontent.com", "sub": "1", "email": "a@example.com", "email_verified": true }),
+            ),
             role: "",
-            bad: vec![("aud", json!("x.apps.googleusercontent.com"), "audience_mismatch"), ("iss", json!("accounts.google.com"), "issuer_mismatch")],
+            bad: vec![
+                ("aud", json!("x.apps.googleusercontent.com"), "audience_mismatch"),
+                ("iss", json!("accounts.google.com"), "issuer_mismatch"),
+            ],
         },
         Vendor {
             settings: json!({ "preset": "github-actions", "audience": "https://api.example.com", "require": { "claims": { "repository_owner": "octo", "environment": "production" } } }),
             documents: "github-actions",
             discovery: false,
-            claims: claims(json!({ "iss": "https://token.actions.githubusercontent.com", "sub": "repo:octo/app:environment:production", "aud": "https://api.example.com", "repository": "octo/app", "repository_owner": "octo", "environment": "production" })),
+            claims: claims(
+                json!({ "iss": "https://token.actions.githubusercontent.com", "sub": "repo:octo/app:environment:production", "aud": "https://api.example.com", "repository": "octo/app", "repository_owner": "octo", "environment": "production" }),
+            ),
             role: "",
             bad: vec![("repository_owner", json!("evil"), "access_denied"), ("environment", Value::Null, "access_denied")],
         },
@@ -179,15 +193,22 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "kubernetes", "issuer": "https://kubernetes.default.svc.cluster.local", "audience": "api" }),
             documents: "kubernetes",
             discovery: false,
-            claims: claims(json!({ "iss": "https://kubernetes.default.svc.cluster.local", "aud": ["api"], "sub": "system:serviceaccount:ns:app", "kubernetes.io": { "namespace": "ns", "serviceaccount": { "name": "app" } } })),
+            claims: claims(
+                json!({ "iss": "https://kubernetes.default.svc.cluster.local", "aud": ["api"], "sub": "system:serviceaccount:ns:app", "kubernetes.io": { "namespace": "ns", "serviceaccount": { "name": "app" } } }),
+            ),
             role: "",
-            bad: vec![("aud", json!(["https://kubernetes.default.svc"]), "audience_mismatch"), ("kubernetes.io", Value::Null, "claim_missing")],
+            bad: vec![
+                ("aud", json!(["https://kubernetes.default.svc"]), "audience_mismatch"),
+                ("kubernetes.io", Value::Null, "claim_missing"),
+            ],
         },
         Vendor {
             settings: json!({ "preset": "cloudflare-access", "issuer": "https://team.cloudflareaccess.com", "audience": "aud-tag" }),
             documents: "",
             discovery: false,
-            claims: claims(json!({ "iss": "https://team.cloudflareaccess.com", "aud": ["aud-tag"], "type": "app", "sub": "u", "email": "a@example.com", "identity_nonce": "n", "country": "DE" })),
+            claims: claims(
+                json!({ "iss": "https://team.cloudflareaccess.com", "aud": ["aud-tag"], "type": "app", "sub": "u", "email": "a@example.com", "identity_nonce": "n", "country": "DE" }),
+            ),
             role: "",
             bad: vec![("aud", json!(["other-tag"]), "audience_mismatch"), ("type", json!("org"), "access_denied")],
         },
@@ -195,7 +216,9 @@ fn vendors() -> Vec<Vendor> {
             settings: json!({ "preset": "keycloak", "issuer": "http://localhost:8080/realms/master", "audience": "account" }),
             documents: "keycloak-dockyard",
             discovery: true,
-            claims: claims(json!({ "iss": "http://localhost:8080/realms/master", "aud": "account", "sub": "u", "typ": "Bearer", "azp": "app", "realm_access": { "roles": ["editor"] }, "scope": "openid" })),
+            claims: claims(
+                json!({ "iss": "http://localhost:8080/realms/master", "aud": "account", "sub": "u", "typ": "Bearer", "azp": "app", "realm_access": { "roles": ["editor"] }, "scope": "openid" }),
+            ),
             role: "editor",
             bad: vec![
                 ("typ", json!("ID"), "access_denied"),
