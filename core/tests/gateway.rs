@@ -140,7 +140,7 @@ fn only_a_preflight_passes_without_a_token() {
         rules.outbound(&rules.locate(head).unwrap(), head, ["authorization", "cookie", "edgeseal-claims"].into_iter(), None)
     });
     let gone: BTreeSet<String> = gone.remove.into_iter().collect();
-    assert_eq!(gone, ["authorization", "cookie", "edgeseal-claims"].map(String::from).into());
+    assert_eq!(gone, ["authorization", "cookie", "dpop", "edgeseal-claims"].map(String::from).into());
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
         });
         let mut expected: BTreeSet<&str> = hostile.iter().chain(&hops).copied().collect();
         if !forward {
-            expected.extend(["authorization", "x-token"]);
+            expected.extend(["authorization", "dpop", "x-token"]);
         }
         assert_eq!(out.remove.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
         assert_eq!(out.target, "/p?a=1&b=2", "a token in the query goes no further");
