@@ -269,7 +269,7 @@ fn other_sites_get_nothing() {
         nobody.ask_with("POST", "/console/v1/login/start", Some(&json!({})), headers).problem(403, "cross_site_refused");
     }
     // A browser that has an administrator's certificate is a browser.
-    let path = "/admin/v1/keys/x:retire";
+    let path = "/admin/v1/keys/absent-thing:retire";
     for headers in [foreign[1], foreign[5], foreign[9]] {
         by_certificate(&signer, "bob", "POST", path, headers).problem(403, "cross_site_refused");
     }
@@ -313,12 +313,13 @@ fn other_sites_get_nothing() {
     alice.ask("POST", "/", Some(&json!({}))).problem(405, "method_not_allowed");
 }
 
-/// Method, path with `x` for what is named, and least role of every operation of administrators.
+/// Method, path with `absent-thing` for what is named (a key may be called by the beginning of its kid), and least role of every operation of administrators.
 fn operations() -> Vec<(String, String, String)> {
     let document = run(&["openapi", "admin"]).json();
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let parts = path.split('{').map(|part| part.split_once('}').map_or(part.to_owned(), |(_, rest)| format!("x{rest}")));
+        let parts =
+            path.split('{').map(|part| part.split_once('}').map_or(part.to_owned(), |(_, rest)| format!("absent-thing{rest}")));
         let path: String = parts.collect();
         for (method, operation) in item.as_object().unwrap() {
             let role = operation["security"][0]["administrator_certificate"][0].as_str().unwrap().to_owned();
@@ -369,15 +370,15 @@ fn every_route_and_role() {
     }
     // Certificates have roles as well: by the settings, and by the store where it knows the person.
     assert_eq!(by_certificate(&signer, "bob", "GET", "/admin/v1/keys", &[]).status, 200);
-    by_certificate(&signer, "bob", "POST", "/admin/v1/keys/x:retire", &[]).problem(403, "role_denied");
-    by_certificate(&signer, "alice", "POST", "/admin/v1/keys/x:retire", &[]).problem(404, "not_found");
+    by_certificate(&signer, "bob", "POST", "/admin/v1/keys/absent-thing:retire", &[]).problem(403, "role_denied");
+    by_certificate(&signer, "alice", "POST", "/admin/v1/keys/absent-thing:retire", &[]).problem(404, "not_found");
 
     // A role that was taken away is gone at once, with the sessions.
     let mut eve = invited(&signer, &mut alice, "eve", "administrator");
     assert_eq!(alice.post("/admin/v1/users/eve:set-role", &json!({ "role": "auditor" })).status, 200);
     eve.get("/admin/v1/keys").problem(401, "session_required");
     assert_eq!(eve.login().status, 200);
-    eve.ask("POST", "/admin/v1/keys/x:retire", None).problem(403, "role_denied");
+    eve.ask("POST", "/admin/v1/keys/absent-thing:retire", None).problem(403, "role_denied");
     assert_eq!(alice.ask("POST", "/admin/v1/users/eve:disable", None).status, 200);
     eve.get("/admin/v1/keys").problem(401, "session_required");
     eve.login().problem(403, "passkey_refused");
