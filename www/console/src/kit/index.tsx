@@ -147,11 +147,11 @@ export function Loading({ label }: { label?: string }) {
 }
 
 export function Empty({ icon: Icon, title, children, action, whole }: { icon?: Icon; title: string; children?: ReactNode; action?: ReactNode; /** It is all that the page has to say. */ whole?: boolean }) {
-  const Heading = whole ? "h1" : "h3";
+  const Heading = whole ? "h1" : "p";
   return (
     <div className="empty">
       {Icon && <Icon aria-hidden />}
-      <Heading>{title}</Heading>
+      <Heading className="empty-title">{title}</Heading>
       {children && <p>{children}</p>}
       {action}
     </div>
