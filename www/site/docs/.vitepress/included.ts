@@ -6,6 +6,8 @@ const pages: Record<string, string> = {
   "../www/README.md": "/.edgeseal/playground/",
   deploy: "/operate/deploy",
   "RUNBOOKS.md": "/operate/runbooks",
+  "DEPLOY.md": "https://github.com/edgeseal/edgeseal/blob/main/edge-wasm/DEPLOY.md",
+  "templates/README.md": "https://github.com/edgeseal/edgeseal/blob/main/edge-wasm/templates/README.md",
 };
 
 /** Pages that are included from elsewhere in the repository: their links lead here, those of rustdoc stay text. */
