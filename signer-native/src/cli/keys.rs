@@ -5,18 +5,23 @@ mod show;
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args, Subcommand};
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
 
-use super::{ConfigArguments, block_on, output};
+use super::{ConfigArguments, block_on, output, read_input};
 use crate::{
     config::Settings,
-    error::{Failure, FailureKind},
-    hsm::KeyId,
-    keys::{Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window, check_label},
+    error::{Failure, FailureKind, Invalid},
+    hsm::{KeyId, PrivateKey},
+    keys::{
+        Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window, check_label,
+        shares::{self, Share},
+    },
     service::open_hsm,
     store::{Approval, Store, StoreSettings},
 };
@@ -46,8 +51,23 @@ pub(super) enum Command {
     ScheduleDestroy(Destruction),
     /// Call a destruction off, or a proposal of one
     CancelDestroy(OneKey),
-    /// Take in a key pair that is in the token already; it is shown as imported for good
+    /// Take in a key from its component shares, or a pair that is in the token already; it is shown as imported for good
     Import(Import),
+    /// Split a private key into component shares, for people who bring them together where it is imported
+    Split(Split),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Split {
+    /// The private key: PEM, PKCS#8, not encrypted
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// How many shares, 2 to 16: all of them are needed
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
+    shares: u8,
+    /// The folder for them, one file each with mode 0600
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -71,8 +91,14 @@ pub(super) struct Import {
     #[arg(long, default_value = "default")]
     profile: String,
     /// The `CKA_ID` of the pair: 32 hexadecimal digits
-    #[arg(long, value_name = "HEX")]
-    id: String,
+    #[arg(long, value_name = "HEX", required_unless_present = "shares")]
+    id: Option<String>,
+    /// The file of a share; all of them are needed
+    #[arg(long = "share", value_name = "FILE", conflicts_with = "id")]
+    shares: Vec<PathBuf>,
+    /// What people will call the key; it is CKA_LABEL in the HSM
+    #[arg(long, requires = "shares")]
+    label: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -137,6 +163,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Show(arguments) => show(arguments)?,
         Command::Generate(arguments) => generate(arguments)?,
         Command::Import(arguments) => import(arguments)?,
+        Command::Split(arguments) => split(arguments)?,
         Command::Activate(Activate { emergency, key }) => step(key, Step::Activate { emergency: *emergency })?,
         Command::Retire(key) => step(key, Step::Retire)?,
         Command::Suspend(key) => step(key, Step::Suspend)?,
@@ -214,11 +241,26 @@ fn generate(arguments: &Generate) -> Result<(), Failure> {
 fn import(arguments: &Import) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let slot = slot(&settings, &arguments.profile)?;
-    let id = KeyId::from_hex(&arguments.id.to_ascii_lowercase())
-        .ok_or_else(|| Failure::new(FailureKind::Usage, format!("--id {:?} is not 32 hexadecimal digits", arguments.id)))?;
+    let label = arguments.label.as_deref();
+    if let Some(label) = label {
+        check_label(label).map_err(|why| Failure::new(FailureKind::Usage, format!("--label {why}")))?;
+    }
+    let pair = match &arguments.id {
+        Some(id) => Some(
+            KeyId::from_hex(&id.to_ascii_lowercase())
+                .ok_or_else(|| Failure::new(FailureKind::Usage, format!("--id {id:?} is not 32 hexadecimal digits")))?,
+        ),
+        None => None,
+    };
+    let private = if pair.is_none() { Some(read_shares(&arguments.shares)?) } else { None };
     let (key, ledger) = block_on(async {
         let registry = registry(&settings).await?;
-        Ok((registry.import(&slot, id, &Actor::local()).await?, registry.ledger().clone()))
+        let key = match (pair, private) {
+            (Some(id), _) => registry.import(&slot, id, &Actor::local()).await?,
+            (None, Some(private)) => registry.import_private(&slot, private, label, &Actor::local()).await?,
+            (None, None) => return Err(Failure::new(FailureKind::Usage, "--share or --id says what is taken in")),
+        };
+        Ok((key, registry.ledger().clone()))
     })?;
     if arguments.json {
         output::json(&json!(ledger.describe(&key)));
@@ -227,6 +269,50 @@ fn import(arguments: &Import) -> Result<(), Failure> {
     let kid = key.kid().unwrap_or_default();
     output::line(format_args!("published {kid}: {} ({}), imported: others may have a copy of it", key.algorithm, key.kind()));
     Ok(())
+}
+
+/// The key that these files make together.
+fn read_shares(files: &[PathBuf]) -> Result<PrivateKey, Failure> {
+    let mut shares = Vec::with_capacity(files.len());
+    for file in files {
+        let text = zeroize::Zeroizing::new(read_input(file)?);
+        let share: Share = serde_json::from_slice(&text)
+            .map_err(|error| Failure::new(FailureKind::Usage, format!("--share {} is no share: {error}", file.display())))?;
+        shares.push(share);
+    }
+    shares::combine(&shares).map_err(|Invalid { field, sentence }| {
+        let place = field.strip_prefix("shares[").and_then(|rest| rest.strip_suffix(']')).and_then(|at| at.parse::<usize>().ok());
+        let which = place.and_then(|at| files.get(at)).map_or_else(|| "the shares".to_owned(), |file| file.display().to_string());
+        Failure::new(FailureKind::Usage, format!("--share: {which} {sentence}"))
+    })
+}
+
+fn split(arguments: &Split) -> Result<(), Failure> {
+    let Split { key, shares, out } = arguments;
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::new(
+            FailureKind::Usage,
+            format!("--key {} cannot be split: {why}; it takes an unencrypted PKCS#8 PEM file", key.display()),
+        )
+    };
+    let der = PrivatePkcs8KeyDer::from_pem_file(key).map_err(|error| unusable(&error))?;
+    let made = shares::split(der.secret_pkcs8_der(), usize::from(*shares)).map_err(|why| unusable(&why))?;
+    for share in &made {
+        let file = out.join(format!("share-{}-of-{}.json", share.index, share.of));
+        let text = zeroize::Zeroizing::new(json!(share).to_string());
+        write_private(&file, &text)?;
+        output::line(format_args!("{}: share {} of {} of key {}", file.display(), share.index, share.of, share.key));
+    }
+    output::note("give each to another person; the key file is not needed any more: destroy it");
+    Ok(())
+}
+
+/// A new file that only its owner may read.
+fn write_private(file: &Path, text: &str) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", file.display())))
 }
 
 fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {

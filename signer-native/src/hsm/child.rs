@@ -12,7 +12,7 @@ use edgeseal_core::Algorithm;
 use serde::Serialize;
 
 use super::{
-    HsmError, KeyKind, KeyStore, StoreStats, mechanism,
+    HsmError, KeyKind, KeyStore, PrivateKey, StoreStats, mechanism,
     pkcs11::Login,
     seat::{Fault, Seat},
     wire::{self, Frame, Frames, Opened, Question, SignBody, WireKey, WireKind, kind},
@@ -95,6 +95,14 @@ impl Worker {
                 move |seat| seat.inspect(id, kind.into()),
                 |key| key.map(WireKey::of).transpose().map(Said::Json),
             ),
+            Question::Attributes { id } => {
+                self.run(number, soon, move |seat| seat.attributes(id), |attributes| Ok(Said::Json(attributes)));
+            }
+            Question::Import { id, kind, parts, label } => {
+                let key = PrivateKey { kind: kind.into(), parts };
+                let import = move |seat: &mut Seat<'_>| seat.import(id, &key, &label);
+                self.run(number, soon, import, |key| WireKey::of(key).map(Said::Json));
+            }
             Question::Destroy { id } => {
                 self.run(number, soon, move |seat| seat.destroy(id), |()| Ok(Said::Json(())));
             }

@@ -15,7 +15,7 @@ use edgeseal_core::{
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::{HsmError, KeyId, KeyKind};
+use super::{HsmError, KeyId, KeyKind, PrivateKey};
 
 /// `namedCurve` of P-256, P-384 and P-521 (RFC 5480 section 2.1.1.1) as DER.
 const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -138,6 +138,50 @@ pub(super) fn private_template(id: KeyId, label: &str) -> Vec<Attribute> {
         Attribute::Id(id.octets().to_vec()),
         Attribute::Label(label.as_bytes().to_vec()),
     ]
+}
+
+/// The templates of the public and the private object of a key that was made elsewhere.
+pub(super) fn import_templates(id: KeyId, key: &PrivateKey, label: &str) -> Result<(Vec<Attribute>, Vec<Attribute>), HsmError> {
+    let mut public = vec![
+        Attribute::Class(ObjectClass::PUBLIC_KEY),
+        Attribute::KeyType(key_type(key.kind)),
+        Attribute::Token(true),
+        Attribute::Private(false),
+        Attribute::Verify(true),
+        Attribute::Id(id.octets().to_vec()),
+        Attribute::Label(label.as_bytes().to_vec()),
+    ];
+    let mut private = vec![Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(key_type(key.kind))];
+    private.extend(private_template(id, label));
+    match (key.kind, key.parts.as_slice()) {
+        (KeyKind::Ec(_) | KeyKind::Ed25519, [secret, point]) => {
+            let curve = if let KeyKind::Ec(curve) = key.kind { curve_name(curve) } else { ED25519_OID };
+            public.extend([Attribute::EcParams(curve.to_vec()), Attribute::EcPoint(octet_string(point))]);
+            private.extend([Attribute::EcParams(curve.to_vec()), Attribute::Value(secret.to_vec())]);
+        }
+        (KeyKind::Rsa(_), [modulus, exponent, secret, prime1, prime2, exponent1, exponent2, coefficient]) => {
+            public.extend([Attribute::Modulus(modulus.to_vec()), Attribute::PublicExponent(exponent.to_vec())]);
+            private.extend([
+                Attribute::Modulus(modulus.to_vec()),
+                Attribute::PublicExponent(exponent.to_vec()),
+                Attribute::PrivateExponent(secret.to_vec()),
+                Attribute::Prime1(prime1.to_vec()),
+                Attribute::Prime2(prime2.to_vec()),
+                Attribute::Exponent1(exponent1.to_vec()),
+                Attribute::Exponent2(exponent2.to_vec()),
+                Attribute::Coefficient(coefficient.to_vec()),
+            ]);
+        }
+        _ => return Err(HsmError::Refused("the private key lacks parts".to_owned())),
+    }
+    Ok((public, private))
+}
+
+/// A point as PKCS#11 wants it: DER, with a length of one or two octets.
+fn octet_string(octets: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(octets.len()).unwrap_or(u8::MAX);
+    let head: &[u8] = if length < 0x80 { &[0x04, length] } else { &[0x04, 0x81, length] };
+    [head, octets].concat()
 }
 
 /// What finds one half of the pair `id`.

@@ -3,8 +3,10 @@
 //! Nothing outside this folder knows `cryptoki`. A key is named by its `CKA_ID` ([`KeyId`]), chosen by the signer before
 //! the module is asked, so that a crash between the two leaves nothing that cannot be found again.
 
+mod attributes;
 mod breaker;
 mod child;
+mod material;
 mod mechanism;
 mod pkcs11;
 mod pool;
@@ -24,8 +26,10 @@ use edgeseal_core::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    attributes::HsmAttribute,
     breaker::BreakerState,
     child::serve_worker,
+    material::PrivateKey,
     pkcs11::{Pin, Pkcs11Settings, TokenSelector},
     processes::{ProcessKeyStore, WORKER_SUBCOMMAND},
     provision::provision_soft_token,
@@ -66,6 +70,13 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// What stands under `id`; `None` when there is nothing.
     fn inspect(&self, id: KeyId, kind: KeyKind) -> KeyFuture<'_, Option<StoredKey>>;
+
+    /// What stands under `id`, attribute by attribute, for people; empty when there is nothing.
+    fn attributes(&self, id: KeyId) -> KeyFuture<'_, Vec<HsmAttribute>>;
+
+    /// Takes a private key in that was made elsewhere, as one that never leaves again; fails, leaving nothing behind, where it
+    /// would.
+    fn import(&self, id: KeyId, key: PrivateKey, label: String) -> KeyFuture<'_, StoredKey>;
 
     /// The signature of the key `id` over `message`.
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>>;

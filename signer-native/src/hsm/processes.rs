@@ -28,7 +28,8 @@ use tokio::{
 };
 
 use super::{
-    HsmError, KeyFuture, KeyId, KeyKind, KeyStore, Pkcs11Settings, StoreDescription, StoreStats, StoredKey,
+    HsmAttribute, HsmError, KeyFuture, KeyId, KeyKind, KeyStore, Pkcs11Settings, PrivateKey, StoreDescription, StoreStats,
+    StoredKey,
     stats::{Counters, count},
     wire::{self, Frames, Opened, Question, WireKey, WireKind, WireSettings, kind},
     worker::{GENERATION, Gate},
@@ -265,6 +266,15 @@ impl KeyStore for ProcessKeyStore {
         self.question(self.shared.settings.deadline, &question, true, |body| {
             wire::json::<Option<WireKey>>(body)?.map(WireKey::key).transpose()
         })
+    }
+
+    fn attributes(&self, id: KeyId) -> KeyFuture<'_, Vec<HsmAttribute>> {
+        self.question(self.shared.settings.deadline, &Question::Attributes { id }, true, wire::json::<Vec<HsmAttribute>>)
+    }
+
+    fn import(&self, id: KeyId, key: PrivateKey, label: String) -> KeyFuture<'_, StoredKey> {
+        let question = Question::Import { id, kind: key.kind.into(), parts: key.parts, label };
+        self.question(self.shared.settings.deadline, &question, false, |body| wire::json::<WireKey>(body)?.key())
     }
 
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {

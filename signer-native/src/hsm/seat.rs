@@ -17,7 +17,7 @@ use cryptoki::{
 use edgeseal_core::PublicKey;
 
 use super::{
-    HsmError, KeyId, KeyKind, Protection, StoredKey, mechanism,
+    HsmAttribute, HsmError, KeyId, KeyKind, PrivateKey, Protection, StoredKey, attributes, mechanism,
     pkcs11::{Module, ThreadSession, explain},
     stats::count,
 };
@@ -259,6 +259,47 @@ impl Seat<'_> {
             }
             _ => Err(Fault::Final(HsmError::Refused(format!("the token holds only half of the pair with CKA_ID {id}")))),
         }
+    }
+
+    pub(super) fn attributes(&mut self, id: KeyId) -> Result<Vec<HsmAttribute>, Fault> {
+        let session = &self.session()?.session;
+        let mut found = Vec::new();
+        for (class, object) in [(ObjectClass::PRIVATE_KEY, "private key"), (ObjectClass::PUBLIC_KEY, "public key")] {
+            for handle in session.find_objects(&mechanism::search(id, class))? {
+                found.extend(attributes::read(session, handle, object));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn import(&mut self, id: KeyId, key: &PrivateKey, label: &str) -> Result<StoredKey, Fault> {
+        let _one_at_a_time = self.module.generation();
+        let session = self.module.writing_session(self.session()?.epoch)?;
+        if !session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?.is_empty() {
+            return Err(Fault::Final(HsmError::Refused(format!("the token already holds a key with CKA_ID {id}"))));
+        }
+        let (public, private) = mechanism::import_templates(id, key, label)?;
+        // The public half first: what a crash leaves behind then is no secret.
+        let public = session.create_object(&public)?;
+        let made = session.create_object(&private).map_err(Fault::from).and_then(|private| {
+            let stored = read_pair(&session, public, private, key.kind, self.module.tells_local());
+            match stored {
+                Ok(stored) if stored.protection.value_refused => Ok(stored),
+                other => {
+                    let removed = session.destroy_object(private);
+                    let rest = if removed.is_ok() { "it was destroyed" } else { "it could not be destroyed" };
+                    let why = match other {
+                        Ok(_) => "the module would give the private key out again".to_owned(),
+                        Err(fault) => fault.into_error().to_string(),
+                    };
+                    Err(Fault::Final(HsmError::Refused(format!("{why}; {rest}"))))
+                }
+            }
+        });
+        made.inspect_err(|_| {
+            // Why it failed matters more than whether this half, which is public, goes away as well.
+            let _ = session.destroy_object(public);
+        })
     }
 
     pub(super) fn destroy(&mut self, id: KeyId) -> Result<(), Fault> {

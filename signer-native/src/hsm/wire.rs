@@ -44,6 +44,8 @@ pub(super) enum Question {
     Open(WireSettings),
     Generate { id: KeyId, kind: WireKind, label: String },
     Inspect { id: KeyId, kind: WireKind },
+    Attributes { id: KeyId },
+    Import { id: KeyId, kind: WireKind, parts: Vec<Zeroizing<Vec<u8>>>, label: String },
     Destroy { id: KeyId },
     Stats,
 }

@@ -10,7 +10,7 @@ use edgeseal_core::Algorithm;
 use tokio::sync::oneshot;
 
 use super::{
-    HsmError, KeyFuture, KeyId, KeyKind, KeyStore, StoreDescription, StoreStats, StoredKey,
+    HsmAttribute, HsmError, KeyFuture, KeyId, KeyKind, KeyStore, PrivateKey, StoreDescription, StoreStats, StoredKey,
     breaker::{Breaker, Leave},
     mechanism,
     pkcs11::{Login, Module, Pkcs11Settings},
@@ -131,6 +131,14 @@ impl KeyStore for Pkcs11KeyStore {
 
     fn inspect(&self, id: KeyId, kind: KeyKind) -> KeyFuture<'_, Option<StoredKey>> {
         self.call(self.deadline(), move |seat| seat.inspect(id, kind))
+    }
+
+    fn attributes(&self, id: KeyId) -> KeyFuture<'_, Vec<HsmAttribute>> {
+        self.call(self.deadline(), move |seat| seat.attributes(id))
+    }
+
+    fn import(&self, id: KeyId, key: PrivateKey, label: String) -> KeyFuture<'_, StoredKey> {
+        self.call(self.deadline(), move |seat| seat.import(id, &key, &label))
     }
 
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {

@@ -58,6 +58,7 @@ pub const RULES: &[Rule] = &[
     ("GET", "/admin/v1/keys", Auditor, Usual),
     ("GET", "/admin/v1/keys/{kid}", Auditor, Usual),
     ("POST", "/admin/v1/keys", Operator, Usual),
+    ("POST", "/admin/v1/keys:import", Administrator, Dangerous),
     ("POST", "/admin/v1/keys/{kid}:activate", Operator, Usual),
     ("POST", "/admin/v1/keys/{kid}:retire", Operator, Usual),
     ("POST", "/admin/v1/keys/{kid}:suspend", Operator, Usual),

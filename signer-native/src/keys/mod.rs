@@ -4,8 +4,10 @@ mod actor;
 pub mod clock;
 mod ledger;
 pub mod lifecycle;
+mod pem;
 pub mod registry;
 pub mod rotation;
+pub mod shares;
 mod snapshot;
 mod view;
 
@@ -18,10 +20,11 @@ pub use self::{
     clock::Clock,
     ledger::{Done, Ledger},
     lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
+    pem::public_key_pem,
     registry::Registry,
     rotation::Slot,
     snapshot::{ActiveKey, Document, MAX_DOCUMENT, MAX_KEYS, Snapshot},
-    view::{ApprovalView, DoneView, KeyView, StepView, algorithms, describe_approval},
+    view::{ActionView, ApprovalView, DoneView, KeyView, StepView, algorithms, describe_approval},
 };
 use crate::hsm::{KeyId, KeyKind};
 

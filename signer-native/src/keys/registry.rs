@@ -17,7 +17,7 @@ use super::{
     snapshot,
 };
 use crate::{
-    hsm::{HsmError, KeyId, KeyKind, KeyStore, StoreStats, StoredKey},
+    hsm::{HsmAttribute, HsmError, KeyId, KeyKind, KeyStore, PrivateKey, StoreStats, StoredKey},
     store::{Fence, Guard, Store, StoreError},
 };
 
@@ -243,6 +243,61 @@ impl Registry {
         }
     }
 
+    /// Takes a private key in that was made elsewhere, under a row that is committed first: imported, for good.
+    ///
+    /// # Errors
+    /// When it is of another kind than the slot's, or the HSM does not take it.
+    pub async fn import_private(
+        &self,
+        slot: &Slot,
+        private: PrivateKey,
+        label: Option<&str>,
+        actor: &Actor,
+    ) -> Result<Key, RegistryError> {
+        let kind = KeyKind::of(slot.algorithm, slot.rsa_bits);
+        if private.kind() != kind {
+            let reason = format!("the key is {}, and profile {} takes {kind}", private.kind(), slot.profile);
+            return Err(HsmError::Refused(reason).into());
+        }
+        let kid = private.public_key().map_err(RegistryError::Unsound)?.thumbprint();
+        if self.store.keys().await?.iter().any(|key| key.kid() == Some(&kid)) {
+            return Err(StoreError::Conflict(format!("the key {kid} is known already")).into());
+        }
+        let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
+        let key = Key {
+            origin: Origin::Imported,
+            issuer: slot.issuer.clone(),
+            profile: slot.profile.clone(),
+            label: label.map(ToOwned::to_owned),
+            rsa_bits: if let KeyKind::Rsa(bits) = kind { bits } else { 0 },
+            max_lifetime: slot.max_lifetime,
+            ..Key::generating(id, slot.purpose, slot.algorithm, now())
+        };
+        let detail = serde_json::json!({
+            "cka_id": id.to_string(), "profile": slot.profile, "key": kind.to_string(), "kid": kid, "from": "shares",
+        });
+        self.ledger.record(actor, "keys.import", &id.to_string(), &detail.to_string()).await?;
+        self.store.insert_key(&key, &Guard::None).await?;
+        let label = label.map_or_else(|| format!("edgeseal {} {} imported", slot.profile, slot.algorithm), ToOwned::to_owned);
+        let outcome = match self.hsm.import(id, private, label).await {
+            Ok(stored) => self.publish(&key, stored).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = &outcome {
+            // It was we who put it there.
+            self.abandon(&key, error).await;
+        }
+        outcome
+    }
+
+    /// What the HSM says of a key, attribute by attribute.
+    ///
+    /// # Errors
+    /// The HSM's.
+    pub async fn attributes(&self, id: KeyId) -> Result<Vec<HsmAttribute>, RegistryError> {
+        Ok(self.hsm.attributes(id).await?)
+    }
+
     /// What time brings about by itself, if this signer leads or comes to lead: settles rows that a crash left
     /// `generating`, by adopting the key if it is whole and sound, else by removing what there is of it; makes standbys,
     /// and rotates, if that is `automatic`; retires, expires and destroys what is due. `holder` names this process. Whether
@@ -399,10 +454,6 @@ impl Registry {
     }
 
     async fn settle(&self, key: &Key) -> Result<(), RegistryError> {
-        if key.origin == Origin::Imported {
-            self.forget(key, &HsmError::Refused("the import was cut short".to_owned()).into()).await;
-            return Ok(());
-        }
         let outcome = match self.hsm.inspect(key.id, key.kind()).await {
             Ok(Some(stored)) => self.publish(key, stored).await.map(Some),
             Ok(None) => Ok(None),
@@ -411,6 +462,12 @@ impl Registry {
         match outcome {
             Ok(Some(adopted)) => tracing::warn!(kid = adopted.kid(), "adopted a key whose generation was cut short"),
             Ok(None) => self.abandon(key, &HsmError::KeyMissing(key.id).into()).await,
+            // Somebody else may have put it there, and may want it back: the row fails, the pair stays.
+            Err(error @ (RegistryError::Unsound(_) | RegistryError::Hsm(HsmError::Refused(_))))
+                if key.origin == Origin::Imported =>
+            {
+                self.forget(key, &error).await;
+            }
             Err(error @ (RegistryError::Unsound(_) | RegistryError::Hsm(HsmError::Refused(_)))) => {
                 self.abandon(key, &error).await;
             }

@@ -4,7 +4,12 @@ use edgeseal_core::{Algorithm, Timestamp};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::Schema};
 
-use super::{Done, Key, Ledger, Moment, Purpose, State, Window, ledger::until};
+use super::{
+    Command, Done, Key, Ledger, Moment, Purpose, Refusal, State, Window,
+    ledger::until,
+    lifecycle::{self, DESTRUCTION_DAYS},
+    now,
+};
 use crate::{http::openapi::one_of, store::Approval};
 
 /// A key.
@@ -78,6 +83,21 @@ pub struct KeyView {
     /// When its standby takes over by age.
     #[schema(format = "date-time")]
     pub rotation: Option<String>,
+}
+
+/// A step that somebody could ask for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = KeyAction)]
+pub struct ActionView {
+    /// What stands behind the colon: `activate`.
+    pub action: &'static str,
+    /// Whether the rules allow it now.
+    pub allowed: bool,
+    /// The earliest time at which they will, where time is the reason.
+    #[schema(format = "date-time")]
+    pub earliest: Option<String>,
+    /// Why not, and what mends it.
+    pub reason: Option<String>,
 }
 
 /// What became of a step.
@@ -167,6 +187,30 @@ impl Ledger {
             until: moment(until(key, &timing)),
             rotation: moment(self.rotation(key)),
         }
+    }
+
+    /// The steps that the state of a key leads to, and which of them the rules allow now.
+    pub fn actions(&self, keys: &[Key], key: &Key) -> Vec<ActionView> {
+        let commands = [
+            Command::Activate { emergency: false },
+            Command::Retire,
+            Command::Suspend,
+            Command::Resume,
+            Command::Compromise,
+            Command::ScheduleDestroy { days: *DESTRUCTION_DAYS.start() },
+            Command::CancelDestroy,
+        ];
+        let fitting = commands.into_iter().filter(|command| command.starts_from().contains(&key.state));
+        let view = |command: Command| {
+            let refusal = lifecycle::decide(keys, key, command, &self.timing_of(key), now()).err();
+            let earliest = match &refusal {
+                Some(Refusal::TooEarly { earliest, .. }) => Some(Moment(*earliest).to_string()),
+                _ => None,
+            };
+            let reason = refusal.as_ref().map(ToString::to_string);
+            ActionView { action: command.as_str(), allowed: refusal.is_none(), earliest, reason }
+        };
+        fitting.map(view).collect()
     }
 
     /// What became of a command, for programs.

@@ -46,6 +46,8 @@ mod running;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod shares;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod traces;

@@ -6,12 +6,15 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use edgeseal_core::Jwk;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{MAX_BODY, ledger};
 use crate::{
+    hsm::{HsmAttribute, KeyKind},
     http::{
         Shared,
         input::{Json as Input, Named, OptionalJson},
@@ -19,16 +22,22 @@ use crate::{
         person::{Administrator, Auditor, Operator, Person, Role},
         problem::{AdminProblem, Code, Problem},
     },
-    keys::{ApprovalView, Command, Done, KeyView, StepView, check_label},
+    keys::{
+        ActionView, ApprovalView, Command, Done, KeyView, Slot, StepView, check_label, public_key_pem,
+        shares::{Share, combine},
+    },
 };
 
 /// Days until a destruction unless the request says others.
 const DAYS: u64 = 7;
+/// Octets of all shares of a key of 4096 bits.
+const MAX_IMPORT: usize = 96 * 1024;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
         .routes(routes!(list, generate))
         .routes(routes!(show))
+        .routes(step(routes!(import)))
         .routes(step(routes!(activate)))
         .routes(step(routes!(retire)))
         .routes(step(routes!(suspend)))
@@ -53,14 +62,96 @@ async fn list(State(service): State<Shared>, _: Auditor) -> Result<Json<Keys>, A
     Ok(Json(Keys { keys: ledger.keys().await?.iter().map(|key| ledger.describe(key)).collect() }))
 }
 
+/// A key with all that there is to know about it.
+#[derive(Serialize, ToSchema)]
+struct KeyDetail {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The public JWK, as it stands in the JWK Set.
+    #[schema(value_type = Option<Object>)]
+    jwk: Option<Value>,
+    /// The public key as PEM.
+    pem: Option<String>,
+    /// The steps that its state leads to.
+    actions: Vec<ActionView>,
+    /// What the HSM says of it, attribute by attribute; null when it could not be asked.
+    hsm: Option<Vec<HsmAttribute>>,
+    /// Why it could not be asked.
+    hsm_trouble: Option<String>,
+}
+
 /// Show a key
 #[utoipa::path(get, path = "/admin/v1/keys/{kid}", operation_id = "getKey", tag = "keys",
     params(("kid" = String, Path, description = "Its kid, or enough of the beginning")),
-    responses((status = 200, description = "The key", body = KeyView)),
+    responses((status = 200, description = "The key", body = KeyDetail)),
     security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
-async fn show(State(service): State<Shared>, _: Auditor, Named(kid): Named<String>) -> Result<Json<KeyView>, AdminProblem> {
+async fn show(State(service): State<Shared>, _: Auditor, Named(kid): Named<String>) -> Result<Json<KeyDetail>, AdminProblem> {
     let ledger = ledger(&service);
-    Ok(Json(ledger.describe(&ledger.key(&kid).await?)))
+    let (keys, key) = (ledger.keys().await?, ledger.key(&kid).await?);
+    let jwk = key.published.as_ref().map(|published| published.jwk.as_str());
+    let pem = jwk.and_then(|jwk| Jwk::from_json(jwk).ok()).and_then(|jwk| public_key_pem(jwk.public_key()));
+    // What there is to know elsewhere is shown while the HSM is down.
+    let (hsm, hsm_trouble) = match service.issuer.registry().attributes(key.id).await {
+        Ok(attributes) => (Some(attributes), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    Ok(Json(KeyDetail {
+        jwk: jwk.and_then(|jwk| serde_json::from_str(jwk).ok()),
+        pem,
+        actions: ledger.actions(&keys, &key),
+        key: ledger.describe(&key),
+        hsm,
+        hsm_trouble,
+    }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ImportKey {
+    /// The profile that the key will sign for.
+    profile: String,
+    /// What people will call it; it is `CKA_LABEL` in the HSM.
+    #[serde(default)]
+    #[schema(max_length = 64)]
+    label: Option<String>,
+    /// All shares of the key, as `edgeseal keys split` made them.
+    #[schema(min_items = 2, max_items = 16)]
+    shares: Vec<Share>,
+}
+
+/// Take in a key from its component shares
+///
+/// It is shown as imported for good: others may have a copy of it. Inside the HSM it does not leave again.
+#[utoipa::path(post, path = "/admin/v1/keys:import", operation_id = "importKey", tag = "keys",
+    request_body = ImportKey,
+    responses((status = 201, description = "The key", body = KeyView)),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn import(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Input(ImportKey { profile, label, shares }): Input<ImportKey, MAX_IMPORT>,
+) -> Result<Response, AdminProblem> {
+    let slot = slot(&service, &profile)?;
+    let private = combine(&shares).map_err(Problem::from)?;
+    let (found, wanted) = (private.kind(), KeyKind::of(slot.algorithm, slot.rsa_bits));
+    if found != wanted {
+        let detail = format!("shares make a key that is {found}, and profile {profile} takes {wanted}");
+        return Err(Problem::new(Code::FieldInvalid, detail).at("shares").into());
+    }
+    check(label.as_deref())?;
+    let key = service.issuer.registry().import_private(&slot, private, label.as_deref(), &person.actor()).await?;
+    service.issuer.registry().refresh().await?;
+    Ok((StatusCode::CREATED, Json(ledger(&service).describe(&key))).into_response())
+}
+
+fn slot(service: &Shared, profile: &str) -> Result<Slot, Problem> {
+    let slot = ledger(service).slots().iter().find(|slot| slot.profile == profile && slot.agent.is_none()).cloned();
+    slot.ok_or_else(|| Problem::new(Code::NotFound, format!("no profile is called {profile:?}")).at("profile"))
+}
+
+fn check(label: Option<&str>) -> Result<(), Problem> {
+    let checked = label.map_or(Ok(()), check_label);
+    checked.map_err(|why| Problem::new(Code::FieldInvalid, format!("label {why}")).at("label"))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -86,12 +177,9 @@ async fn generate(
     Operator(person): Operator,
     Input(GenerateKey { profile, label }): Input<GenerateKey, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
-    let slot = ledger(&service).slots().iter().find(|slot| slot.profile == profile);
-    let slot = slot.ok_or_else(|| Problem::new(Code::NotFound, format!("no profile is called {profile:?}")).at("profile"))?;
-    if let Some(label) = &label {
-        check_label(label).map_err(|why| Problem::new(Code::FieldInvalid, format!("label {why}")).at("label"))?;
-    }
-    let key = service.issuer.registry().generate(slot, label.as_deref(), &person.actor()).await?;
+    let slot = slot(&service, &profile)?;
+    check(label.as_deref())?;
+    let key = service.issuer.registry().generate(&slot, label.as_deref(), &person.actor()).await?;
     Ok((StatusCode::CREATED, Json(ledger(&service).describe(&key))).into_response())
 }
 
