@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use edgeseal_core::{Algorithm, algorithm::Scheme};
+use edgeseal_core::Algorithm;
 use serde::Deserialize;
 use toml::{Table, Value};
 use zeroize::Zeroizing;
@@ -24,11 +24,11 @@ use self::console::RawConsole;
 use crate::{
     agent::{AgentConfig, Loopback},
     console::ConsoleConfig,
-    error::Failure,
+    error::{Failure, Invalid},
     hsm::{Pin, Pkcs11Settings, TokenSelector},
     http::tls,
-    issue::{Agent, Lifetime, Mode, Profile, Schema},
-    keys::{Purpose, Slot, Timing, rotation},
+    issue::{Agent, Lifetime, Mode, Profile, ProfileSettings, Schema, Surroundings},
+    keys::{Slot, Timing, rotation},
     revocation::{EdgeConfig, RawEdge},
     store::{PostgresSettings, StoreSettings},
     traces::TracesConfig,
@@ -36,10 +36,6 @@ use crate::{
 
 /// Where the configuration is when neither `--config` nor `EDGESEAL_CONFIG` says so.
 pub const DEFAULT_PATH: &str = "/etc/edgeseal/edgeseal.toml";
-/// The longest lifetime that a profile may allow: what a stolen token is worth must end, and keys stay as long.
-pub const MAX_LIFETIME: Lifetime = Lifetime(86_400);
-/// The longest session that renewals may make of one token: somebody should have to sign in again each month.
-pub const MAX_SESSION: Lifetime = Lifetime(31 * 86_400);
 /// How long certificates of agents may last: long enough to be renewed in time, short enough to be worth little when stolen.
 const LEAST_CERTIFICATE: Lifetime = Lifetime(60);
 const MOST_CERTIFICATE: Lifetime = Lifetime(90 * 86_400);
@@ -50,8 +46,6 @@ pub const MAX_STALE_WINDOW: u64 = 86_400;
 
 /// Characters of the secret of a loopback listener: 128 bits as base64url.
 const LEAST_SECRET: usize = 22;
-/// The header's `typ` unless the profile says another (RFC 7519 section 5.1).
-const DEFAULT_TYP: &str = "JWT";
 
 /// Settings that the environment may set: variable, path in the file, kind.
 const ENVIRONMENT: [(&str, &str, Kind); 21] = [
@@ -166,6 +160,10 @@ pub struct SignerConfig {
     pub audit: AuditConfig,
     /// Profiles by name.
     pub profiles: BTreeMap<String, Profile>,
+    /// Their settings.
+    pub profile_settings: BTreeMap<String, ProfileSettings>,
+    /// What they, and those of the store, stand in.
+    pub surroundings: Surroundings,
     /// The JSON Schemas of those profiles that have one.
     pub schemas: BTreeMap<String, Arc<Schema>>,
     /// Agents by name.
@@ -535,6 +533,8 @@ impl Settings {
             agent_policies: self.agents(&profiles)?,
             edges: self.edges()?,
             schemas: self.schemas()?,
+            profile_settings: self.profile_settings(),
+            surroundings: self.surroundings()?,
             profiles,
         })
     }
@@ -653,48 +653,39 @@ impl Settings {
         self.raw.rotation.automatic.unwrap_or(true)
     }
 
+    /// What profiles stand in.
+    ///
+    /// # Errors
+    /// When a rule of the key life cycle is out of bounds.
+    pub fn surroundings(&self) -> Result<Surroundings, Failure> {
+        let named = self.raw.issuers.iter().map(|(name, RawIssuer { url })| (name.clone(), url.clone()));
+        let top = self.raw.issuer.iter().map(|url| (String::new(), url.clone()));
+        Ok(Surroundings {
+            timing: self.timing()?,
+            rotates: self.rotates(),
+            rotate_after: self.raw.rotation.after.map_or(rotation::ROTATE_AFTER, Lifetime::as_secs),
+            issuers: named.chain(top).collect(),
+        })
+    }
+
+    /// The settings of the profiles by name, as they stand.
+    pub fn profile_settings(&self) -> BTreeMap<String, ProfileSettings> {
+        self.raw.profiles.iter().map(|(name, raw)| (name.clone(), raw.settings())).collect()
+    }
+
     /// What keys are needed for: one slot a profile.
     ///
     /// # Errors
     /// When a profile cannot be meant.
     pub fn slots(&self) -> Result<Vec<Slot>, Failure> {
-        let timing = self.timing()?;
-        let after = self.raw.rotation.after.map_or(rotation::ROTATE_AFTER, Lifetime::as_secs);
+        let surroundings = self.surroundings()?;
         let slot = |(name, raw): (&String, &RawProfile)| {
-            let Profile { algorithm, rsa_bits, max_lifetime, .. } = profile(name, raw)?;
-            let issuer = raw.issuer.clone().unwrap_or_default();
-            if !issuer.is_empty() && !self.raw.issuers.contains_key(&issuer) {
-                return Err(Failure::configuration(format!(
-                    "profiles.{name}.issuer names {issuer:?}, and there is no issuers.{issuer}"
-                )));
-            }
-            let publish_ahead = raw.publish_ahead.map_or(0, Lifetime::as_secs);
-            let (setting, after) = match raw.rotate_after {
-                Some(after) => (format!("profiles.{name}.rotate_after"), after.as_secs()),
-                None => ("rotation.after".to_owned(), after),
-            };
-            let slot = Slot {
-                purpose: Purpose::Token,
-                issuer,
-                profile: name.clone(),
-                agent: None,
-                algorithm,
-                rsa_bits,
-                max_lifetime: max_lifetime.as_secs(),
-                rotate_after: self.rotates().then_some(after),
-                publish_ahead,
-                valid_for: None,
-            };
-            // A standby has to become known before its turn comes.
-            let least = slot.timing(&timing).activation_delay();
-            if after < least {
-                return Err(Failure::configuration(format!(
-                    "{setting} is {}; it takes {} or more, which is how long a new key must be known before it signs",
-                    Lifetime(after),
-                    Lifetime(least)
-                )));
-            }
-            Ok(slot)
+            check_name("profiles", name)?;
+            raw.settings().slot(name, &surroundings).map_err(|Invalid { field, sentence }| {
+                let common = field == "rotate_after" && raw.rotate_after.is_none();
+                let setting = if common { "rotation.after".to_owned() } else { format!("profiles.{name}.{field}") };
+                Failure::configuration(format!("{setting} {sentence}"))
+            })
         };
         self.raw.profiles.iter().map(slot).collect()
     }
@@ -1004,53 +995,28 @@ impl Settings {
 
 fn profile(name: &str, raw: &RawProfile) -> Result<Profile, Failure> {
     check_name("profiles", name)?;
-    let setting = |member: &str| format!("profiles.{name}.{member}");
-    let rsa_bits = raw.rsa_bits.unwrap_or(2_048);
-    if ![2_048, 3_072, 4_096].contains(&rsa_bits) {
-        return Err(Failure::configuration(format!("{} is {rsa_bits}; it takes 2048, 3072 or 4096", setting("rsa_bits"))));
+    raw.settings()
+        .profile(name)
+        .map_err(|Invalid { field, sentence }| Failure::configuration(format!("profiles.{name}.{field} {sentence}")))
+}
+
+impl RawProfile {
+    /// What may stand in the store as well.
+    fn settings(&self) -> ProfileSettings {
+        ProfileSettings {
+            algorithm: self.algorithm,
+            rsa_bits: self.rsa_bits,
+            default_lifetime: self.default_lifetime,
+            max_lifetime: self.max_lifetime,
+            audiences: self.audiences.clone(),
+            typ: self.typ.clone(),
+            issuer: self.issuer.clone(),
+            rotate_after: self.rotate_after,
+            publish_ahead: self.publish_ahead,
+            modes: self.modes.clone(),
+            max_session: self.max_session,
+        }
     }
-    let max_lifetime = raw.max_lifetime.unwrap_or(Lifetime(3_600));
-    if !(Lifetime(1)..=MAX_LIFETIME).contains(&max_lifetime) {
-        return Err(Failure::configuration(format!(
-            "{} is {max_lifetime}; it takes 1s to {MAX_LIFETIME}",
-            setting("max_lifetime")
-        )));
-    }
-    let default_lifetime = raw.default_lifetime.unwrap_or(Lifetime(600).min(max_lifetime));
-    if !(Lifetime(1)..=max_lifetime).contains(&default_lifetime) {
-        return Err(Failure::configuration(format!(
-            "{} is {default_lifetime}; it takes 1s to the profile's max_lifetime {max_lifetime}",
-            setting("default_lifetime")
-        )));
-    }
-    if raw.audiences.is_empty() || raw.audiences.iter().any(String::is_empty) {
-        return Err(Failure::configuration(format!("{} is empty; name who may accept these tokens", setting("audiences"))));
-    }
-    let modes = raw.modes.clone().unwrap_or_else(|| vec![Mode::default()]);
-    if modes.is_empty() {
-        return Err(Failure::configuration(format!("{} is empty; it takes claims, sd and digest", setting("modes"))));
-    }
-    if modes.contains(&Mode::Digest) && raw.algorithm.scheme() == Scheme::Ed25519 {
-        let algorithm = raw.algorithm;
-        return Err(Failure::configuration(format!("{} names digest, and {algorithm} signs no digests", setting("modes"))));
-    }
-    if let Some(max_session) = raw.max_session.filter(|max_session| !(max_lifetime..=MAX_SESSION).contains(max_session)) {
-        return Err(Failure::configuration(format!(
-            "{} is {max_session}; it takes the profile's max_lifetime {max_lifetime} to {MAX_SESSION}",
-            setting("max_session")
-        )));
-    }
-    Ok(Profile {
-        name: name.to_owned(),
-        algorithm: raw.algorithm,
-        rsa_bits,
-        default_lifetime,
-        max_lifetime,
-        audiences: raw.audiences.clone(),
-        typ: Some(raw.typ.clone().unwrap_or_else(|| DEFAULT_TYP.to_owned())),
-        modes,
-        max_session: raw.max_session,
-    })
 }
 
 fn address(setting: &str, text: &str, example: &str) -> Result<SocketAddr, Failure> {

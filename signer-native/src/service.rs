@@ -24,7 +24,7 @@ use crate::{
         listener::Bound,
         tls,
     },
-    issue::{Issuer, rate::Limiter},
+    issue::{Catalog, Issuer, rate::Limiter},
     keys::{Clock, Ledger, Registry, now},
     metrics::{self, Metrics},
     revocation::Courier,
@@ -131,8 +131,7 @@ impl Signer {
     pub async fn prepare(config: SignerConfig, hsm: Arc<dyn KeyStore>, doors: Doors) -> Result<Self, Failure> {
         let store = Store::open(&config.store).await?;
         let lease = Duration::from_secs(config.timing.lease);
-        let others = config.slots.iter().filter(|slot| !slot.issuer.is_empty());
-        let others = others.filter_map(|slot| Some((slot.profile.clone(), config.issuers.get(&slot.issuer)?.clone()))).collect();
+        let profiles = Catalog::new(config.profile_settings, config.surroundings, store.clone());
         let AuditConfig { deadline, checkpoint_interval, hmac_key_file } = config.audit;
         let blinding = hmac_key_file.map(|path| Blinding::open("audit.hmac_key_file", &path)).transpose()?;
         let (audit, audit_end) = Log::begin(store.clone(), deadline, blinding.unwrap_or_else(Blinding::none)).await?;
@@ -159,8 +158,8 @@ impl Signer {
         let agents = Directory::new(config.agent_policies, Arc::clone(&doors.agent_roots), store, lease);
         agents.refresh().await?;
         let metrics = Metrics::default();
-        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease, audit.clone(), metrics.clone())
-            .with_other_issuers(others);
+        let issuer = Issuer::new(url, config.profiles, config.schemas, registry, lease, audit.clone(), metrics.clone());
+        profiles.refresh(&issuer).await?;
         let service = Service {
             issuer,
             issuers: config.issuers,
@@ -175,6 +174,7 @@ impl Signer {
             metrics,
             courier: Arc::new(courier),
             newcomers,
+            profiles,
             keeper: keeper.clone(),
             activity: Activity::default(),
             hsm: described,
@@ -263,6 +263,9 @@ async fn refresh(service: Shared) {
     let mut failing = false;
     loop {
         interval.tick().await;
+        if let Err(error) = service.profiles.refresh(&service.issuer).await {
+            tracing::debug!(%error, "the profiles of the store cannot be read");
+        }
         match service.issuer.registry().refresh().await {
             Ok(_) if failing => {
                 failing = false;

@@ -56,7 +56,17 @@ pub fn write_identity(path: &Path, certificate: &str, key: &KeyPair) -> Result<(
 
 /// Renews the certificate in `path` when a third of its life is left, until it is dropped.
 pub async fn keep_renewed(path: PathBuf, signers: Arc<Signers>) {
+    let written = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let mut seen = written(&path);
     loop {
+        // `edgeseal certs renew` may have written another one.
+        let now = written(&path);
+        if now != seen {
+            match signers.reload() {
+                Ok(()) => seen = now,
+                Err(error) => tracing::warn!(%error, "the certificate of before stays in use"),
+            }
+        }
         let pause = match due(&path) {
             Ok(false) => INTERVAL,
             Ok(true) => match renew(&path, &signers).await {
@@ -81,7 +91,11 @@ fn due(path: &Path) -> Result<bool, String> {
     Ok(now().as_secs().saturating_add((end.saturating_sub(begin)) / 3) >= end)
 }
 
-async fn renew(path: &Path, signers: &Signers) -> Result<(), String> {
+/// Renews the certificate in `path` now, and has the signers asked with the new one.
+///
+/// # Errors
+/// In words, when no signer gives one, or it cannot be written.
+pub async fn renew(path: &Path, signers: &Signers) -> Result<(), String> {
     let (pair, request) = fresh().map_err(|failure| failure.to_string())?;
     let answer = signers.request(Method::POST, "/v1/agents/renew", Some(json!({ "csr": request }))).await;
     let answer = answer.map_err(|problem| problem.document().detail)?;

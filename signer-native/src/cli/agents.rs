@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{ConfigArguments, block_on, output};
+use super::{ConfigArguments, block_on, keys::existing_store, output};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
     error::{Failure, FailureKind},
@@ -99,9 +99,15 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
         }
         (false, true) => return Err(usage(format!("no agents.{name} is configured; say by --profile what it may use"))),
         (false, false) => {
-            let known = settings.profiles()?;
-            if let Some(unknown) = profiles.iter().find(|profile| !known.contains_key(*profile)) {
-                let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            let mut known: Vec<String> = settings.profiles()?.into_keys().collect();
+            if profiles.iter().any(|profile| !known.contains(profile)) {
+                // They may stand in the store.
+                known.extend(block_on(async {
+                    let Ok(store) = existing_store(&settings).await else { return Ok(Vec::new()) };
+                    Ok(store.profiles().await?.into_iter().map(|row| row.name).collect())
+                })?);
+            }
+            if let Some(unknown) = profiles.iter().find(|profile| !known.contains(profile)) {
                 return Err(usage(format!("--profile {unknown:?} is not configured; the profiles are {}", known.join(", "))));
             }
             Some(Policy {

@@ -18,6 +18,7 @@ use crate::{
     config::Settings,
     error::{Failure, FailureKind, Invalid},
     hsm::{KeyId, PrivateKey},
+    issue::catalog,
     keys::{
         Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window, check_label,
         shares::{self, Share},
@@ -390,7 +391,14 @@ pub(super) fn agreed(yes: bool, kid: &str, what: &str) -> Result<(), Failure> {
 }
 
 fn slot(settings: &Settings, profile: &str) -> Result<Slot, Failure> {
-    let slots = settings.slots()?;
+    let mut slots = settings.slots()?;
+    if !slots.iter().any(|slot| slot.profile == profile) {
+        // It may stand in the store.
+        slots = block_on(async {
+            let Ok(store) = existing_store(settings).await else { return Ok(slots) };
+            Ok(catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?)
+        })?;
+    }
     if let Some(slot) = slots.iter().find(|slot| slot.profile == profile) {
         return Ok(slot.clone());
     }
@@ -403,16 +411,21 @@ fn slot(settings: &Settings, profile: &str) -> Result<Slot, Failure> {
 
 /// The registry, with the HSM.
 pub(super) async fn registry(settings: &Settings) -> Result<Registry, Failure> {
-    let (timing, slots, store) = (settings.timing()?, settings.slots()?, settings.store()?);
+    // What cannot be meant is refused before the HSM is asked for anything.
+    let (timing, _, store) = (settings.timing()?, settings.slots()?, settings.store()?);
     let hsm = open_hsm(settings.hsm()?).await?;
-    Ok(Registry::new(Ledger::new(Store::open(&store).await?, timing, slots), hsm))
+    let store = Store::open(&store).await?;
+    let slots = catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?;
+    Ok(Registry::new(Ledger::new(store, timing, slots), hsm))
 }
 
 async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
     let store = existing_store(settings).await?;
     // Where no issuer is configured, a compromised key is listed for all of them.
     let issuers = settings.issuers().unwrap_or_default();
-    Ok(Ledger::new(store, settings.timing()?, settings.slots()?).with_issuers(issuers))
+    settings.slots()?;
+    let slots = catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?;
+    Ok(Ledger::new(store, settings.timing()?, slots).with_issuers(issuers))
 }
 
 /// The store, if a signer or a command made it.

@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod audit;
+mod certs;
 mod dev;
 mod doctor;
 mod edge;
@@ -11,6 +12,7 @@ mod jwks;
 mod keys;
 mod openapi;
 mod output;
+mod profiles;
 mod revoke;
 mod serve;
 mod token;
@@ -59,6 +61,9 @@ enum Command {
     /// Who may ask the signer: invite, list, revoke
     #[command(subcommand)]
     Agents(agents::Command),
+    /// What tokens are like: list the profiles, create and change those of the store
+    #[command(subcommand)]
+    Profiles(profiles::Command),
     /// The keys of the signer
     #[command(subcommand)]
     Keys(keys::Command),
@@ -85,6 +90,9 @@ enum Command {
     /// The edge gateway's configuration: check it, explain it
     #[command(subcommand)]
     Edge(edge::Command),
+    /// The certificate of the agent on this machine
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// The OpenAPI document of a listener
     Openapi(openapi::Arguments),
     /// Look at everything that the signer needs, and say how to mend what is wrong
@@ -163,6 +171,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Agents(command) => agents::run(&command),
+        Command::Profiles(command) => profiles::run(&command),
         Command::Keys(command) => keys::run(&command),
         Command::Revoke(command) => revoke::run(&command),
         Command::Edges(command) => edges::run(&command),
@@ -172,6 +181,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Jwks(command) => jwks::run(&command),
         Command::Edge(command) => edge::run(&command),
+        Command::Certs(command) => certs::run(&command),
         Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::HsmWorker => hsm_worker(),

@@ -76,7 +76,7 @@ struct TokenRequest {
     audience: Option<Audience>,
     /// How long the token is to live; the profile's default when absent.
     #[serde(default)]
-    #[schema(schema_with = openapi::span)]
+    #[schema(schema_with = openapi::optional_span)]
     ttl: Option<Lifetime>,
     /// In mode `digest`: see `SignatureRequest`.
     #[serde(default)]
@@ -124,7 +124,7 @@ struct RenewRequest {
     audience: Option<Audience>,
     /// How long the new token is to live.
     #[serde(default)]
-    #[schema(schema_with = openapi::span)]
+    #[schema(schema_with = openapi::optional_span)]
     ttl: Option<Lifetime>,
 }
 
@@ -454,7 +454,7 @@ async fn profile(
     Named(name): Named<String>,
 ) -> Result<Json<ProfileAnswer>, Problem> {
     let profile = service.issuer.profile(&agent, &name).map_err(IssueError::Denied)?;
-    let digest = service.issuer.digest_key(&agent, profile).await?;
+    let digest = service.issuer.digest_key(&agent, &profile).await?;
     let digest = digest.map(|key| DigestAnswer {
         issuer: key.issuer,
         kid: key.kid,
@@ -465,7 +465,7 @@ async fn profile(
     Ok(Json(ProfileAnswer {
         profile: profile.name.clone(),
         agent: agent.name.clone(),
-        issuer: service.issuer.url_of(&profile.name).to_owned(),
+        issuer: service.issuer.url_of(&profile.name),
         algorithm: profile.algorithm,
         typ: profile.typ.clone(),
         kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),

@@ -28,7 +28,7 @@ use crate::{
     audit::{Keeper, Log},
     console::Console,
     hsm::{BreakerState, StoreDescription},
-    issue::{Issuer, rate::Limiter},
+    issue::{Catalog, Issuer, rate::Limiter},
     metrics::Metrics,
     revocation::Courier,
     traces::Traces,
@@ -58,6 +58,8 @@ pub struct Service {
     pub audit: Log,
     /// And counted here.
     pub metrics: Metrics,
+    /// The profiles of the configuration and of the store.
+    pub profiles: Catalog,
     /// What newcomers are told of this signer.
     pub newcomers: Newcomers,
     /// Signs checkpoints of the audit log.

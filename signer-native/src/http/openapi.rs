@@ -174,6 +174,18 @@ pub fn span() -> Schema {
     openapi::OneOfBuilder::new().item(text).item(number).into()
 }
 
+/// The same, where none may be said.
+pub fn optional_span() -> Schema {
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    match span() {
+        Schema::OneOf(mut either) => {
+            either.items.push(RefOr::T(null.into()));
+            Schema::OneOf(either)
+        }
+        other => other,
+    }
+}
+
 const PROBLEM: &str = "Problem";
 const PROBLEM_TYPE: &str = "application/problem+json";
 

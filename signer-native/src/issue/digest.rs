@@ -83,7 +83,7 @@ impl Issuer {
         declared: &Map<String, Value>,
     ) -> Result<SignedDigest, IssueError> {
         let profile = self.profile(agent, profile).map_err(IssueError::Denied)?;
-        policy::may_ask(profile, Mode::Digest).map_err(IssueError::Denied)?;
+        policy::may_ask(&profile, Mode::Digest).map_err(IssueError::Denied)?;
         self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
         let hash = hash_of(profile.algorithm)
             .ok_or_else(|| IssueError::Denied(Denial::new(format!("{} signs no digests", profile.algorithm))))?;
@@ -93,7 +93,7 @@ impl Issuer {
             return Err(IssueError::Denied(Denial::new(format!("declared has more than {MAX_DECLARED} bytes"))));
         }
         let snapshot = self.fresh_snapshot()?;
-        let found = self.found(&snapshot, agent, profile);
+        let found = self.found(&snapshot, agent, &profile);
         let found = found.filter(|(_, key)| key.not_after > now() && kid.is_none_or(|kid| kid == key.kid));
         let (active, key) = found.ok_or_else(|| IssueError::NoDigestKey(profile.name.clone()))?;
         let intent = Event::new(format!("agent:{}", agent.name), "token.sign_digest", key.kid.as_str())

@@ -1,16 +1,20 @@
 //! Who may have which token: the policy of agents and profiles, as pure functions; and the signing of what they allow.
 
+pub mod catalog;
 pub mod digest;
 pub mod lifetime;
 pub mod policy;
 pub mod rate;
 mod schema;
+pub mod settings;
 mod signer;
 
 pub use self::{
+    catalog::{Catalog, Known},
     lifetime::Lifetime,
     policy::{Agent, Denial, Grant, Mode, Profile, Renewal, Request},
     schema::{Schema, SchemaMismatch},
+    settings::{MAX_LIFETIME, MAX_SESSION, ProfileSettings, Surroundings},
     signer::{IssueError, Issued, Issuer, Stamp},
 };
 

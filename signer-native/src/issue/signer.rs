@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -29,9 +29,7 @@ use crate::metrics::{Metrics, Phase};
 /// Issues tokens of one issuer.
 pub struct Issuer {
     url: String,
-    /// The URLs of profiles that belong to another issuer.
-    others: BTreeMap<String, String>,
-    profiles: BTreeMap<String, Profile>,
+    offer: RwLock<Arc<Offer>>,
     pub(super) registry: Arc<Registry>,
     lease: Duration,
     schemas: BTreeMap<String, Arc<Schema>>,
@@ -39,6 +37,14 @@ pub struct Issuer {
     pub(super) backend: Native,
     pub(super) audit: Log,
     pub(super) metrics: Metrics,
+}
+
+/// The profiles that there are; they may change while requests are answered.
+#[derive(Debug, Default)]
+struct Offer {
+    profiles: BTreeMap<String, Arc<Profile>>,
+    /// The URLs of profiles that belong to another issuer.
+    others: BTreeMap<String, String>,
 }
 
 /// What makes two tokens of the same request differ.
@@ -149,10 +155,11 @@ impl Issuer {
         audit: Log,
         metrics: Metrics,
     ) -> Self {
+        let profiles = profiles.into_iter().map(|(name, profile)| (name, Arc::new(profile))).collect();
+        let offer = Offer { profiles, others: BTreeMap::new() };
         Self {
             url,
-            others: BTreeMap::new(),
-            profiles,
+            offer: RwLock::new(Arc::new(offer)),
             registry,
             lease,
             schemas,
@@ -163,15 +170,18 @@ impl Issuer {
         }
     }
 
-    /// The same, with profiles that belong to other issuers: the URL of each by the profile's name.
-    #[must_use]
-    pub fn with_other_issuers(self, others: BTreeMap<String, String>) -> Self {
-        Self { others, ..self }
+    /// From now on there are these profiles; `others` has the URL of each one's issuer, where that is another one.
+    pub fn replace_profiles(&self, profiles: BTreeMap<String, Arc<Profile>>, others: BTreeMap<String, String>) {
+        *self.offer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Offer { profiles, others });
+    }
+
+    fn offer(&self) -> Arc<Offer> {
+        Arc::clone(&self.offer.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The URL of a profile's issuer, as `iss` says it.
-    pub fn url_of(&self, profile: &str) -> &str {
-        self.others.get(profile).unwrap_or(&self.url)
+    pub fn url_of(&self, profile: &str) -> String {
+        self.offer().others.get(profile).unwrap_or(&self.url).clone()
     }
 
     /// Its URL, as `iss` says it.
@@ -193,14 +203,14 @@ impl Issuer {
     ///
     /// # Errors
     /// The same denial for a profile that is not there as for one that it may not use.
-    pub fn profile(&self, agent: &Agent, name: &str) -> Result<&Profile, Denial> {
+    pub fn profile(&self, agent: &Agent, name: &str) -> Result<Arc<Profile>, Denial> {
         policy::may_use(agent, name)?;
-        self.profiles.get(name).ok_or_else(|| Denial::of_profile(agent, name))
+        self.offer().profiles.get(name).cloned().ok_or_else(|| Denial::of_profile(agent, name))
     }
 
     /// Whether there is such a profile.
     pub fn has_profile(&self, name: &str) -> bool {
-        self.profiles.contains_key(name)
+        self.offer().profiles.contains_key(name)
     }
 
     /// The JSON Schema for the claims of a profile, if it has one.
@@ -221,10 +231,10 @@ impl Issuer {
         {
             schema.check(&request.claims).map_err(IssueError::SchemaMismatch)?;
         }
-        let grant = policy::decide(self.url_of(&profile.name), agent, profile, request, stamp.at, &stamp.jwt_id)
+        let grant = policy::decide(&self.url_of(&profile.name), agent, &profile, request, stamp.at, &stamp.jwt_id)
             .map_err(IssueError::Denied)?;
         self.metrics.phase(Phase::Policy, began.elapsed());
-        self.fulfil(agent, profile, grant, stamp, "token.issue").await
+        self.fulfil(agent, &profile, grant, stamp, "token.issue").await
     }
 
     /// Issues a token like the one that is given, with a later end. The given one must verify now, whole but for its
@@ -245,7 +255,7 @@ impl Issuer {
         let profile = self.profile(agent, &key.profile).map_err(IssueError::Denied)?;
         self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
         let settings = IssuerSettings {
-            issuer: Some(self.url_of(&profile.name).to_owned()),
+            issuer: Some(self.url_of(&profile.name)),
             algorithms: vec![key.algorithm],
             leeway: Some(0),
             dangerous: Some(DangerousSettings { skip_audience: true, ..DangerousSettings::default() }),
@@ -257,8 +267,8 @@ impl Issuer {
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
         self.check_not_revoked(old.claims()).await?;
         let grant =
-            policy::renew(self.url_of(&profile.name), agent, profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
-        self.fulfil(agent, profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
+            policy::renew(&self.url_of(&profile.name), agent, &profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
+        self.fulfil(agent, &profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
     }
 
     /// Asks the store itself: a renewal that went by what was read a moment ago would outlive the revocation of its token.
@@ -348,7 +358,7 @@ impl Issuer {
             IssueError::Unsound(format!("the signed token did not verify and was discarded ({reason})"))
         };
         let settings = IssuerSettings {
-            issuer: Some(self.url_of(&profile.name).to_owned()),
+            issuer: Some(self.url_of(&profile.name)),
             audience: Some(OneOrMany::Many(audience)),
             algorithms: vec![key.algorithm],
             typ: profile.typ.clone(),

@@ -1,6 +1,11 @@
 //! The rows of the registry and the rules that they change by: all that works without the HSM.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use edgeseal_core::Timestamp;
 use serde_json::Value;
@@ -29,7 +34,8 @@ const SCHEDULE_DESTROY: &str = "keys.schedule-destroy";
 pub struct Ledger {
     pub(super) store: Store,
     timing: Timing,
-    slots: Vec<Slot>,
+    /// What keys are wanted for; clones share it, since it may change.
+    slots: Arc<RwLock<Arc<Vec<Slot>>>>,
     /// URLs by name, to list a revoked key under its issuer's.
     issuers: BTreeMap<String, String>,
     log: Option<Log>,
@@ -132,7 +138,7 @@ impl From<StoreError> for RegistryError {
 impl Ledger {
     /// The rows of this store. `slots` are what the configuration wants keys for.
     pub fn new(store: Store, timing: Timing, slots: Vec<Slot>) -> Self {
-        Self { store, timing, slots, issuers: BTreeMap::new(), log: None }
+        Self { store, timing, slots: Arc::new(RwLock::new(Arc::new(slots))), issuers: BTreeMap::new(), log: None }
     }
 
     /// The same, knowing the URLs of issuers by name; a revoked key of an issuer that is not known is listed for all.
@@ -180,12 +186,17 @@ impl Ledger {
 
     /// The delays for one key: those of its profile.
     pub fn timing_of(&self, key: &Key) -> Timing {
-        self.slots.iter().find(|slot| slot.holds(key)).map_or(self.timing, |slot| slot.timing(&self.timing))
+        self.slots().iter().find(|slot| slot.holds(key)).map_or(self.timing, |slot| slot.timing(&self.timing))
     }
 
     /// What the configuration wants keys for.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
+    pub fn slots(&self) -> Arc<Vec<Slot>> {
+        Arc::clone(&self.slots.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on keys are wanted for these, in every clone.
+    pub fn replace_slots(&self, slots: Vec<Slot>) {
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(slots);
     }
 
     /// Takes a step on a person's word. Destruction takes two people: the first one's word is a proposal, the second's
@@ -276,7 +287,8 @@ impl Ledger {
         })?;
         let keys = self.store.keys().await?;
         let of_keys = keys.iter().filter(|key| key.purpose == Purpose::Token && key.issuer == issuer).map(|key| key.max_lifetime);
-        let of_slots = self.slots.iter().filter(|slot| slot.issuer == issuer).map(|slot| slot.max_lifetime);
+        let slots = self.slots();
+        let of_slots = slots.iter().filter(|slot| slot.issuer == issuer).map(|slot| slot.max_lifetime);
         let longest = of_keys.chain(of_slots).max().unwrap_or_default();
         let entry = Entry::of_wish(wish, url.clone(), longest, now(), actor.name()).map_err(refused)?;
         self.write_revocation(&entry, MOST_TOKENS, actor).await?;
@@ -404,7 +416,8 @@ impl Ledger {
 impl Ledger {
     /// When a key's standby takes over by age.
     pub fn rotation(&self, key: &Key) -> Option<Timestamp> {
-        let slot = self.slots.iter().find(|slot| slot.holds(key))?;
+        let slots = self.slots();
+        let slot = slots.iter().find(|slot| slot.holds(key))?;
         let active = (key.state == State::Active).then_some(key.activated_at).flatten()?;
         slot.rotate_after.map(|after| active.plus_secs(after))
     }

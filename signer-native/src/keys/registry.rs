@@ -319,8 +319,8 @@ impl Registry {
                 tracing::warn!(key = %key.id, %error, "settling a key");
             }
         }
-        let slots = if automatic { self.ledger.slots() } else { &[] };
-        for due in rotation::plan(&self.store.keys().await?, slots, self.timing(), now()) {
+        let slots = if automatic { self.ledger.slots() } else { Arc::default() };
+        for due in rotation::plan(&self.store.keys().await?, &slots, self.timing(), now()) {
             // Generating may have taken long.
             let Some(fence) = self.lead(holder).await? else { return Ok(false) };
             if let Err(error) = self.do_what_is_due(&due, fence).await {

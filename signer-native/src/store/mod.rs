@@ -9,6 +9,7 @@ mod idempotency;
 mod keys;
 mod leases;
 mod people;
+mod profiles;
 mod revocations;
 mod sessions;
 
@@ -24,6 +25,7 @@ pub use self::{
     keys::Guard,
     leases::Fence,
     people::{PasskeyRow, PersonCode, Registration, UserRow},
+    profiles::ProfileRow,
     revocations::{Acknowledgement, EdgeRow, NextDocument},
     sessions::{Ceremony, SessionRow},
 };

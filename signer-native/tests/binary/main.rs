@@ -38,6 +38,8 @@ mod postgres;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod routes;

@@ -11,9 +11,9 @@ use axum::{
 };
 use edgeseal_core::Timestamp;
 use futures_util::stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use utoipa::{ToSchema, openapi::Schema};
+use utoipa::{IntoParams, ToSchema, openapi::Schema};
 use utoipa_axum::routes;
 
 use crate::{
@@ -21,16 +21,18 @@ use crate::{
     hsm::{BreakerState, StoreStats},
     http::{
         Shared,
+        input::Asked,
         openapi::{Routes, one_of},
         person::Auditor,
+        problem::{Code, Problem},
     },
     keys::{Moment, now},
 };
 
 /// How often it is told.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often one stream tells it: whoever wants more asks again, and is looked at again.
-const TIMES: u32 = 300;
+/// Seconds that a stream lasts unless it is said otherwise, and at most: whoever wants more asks again, and is looked at again.
+const LONGEST: u32 = 300;
 
 /// Becomes true when the process is told to end: a stream would otherwise keep it waiting.
 #[derive(Clone)]
@@ -113,28 +115,49 @@ async fn snapshot(State(service): State<Shared>, _: Auditor) -> Json<Activity> {
     Json(look(&service))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Length {
+    /// How long the stream lasts; 300 when absent.
+    #[param(minimum = 1, maximum = 300)]
+    seconds: Option<u32>,
+}
+
 /// The same every second
 ///
-/// Server-sent events whose data is an `Activity` each. The stream ends after five minutes, for the client to ask again.
+/// Server-sent events whose data is an `Activity` each. The stream ends after five minutes at the latest, for the client to ask
+/// again.
 #[utoipa::path(get, path = "/admin/v1/activity/events", operation_id = "watchActivity", tag = "activity",
+    params(Length),
     responses((status = 200, description = "One event a second", content_type = "text/event-stream", body = String)),
     security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
-async fn events(State(service): State<Shared>, _: Auditor, Extension(Ending(ending)): Extension<Ending>) -> Response {
-    let next = async |(service, mut ending, turn): (Shared, watch::Receiver<bool>, u32)| {
-        if turn == TIMES || *ending.borrow() {
+async fn events(
+    State(service): State<Shared>,
+    _: Auditor,
+    Extension(Ending(ending)): Extension<Ending>,
+    Asked(Length { seconds }): Asked<Length>,
+) -> Result<Response, Problem> {
+    let seconds = seconds.unwrap_or(LONGEST);
+    if !(1..=LONGEST).contains(&seconds) {
+        let detail = format!("seconds is {seconds}; it takes 1 to {LONGEST}");
+        return Err(Problem::new(Code::RequestMalformed, detail).at("seconds"));
+    }
+    // Told at once, and then every second.
+    let first = (service, ending, Duration::ZERO, seconds + 1);
+    let next = async |(service, mut ending, pause, left): (Shared, watch::Receiver<bool>, Duration, u32)| {
+        if left == 0 || *ending.borrow() {
             return None;
         }
-        if turn > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                _ = ending.wait_for(|ending| *ending) => return None,
-            }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = ending.wait_for(|ending| *ending) => return None,
         }
         let event = format!("data: {}\n\n", serde_json::json!(look(&service)));
-        Some((Ok::<_, Infallible>(event), (service, ending, turn + 1)))
+        Some((Ok::<_, Infallible>(event), (service, ending, EVERY, left - 1)))
     };
-    let body = Body::from_stream(stream::unfold((service, ending, 0), next));
-    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+    let body = Body::from_stream(stream::unfold(first, next));
+    Ok(([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 fn look(service: &Shared) -> Activity {

@@ -1,57 +1,210 @@
-//! Profiles: what tokens are like.
+//! Profiles: what tokens are like. Those of the configuration file are shown; those of the store can be created and changed.
 
-use axum::{Json, extract::State};
-use edgeseal_core::Algorithm;
-use serde::Serialize;
-use utoipa::ToSchema;
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{ToSchema, openapi::Schema};
 use utoipa_axum::routes;
 
-use super::ledger;
+use super::{MAX_BODY, ledger};
 use crate::{
-    http::{Shared, openapi::Routes, person::Auditor, problem::AdminProblem},
-    keys::algorithms,
+    http::{
+        Shared,
+        input::{Json as Input, Named},
+        openapi::{Routes, one_of},
+        person::{Administrator, Auditor},
+        problem::{AdminProblem, Code, Problem},
+    },
+    issue::{Known, Lifetime, Mode, ProfileSettings},
+    keys::{Actor, algorithms, now},
+    store::ProfileRow,
 };
 
+/// Where a profile is written down.
+const ORIGINS: [&str; 2] = ["configuration", "store"];
+
 pub(super) fn routes() -> Routes {
-    Routes::default().routes(routes!(list))
+    Routes::default().routes(routes!(list, create)).routes(routes!(show, edit))
 }
 
-/// A profile.
+/// A profile: all settings, those that were not given included.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Profile)]
 struct ProfileView {
     name: String,
+    /// Where it is written down: what stands in the configuration is changed there alone.
+    #[schema(schema_with = origins)]
+    origin: &'static str,
+    /// Whether this interface can change it.
+    read_only: bool,
     /// `iss` of its tokens.
     issuer: String,
+    /// The issuer's name; empty for the top-level one.
+    issuer_name: String,
     #[schema(schema_with = algorithms)]
-    algorithm: Algorithm,
+    algorithm: edgeseal_core::Algorithm,
+    /// Bits of its RSA keys; null for other algorithms.
+    rsa_bits: Option<u16>,
+    /// Seconds.
+    default_lifetime: u64,
     /// Seconds.
     max_lifetime: u64,
+    audiences: Vec<String>,
+    /// The header's `typ`.
+    typ: Option<String>,
     /// Seconds; null when it is not rotated by age.
     rotate_after: Option<u64>,
+    /// Seconds; 0 for what the rules ask for anyway.
+    publish_ahead: u64,
+    /// What may be asked for.
+    modes: Vec<Mode>,
+    /// Seconds; null where tokens are not renewed.
+    max_session: Option<u64>,
+    /// Whether claims are checked by a JSON Schema of the configuration.
+    has_schema: bool,
     /// The key that signs now; null when none does.
     kid: Option<String>,
+    /// The settings as they were given.
+    settings: ProfileSettings,
 }
 
-/// All profiles.
+fn origins() -> Schema {
+    one_of(ORIGINS)
+}
+
+/// All profiles, by name.
 #[derive(Serialize, ToSchema)]
 struct Profiles {
     profiles: Vec<ProfileView>,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewProfile {
+    /// 1 to 64 characters out of a-z, 0-9, - _ .
+    #[schema(pattern = "^[a-z0-9._-]{1,64}$")]
+    name: String,
+    settings: ProfileSettings,
+}
+
 /// List the profiles
 #[utoipa::path(get, path = "/admin/v1/profiles", operation_id = "listProfiles", tag = "profiles",
-    responses((status = 200, description = "All profiles", body = Profiles)),
+    responses((status = 200, description = "All profiles, by name", body = Profiles)),
     security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
 async fn list(State(service): State<Shared>, _: Auditor) -> Result<Json<Profiles>, AdminProblem> {
+    let profiles = service.profiles.profiles();
+    Ok(Json(Profiles { profiles: profiles.values().map(|known| view(&service, known)).collect() }))
+}
+
+/// Show a profile
+#[utoipa::path(get, path = "/admin/v1/profiles/{profile}", operation_id = "getProfile", tag = "profiles",
+    params(("profile" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The profile", body = ProfileView)),
+    security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
+async fn show(State(service): State<Shared>, _: Auditor, Named(name): Named<String>) -> Result<Json<ProfileView>, AdminProblem> {
+    Ok(Json(one(&service, &name)?))
+}
+
+/// Create a profile
+///
+/// Its first key is made by the signer that leads within some seconds, where rotation is automatic.
+#[utoipa::path(post, path = "/admin/v1/profiles", operation_id = "createProfile", tag = "profiles",
+    request_body = NewProfile,
+    responses((status = 201, description = "The profile", body = ProfileView)),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn create(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Input(NewProfile { name, settings }): Input<NewProfile, MAX_BODY>,
+) -> Result<Response, AdminProblem> {
+    crate::config::check_name("profiles", &name)
+        .map_err(|_| Problem::new(Code::FieldInvalid, "name has 1 to 64 characters out of a-z, 0-9, - _ .").at("name"))?;
+    if service.profiles.profiles().contains_key(&name) {
+        return Err(Problem::new(Code::Conflict, format!("a profile {name} is there already")).at("name").into());
+    }
+    let row = checked(&service, &name, &settings, &person.actor(), "profiles.create").await?;
+    service.agents.store().create_profile(&row, now()).await?;
+    service.profiles.refresh(&service.issuer).await?;
+    Ok((StatusCode::CREATED, Json(one(&service, &name)?)).into_response())
+}
+
+/// Change a profile
+///
+/// All its settings at once. Keys remember the longest lifetime that it ever allowed.
+#[utoipa::path(put, path = "/admin/v1/profiles/{profile}", operation_id = "editProfile", tag = "profiles",
+    params(("profile" = String, Path, description = "Its name")),
+    request_body = ProfileSettings,
+    responses((status = 200, description = "The profile", body = ProfileView)),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn edit(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Named(name): Named<String>,
+    Input(settings): Input<ProfileSettings, MAX_BODY>,
+) -> Result<Json<ProfileView>, AdminProblem> {
+    if one(&service, &name)?.read_only {
+        let detail = format!("profiles.{name} stands in the signer's configuration file and is changed there");
+        return Err(Problem::new(Code::ReadOnly, detail).into());
+    }
+    let row = checked(&service, &name, &settings, &person.actor(), "profiles.edit").await?;
+    // Tokens of today's keys may live as long from now on: the keys must know before anybody asks for one.
+    let longest = settings.profile(&name).map_err(Problem::from)?.max_lifetime.as_secs();
+    service.issuer.registry().allow_lifetime(&name, longest).await?;
+    service.agents.store().edit_profile(&row, now()).await?;
+    service.profiles.refresh(&service.issuer).await?;
+    Ok(Json(one(&service, &name)?))
+}
+
+/// The row of a profile that can be meant, after the audit log knows of it.
+async fn checked(
+    service: &Shared,
+    name: &str,
+    settings: &ProfileSettings,
+    actor: &Actor,
+    action: &str,
+) -> Result<ProfileRow, AdminProblem> {
+    let slot = settings.slot(name, service.profiles.surroundings()).map_err(Problem::from)?;
+    if !service.issuer.registry().supports(slot.algorithm, slot.rsa_bits) {
+        let detail = format!("algorithm is {}, and the HSM does not have it", slot.algorithm);
+        return Err(Problem::new(Code::FieldInvalid, detail).at("algorithm").into());
+    }
+    let text = serde_json::json!(settings).to_string();
+    ledger(service).record(actor, action, name, &format!("{{\"settings\":{text}}}")).await?;
+    Ok(ProfileRow { name: name.to_owned(), settings: text })
+}
+
+fn one(service: &Shared, name: &str) -> Result<ProfileView, Problem> {
+    let profiles = service.profiles.profiles();
+    let known = profiles.get(name).ok_or_else(|| Problem::new(Code::NotFound, format!("no profile is called {name:?}")))?;
+    Ok(view(service, known))
+}
+
+fn view(service: &Shared, known: &Known) -> ProfileView {
+    let Known { settings, profile, slot, configured } = known;
     let snapshot = service.issuer.registry().snapshot();
-    let shown = ledger(&service).slots().iter().filter(|slot| slot.agent.is_none()).map(|slot| ProfileView {
-        name: slot.profile.clone(),
-        issuer: service.issuer.url_of(&slot.profile).to_owned(),
-        algorithm: slot.algorithm,
-        max_lifetime: slot.max_lifetime,
+    ProfileView {
+        name: profile.name.clone(),
+        origin: ORIGINS[usize::from(!configured)],
+        read_only: *configured,
+        issuer: service.issuer.url_of(&profile.name),
+        issuer_name: slot.issuer.clone(),
+        algorithm: profile.algorithm,
+        rsa_bits: matches!(crate::hsm::KeyKind::of(profile.algorithm, profile.rsa_bits), crate::hsm::KeyKind::Rsa(_))
+            .then_some(profile.rsa_bits),
+        default_lifetime: profile.default_lifetime.as_secs(),
+        max_lifetime: profile.max_lifetime.as_secs(),
+        audiences: profile.audiences.clone(),
+        typ: profile.typ.clone(),
         rotate_after: slot.rotate_after,
-        kid: snapshot.active.get(&slot.profile).map(|key| key.kid.clone()),
-    });
-    Ok(Json(Profiles { profiles: shown.collect() }))
+        publish_ahead: slot.publish_ahead,
+        modes: profile.modes.clone(),
+        max_session: profile.max_session.map(Lifetime::as_secs),
+        has_schema: service.issuer.schema(&profile.name).is_some(),
+        kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),
+        settings: settings.clone(),
+    }
 }

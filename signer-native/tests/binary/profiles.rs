@@ -1,0 +1,131 @@
+//! Profiles that come and change while the signer runs, beside those of the configuration file.
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use crate::{
+    admin::{ALICE, BOB, ask},
+    support::{AUDIENCE, Signer, edgeseal, run_with_input, until},
+};
+
+#[test]
+fn profiles_are_created_used_changed_and_kept() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let profiles = "/admin/v1/profiles";
+    let settings = json!({ "algorithm": "ES256", "audiences": [AUDIENCE], "max_lifetime": "10m" });
+    let with = |name: &str, value: Value| {
+        let mut settings = settings.clone();
+        settings[name] = value;
+        settings
+    };
+
+    // What cannot be meant is named.
+    for (field, wrong) in [
+        ("rsa_bits", with("rsa_bits", json!(1_024))),
+        ("max_lifetime", with("max_lifetime", json!("2d"))),
+        ("default_lifetime", with("default_lifetime", json!("1h"))),
+        ("audiences", with("audiences", json!([]))),
+        ("modes", with("modes", json!([]))),
+        ("max_session", with("max_session", json!("1m"))),
+        ("issuer", with("issuer", json!("nobody"))),
+    ] {
+        let refused = ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "web", "settings": wrong })));
+        let detail = refused.problem(422, "field_invalid");
+        assert_eq!((&refused.json()["field"], detail.starts_with(field)), (&json!(field), true), "{detail}");
+    }
+    ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "W!", "settings": settings }))).problem(422, "field_invalid");
+    ask(
+        &signer,
+        ALICE,
+        "POST",
+        profiles,
+        Some(json!({ "name": "web", "settings": { "algorithm": "none", "audiences": ["a"] } })),
+    )
+    .problem(400, "request_malformed");
+    ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "default", "settings": settings }))).problem(409, "conflict");
+
+    let made = ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "web", "settings": settings })));
+    assert_eq!(
+        (made.status, &made.json()["origin"], &made.json()["max_lifetime"]),
+        (201, &json!("store"), &json!(600)),
+        "{made:?}"
+    );
+    ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "web", "settings": settings }))).problem(409, "conflict");
+
+    // Its keys come by themselves, an agent may be given it, and tokens are signed.
+    let policy = json!({ "profiles": ["web"] });
+    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/agents", Some(json!({ "name": "shop", "policy": policy }))).status, 201);
+    let invited = ask(&signer, BOB, "POST", "/admin/v1/agents/shop:enrol", None).json();
+    let out = folder.path().join("shop");
+    let arguments = ["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()];
+    run_with_input(&arguments, format!("{}\n", invited["code"].as_str().unwrap()).as_bytes()).ok();
+    let identity = out.join("agent.pem");
+    let token = |signer: &Signer, ttl: &str| {
+        let body = json!({ "profile": "web", "claims": { "sub": "alice" }, "ttl": ttl }).to_string();
+        signer.agents_as(&identity, &identity, "POST", "/v1/tokens", &[("content-type", "application/json")], body.as_bytes())
+    };
+    until("a key of the new profile signs", || {
+        let keys = ask(&signer, BOB, "GET", "/admin/v1/keys", None).json();
+        let standby = keys["keys"].as_array().unwrap().iter().find(|key| key["profile"] == "web" && key["state"] == "published");
+        if let Some(standby) = standby {
+            let path = format!("/admin/v1/keys/{}:activate", standby["kid"].as_str().unwrap());
+            ask(&signer, ALICE, "POST", &path, None);
+        }
+        token(&signer, "5m").status == 200
+    });
+    let issued = token(&signer, "5m").json();
+    assert_eq!(signer.verify(issued["token"].as_str().unwrap(), "ES256").json()["verdict"], "accept");
+    token(&signer, "20m").problem(403, "policy_denied");
+
+    // A change counts at once, and the key remembers the longest lifetime that it ever allowed.
+    let changed = ask(&signer, ALICE, "PUT", "/admin/v1/profiles/web", Some(with("max_lifetime", json!("30m"))));
+    assert_eq!((changed.status, &changed.json()["max_lifetime"]), (200, &json!(1_800)), "{changed:?}");
+    assert_eq!(token(&signer, "20m").status, 200);
+    let active = |signer: &Signer| {
+        let keys = ask(signer, BOB, "GET", "/admin/v1/keys", None).json();
+        let active = keys["keys"].as_array().unwrap().iter().find(|key| key["profile"] == "web" && key["state"] == "active");
+        active.cloned().unwrap_or_else(|| panic!("{keys}"))
+    };
+    assert_eq!(active(&signer)["max_lifetime"], 1_800);
+    let refused = ask(&signer, ALICE, "PUT", "/admin/v1/profiles/web", Some(with("max_lifetime", json!("2d"))));
+    refused.problem(422, "field_invalid");
+    let narrower = ask(&signer, ALICE, "PUT", "/admin/v1/profiles/web", Some(settings.clone()));
+    assert_eq!(narrower.json()["max_lifetime"], 600);
+    assert_eq!(active(&signer)["max_lifetime"], 1_800, "its tokens may live so long");
+    token(&signer, "20m").problem(403, "policy_denied");
+    let detail = ask(&signer, ALICE, "PUT", "/admin/v1/profiles/default", Some(settings.clone())).problem(409, "read_only");
+    assert!(detail.contains("configuration file"), "{detail}");
+    ask(&signer, ALICE, "PUT", "/admin/v1/profiles/nobody", Some(settings)).problem(404, "not_found");
+
+    // The command line says the same, writes the same, and a running signer follows.
+    let listed = signer.run(&["profiles", "list", "--json"]).json();
+    let names: Vec<(&str, &str)> = listed["profiles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|profile| (profile["name"].as_str().unwrap(), profile["origin"].as_str().unwrap()))
+        .collect();
+    assert_eq!(names, [("default", "configuration"), ("web", "store")]);
+    let dir = signer.dir.display().to_string();
+    let set =
+        |name: &str, input: &str| run_with_input(&["profiles", "set", name, "--settings", "-", "--dir", &dir], input.as_bytes());
+    set("web", "{\"algorithm\":\"ES256\",\"audiences\":[]}").fails(2, "audiences is empty");
+    set("default", "{\"algorithm\":\"ES256\",\"audiences\":[\"a\"]}").fails(2, "stands in the configuration");
+    set("web", "{\"algorithm\":\"ES256\",\"audiences\":[\"https://other.example.com\"]}").ok();
+    until("the signer follows", || {
+        ask(&signer, BOB, "GET", "/admin/v1/profiles/web", None).json()["audiences"] == json!(["https://other.example.com"])
+    });
+    let audit = ask(&signer, BOB, "GET", "/admin/v1/audit?action=profiles.*&subject=web", None).json();
+    let actions: Vec<&str> = audit["rows"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["profiles.edit", "profiles.edit", "profiles.edit", "profiles.create"], "{audit}");
+
+    // It is there after a restart.
+    let (ready, kept) = (signer.ready.clone(), signer.dir.clone());
+    assert_eq!(signer.end(), Some(0));
+    let mut command = edgeseal();
+    command.arg("serve").arg("--config").arg(kept.join("edgeseal.toml"));
+    let again = Signer::serve(command, &folder.path().join("serve.log"), ready, kept);
+    let issued = token(&again, "5m");
+    assert_eq!(issued.status, 200, "{issued:?}");
+}
