@@ -84,19 +84,17 @@ impl UnverifiedToken {
         too_large("the header", header_bytes.len(), MAX_HEADER_LEN)?;
         let payload = decode("payload", payload)?;
         let signature = decode("signature", signature)?;
-        let parsed = match known {
-            Some(known) => known,
-            None => {
-                let (json, members) = json::parse_object(&header_bytes)
-                    .map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
-                let parsed = (Arc::new(Header::from_members(&members)?), json.into());
-                if let Some(seen) = seen {
-                    seen.keep(header, &parsed);
-                }
-                parsed
+        let (header, header_json) = if let Some(known) = known {
+            known
+        } else {
+            let (json, members) =
+                json::parse_object(&header_bytes).map_err(|error| VerifyError::malformed(alloc::format!("header: {error}")))?;
+            let parsed = (Arc::new(Header::from_members(&members)?), json.into());
+            if let Some(seen) = seen {
+                seen.keep(header, &parsed);
             }
+            parsed
         };
-        let (header, header_json) = parsed;
         Ok(Self { header, header_json, signing_input, payload, signature, presentation: None, nonce: None })
     }
 
@@ -222,10 +220,10 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// The values of the alphabet.
 const VALUES: [i8; 256] = {
     let mut values = [INVALID; 256];
-    let mut value = 0;
-    while value < 64 {
-        values[ALPHABET[value as usize] as usize] = value;
-        value += 1;
+    let (mut index, mut value) = (0, 0);
+    while index < ALPHABET.len() {
+        values[ALPHABET[index] as usize] = value;
+        (index, value) = (index + 1, value + 1);
     }
     values
 };
