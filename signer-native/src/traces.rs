@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -139,7 +140,7 @@ impl Traces {
 
 /// The trace that a request belongs to, if it is kept.
 fn context(headers: &HeaderMap, sample: f64) -> Option<Context> {
-    let given = headers.get("traceparent").and_then(|value| parent(value));
+    let given = headers.get("traceparent").and_then(parent);
     if let Some((trace, parent, sampled)) = given {
         return sampled.then_some(Context { trace, parent: Some(parent) });
     }
@@ -263,7 +264,11 @@ fn nanoseconds(at: SystemTime) -> String {
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut text, octet| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
