@@ -108,13 +108,12 @@ impl Revocations {
         let issuer = claims.issuer();
         if !self.kids.is_empty() {
             let thumbprint;
-            let kid = match token.key().kid().or(token.header().kid()) {
-                Some(kid) => kid,
+            let kid = if let Some(kid) = token.key().kid().or(token.header().kid()) {
+                kid
+            } else {
                 // A key without a name is known by what its name would be (RFC 7638).
-                None => {
-                    thumbprint = token.key().thumbprint();
-                    &thumbprint
-                }
+                thumbprint = token.key().thumbprint();
+                &thumbprint
             };
             if is_listed(&self.kids, issuer, kid) {
                 return Err(Revoked::Key(kid.into()));

@@ -111,6 +111,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[derive(Clone, Copy)]
 enum What<'a> {
     Key(&'a str),
     Wish(&'a str, &'a Wish),

@@ -43,8 +43,8 @@ pub fn administered() -> Routes {
     responses((status = 200, description = "A JWT of typ edgeseal-revocation+jwt", content_type = "application/jwt", body = String)))]
 async fn document(State(service): State<Shared>, uri: Uri) -> Response {
     // Ids have no character that a query would write otherwise.
-    let parameters = uri.query().unwrap_or_default().split('&');
-    let edge = parameters.filter_map(|parameter| parameter.strip_prefix("edge=")).next().map(ToOwned::to_owned);
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    let edge = parameters.find_map(|parameter| parameter.strip_prefix("edge=")).map(ToOwned::to_owned);
     let courier = &service.courier;
     let mut edges = courier.edges();
     let id = match (edge, edges.next(), edges.next()) {

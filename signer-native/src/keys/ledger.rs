@@ -290,7 +290,7 @@ impl Ledger {
         let slots = self.slots();
         let of_slots = slots.iter().filter(|slot| slot.issuer == issuer).map(|slot| slot.max_lifetime);
         let longest = of_keys.chain(of_slots).max().unwrap_or_default();
-        let entry = Entry::of_wish(wish, url.clone(), longest, now(), actor.name()).map_err(refused)?;
+        let entry = Entry::of_wish(wish, url, longest, now(), actor.name()).map_err(refused)?;
         self.write_revocation(&entry, MOST_TOKENS, actor).await?;
         Ok(entry)
     }

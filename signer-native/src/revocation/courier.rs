@@ -161,21 +161,20 @@ impl Courier {
             remembered.get(id).cloned()
         };
         let fresh = known.clone().filter(|known| known.at.elapsed() < MEMORY);
-        let Remembered { document, .. } = match fresh {
-            Some(known) => known,
-            None => {
-                let document = match self.row(id).await {
-                    Ok(EdgeRow { document, signed_at, .. }) => document.map(|text| (text, signed_at.plus_secs(MAX_LIFETIME))),
-                    Err(error) => {
-                        tracing::warn!(%error, edge = id, "the revocation document comes from memory");
-                        known.and_then(|known| known.document)
-                    }
-                };
-                let read = Remembered { at: Instant::now(), document };
-                let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                remembered.insert(id.to_owned(), read.clone());
-                read
-            }
+        let Remembered { document, .. } = if let Some(known) = fresh {
+            known
+        } else {
+            let document = match self.row(id).await {
+                Ok(EdgeRow { document, signed_at, .. }) => document.map(|text| (text, signed_at.plus_secs(MAX_LIFETIME))),
+                Err(error) => {
+                    tracing::warn!(%error, edge = id, "the revocation document comes from memory");
+                    known.and_then(|known| known.document)
+                }
+            };
+            let read = Remembered { at: Instant::now(), document };
+            let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+            remembered.insert(id.to_owned(), read.clone());
+            read
         };
         Some(document.filter(|(_, until)| now() < *until).map(|(text, _)| text))
     }

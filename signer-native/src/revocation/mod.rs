@@ -113,14 +113,14 @@ impl Entry {
     ///
     /// # Errors
     /// In words, when it cannot be meant.
-    pub fn of_wish(wish: &Wish, issuer: String, longest: u64, now: Timestamp, actor: &str) -> Result<Self, String> {
+    pub fn of_wish(wish: &Wish, issuer: &str, longest: u64, now: Timestamp, actor: &str) -> Result<Self, String> {
         let sized = |name: &str, value: &str, most: usize| {
             if (1..=most).contains(&value.len()) {
                 return Ok(value.to_owned());
             }
             Err(format!("a {name} has 1 to {most} octets, and this one has {}", value.len()))
         };
-        let issuer = sized("issuer", &issuer, MAX_NAME)?;
+        let issuer = sized("issuer", issuer, MAX_NAME)?;
         let rest = longest.saturating_add(SKEW);
         let (kind, value, before, until) = match wish {
             Wish::Token(jti) => (Kind::Jti, sized("jti", jti, MAX_NAME)?, None, now.plus_secs(rest)),

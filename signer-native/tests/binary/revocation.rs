@@ -33,12 +33,12 @@ impl Edge {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let edge = Self { url, documents: Arc::default(), answer: Arc::new(Mutex::new((200, None))) };
         let own = edge.clone();
-        std::thread::spawn(move || listener.incoming().for_each(|stream| own.serve(stream.unwrap())));
+        std::thread::spawn(move || listener.incoming().for_each(|stream| own.serve(&stream.unwrap())));
         edge
     }
 
-    fn serve(&self, stream: std::net::TcpStream) {
-        let mut reader = BufReader::new(&stream);
+    fn serve(&self, mut stream: &std::net::TcpStream) {
+        let mut reader = BufReader::new(stream);
         let (mut length, mut line) = (0, String::new());
         while reader.read_line(&mut line).unwrap_or(0) > 2 {
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
@@ -59,7 +59,7 @@ impl Edge {
         let bound = now().as_secs();
         let body = json!({ "seq": seq, "reread_by": bound + 12, "bound_by": bound + 30, "code": "told" }).to_string();
         let length = body.len();
-        let _ = write!(&stream, "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        let _ = write!(stream, "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
     }
 
     fn answers(&self, status: u16, seq: Option<u64>) {
