@@ -158,7 +158,9 @@ test("one token, and what a subject was issued", async () => {
 test("with the push blocked, the cron trigger fetches the list", async () => {
   const token = await tokenOf(signer, { claims: { sub: "dave" } });
   assert.equal((await alone.ask(token)).status, 200);
-  await command("revoke", "jti", part(token, 1).jti, "--no-wait");
+  const { jti } = part(token, 1);
+  await command("revoke", "jti", jti, "--no-wait");
+  await until("the document says it", async () => part((await documentOf("us-1")).text, 1).jtis.some((one) => one.jti === jti), { seconds: 10 });
   const us = await until("the push fails", async () => (await command("edges", "list")).edges.find((edge) => edge.name === "us" && edge.trouble));
   assert.equal(us.state, "pending");
   assert.match(us.trouble, new RegExp(`127.0.0.1:${blocked}`));
