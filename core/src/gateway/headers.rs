@@ -113,10 +113,16 @@ fn encoded(text: &str) -> String {
         if is_inner_space || (byte.is_ascii_graphic() && !matches!(byte, b'%' | b',')) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&alloc::format!("%{byte:02X}"));
+            push_escaped(byte, &mut out);
         }
     }
     out
+}
+
+/// Appends an octet percent-encoded (RFC 3986 section 2.1).
+pub(super) fn push_escaped(byte: u8, out: &mut String) {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).map_or('0', |digit| digit.to_ascii_uppercase());
+    out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
 }
 
 /// A header's name as CGI and its heirs read it: everything but letters and digits is the same.

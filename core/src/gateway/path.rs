@@ -68,10 +68,24 @@ fn is_simple(raw: &str) -> bool {
     let mut before = b'x';
     for byte in raw.bytes() {
         let is_fine = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => true,
             b'/' => before != b'/' && before != b'.',
             b'.' => before != b'/',
-            b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b'@' => true,
+            b'a'..=b'z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'_'
+            | b'~'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b'='
+            | b'@' => true,
             _ => false,
         };
         if !is_fine {

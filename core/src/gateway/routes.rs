@@ -12,7 +12,7 @@ use core::cmp::Reverse;
 
 use serde_json::Value;
 
-use super::{cors::CorsSettings, path::RequestPath, rate::RateLimitSettings, require::Requirement};
+use super::{cors::CorsSettings, headers::push_escaped, path::RequestPath, rate::RateLimitSettings, require::Requirement};
 use crate::{
     error::{PolicyError, quoted},
     policy::OneOrMany,
@@ -114,7 +114,7 @@ impl Routes {
                     _ => alloc::format!("routes[{route}].match[{index}]"),
                 };
                 let pieces = parse_pattern(pattern).map_err(|detail| PolicyError::new(place, detail))?;
-                Entry::push(route, settings, pieces, &mut entries);
+                Entry::push(route, settings, &pieces, &mut entries);
             }
         }
         entries.sort_by(|a: &Entry, b| Reverse(&a.rank).cmp(&Reverse(&b.rank)));
@@ -143,11 +143,11 @@ impl Routes {
 }
 
 impl Entry {
-    fn push(route: usize, settings: &RouteSettings, pieces: Vec<Piece>, entries: &mut Vec<Self>) {
+    fn push(route: usize, settings: &RouteSettings, pieces: &[Piece], entries: &mut Vec<Self>) {
         let RouteSettings { methods, access, .. } = settings;
         let entry = |with_extension: bool| {
-            let rank = rank_of(&pieces, with_extension);
-            Self { route, rank, pieces: pieces.clone(), methods: methods.clone(), access: *access, with_extension }
+            let rank = rank_of(pieces, with_extension);
+            Self { route, rank, pieces: pieces.to_vec(), methods: methods.clone(), access: *access, with_extension }
         };
         let ends_in_name = matches!(pieces.last(), Some(Piece::Literal { folded, .. }) if !folded.is_empty());
         if *access == Access::Required && ends_in_name {
@@ -273,7 +273,7 @@ fn as_url_writes(segment: &str) -> String {
         if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&alloc::format!("%{byte:02X}"));
+            push_escaped(byte, &mut out);
         }
     }
     out

@@ -58,12 +58,12 @@ impl TokenSettings {
     /// `authorization_malformed`, `token_ambiguous`, `origin_not_allowed`.
     pub fn find(&self, head: &RequestHead<'_>) -> Result<Option<FoundToken>, Refusal> {
         let mut found: Option<FoundToken> = None;
-        let mut add = |text: String, place: Place, scheme: Scheme| match &found {
-            Some(_) => Err(Refusal::token_ambiguous("the request carries a token in more than one place")),
-            None => {
-                found = Some(FoundToken { text, place, scheme });
-                Ok(())
+        let mut add = |text: String, place: Place, scheme: Scheme| {
+            if found.is_some() {
+                return Err(Refusal::token_ambiguous("the request carries a token in more than one place"));
             }
+            found = Some(FoundToken { text, place, scheme });
+            Ok(())
         };
         if self.authorization
             && let Some(value) = head.header("authorization")
@@ -207,15 +207,12 @@ fn decode_parameter(text: &str) -> String {
     while let Some(&byte) = bytes.get(at) {
         let digit =
             |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high * 16 + low);
-                at += 3;
-            }
-            _ => {
-                out.push(if byte == b'+' { b' ' } else { byte });
-                at += 1;
-            }
+        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
+            out.push(high * 16 + low);
+            at += 3;
+        } else {
+            out.push(if byte == b'+' { b' ' } else { byte });
+            at += 1;
         }
     }
     String::from_utf8(out).unwrap_or_default()
