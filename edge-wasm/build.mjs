@@ -17,7 +17,8 @@ const npm = join(here, "npm");
 const modules = join(npm, "node_modules");
 
 // What a browser or a Worker downloads, gzip -9, in units of 1000 bytes.
-const LIMIT_KB = { edge: 120, full: 260, script: 20, worker: 300 };
+// The Worker may have 300 KiB, which is how wrangler counts.
+const LIMIT_KB = { edge: 120, full: 260, script: 20, worker: 307 };
 
 // The npm package's two modules: what workerd and browsers load, and the one that has the pure-Rust reference too.
 const BUILDS = { edge: "npm", full: "npm,rustcrypto" };
