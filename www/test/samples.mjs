@@ -2,8 +2,12 @@
 //   run                              a shell's commands, in the page's own folder, one shell for the page
 //   run in the repository            the same, where the repository is
 //   run in the background until URL  left running; the next sample waits until the URL answers 200
+//   checked                          settings of the Worker, which `edgeseal edge check` takes
+//   settings                         settings of the signer, which lack nothing but the files that they name
+//   commands                         an overview: each command exists, and takes the flags that it shows
 //   save as FILE                     written to that file of the page's folder
 //   same as: FILE                    stands in that file of the repository, which a test of its own runs
+//   tested: FILE                     that test reads this very page
 //   covered: FILE                    that test does the same, and is run by `make test`
 // A sample without such a comment fails its test. Fences of `text` and `json` show what comes out and are no samples.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
@@ -12,13 +16,10 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const DOCS = fileURLToPath(new URL("../site/docs/", import.meta.url));
+const IMPORT = /^<<< ([^\s{]+)/;
 const OUTPUT = new Set(["text", "json"]);
 /** Pages of the repository whose samples a test of their own runs. */
-const TESTED = new Map([
-  ["edge-wasm/npm/README.md", "edge-wasm/npm/test/samples.test.mjs"],
-  ["edge-wasm/README.md", "tests/e2e/edge.test.mjs"],
-  ["signer-native/README.md", "signer-native/tests/binary/main.rs"],
-]);
+const TESTED = new Map([["edge-wasm/npm/README.md", "edge-wasm/npm/test/samples.test.mjs"]]);
 
 /** Every page with its samples: `{ page, samples: [{ language, text, place, rule, argument }] }`. */
 export function pages() {
@@ -37,8 +38,8 @@ function samplesOf(file) {
     const said = /^<!-- (.+) -->$/.exec(text);
     const fence = /^ *```(\S*)/.exec(text);
     if (said) comment = said[1];
-    else if (/^<<< (\S+)/.test(text)) {
-      const from = resolve(dirname(file), /^<<< (\S+)/.exec(text)[1]);
+    else if (IMPORT.test(text)) {
+      const from = resolve(dirname(file), IMPORT.exec(text)[1]);
       samples.push({ language: "import", text: readFileSync(from, "utf8"), place, ...rule(comment, place) });
       comment = "";
     } else if (fence) {
@@ -55,7 +56,7 @@ function rule(comment, place) {
   const own = TESTED.get(place.split(":")[0]);
   if (own) return { rule: "tested", argument: own };
   const [, name, argument = ""] =
-    /^(run in the repository|run in the background until|run|save as|same as:|covered:) ?(.*)$/.exec(comment) ?? [];
+    /^(run in the repository|run in the background until|run|checked|settings|commands|save as|same as:|tested:|covered:) ?(.*)$/.exec(comment) ?? [];
   return { rule: name?.replace(":", ""), argument };
 }
 

@@ -1,14 +1,16 @@
 // Every command and every piece of code in the documentation: run as its reader would, or shown to stand in what a test runs.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { get } from "node:https";
+import http from "node:http";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ROOT, pages } from "./samples.mjs";
 
+const EDGESEAL = join(ROOT, "target/debug/edgeseal");
 const PATIENCE = 100_000;
 /** `make` may have something to build. */
 const BUILD = 600_000;
@@ -20,9 +22,14 @@ for (const { page, samples } of pages()) {
     context.after(() => shell.end());
     for (const sample of samples) {
       assert.ok(sample.rule, `${sample.place}: no comment before this sample says how it is tested (samples.mjs)`);
-      if (sample.rule === "tested") assert.ok(existsSync(join(ROOT, sample.argument)), sample.argument);
+      if (sample.rule === "tested") assertRead(sample);
       else if (sample.rule === "same as") assertStands(sample);
       else if (sample.rule === "covered") assertCovered(sample);
+      else if (sample.rule === "checked") {
+        writeFileSync(join(shell.folder, "wrangler.toml"), `${sample.text}\n`);
+        await shell.run({ ...sample, text: "edgeseal edge check wrangler.toml" }, shell.folder);
+      } else if (sample.rule === "settings") assertSettings(sample, shell.folder);
+      else if (sample.rule === "commands") assertCommands(sample);
       else if (sample.rule === "save as") writeFileSync(join(shell.folder, sample.argument), `${sample.text}\n`);
       else if (sample.rule === "run in the background until") await shell.background(sample);
       else await shell.run(sample, sample.rule === "run in the repository" ? ROOT : shell.folder);
@@ -31,8 +38,14 @@ for (const { page, samples } of pages()) {
 }
 
 function assertStands({ text, argument, place }) {
-  const file = readFileSync(join(ROOT, argument), "utf8");
+  const file = readFileSync(join(ROOT, argument), "utf8").replaceAll(/^\/\/[!/] ?/gm, "");
   assert.ok(file.includes(text.trimEnd()), `${place}: does not stand in ${argument} any more`);
+}
+
+/** A test reads the page that the sample stands in, and does what it says. */
+function assertRead({ argument, place }) {
+  const page = place.split(":")[0].split("/").slice(-1)[0];
+  assert.ok(readFileSync(join(ROOT, argument), "utf8").includes(page), `${place}: ${argument} does not read it`);
 }
 
 /** Another test does this: each command's first words stand in it. */
@@ -46,6 +59,37 @@ function assertCovered({ text, argument, place }) {
   }
 }
 
+/** The doctor reads the settings whole before it looks for the files that they name. */
+function assertSettings({ text, place }, folder) {
+  const file = join(folder, "edgeseal.toml");
+  writeFileSync(file, `${text}\n`);
+  const { stdout, stderr } = spawnSync(EDGESEAL, ["doctor", "--config", file], { encoding: "utf8" });
+  assert.match(stdout + stderr, /\/etc\/edgeseal\//, `${place}: ${stdout}${stderr}`);
+}
+
+/** `edgeseal keys list | show KID | retire KID --yes`: each alternative is a command with those flags. */
+function assertCommands({ text, place }) {
+  const lines = text.split("\n").map((line) => line.replace(/^\$ /, "").replace(/\s+#.*$/, "")).filter((line) => line.startsWith("edgeseal "));
+  assert.ok(lines.length > 0, `${place}: no command of edgeseal's`);
+  for (const line of lines) {
+    const [first, ...more] = line.split(" | ");
+    const group = first.split(" ").slice(0, 2).join(" ");
+    for (const command of [first, ...more.map((alternative) => `${group} ${alternative}`)]) {
+      const words = command.split(" ");
+      const end = words.findIndex((word, index) => index > 0 && !/^[a-z][a-z-]*$/.test(word));
+      // A name in lower case (of a person, a file) is no subcommand: the longest part that has a help of its own is meant.
+      let help;
+      for (let length = end === -1 ? words.length : end; length > 1 && help === undefined; length -= 1) {
+        const { status, stdout } = spawnSync(EDGESEAL, [...words.slice(1, length), "--help"], { encoding: "utf8" });
+        // With words left over, what has subcommands has none of that name.
+        if (status === 0 && (length === (end === -1 ? words.length : end) || !stdout.includes("<COMMAND>"))) help = stdout;
+      }
+      assert.ok(help, `${place}: there is no "${command}"`);
+      for (const flag of command.match(/--[a-z][a-z-]*/g) ?? []) assert.ok(help.includes(flag), `${place}: "${command}": no ${flag}`);
+    }
+  }
+}
+
 /** One bash for a page, in a folder of its own: what one sample sets, the next one has. */
 class Shell {
   folder = mkdtempSync(join(tmpdir(), "edgeseal-docs-"));
@@ -55,17 +99,17 @@ class Shell {
   async run({ text, place }, folder) {
     this.#bash ??= this.#start(["bash", "--noprofile", "--norc"], ["pipe", "pipe", "pipe"]);
     const end = `end-${Math.random().toString(36).slice(2)}`;
-    const script = `set -eu -o pipefail; export EDGESEAL='${ROOT.replace(/\/$/, "")}'; cd '${folder}'\n${text}\necho ${end} >&2\n`;
+    const script = `set -eu -o pipefail; cd '${folder}'\n${text}\necho ${end} >&2\n`;
     const patience = folder === ROOT ? BUILD : PATIENCE;
     const said = await this.#until(this.#bash, end, patience, () => this.#bash.child.stdin.write(script));
     assert.ok(said.ended, `${place}: ${said.why}\n${said.text}`);
   }
 
   async background({ text, argument, place }) {
-    const process = this.#start(["bash", "--noprofile", "--norc", "-c", `exec ${text.trim()}`], ["ignore", "pipe", "pipe"]);
+    const started = this.#start(["bash", "--noprofile", "--norc", "-c", text.trim()], ["ignore", "pipe", "pipe"]);
     for (const began = Date.now(); !(await ready(argument, this.folder)); await sleep(200)) {
-      assert.equal(process.child.exitCode, null, `${place}: ended before ${argument} answered\n${process.text}`);
-      assert.ok(Date.now() - began < PATIENCE, `${place}: ${argument} does not answer\n${process.text}`);
+      assert.equal(started.child.exitCode, null, `${place}: ended before ${argument} answered\n${started.text}`);
+      assert.ok(Date.now() - began < PATIENCE, `${place}: ${argument} does not answer\n${started.text}`);
     }
   }
 
@@ -73,8 +117,9 @@ class Shell {
     for (const { child } of this.#children.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const gone = new Promise((resolve) => child.on("exit", resolve));
-      child.kill("SIGTERM");
-      await Promise.race([gone, sleep(10_000).then(() => child.kill("SIGKILL"))]);
+      // The whole group: what a shell has started ends with it.
+      process.kill(-child.pid, "SIGTERM");
+      await Promise.race([gone, sleep(10_000).then(() => process.kill(-child.pid, "SIGKILL"))]);
     }
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -82,8 +127,9 @@ class Shell {
   #start([command, ...args], stdio) {
     const child = spawn(command, args, {
       cwd: this.folder,
+      detached: true,
       stdio,
-      env: { ...process.env, PATH: [join(ROOT, "target/debug"), process.env.PATH].join(delimiter), NO_COLOR: "1" },
+      env: { ...process.env, PATH: [join(ROOT, "target/debug"), process.env.PATH].join(delimiter), NO_COLOR: "1", EDGESEAL: ROOT.replace(/\/$/, "") },
     });
     const started = { child, text: "" };
     for (const pipe of [child.stdout, child.stderr]) pipe?.setEncoding("utf8").on("data", (chunk) => (started.text += chunk));
@@ -104,7 +150,8 @@ class Shell {
 
 /** Whether an address on this machine answers 200 (who it is does not matter here), or a file is there. */
 function ready(what, folder) {
-  if (!what.startsWith("https:")) return existsSync(join(folder, what));
+  if (!/^https?:/.test(what)) return existsSync(join(folder, what));
+  const { get } = what.startsWith("https:") ? https : http;
   return new Promise((resolve) => {
     get(what, { rejectUnauthorized: false, timeout: 1000 }, (response) => resolve(response.resume().statusCode === 200))
       .on("error", () => resolve(false))

@@ -65,7 +65,9 @@ export default defineConfig({
       {
         text: "Operate",
         items: [
-          { text: "Deploy", link: "/operate/deploy" },
+          { text: "Deploying the signer", link: "/operate/deploy" },
+          { text: "Deploying the gateway", link: "/operate/gateway" },
+          { text: "A Worker of your own", link: "/operate/templates" },
           { text: "Runbooks", link: "/operate/runbooks" },
         ],
       },
