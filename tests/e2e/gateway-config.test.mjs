@@ -77,6 +77,8 @@ test("the README's first steps, copied and pasted, protect an API on this machin
   const steps = /## First steps\n([\s\S]*?)\n## /.exec(readme)[1];
   const fences = [...steps.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text);
   assert.equal(fences.length, 4);
+  const front = readFileSync(join(root, "README.md"), "utf8");
+  for (const fence of fences) assert.ok(front.includes(fence), `the first page of the repository has other first steps: ${fence}`);
   const [build, api, gateway, requests] = fences;
   assert.match(build, /make/); // what CI has built already
   // The ports that the text names may be somebody else's here.
