@@ -53,7 +53,8 @@ fn profiles_are_created_used_changed_and_kept() {
     );
     ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "web", "settings": settings }))).problem(409, "conflict");
 
-    // Its keys come by themselves, an agent may be given it, and tokens are signed.
+    // A key is made for it (`dev` rotates nothing by itself), an agent may be given it, and tokens are signed.
+    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "web" }))).status, 201);
     let policy = json!({ "profiles": ["web"] });
     assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/agents", Some(json!({ "name": "shop", "policy": policy }))).status, 201);
     let invited = ask(&signer, BOB, "POST", "/admin/v1/agents/shop:enrol", None).json();
