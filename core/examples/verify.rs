@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .algorithms([Algorithm::Es256])
         .build();
     let keys = JwkSet::from_json(&fs::read_to_string(keys)?)?;
-    let now = Timestamp::from_secs(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().try_into()?);
+    let now = Timestamp::from_secs(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
 
     let verified = Verifier::new(policy).verify(&token, &keys, now)?;
     println!("{}", verified.claims_json());

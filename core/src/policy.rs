@@ -22,6 +22,7 @@ pub const MAX_LEEWAY: u64 = 300;
 
 /// What a [`crate::Verifier`] demands. Made by [`Policy::builder`] or from [`IssuerSettings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a demand of its own")]
 pub struct Policy {
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Option<Vec<String>>,

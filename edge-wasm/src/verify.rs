@@ -130,6 +130,9 @@ pub struct Answered {
 
 impl Answered {
     /// The word itself.
+    ///
+    /// # Errors
+    /// The signature does not verify.
     pub fn into_result(self) -> Result<SignatureValid, SignatureInvalid> {
         self.result
     }

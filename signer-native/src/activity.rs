@@ -147,7 +147,12 @@ impl Activity {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the steps before")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "clamped to a few dozen steps before"
+)]
 fn step_of(took: Duration) -> usize {
     let step = (took.as_secs_f64() / LEAST).max(1.0).log2() * STEPS_PER_OCTAVE;
     step.min((STEPS - 1) as f64) as usize
@@ -180,14 +185,14 @@ mod tests {
             activity.at(second(0), None, Duration::from_micros(500));
         }
         activity.at(second(1), None, Duration::from_millis(40));
-        activity.at(second(1), None, Duration::from_secs(3_600));
+        activity.at(second(1), None, Duration::from_hours(1));
         activity.at(second(1), Some("policy_denied"), Duration::ZERO);
         let seen = activity.issuance_at(second(2));
         assert_eq!((seen.issued, seen.refused.get("policy_denied")), (100, Some(&1)));
         assert!((seen.rate - 50.0).abs() < 1e-9, "{}", seen.rate);
         assert_eq!((seen.issued_by_second[WINDOW - 2], seen.issued_by_second[WINDOW - 1]), (98, 2));
         let within = |value: Option<f64>, least: f64, most: f64| {
-            assert!(value.is_some_and(|value| (least..most).contains(&value)), "{seen:?}")
+            assert!(value.is_some_and(|value| (least..most).contains(&value)), "{seen:?}");
         };
         within(seen.p50_ms, 0.5, 0.6);
         within(seen.p95_ms, 0.5, 0.6);

@@ -71,7 +71,7 @@ fn accepted(request: &Request, seen: &mut BTreeSet<String>) -> Result<(), Refusa
     let bound = match verifier.finish(pending, answer, now)? {
         Finished::Bound(bound) => bound,
         Finished::Verified(_) => return scheme.admits_unbound(),
-        Finished::KeyBinding(_) => panic!("{} is no SD-JWT", request.id),
+        Finished::KeyBinding(_) => unreachable!("{} is no SD-JWT", request.id),
     };
     let field = (!request.fields.is_empty()).then(|| request.fields.join(", "));
     let key = match scheme.proof(field.as_deref())? {

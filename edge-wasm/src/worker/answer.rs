@@ -15,6 +15,7 @@ pub(super) fn refusal(refusal: &Refusal, more: &More) -> Response {
 }
 
 /// A problem of the gateway itself.
+#[expect(clippy::unnecessary_wraps, reason = "as every answer to an event is")]
 pub(super) fn problem(title: &'static str, status: u16, code: &'static str) -> Result<Response> {
     Ok(problem_with(title, status, code, &[]))
 }

@@ -86,11 +86,8 @@ impl<'a> Layers<'a> {
 }
 
 fn restored(fetch: &Fetch, text: &str, layer: &'static str) -> bool {
-    match fetch.restore(text, layer, now()) {
-        Ok(is_spared) => is_spared,
-        // As often as not it is simply no newer.
-        Err(_) => false,
-    }
+    // What is not taken is as often as not simply no newer.
+    fetch.restore(text, layer, now()).unwrap_or_default()
 }
 
 async fn from_cache(name: &str) -> Option<String> {

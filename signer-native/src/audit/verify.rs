@@ -250,8 +250,7 @@ impl<'a> Reading<'a> {
                 let reason = format!("here should be row {} of chain {chain}: {seq} were signed for", end + 1);
                 misplaced = Some((run.last + 1, reason));
             } else if end > *seq {
-                let row = run.last - (end - seq).min(run.last) + 1;
-                misplaced = Some((row, format!("row {} of chain {chain} is more than was signed for", seq + 1)));
+                misplaced = Some(more_than_signed(run, chain, *seq));
             } else if self.chains.get(chain).is_none_or(|chain| chain.hash() != hash) {
                 misplaced = Some((run.last, format!("row {seq} of chain {chain} is not the one that was signed for")));
             }
@@ -308,6 +307,8 @@ impl<'a> Reading<'a> {
                 Some(Statement { chain, seq, .. }) if at + 1 < runs.len() && run.end < *seq => {
                     (run.last + 1, format!("here should be row {} of chain {chain}: {seq} were signed for", run.end + 1))
                 }
+                // A later row of the same chain stands behind its last one.
+                Some(Statement { chain, seq, .. }) if run.end > *seq => more_than_signed(run, chain, *seq),
                 Some(_) => continue,
             };
             self.stand_at(row, &runs);
@@ -349,6 +350,12 @@ impl<'a> Reading<'a> {
             tail,
         })
     }
+}
+
+/// The first row of a run behind the last one that was signed for.
+fn more_than_signed(run: &Run, chain: &str, seq: u64) -> (u64, String) {
+    let row = run.last - (run.end - seq).min(run.last) + 1;
+    (row, format!("row {} of chain {chain} is more than was signed for", seq + 1))
 }
 
 #[cfg(test)]

@@ -85,7 +85,9 @@ fn check(configuration: &Configuration, as_json: bool) -> Result<ExitCode, Failu
         match outcome {
             Ok(lines) if !as_json => {
                 output::line(format_args!("  ✓ {file} {}", found.place));
-                lines.iter().for_each(|line| output::line(format_args!("    {line}")));
+                for line in &lines {
+                    output::line(format_args!("    {line}"));
+                }
             }
             Ok(_) => {}
             Err(error) => {

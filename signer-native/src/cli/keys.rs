@@ -76,7 +76,7 @@ pub(super) struct Generate {
     /// The profile that the key will sign for
     #[arg(long, default_value = "default")]
     profile: String,
-    /// What people will call it; it is CKA_LABEL in the HSM
+    /// What people will call it; it is `CKA_LABEL` in the HSM
     #[arg(long)]
     label: Option<String>,
     /// Print JSON
@@ -97,7 +97,7 @@ pub(super) struct Import {
     /// The file of a share; all of them are needed
     #[arg(long = "share", value_name = "FILE", conflicts_with = "id")]
     shares: Vec<PathBuf>,
-    /// What people will call the key; it is CKA_LABEL in the HSM
+    /// What people will call the key; it is `CKA_LABEL` in the HSM
     #[arg(long, requires = "shares")]
     label: Option<String>,
     /// Print JSON

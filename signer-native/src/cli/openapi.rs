@@ -16,6 +16,7 @@ pub(super) struct Arguments {
     listener: Listener,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as every command is run")]
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     output::line(text(arguments.listener));
     Ok(ExitCode::SUCCESS)

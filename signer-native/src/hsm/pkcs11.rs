@@ -31,6 +31,9 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// After this long without a restart, the next one is a first one again.
 const RESTART_FORGIVEN: Duration = Duration::from_mins(10);
+/// How often, and how soon, a token is looked for again that a module could not tell about.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// How long a restart waits for other threads to let go of their sessions.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -471,7 +474,7 @@ impl Live {
     }
 
     fn log_in_somewhere(context: &Pkcs11, settings: &Pkcs11Settings, counters: &Counters) -> Result<(Slot, Session), Fault> {
-        let slot = find_slot(context, &settings.token)?;
+        let slot = find_slot_patiently(context, &settings.token)?;
         let anchor = context.open_ro_session(slot)?;
         log_in(context, slot, &anchor, settings, counters)?;
         Ok((slot, anchor))
@@ -502,6 +505,17 @@ pub(super) fn load(settings: &Pkcs11Settings) -> Result<Pkcs11, HsmError> {
             word(&error)
         ))),
     }
+}
+
+/// Modules whose tokens are files (`SoftHSM`) answer `GENERAL_ERROR` while another process writes them: asked again, they do not.
+fn find_slot_patiently(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, HsmError> {
+    for _ in 0..LOOKS {
+        match find_slot(context, selector) {
+            Err(HsmError::Unavailable(_)) => std::thread::park_timeout(BETWEEN_LOOKS),
+            found => return found,
+        }
+    }
+    find_slot(context, selector)
 }
 
 fn find_slot(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, HsmError> {

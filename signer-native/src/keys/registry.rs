@@ -254,9 +254,9 @@ impl Registry {
         label: Option<&str>,
         actor: &Actor,
     ) -> Result<Key, RegistryError> {
-        let kind = KeyKind::of(slot.algorithm, slot.rsa_bits);
-        if private.kind() != kind {
-            let reason = format!("the key is {}, and profile {} takes {kind}", private.kind(), slot.profile);
+        let wanted = KeyKind::of(slot.algorithm, slot.rsa_bits);
+        if private.kind() != wanted {
+            let reason = format!("the key is {}, and profile {} takes {wanted}", private.kind(), slot.profile);
             return Err(HsmError::Refused(reason).into());
         }
         let kid = private.public_key().map_err(RegistryError::Unsound)?.thumbprint();
@@ -269,12 +269,12 @@ impl Registry {
             issuer: slot.issuer.clone(),
             profile: slot.profile.clone(),
             label: label.map(ToOwned::to_owned),
-            rsa_bits: if let KeyKind::Rsa(bits) = kind { bits } else { 0 },
+            rsa_bits: if let KeyKind::Rsa(bits) = wanted { bits } else { 0 },
             max_lifetime: slot.max_lifetime,
             ..Key::generating(id, slot.purpose, slot.algorithm, now())
         };
         let detail = serde_json::json!({
-            "cka_id": id.to_string(), "profile": slot.profile, "key": kind.to_string(), "kid": kid, "from": "shares",
+            "cka_id": id.to_string(), "profile": slot.profile, "key": wanted.to_string(), "kid": kid, "from": "shares",
         });
         self.ledger.record(actor, "keys.import", &id.to_string(), &detail.to_string()).await?;
         self.store.insert_key(&key, &Guard::None).await?;

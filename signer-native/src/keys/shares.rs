@@ -105,7 +105,9 @@ pub fn combine(shares: &[Share]) -> Result<PrivateKey, Invalid> {
         match &mut whole {
             None => whole = Some(octets),
             Some(whole) if whole.len() == octets.len() => {
-                whole.iter_mut().zip(octets.iter()).for_each(|(sum, octet)| *sum ^= octet)
+                for (sum, octet) in whole.iter_mut().zip(octets.iter()) {
+                    *sum ^= octet;
+                }
             }
             Some(_) => return Err(invalid("is of another length than the first one".to_owned())),
         }

@@ -41,7 +41,6 @@ impl EdgeConfig {
     pub fn new(name: &str, raw: &RawEdge, base: &Path) -> Result<Self, Failure> {
         check_name("edges", name)?;
         let RawEdge { url, id, ca } = raw;
-        let url = url.trim_end_matches('/');
         let wrong = |why: &str| {
             Failure::configuration(format!(
                 "edges.{name}.url is {url:?}, and {why}; it takes the gateway's URL such as \"https://api.example.com\""
@@ -64,7 +63,12 @@ impl EdgeConfig {
                 "edges.{name}.id is {id:?}; it takes 1 to 128 characters out of A-Z, a-z, 0-9, - _ . :"
             )));
         }
-        Ok(Self { name: name.to_owned(), id, url: url.to_owned(), ca: ca.as_ref().map(|path| base.join(path)) })
+        Ok(Self {
+            name: name.to_owned(),
+            id,
+            url: url.trim_end_matches('/').to_owned(),
+            ca: ca.as_ref().map(|path| base.join(path)),
+        })
     }
 
     /// Where documents are pushed to.

@@ -83,6 +83,7 @@ fn ask(signer: &Signer) -> (u16, String) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn two_signers_one_database_one_token() {
     let folder = tempdir().unwrap();
     let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);

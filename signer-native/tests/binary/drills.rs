@@ -173,14 +173,13 @@ fn killed_at_each_step_of_what_the_leader_does() {
     for step in 1.. {
         assert!(step < 60, "the leader takes more steps than that");
         // Due: a destruction, and a rotation.
-        let kid = match doomed.take().filter(|kid| !prepared.in_state("destroyed").contains(kid)) {
-            Some(kid) => kid,
-            None => {
-                let kid = prepared.run(&generate)["kid"].as_str().unwrap().to_owned();
-                prepared.run(&["keys", "compromise", &kid, "--yes"]);
-                sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = 1 WHERE kid = '{kid}'"));
-                kid
-            }
+        let kid = if let Some(kid) = doomed.take().filter(|kid| !prepared.in_state("destroyed").contains(kid)) {
+            kid
+        } else {
+            let kid = prepared.run(&generate)["kid"].as_str().unwrap().to_owned();
+            prepared.run(&["keys", "compromise", &kid, "--yes"]);
+            sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = 1 WHERE kid = '{kid}'"));
+            kid
         };
         if prepared.in_state("published").is_empty() {
             prepared.run(&generate);

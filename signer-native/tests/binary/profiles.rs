@@ -9,6 +9,7 @@ use crate::{
 };
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn profiles_are_created_used_changed_and_kept() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);

@@ -49,10 +49,10 @@ fn certificate(signer: &Signer, authority: &str, uri: Option<&str>) -> (PathBuf,
     params.not_before = (SystemTime::now() - Duration::from_mins(5)).into();
     params.not_after = (SystemTime::now() + Duration::from_hours(1)).into();
     let key = KeyPair::generate().unwrap();
-    let signed = params.signed_by(&key, &issuer).unwrap();
+    let leaf = params.signed_by(&key, &issuer).unwrap();
     let name = uri.unwrap_or("none").replace(':', "-");
     let files = (signer.dir.join(format!("{authority}-{name}.crt")), signer.dir.join(format!("{authority}-{name}.key")));
-    fs::write(&files.0, signed.pem()).unwrap();
+    fs::write(&files.0, leaf.pem()).unwrap();
     fs::write(&files.1, key.serialize_pem()).unwrap();
     files
 }

@@ -49,6 +49,7 @@ struct ScopeSpans {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "as OTLP names them")]
 struct Span {
     trace_id: String,
     span_id: String,

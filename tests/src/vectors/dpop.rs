@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The file in `tests/vectors/`.
-pub const FILE: &str = "dpop.jsonl";
+pub const FILE: &str = "gateway/dpop.jsonl";
 
 const URL: &str = "https://api.example/accounts/42";
 
@@ -257,10 +257,7 @@ fn token(suite: &mut Suite) {
         .proof("ath-other", "12a", "the hash of another token")
         .claim("ath", &json_string(&hash("other")))
         .reject("proof_invalid");
-    suite
-        .proof("ath-hex", "12a", "the hash in another encoding")
-        .edit_claim("ath", |ath| ath.to_uppercase())
-        .reject("proof_invalid");
+    suite.proof("ath-hex", "12a", "the hash in another encoding").edit_claim("ath", str::to_uppercase).reject("proof_invalid");
     suite.proof("jkt-other", "12b", "a proof of another key than that of cnf.jkt").bound_to(&KEYS.es384).reject("proof_invalid");
     suite.proof("jkt-type", "12b", "a cnf.jkt that is no digest").cnf(r#"{"jkt":"x"}"#).reject("claim_invalid");
     suite
@@ -315,6 +312,9 @@ struct Suite {
 /// What becomes of the finished proof: the values of the `DPoP` fields.
 type Fields = Box<dyn Fn(String) -> Vec<String>>;
 
+/// What becomes of a value that is written.
+type Edit = fn(&str) -> String;
+
 /// A request in the making: good in every respect until something is changed. Nothing is pushed before `accept` or `reject`.
 #[must_use]
 struct Making<'s> {
@@ -331,7 +331,7 @@ struct Making<'s> {
     cnf: Option<String>,
     header: Vec<(String, String)>,
     claims: Vec<(String, String)>,
-    edited: Vec<(String, fn(&str) -> String)>,
+    edited: Vec<(String, Edit)>,
     missing: Vec<String>,
     payload: Option<String>,
     twice: Option<String>,
@@ -431,7 +431,7 @@ impl Making<'_> {
         self
     }
 
-    fn edit_claim(mut self, name: &str, edit: fn(&str) -> String) -> Self {
+    fn edit_claim(mut self, name: &str, edit: Edit) -> Self {
         self.edited.push((name.into(), edit));
         self
     }
