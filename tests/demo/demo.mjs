@@ -54,6 +54,7 @@ async function demo() {
   });
   const { ready } = signer;
   line("✓", "Agents", `${ready.agent}   mutual TLS, certificate ${ready.agent_name}`);
+  line("✓", "Console", `${ready.console}   set-up code in ${relative(root, ready.setup_code_file)}`);
   const { profiles } = ready;
   const algorithms = profiles.map(({ algorithm }) => algorithm);
   const set = await step("HSM keys", async () => {
@@ -144,7 +145,8 @@ async function demo() {
   console.log(`\n  Try it:  curl -H "authorization: Bearer $(cat ${shown}/token)" ${worker.url}/hello`);
   console.log(`           ${relative(process.cwd(), edgeseal)} keys list --dir ${shown}/state`);
   console.log(`           ${relative(process.cwd(), edgeseal)} token issue --dir ${shown}/state --audience ${AUDIENCE} --claim sub=bob`);
-  console.log(`           ${worker.url}/.edgeseal/playground/   with ${shown}/token and ${shown}/jwks.json\n`);
+  console.log(`           ${worker.url}/.edgeseal/playground/   with ${shown}/token and ${shown}/jwks.json`);
+  console.log(`           ${worker.url}/.edgeseal/   the documentation\n`);
   if (keep) {
     console.log(`  Left running; ${shown}/env.json says what is where. End it:  make demo-stop`);
     process.exit(0);

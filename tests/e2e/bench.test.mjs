@@ -33,6 +33,6 @@ test("a quick bench writes its report, its tables and its plots", { timeout: 240
 });
 
 test("a host or an algorithm that is none is named", async () => {
-  await assert.rejects(bench(["--host", "deno"]), ({ code, stderr }) => code === 2 && stderr.includes("host deno is not one of workerd, node, chromium, native"));
+  await assert.rejects(bench(["--host", "deno"]), ({ code, stderr }) => code === 2 && stderr.includes("host deno is not one of signer, workerd, node, chromium, native"));
   await assert.rejects(bench(["--alg", "HS256"]), ({ code, stderr }) => code === 2 && stderr.includes("algorithm HS256 is not one of ES256"));
 });

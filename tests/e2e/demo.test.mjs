@@ -56,8 +56,10 @@ test("make demo KEEP=1 leaves everything running and env.json true; make demo-st
     assert.equal(env.jwks_uri, "https://localhost:8443/.well-known/jwks.json");
     assert.equal(env.worker, "http://localhost:8787");
     assert.equal(env.agent, "https://localhost:8444");
-    assert.equal(env.console, null, "there is no console yet");
+    assert.equal(env.console, "https://localhost:8445");
     const ca = readFileSync(env.ca, "utf8");
+    assert.match((await call(`${env.console}/`, { ca })).text, /<title>/);
+    assert.match((await call(`${env.worker}/.edgeseal/`)).text, /Sign inside the HSM/);
     const { keys } = (await call(env.jwks_uri, { ca })).json;
     assert.deepEqual(Object.keys(env.tokens).sort(), keys.map(({ alg }) => alg).sort(), "a token of every published algorithm");
     for (const [algorithm, token] of Object.entries(env.tokens)) {
