@@ -30,7 +30,7 @@ async function serve({ edit = (text) => text, flags = [], env = {}, ports }) {
   const edited = edit(text);
   const file = join(directory, "edgeseal.toml");
   writeFileSync(file, edited, { mode: 0o600 });
-  const result = await cli(["serve", "--config", file, "--public", `127.0.0.1:${publicPort}`, "--agents", `127.0.0.1:${agentsPort}`, ...flags], { env, seconds: 20 });
+  const result = await cli(["serve", "--config", file, "--public", `127.0.0.1:${publicPort}`, "--agents", `127.0.0.1:${agentsPort}`, "--admin", "127.0.0.1:0", ...flags], { env, seconds: 20 });
   return { ...result, store: join(directory, "edgeseal.db") };
 }
 
