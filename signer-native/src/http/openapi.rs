@@ -2,7 +2,7 @@
 //! differ; errors are problem documents (RFC 9457) everywhere.
 //!
 //! A step of a resource stands behind a colon (`/admin/v1/keys/{kid}:activate`). The router tells parameters apart by slashes
-//! alone: there it is `/admin/v1/keys/{kid}/@activate`, and [`spelled_for_router`] is what both paths and requests go through.
+//! alone: there it is `/admin/v1/keys/{kid}/@activate`, and `spelled_for_router` is what both paths and requests go through.
 
 use std::sync::OnceLock;
 

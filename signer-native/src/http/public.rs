@@ -32,7 +32,7 @@ pub fn router(service: Shared) -> axum::Router {
     router.fallback(elsewhere).method_not_allowed_fallback(method_not_allowed).with_state(service)
 }
 
-/// What is served, and its document. Issuers with a path of their own are [`elsewhere`].
+/// What is served, and its document. Issuers with a path of their own are `elsewhere`.
 pub fn routes() -> Routes {
     Routes::default()
         .routes(routes!(jwks))
