@@ -307,8 +307,6 @@ impl<'a> Reading<'a> {
                 Some(Statement { chain, seq, .. }) if at + 1 < runs.len() && run.end < *seq => {
                     (run.last + 1, format!("here should be row {} of chain {chain}: {seq} were signed for", run.end + 1))
                 }
-                // A later row of the same chain stands behind its last one.
-                Some(Statement { chain, seq, .. }) if run.end > *seq => more_than_signed(run, chain, *seq),
                 Some(_) => continue,
             };
             self.stand_at(row, &runs);
