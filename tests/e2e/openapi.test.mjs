@@ -46,7 +46,7 @@ for (const listener of ["public", "agents", "admin"]) {
     args.push("--continue-on-failure", "--warnings", "off", "-c", CHECKS.join(","));
     // A stream of events has no end that a test could wait for.
     args.push("--exclude-path", "/admin/v1/activity/events");
-    const { code, out } = await run(join(target, "python/bin/st"), args);
+    const { code, out } = await run(join(target, "python/bin/st"), args, here.directory);
     assert.equal(code, 0, out);
     const [, generated, passed] = out.match(/(\d+) generated, (\d+) passed/) ?? assert.fail(out);
     assert.equal(generated, passed, out);
@@ -56,10 +56,10 @@ for (const listener of ["public", "agents", "admin"]) {
   });
 }
 
-/** Runs a command to its end: {code, out}. */
-function run(command, args) {
+/** Runs a command to its end, in a folder for what it leaves behind: {code, out}. */
+function run(command, args, cwd) {
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
     let out = "";
     for (const pipe of [child.stdout, child.stderr]) pipe.setEncoding("utf8").on("data", (text) => (out += text));
     child.on("error", failed).on("close", (code) => done({ code, out }));

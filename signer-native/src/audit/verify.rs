@@ -128,20 +128,21 @@ struct Reading<'a> {
     line: u64,
     /// The row that the present line is about, if it is about one.
     row: Option<u64>,
-    /// Rows since the last checkpoint, by runs of one chain.
+    /// Rows since the last checkpoint.
     runs: Vec<Run>,
+    /// The line of the last checkpoint, or of the head.
+    proved_to: u64,
+    /// The last row of each chain that a checkpoint signed for.
+    signed: BTreeMap<String, u64>,
     met: Option<u64>,
 }
 
+/// Rows of one chain that stand together.
 struct Run {
     chain: String,
-    /// The line of its first row.
-    line: u64,
-    /// Rows of the export.
-    first: u64,
-    last: u64,
-    /// The number of its last row in the chain.
-    end: u64,
+    /// The number of the first one in the chain.
+    seq: u64,
+    rows: usize,
 }
 
 impl<'a> Reading<'a> {
@@ -161,6 +162,8 @@ impl<'a> Reading<'a> {
             line: 0,
             row: None,
             runs: Vec::new(),
+            proved_to: 1,
+            signed: BTreeMap::new(),
             met: None,
         })
     }
@@ -183,11 +186,8 @@ impl<'a> Reading<'a> {
                 chain.follow(&row)?;
                 self.rows += 1;
                 match self.runs.last_mut() {
-                    Some(run) if run.chain == row.chain() => (run.last, run.end) = (self.rows, row.seq()),
-                    _ => {
-                        let chain = row.chain().to_owned();
-                        self.runs.push(Run { chain, line: self.line, first: self.rows, last: self.rows, end: row.seq() });
-                    }
+                    Some(run) if run.chain == row.chain() => run.rows += 1,
+                    _ => self.runs.push(Run { chain: row.chain().to_owned(), seq: row.seq(), rows: 1 }),
                 }
                 self.unproved += 1;
                 Ok(())
@@ -229,53 +229,56 @@ impl<'a> Reading<'a> {
         }
         self.last = Some((*id, checkpoint::hash(document)));
         self.last_at = Some(at.clone());
-        self.unproved = 0;
+        (self.unproved, self.proved_to) = (0, self.line);
+        Ok(())
+    }
+
+    /// Whether the rows since the last checkpoint are those that this one speaks of.
+    fn stated(&mut self, statements: &[Statement]) -> Result<(), String> {
+        let missing = || {
+            let (chain, seq) = self.signed_for(statements).nth(usize::try_from(self.unproved).ok()?)?;
+            Some((self.rows + 1, format!("here should be row {seq} of chain {chain}")))
+        };
+        let rewritten = || {
+            let mut last = self.rows - self.unproved;
+            statements.iter().find_map(|Statement { chain, seq, hash }| {
+                last += seq.saturating_sub(self.signed.get(chain).copied().unwrap_or(0));
+                let same = self.chains.get(chain).is_some_and(|chain| chain.hash() == hash);
+                (!same).then(|| (last, format!("row {seq} of chain {chain} is not the one that was signed for")))
+            })
+        };
+        if let Some((row, reason)) = self.out_of_place(statements).or_else(missing).or_else(rewritten) {
+            self.stand_at(row);
+            return Err(reason);
+        }
+        self.signed.extend(statements.iter().map(|statement| (statement.chain.clone(), statement.seq)));
         self.runs.clear();
         Ok(())
     }
 
-    /// Whether the rows since the last checkpoint are those that this one speaks of, chain by chain in its order.
-    fn stated(&mut self, statements: &[Statement]) -> Result<(), String> {
-        let runs = std::mem::take(&mut self.runs);
-        let (mut next, mut misplaced) = (0, None);
-        for Statement { chain, seq, hash } in statements {
-            let Some(run) = runs.get(next).filter(|run| run.chain == *chain) else {
-                let row = runs.get(next).map_or(self.rows + 1, |run| run.first);
-                misplaced = Some((row, format!("here should be rows of chain {chain}, up to its row {seq}")));
-                break;
-            };
-            next += 1;
-            let end = run.end;
-            if end < *seq {
-                let reason = format!("here should be row {} of chain {chain}: {seq} were signed for", end + 1);
-                misplaced = Some((run.last + 1, reason));
-            } else if end > *seq {
-                misplaced = Some(more_than_signed(run, chain, *seq));
-            } else if self.chains.get(chain).is_none_or(|chain| chain.hash() != hash) {
-                misplaced = Some((run.last, format!("row {seq} of chain {chain} is not the one that was signed for")));
-            }
-            if misplaced.is_some() {
-                break;
-            }
-        }
-        let more = runs
-            .get(next)
-            .map(|run| (run.first, format!("rows of chain {} are out of order here, or were never signed for", run.chain)));
-        match misplaced.or(more) {
-            None => Ok(()),
-            Some((row, reason)) => {
-                self.stand_at(row, &runs);
-                Err(reason)
-            }
-        }
+    /// The chains and numbers of the rows between the last checkpoint and one that says this, in their order.
+    fn signed_for<'s>(&self, statements: &'s [Statement]) -> impl Iterator<Item = (&'s str, u64)> {
+        statements.iter().flat_map(|Statement { chain, seq, .. }| {
+            let before = self.signed.get(chain).copied().unwrap_or(0);
+            (before + 1..=*seq).map(|seq| (chain.as_str(), seq))
+        })
+    }
+
+    /// The first of the rows since the last checkpoint that stands where this one says that another should.
+    fn out_of_place(&self, statements: &[Statement]) -> Option<(u64, String)> {
+        let mut signed_for = self.signed_for(statements);
+        let found = self.runs.iter().flat_map(|run| (run.seq..).take(run.rows).map(|seq| (run.chain.as_str(), seq)));
+        (self.rows - self.unproved + 1..).zip(found).find_map(|(row, found)| match signed_for.next() {
+            Some(signed) if signed == found => None,
+            Some((chain, seq)) => Some((row, format!("here should be row {seq} of chain {chain}"))),
+            None => Some((row, format!("row {} of chain {} is more than was signed for", found.1, found.0))),
+        })
     }
 
     /// Points at a row since the last checkpoint. No other lines are between those rows.
-    fn stand_at(&mut self, row: u64, runs: &[Run]) {
+    fn stand_at(&mut self, row: u64) {
         self.row = Some(row);
-        if let Some(first) = runs.first() {
-            self.line = first.line + row.saturating_sub(first.first);
-        }
+        self.line = self.proved_to + row - (self.rows - self.unproved);
     }
 
     /// Something is wrong with the present line. Whether a row before it stands in the wrong place already, only the next
@@ -292,27 +295,14 @@ impl<'a> Reading<'a> {
             let Ok(checkpoint) = Checkpoint::parse(document) else { return Ok(None) };
             let next = self.last.as_ref().map_or(1, |(last, _)| last + 1);
             let believed = self.keys.get(&checkpoint.kid).is_some_and(|key| checkpoint.verify(document, key).is_ok());
-            return Ok((believed && checkpoint.id == next).then(|| self.misplaced(&checkpoint.chains)).flatten());
+            if !believed || checkpoint.id != next {
+                return Ok(None);
+            }
+            return Ok(self.out_of_place(&checkpoint.chains).map(|(row, reason)| {
+                self.stand_at(row);
+                Flaw { line: self.line, row: self.row, reason }
+            }));
         }
-    }
-
-    /// The first of the rows so far that stands where this checkpoint says that another should.
-    fn misplaced(&mut self, statements: &[Statement]) -> Option<Flaw> {
-        let runs = std::mem::take(&mut self.runs);
-        for (at, run) in runs.iter().enumerate() {
-            let statement = statements.get(at);
-            let (row, reason) = match statement.filter(|statement| statement.chain == run.chain) {
-                None => (run.first, format!("rows of chain {} are out of order here, or were never signed for", run.chain)),
-                // Another chain's rows follow.
-                Some(Statement { chain, seq, .. }) if at + 1 < runs.len() && run.end < *seq => {
-                    (run.last + 1, format!("here should be row {} of chain {chain}: {seq} were signed for", run.end + 1))
-                }
-                Some(_) => continue,
-            };
-            self.stand_at(row, &runs);
-            return Some(Flaw { line: self.line, row: self.row, reason });
-        }
-        None
     }
 
     fn end(self) -> Result<Report, Flaw> {
@@ -350,12 +340,6 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The first row of a run behind the last one that was signed for.
-fn more_than_signed(run: &Run, chain: &str, seq: u64) -> (u64, String) {
-    let row = run.last - (run.end - seq).min(run.last) + 1;
-    (row, format!("row {} of chain {chain} is more than was signed for", seq + 1))
-}
-
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::{
@@ -382,7 +366,13 @@ mod tests {
             let kid = public.thumbprint();
             let jwk = Jwk::new(public, Some(Algorithm::Es256), Some(kid)).unwrap();
             let lines = vec![export::head(std::slice::from_ref(&jwk))];
-            Self { key, jwk, lines, chains: vec![Chain::new("one"), Chain::new("two")], checkpoints: Vec::new() }
+            Self {
+                key,
+                jwk,
+                lines,
+                chains: vec![Chain::new("one"), Chain::new("two"), Chain::new("six")],
+                checkpoints: Vec::new(),
+            }
         }
 
         fn rows(&mut self, chain: usize, count: u64) {
@@ -500,6 +490,41 @@ mod tests {
             let mut lines = book.lines.clone();
             lines.remove(line - 1);
             assert!(flaw(lines.join("\n") + "\n", &Expectation::default()).line >= line as u64);
+        }
+    }
+
+    /// Whichever two rows change places, and wherever a row is put: the first place that holds another row is named.
+    #[test]
+    fn a_row_in_the_place_of_another_is_named() {
+        for counts in [[1, 1, 2], [3, 1, 2]] {
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let mut book = Book::new();
+                for _ in 0..2 {
+                    order.iter().zip(counts).for_each(|(chain, count)| book.rows(*chain, count));
+                    book.checkpoint(&order);
+                    book.rows(order[1], 2);
+                    book.checkpoint(&order[1..2]);
+                }
+                let lines = &book.lines;
+                report((lines.join("\n") + "\n").as_bytes(), &Expectation::default());
+                let places: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].starts_with("{\"hash\"")).collect();
+                for (at, &place) in places.iter().enumerate() {
+                    for &other in &places[at + 1..] {
+                        let mut exchanged = lines.clone();
+                        exchanged.swap(place, other);
+                        let mut later = lines.clone();
+                        later[place..=other].rotate_left(1);
+                        let mut sooner = lines.clone();
+                        sooner[place..=other].rotate_right(1);
+                        for (what, changed) in [("exchanged", exchanged), ("moved down", later), ("moved up", sooner)] {
+                            let found = flaw(changed.join("\n") + "\n", &Expectation::default());
+                            let named = (found.row, found.line);
+                            let expected = (Some(at as u64 + 1), place as u64 + 1);
+                            assert_eq!(named, expected, "{order:?} {counts:?}: {place} and {other} {what}: {found}");
+                        }
+                    }
+                }
+            }
         }
     }
 

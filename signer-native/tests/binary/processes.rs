@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use tempfile::tempdir;
-
 use crate::{
     faults::{Faulty, change_pin},
     support::{Signer, until},
@@ -112,24 +110,4 @@ fn the_pin_is_in_no_worker_s_arguments_or_environment() {
             assert!(!String::from_utf8_lossy(&shown).contains(pin.trim()), "{name}");
         }
     }
-}
-
-/// Signatures per second at the key store, of one process and of two. Run in release:
-/// `cargo test --release -p edgeseal-signer --test binary two_processes -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, in release and on an idle machine"]
-fn two_processes_sign_half_as_much_again() {
-    let folder = tempdir().unwrap();
-    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
-    let dir = dev.dir.clone();
-    assert_eq!(dev.end(), Some(0));
-    let report = crate::support::run(&["doctor", "--json", "--dir", dir.to_str().unwrap()]).json();
-    let rates = report["speed"].as_array().unwrap();
-    let best = |processes: bool| {
-        let rates = rates.iter().filter(|rate| (rate["processes"] != 0) == processes);
-        rates.map(|rate| rate["per_second"].as_f64().unwrap()).fold(0.0, f64::max)
-    };
-    let (one, two) = (best(false), best(true));
-    println!("ES256 at the key store: {one}/s in one process, {two}/s in worker processes: {:.2} x", two / one);
-    assert!(two >= 1.5 * one, "{rates:?}");
 }
