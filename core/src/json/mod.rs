@@ -249,7 +249,19 @@ fn write_number(number: &Number, out: &mut String) {
 
 fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
     let text = core::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = match read(text, text) {
+        Err(JsonError::Syntax(error)) => match number::without_largest(text) {
+            Some(readable) => read(&readable, text),
+            None => Err(JsonError::Syntax(error)),
+        },
+        other => other,
+    };
+    Ok((text, value?))
+}
+
+/// `text` says what the numbers are, `readable` all else.
+fn read(readable: &str, text: &str) -> Result<Value, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_str(readable);
     // The visitor below counts the depth itself, so that the bound is ours and is exact.
     deserializer.disable_recursion_limit();
     let fault = Cell::new(None);
@@ -260,7 +272,7 @@ fn parse(bytes: &[u8]) -> Result<(&str, Value), JsonError> {
     });
     match (fault.get(), value) {
         (Some(fault), _) => Err(JsonError::Refused(fault)),
-        (None, Ok(value)) => Ok((text, value)),
+        (None, Ok(value)) => Ok(value),
         (None, Err(error)) => Err(JsonError::Syntax(error)),
     }
 }

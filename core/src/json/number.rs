@@ -2,11 +2,16 @@
 //! build asks for its feature `float_roundtrip`, as jsonschema does natively; in WebAssembly the feature would be 13 kB. Verdicts must not
 //! depend on that.
 
-use alloc::vec::Vec;
-use core::{cell::Cell, cmp::Ordering};
+use alloc::{string::String, vec::Vec};
+use core::{cell::Cell, cmp::Ordering, ops::Range};
 
 /// Digits that decide: the midpoint of two doubles has 767 at most, so that of further ones it only counts whether there are any.
 const MAX_DIGITS: usize = 800;
+/// Doubles between what `serde_json` reads and the nearest one, at most: it rounds three times. A text on which it erred further would be
+/// refused instead of being searched for: whoever sends it must not decide how long that takes.
+const MAX_STEPS: usize = 16;
+/// As near to the largest double as `serde_json` reads without rounding beyond it.
+const STAND_IN: &str = "-1.7976931348623157e308";
 
 /// Finds the numbers of a JSON text in their order, while somebody else reads it.
 #[derive(Debug)]
@@ -37,26 +42,62 @@ impl<'text> Literals<'text> {
     /// The text of the number that was read last.
     fn last(&self) -> &'text [u8] {
         let (mut at, mut seen) = self.at.get();
-        let rest = |at: usize| self.text.get(at..).unwrap_or_default();
-        loop {
-            match rest(at) {
-                [] => return &[],
-                [b'"', ..] => at += string_len(rest(at)),
-                [b'-' | b'0'..=b'9', ..] => {
-                    let is_inside = |octet: &&u8| matches!(octet, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-                    let len = rest(at).iter().take_while(is_inside).count();
-                    let literal = rest(at).get(..len).unwrap_or_default();
-                    at += len;
-                    seen += 1;
-                    if seen == self.read.get() {
-                        self.at.set((at, seen));
-                        return literal;
-                    }
-                }
-                _ => at += 1,
+        while let Some(place) = next_number(self.text, at) {
+            (at, seen) = (place.end, seen + 1);
+            if seen == self.read.get() {
+                self.at.set((at, seen));
+                return self.text.get(place).unwrap_or_default();
             }
         }
+        &[]
     }
+}
+
+/// The text with [`STAND_IN`] for each number that `serde_json` may take for one beyond the largest double and that is not; `None` where
+/// there is none.
+pub(super) fn without_largest(text: &str) -> Option<String> {
+    let mut readable = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(place) = next_number(text.as_bytes(), at) {
+        at = place.end;
+        let literal = text.get(place.clone())?;
+        if Decimal::of(literal.as_bytes()).is_just_finite() {
+            readable.push_str(text.get(copied..place.start)?);
+            readable.push_str(if literal.starts_with('-') { STAND_IN } else { STAND_IN.get(1..)? });
+            copied = at;
+        }
+    }
+    readable.push_str(text.get(copied..)?);
+    (copied > 0).then_some(readable)
+}
+
+/// Where the next number stands, from there on, outside of strings.
+fn next_number(text: &[u8], mut at: usize) -> Option<Range<usize>> {
+    loop {
+        match text.get(at..).unwrap_or_default() {
+            [] => return None,
+            rest @ [b'"', ..] => at += string_len(rest),
+            rest @ [b'-' | b'0'..=b'9', ..] => return Some(at..at + number_len(rest)),
+            _ => at += 1,
+        }
+    }
+}
+
+/// Octets of the number that the text begins with, by the grammar (RFC 8259 section 6) and not one more: what follows it may be no JSON,
+/// and is missed by `serde_json` only afterwards.
+fn number_len(text: &[u8]) -> usize {
+    let is = |at: usize, expected: &[u8]| usize::from(text.get(at).is_some_and(|octet| expected.contains(octet)));
+    let digits = |at: usize| text.get(at..).unwrap_or_default().iter().take_while(|octet| octet.is_ascii_digit()).count();
+    let mut at = is(0, b"-");
+    at += digits(at);
+    if is(at, b".") == 1 {
+        at += 1 + digits(at + 1);
+    }
+    if is(at, b"eE") == 1 {
+        at += 1 + is(at + 1, b"+-");
+        at += digits(at);
+    }
+    at
 }
 
 /// Octets of the string that the text begins with, quotes included.
@@ -129,28 +170,42 @@ impl Decimal {
 
     /// The nearest double, the even one of two, found from one that is near.
     fn nearest(&self, near: f64) -> Option<f64> {
-        let Ok(len) = i32::try_from(self.digits.len()) else { return None };
-        // The number is below 10^magnitude, and at least a tenth of that.
-        let magnitude = len.saturating_add(self.exponent);
-        if len == 0 || magnitude < -324 {
+        let magnitude = self.magnitude();
+        if self.digits.is_empty() || magnitude < -324 {
             return Some(0.0);
         }
         if magnitude > 309 {
             return None;
         }
         let mut double = near;
+        let mut steps = 0..MAX_STEPS;
         while matches!(self.beside_middle(double), (Ordering::Greater, _) | (Ordering::Equal, true)) {
+            steps.next()?;
             double = double.next_up();
             if double.is_infinite() {
                 return None;
             }
         }
         while double > 0.0 && matches!(self.beside_middle(double.next_down()), (Ordering::Less, _) | (Ordering::Equal, false)) {
+            steps.next()?;
             double = double.next_down();
         }
         let (mantissa, exponent) = parts(double);
         // What is beyond the largest double is so, even where it would be rounded down to it.
         (double < f64::MAX || self.compare(mantissa, exponent) != Ordering::Greater).then_some(double)
+    }
+
+    /// The number is below `10^magnitude`, and at least a tenth of that.
+    fn magnitude(&self) -> i32 {
+        i32::try_from(self.digits.len()).unwrap_or(i32::MAX).saturating_add(self.exponent)
+    }
+
+    /// Whether it is one of the numbers next to the largest double that `serde_json` may round beyond it.
+    fn is_just_finite(&self) -> bool {
+        let (largest, exponent) = parts(f64::MAX);
+        self.magnitude() == 309
+            && self.compare(largest, exponent) != Ordering::Greater
+            && self.compare(largest - 8, exponent) == Ordering::Greater
     }
 
     /// On which side of the middle between this double and the next one above the number lies, and whether this one is odd.
@@ -330,6 +385,43 @@ mod tests {
             check(&format!("{:e}", double.next_up()));
             check(&format!("{}e-{}", next(), next() % 340));
             check(&format!("{}.{}e{}", next(), next(), next() % 280));
+        }
+    }
+
+    #[test]
+    fn the_search_ends_where_it_begins_far_away() {
+        let decimal = Decimal::of(b"12345678901234567890");
+        assert_eq!(decimal.nearest(1e19), None);
+        assert_eq!(decimal.nearest(2e19), None);
+    }
+
+    #[test]
+    fn a_literal_ends_where_the_grammar_says_so() {
+        for (text, literal) in [
+            ("0", "0"),
+            ("-0.5e-7,", "-0.5e-7"),
+            ("12+99999", "12"),
+            ("12-99999", "12"),
+            ("1.5.25", "1.5"),
+            ("1e5e5", "1e5"),
+            ("1E+5+5", "1E+5"),
+            ("1e5.5", "1e5"),
+            ("1e--5", "1e-"),
+            ("--1", "-"),
+        ] {
+            assert_eq!(number_len(text.as_bytes()), literal.len(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_next_to_the_largest_are_replaced() {
+        let read = "1.797693134862315708e308";
+        let beyond = "1.7976931348623157082e308";
+        let text = format!(r#"{{"a":[-{read},1,{beyond}],"{read}":17976931348623157{}}}"#, "0".repeat(292));
+        let expected = format!(r#"{{"a":[{STAND_IN},1,{beyond}],"{read}":{}}}"#, &STAND_IN[1..]);
+        assert_eq!(without_largest(&text), Some(expected));
+        for none in ["", "{}", "[1.5,1e308,17976931348623e295]", r#"["1.7976931348623157e308"]"#, "1.797693134862312e308"] {
+            assert_eq!(without_largest(none), None, "{none}");
         }
     }
 

@@ -230,6 +230,13 @@ fn text(suite: &mut Suite) {
         ("control-character", "a bare newline in a string", with(b",\"x\":\"\n\"}")),
         ("nan", "NaN", with(b",\"x\":NaN}")),
         ("infinite", "a number beyond a double", with(b",\"x\":1e400}")),
+        (
+            "sum",
+            "a number that goes on as none does, which a search for its double must not follow",
+            with(b",\"x\":1749999999999999999+9}"),
+        ),
+        ("two-fractions", "a number with two fractions", with(b",\"x\":1.5000000000000000.25}")),
+        ("two-exponents", "a number with two exponents", with(b",\"x\":1e55e55}")),
         ("unclosed", "no closing brace", with(b"")),
     ] {
         suite.token(format!("header-{id}"), format!("JSON of the header: {why}")).header(header).reject("token_malformed");
@@ -243,6 +250,13 @@ fn text(suite: &mut Suite) {
         .header(r#"{"\u0061lg":"ES\u003256","kid":"es256\u002d1"}"#)
         .accept();
 }
+
+/// 2^1024 - 2^971: the largest double.
+const LARGEST: &str = concat!(
+    "1797693134862315708145274237317043567980705675258449965989174768031572607800285387605895586327668781715",
+    "4045895351438246423432132688946418276846754670353751698604991057655128207624549009038932894407586850845",
+    "5133942304583236903222948165808559332123348274797826204144723168738177180919299881250404026184124858368",
+);
 
 fn numbers(suite: &mut Suite) {
     for (id, number) in [
@@ -259,8 +273,14 @@ fn numbers(suite: &mut Suite) {
         ("no-exponent", "1e"),
         ("underscore", "1_000"),
         ("bare-minus", "-"),
+        ("sum", "1749999999999999999+9999999999999999999999"),
+        ("difference", "17499999999999999999-9"),
+        ("two-fractions", "0.30000000000000004.25"),
+        ("two-exponents", "1e55e55"),
+        ("sign-at-the-end", "1.5e30-"),
         ("beyond-the-largest", "1.7976931348623158e308"),
         ("beyond-the-largest-whole", "17976931348623158e292"),
+        ("beyond-the-largest-by-one", &LARGEST.replace("858368", "858369")),
     ] {
         suite
             .token(format!("claims-number-{id}"), "no number of JSON, or not a finite one")
@@ -274,6 +294,9 @@ fn numbers(suite: &mut Suite) {
         ("exponent", "1E+2"),
         ("tiny", "1e-400"),
         ("largest", "1.7976931348623157e308"),
+        ("largest-digit-by-digit", LARGEST),
+        ("largest-of-two-ways", "-17976931348623157.08e292"),
+        ("next-to-the-largest", "1.797693134862315708e308"),
         ("u64-max", "18446744073709551615"),
         ("beyond-u64", "18446744073709551616"),
         ("i64-min", "-9223372036854775808"),
