@@ -87,7 +87,7 @@ for (const colorScheme of ["light", "dark"]) {
 test("dialogs are clean too", async () => {
   const { page } = alice;
   await page.setViewportSize({ width: 360, height: 800 });
-  for (const [path, id] of [["/keys", "generate"], ["/keys", "rotate"], ["/agents", "invite"], ["/users", "invite"], ["/edges", "revoke-token"]]) {
+  for (const [path, id] of [["/keys", "generate"], ["/keys", "rotate"], ["/keys", "import"], ["/profiles", "create-profile"], ["/agents", "invite"], ["/users", "invite"], ["/edges", "revoke-token"]]) {
     await page.goto(`${ready.console}${path}`);
     await settled(page);
     await page.getByTestId(id).click();

@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { generateKeyPairSync, verify } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { promisify } from "node:util";
@@ -43,9 +44,9 @@ async function objectsInHsm(ckaId) {
   return stdout.split(/(?=^(?:Private|Public) Key Object)/m).filter((object) => new RegExp(`^\\s*ID:\\s*${ckaId}\\s*$`, "mi").test(object));
 }
 
-async function token(subject = "alice") {
+async function token(subject = "alice", more = {}) {
   const identity = readFileSync(join(agent, "agent.pem"), "utf8");
-  return call(`${ready.agent}/v1/tokens`, { body: { profile: profileOf(signer, "ES256"), audience: AUDIENCE, ttl: "5m", claims: { sub: subject } }, ca: readFileSync(ready.ca, "utf8"), cert: identity, key: identity });
+  return call(`${ready.agent}/v1/tokens`, { body: { profile: profileOf(signer, "ES256"), audience: AUDIENCE, ttl: "5m", claims: { sub: subject }, ...more }, ca: readFileSync(ready.ca, "utf8"), cert: identity, key: identity });
 }
 
 test("the first visit makes the first administrator, with a passkey and recovery codes", async () => {
@@ -144,6 +145,164 @@ test("an agent is invited, enrols with the code, and gets a token under its poli
   await page.getByTestId("max-lifetime").fill("5m");
   await page.getByTestId("save-policy").click();
   await until("it is allowed again", async () => (await token()).status === 200);
+});
+
+test("a profile is created with every setting and changed; what is wrong is said at its field; it issues once it has a key", async () => {
+  const { page } = alice;
+  const field = (name) => page.getByTestId(`profile-${name}`);
+  const says = async (name) => page.locator(`#${await field(name).getAttribute("id")}-wrong`).textContent();
+  await page.goto(`${ready.console}/profiles`);
+  await page.getByTestId("create-profile").click();
+  await page.getByTestId("confirm").click();
+  assert.match(await says("name"), /1 to 64 characters/);
+  assert.match(await says("audiences"), /at least one audience/);
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.testid), "profile-name", "the focus is at the first field that is wrong");
+  await field("name").fill(profileOf(signer, "ES256"));
+  assert.match(await says("name"), /is there already/);
+  await field("name").fill("partners");
+  await field("audiences").fill("https://partners.example\nhttps://reports.example");
+  await field("maxLifetime").fill("2d");
+  assert.match(await says("maxLifetime"), /1s to 1d/);
+  await field("maxLifetime").fill("10m");
+  await field("defaultLifetime").fill("11m");
+  assert.match(await says("defaultLifetime"), /1s to 10m/);
+  await field("defaultLifetime").fill("2m");
+  await field("maxSession").fill("soon");
+  assert.match(await says("maxSession"), /A number and s, m, h or d/);
+  await field("maxSession").fill("1h");
+  await field("typ").fill("at+jwt; charset=utf-8");
+  assert.match(await says("typ"), /without parameters/);
+  await field("typ").fill("at+jwt");
+  await page.getByTestId("mode-digest").check();
+  await field("algorithm").selectOption("EdDSA");
+  await page.getByText("EdDSA signs no digests").waitFor();
+  await page.getByTestId("mode-digest").uncheck();
+  await page.getByTestId("mode-claims").uncheck();
+  await page.getByText("Choose at least one.").waitFor();
+  await page.getByTestId("mode-claims").check();
+  await page.getByTestId("mode-sd").check();
+  await field("algorithm").selectOption("ES384");
+  assert.equal((await ask(ready, "/admin/v1/profiles")).profiles.some(({ name }) => name === "partners"), false, "nothing was sent so far");
+  // What the page cannot know is the signer's word, and stands at the field all the same: somebody else takes the name.
+  await field("name").fill("rivals");
+  await page.route("**/admin/v1/profiles", async (route) => {
+    if (route.request().method() === "POST") await ask(ready, "/admin/v1/profiles", { method: "POST", body: { name: "rivals", settings: { algorithm: "ES256", audiences: ["https://rivals.example"] } } });
+    await route.continue();
+  });
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("problem-code").waitFor();
+  await page.unroute("**/admin/v1/profiles");
+  assert.equal(await page.getByTestId("problem-code").textContent(), "conflict");
+  assert.match(await says("name"), /rivals is there already/);
+  assert.match(await page.getByRole("alert").innerText(), /Somebody else was faster/);
+  assert.deepEqual((await ask(ready, "/admin/v1/profiles/rivals")).audiences, ["https://rivals.example"], "the other's stays as it is");
+  await field("name").fill("partners");
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("confirm").waitFor({ state: "detached" });
+  const made = await ask(ready, "/admin/v1/profiles/partners");
+  assert.deepEqual(
+    [made.algorithm, made.audiences, made.max_lifetime, made.default_lifetime, made.modes, made.typ, made.max_session, made.issuer, made.origin],
+    ["ES384", ["https://partners.example", "https://reports.example"], 600, 120, ["claims", "sd"], "at+jwt", 3_600, ready.issuer, "store"],
+  );
+
+  await page.getByTestId("edit-partners").click();
+  assert.equal(await field("name").isDisabled(), true);
+  assert.deepEqual([await field("maxLifetime").inputValue(), await field("typ").inputValue(), await field("maxSession").inputValue()], ["10m", "at+jwt", "1h"]);
+  await field("defaultLifetime").fill("3m");
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("confirm").waitFor({ state: "detached" });
+  const changed = await ask(ready, "/admin/v1/profiles/partners");
+  assert.deepEqual([changed.default_lifetime, changed.max_lifetime, changed.audiences.length], [180, 600, 2]);
+  assert.equal(await page.getByTestId(`edit-${profileOf(signer, "ES256")}`).count(), 0, "what stands in the configuration is changed there");
+
+  await page.goto(`${ready.console}/keys`);
+  await page.getByTestId("generate").click();
+  await page.getByTestId("profile").selectOption("partners");
+  await page.getByTestId("label").fill("first of partners");
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("key-state").waitFor();
+  await page.getByTestId("step-activate").click();
+  await page.getByTestId("confirm").click();
+  await page.locator("[data-testid=key-state][data-state=active]").waitFor();
+  await page.goto(`${ready.console}/agents/orders`);
+  await page.getByTestId("profile-partners").check();
+  await page.getByTestId("save-policy").click();
+  await until("the agent may ask for it", async () => (await ask(ready, "/admin/v1/agents/orders")).policy.profiles.includes("partners"));
+  const issued = await until("a token of the new profile", async () => {
+    const answer = await token("alice", { profile: "partners", audience: "https://partners.example", ttl: undefined });
+    return answer.status === 200 && answer;
+  });
+  const { alg, typ, kid } = header(issued.json.token);
+  assert.deepEqual([alg, typ, kid], ["ES384", "at+jwt", (await keyCalled("first of partners")).kid]);
+  const claims = JSON.parse(Buffer.from(issued.json.token.split(".")[1], "base64url"));
+  assert.equal(claims.exp - claims.iat, 180);
+});
+
+test("a key is imported from its shares: in the HSM, marked for good, and its tokens verify with the key that was split", async () => {
+  const { page } = alice;
+  const folder = join(here.directory, "ceremony");
+  mkdirSync(folder, { recursive: true });
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+  writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  const split = await cli(["keys", "split", "--key", join(folder, "key.pem"), "--shares", "3", "--out", folder]);
+  assert.equal(split.code, 0, split.err);
+  const files = [1, 2, 3].map((n) => join(folder, `share-${n}-of-3.json`));
+  const other = generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey.export({ type: "pkcs8", format: "pem" });
+  writeFileSync(join(folder, "other.pem"), other, { mode: 0o600 });
+  mkdirSync(join(folder, "other"), { recursive: true });
+  assert.equal((await cli(["keys", "split", "--key", join(folder, "other.pem"), "--shares", "3", "--out", join(folder, "other")])).code, 0);
+
+  await page.goto(`${ready.console}/keys`);
+  await page.getByTestId("import").click();
+  await page.getByTestId("profile").selectOption(profileOf(signer, "ES256"));
+  await page.getByTestId("label").fill("ceremony");
+  await page.getByTestId("share").fill("my share");
+  await page.getByTestId("add-share").click();
+  await page.getByText("This is no share").waitFor();
+  await page.getByTestId("share").fill(readFileSync(files[2], "utf8"));
+  await page.getByTestId("add-share").click();
+  await page.getByText("1 of 3 shares").waitFor();
+  assert.equal(await page.getByTestId("share").inputValue(), "", "the share is not left standing");
+  await page.getByTestId("share-files").setInputFiles(join(folder, "other/share-1-of-3.json"));
+  await page.getByText("belongs to another key").waitFor();
+  assert.equal(await page.getByTestId("confirm").isDisabled(), true);
+  await page.getByTestId("share-files").setInputFiles([files[0], files[1]]);
+  await page.getByText("3 of 3 shares").waitFor();
+  // The wrong profile: the signer says so, nothing comes in, and the shares need not be brought again.
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("problem-code").waitFor();
+  assert.equal(await keyCalled("ceremony"), undefined);
+  await page.getByTestId("profile").selectOption("partners");
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("key-state").waitFor();
+  await page.getByText("imported", { exact: true }).waitFor();
+
+  const key = await keyCalled("ceremony");
+  assert.deepEqual([key.origin, key.state, key.profile, key.key], ["imported", "published", "partners", "P-384"]);
+  const objects = await objectsInHsm(key.cka_id);
+  assert.equal(objects.length, 2, "a private and a public object");
+  const secret = objects.find((object) => object.startsWith("Private"));
+  assert.match(secret, /Access:\s+.*sensitive/);
+  assert.doesNotMatch(secret, /never extractable|local/, "the HSM does not claim to have made it");
+  assert.doesNotMatch(secret, /(^|[\s,])extractable/m, "and lets it out no more");
+  const served = (await jwks(ready)).json.keys.find(({ kid }) => kid === key.kid);
+  const { x, y } = publicKey.export({ format: "jwk" });
+  assert.deepEqual([served.x, served.y], [x, y]);
+
+  await page.getByTestId("step-activate").click();
+  await page.getByTestId("confirm").click();
+  await page.locator("[data-testid=key-state][data-state=active]").waitFor();
+  const issued = await until("the imported key signs", async () => {
+    const answer = await token("alice", { profile: "partners", audience: "https://partners.example" });
+    return answer.status === 200 && header(answer.json.token).kid === key.kid && answer.json.token;
+  });
+  const [head, body, signature] = issued.split(".");
+  assert.ok(verify("sha384", Buffer.from(`${head}.${body}`), { key: publicKey, dsaEncoding: "ieee-p1363" }, Buffer.from(signature, "base64url")));
+
+  await page.goto(`${ready.console}/keys`);
+  await page.getByTestId("import").click();
+  assert.equal(await page.getByText(/of 3 shares/).count(), 0, "no share outlives the dialog");
+  await page.keyboard.press("Escape");
 });
 
 test("rotation: the standby signs from now on, and its predecessor retires", async () => {
@@ -263,7 +422,7 @@ test("roles: what an auditor may not do is not offered, and refused when asked f
   const audrey = await openConsole(browser);
   const { page } = audrey;
   await acceptInvitation(page, ready, code);
-  for (const [path, ids] of [["/keys", ["generate", "rotate", "import"]], ["/agents", ["invite"]], ["/agents/orders", ["revoke", "invite-again", "save-policy"]]]) {
+  for (const [path, ids] of [["/keys", ["generate", "rotate", "import"]], ["/profiles", ["create-profile", "edit-partners"]], ["/agents", ["invite"]], ["/agents/orders", ["revoke", "invite-again", "save-policy"]]]) {
     await page.goto(`${ready.console}${path}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.waitForTimeout(400);

@@ -11,6 +11,7 @@ const { ko } = await import("../console/src/i18n/ko.ts");
 const { slotsOf, laneOf, windowOf, ticksOf, share } = await import("../console/src/timeline/model.ts");
 const { attention } = await import("../console/src/attention.ts");
 const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/src/agents/policy.ts");
+const profile = await import("../console/src/profiles/settings.ts");
 const { stepsFrom } = await import("../console/src/keys/state.ts");
 
 const HOUR = 3_600_000;
@@ -155,6 +156,43 @@ describe("policies", () => {
   test("spans are read as the signer reads them, and written shortest", () => {
     assert.deepEqual(["90", "90s", "15m", "1h", "2d", "", "m", "1 h"].map(seconds), [90, 90, 900, 3_600, 172_800, null, null, null]);
     assert.deepEqual([90, 600, 3_600, 86_400, 90_000].map(spanText), ["90s", "10m", "1h", "1d", "25h"]);
+  });
+});
+
+describe("profiles", () => {
+  const wrong = (more, taken) => Object.keys(profile.check({ ...profile.EMPTY, name: "web", audiences: "https://a.example", ...more }, taken).wrongs);
+
+  test("a good one becomes what the signer takes, and back", () => {
+    const draft = { ...profile.EMPTY, name: "web", algorithm: "PS256", rsaBits: "3072", issuer: "eu", audiences: "https://a.example\nhttps://b.example", maxLifetime: "600", defaultLifetime: "2m", modes: ["digest", "claims"], typ: "at+jwt", maxSession: "1d", rotateAfter: "30d", publishAhead: "2h" };
+    const { settings, wrongs } = profile.check(draft);
+    assert.deepEqual(wrongs, {});
+    assert.deepEqual(settings, { algorithm: "PS256", rsa_bits: 3072, issuer: "eu", audiences: ["https://a.example", "https://b.example"], max_lifetime: 600, default_lifetime: 120, modes: ["claims", "digest"], typ: "at+jwt", max_session: 86_400, rotate_after: 2_592_000, publish_ahead: 7_200 });
+    assert.deepEqual(profile.check(profile.draftOf({ name: "web", settings })).settings, settings);
+    assert.deepEqual(profile.check({ ...profile.EMPTY, name: "web", audiences: "a" }).settings, { algorithm: "ES256", audiences: ["a"], modes: ["claims"] });
+  });
+
+  test("each mistake is named at its field", () => {
+    assert.deepEqual(wrong({}), []);
+    for (const name of ["", "W", "a b", "x".repeat(65)]) assert.deepEqual(wrong({ name }), ["name"], name);
+    assert.deepEqual(wrong({}, ["web"]), ["name"]);
+    assert.deepEqual(wrong({ audiences: " \n " }), ["audiences"]);
+    for (const text of ["0", "2d", "soon"]) assert.deepEqual(wrong({ maxLifetime: text }), ["maxLifetime"], text);
+    assert.deepEqual(wrong({ defaultLifetime: "2h" }), ["defaultLifetime"]);
+    for (const text of ["30m", "32d"]) assert.deepEqual(wrong({ maxSession: text }), ["maxSession"], text);
+    for (const typ of ["a b", "at+jwt;x=1", "a/b/c", "/"]) assert.deepEqual(wrong({ typ }), ["typ"], typ);
+    assert.deepEqual(wrong({ modes: [] }), ["modes"]);
+    for (const algorithm of ["EdDSA", "Ed25519"]) assert.deepEqual(wrong({ algorithm, modes: ["digest"] }), ["modes"]);
+  });
+
+  test("its bounds, algorithms and names are the signer's", async () => {
+    const rust = await readFile(new URL("../../signer-native/src/issue/settings.rs", import.meta.url), "utf8");
+    assert.match(rust, /MAX_LIFETIME: Lifetime = Lifetime\(86_400\)/);
+    assert.match(rust, /MAX_SESSION: Lifetime = Lifetime\(31 \* 86_400\)/);
+    const { properties } = JSON.parse(await readFile(new URL("../openapi/admin.json", import.meta.url), "utf8")).components.schemas.ProfileSettings;
+    assert.deepEqual(profile.ALGORITHMS, properties.algorithm.enum);
+    const fields = Object.keys(properties).map((name) => profile.fieldOf(`settings.${name}`));
+    assert.deepEqual([...fields, "name"].sort(), Object.keys(profile.EMPTY).sort(), "each setting has its field");
+    assert.equal(profile.fieldOf("request"), undefined);
   });
 });
 

@@ -110,6 +110,9 @@ impl ProfileSettings {
             let sentence = format!("is {max_session}; it takes the profile's max_lifetime {max_lifetime} to {MAX_SESSION}");
             return Err(Invalid::new("max_session", sentence));
         }
+        if let Some(typ) = self.typ.as_deref().filter(|typ| !is_media_type(typ)) {
+            return Err(Invalid::new("typ", format!("is {typ:?}; it takes a media type without parameters, such as JWT or at+jwt")));
+        }
         Ok(Profile {
             name: name.to_owned(),
             algorithm: self.algorithm,
@@ -157,4 +160,13 @@ impl ProfileSettings {
         }
         Ok(slot)
     }
+}
+
+/// Whether it is `type/subtype`, or the subtype alone (RFC 7515 section 4.1.9, names of RFC 6838 section 4.2).
+fn is_media_type(typ: &str) -> bool {
+    let is_name = |name: &str| {
+        (1..=127).contains(&name.len())
+            && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&octet))
+    };
+    typ.split_once('/').map_or_else(|| is_name(typ), |(kind, subtype)| is_name(kind) && is_name(subtype))
 }

@@ -29,6 +29,8 @@ fn profiles_are_created_used_changed_and_kept() {
         ("audiences", with("audiences", json!([]))),
         ("modes", with("modes", json!([]))),
         ("max_session", with("max_session", json!("1m"))),
+        ("typ", with("typ", json!("at+jwt; charset=utf-8"))),
+        ("typ", with("typ", json!(""))),
         ("issuer", with("issuer", json!("nobody"))),
     ] {
         let refused = ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "web", "settings": wrong })));

@@ -67,7 +67,7 @@ export function check(draft: Draft, profiles: readonly Profile[]): { policy?: Po
   return { policy, wrongs };
 }
 
-function words(text: string): string[] {
+export function words(text: string): string[] {
   return [...new Set(text.split(/[\s,]+/).filter(Boolean))];
 }
 
