@@ -30,6 +30,7 @@ try {
   await page.setViewportSize({ width: 1440, height: 900 });
   await setUp(page, ready, "alice");
   await live(ready);
+  const going = keepIssuing(ready);
 
   const keys = (await ask(ready, "/admin/v1/keys")).keys;
   const key = keys.find(({ label }) => label === "autumn");
@@ -41,6 +42,12 @@ try {
       await show(page, `${ready.console}${path}`);
       await page.screenshot({ path: join(out, `${name}-${width}-${colorScheme}.png`), fullPage: true });
     }
+    for (const [name, [path, id]] of Object.entries({ "new-profile": ["/profiles", "create-profile"], import: ["/keys", "import"], generate: ["/keys", "generate"], "invite-agent": ["/agents", "invite"] })) {
+      await show(page, `${ready.console}${path}`);
+      await page.getByTestId(id).click();
+      await page.getByRole("dialog").waitFor();
+      await page.screenshot({ path: join(out, `dialog-${name}-${width}-${colorScheme}.png`) });
+    }
   }
   if (process.argv.includes("--readme")) {
     await page.setViewportSize({ width: 1280, height: 860 });
@@ -50,6 +57,7 @@ try {
       await page.screenshot({ path: join(root, `www/site/screens/${name}.png`) });
     }
   }
+  await going.stop();
 } finally {
   await browser?.close();
   await signer.stop();
@@ -70,6 +78,7 @@ async function show(page, url) {
 /** Something to see: tokens, refusals, keys in several states. */
 async function live(ready) {
   const [first, second, third] = ready.profiles.map(({ name }) => name);
+  await ask(ready, "/admin/v1/profiles", { method: "POST", body: { name: "partners", settings: { algorithm: "ES256", audiences: ["https://partners.example"], modes: ["claims", "sd"], typ: "at+jwt", max_session: "8h" } } });
   const made = await ask(ready, "/admin/v1/keys", { method: "POST", body: { profile: first, label: "autumn" } });
   await ask(ready, `/admin/v1/keys/${made.kid}:activate`, { method: "POST" });
   const signing = (await ask(ready, "/admin/v1/keys")).keys.filter(({ state, purpose }) => state === "active" && purpose === "token");
@@ -80,4 +89,22 @@ async function live(ready) {
     await issue(ready, { profile: first, audience: "https://api.example.com", ttl: "10m", claims: { sub: "alice" } });
     if (i % 12 === 0) await issue(ready, { profile: "unknown", audience: "https://api.example.com", claims: {} }).catch(() => undefined);
   }
+}
+
+/** Tokens all the while, so that rates and latencies are those of a signer at work. */
+function keepIssuing(ready) {
+  let stopped = false;
+  const profile = ready.profiles[0].name;
+  const loop = (async () => {
+    for (let i = 0; !stopped; i += 1) {
+      await issue(ready, { profile, audience: "https://api.example.com", ttl: "10m", claims: { sub: "alice" } }).catch(() => undefined);
+      await new Promise((done) => setTimeout(done, 120 + 100 * Math.sin(i / 12)));
+    }
+  })();
+  return {
+    stop() {
+      stopped = true;
+      return loop;
+    },
+  };
 }

@@ -51,7 +51,7 @@ describe("dictionaries", () => {
     const files = (await readdir(source, { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/i18n\/(en|ko)\.ts$/.test(name));
     const code = (await Promise.all(files.map((name) => readFile(`${source}${name}`, "utf8")))).join("\n");
     // Groups whose names are put together: words of the signer, plurals, what stands in tables of steps and acts.
-    const groups = ["state", "role", "role_hint", "purpose", "origin", "theme", "span", "mend", "problem", "breaker", "agent_origin", "edge_state", "revocation", "object", "attention", "steps", "users"];
+    const groups = ["state", "role", "role_hint", "purpose", "origin", "theme", "span", "mend", "mode_hint", "problem", "breaker", "agent_origin", "edge_state", "revocation", "object", "attention", "steps", "users"];
     const unused = Object.keys(en).filter((name) => !code.includes(`"${name}"`) && !groups.includes(name.split(".")[0]) && !/\.(one|other)$/.test(name));
     assert.deepEqual(unused, []);
     for (const name of ["state", "role"]) assert.ok(code.includes(`word("${name}"`), name);

@@ -114,9 +114,14 @@ impl Timing {
         self.jwks_max_age.max(LEAST_FRESHNESS).saturating_add(self.stale_window)
     }
 
+    /// A + S: how long after a change of the JWK Set some verifier may go on with the one of before.
+    pub fn known_after(&self) -> u64 {
+        self.freshness().saturating_add(SKEW)
+    }
+
     /// max(A + S, the profile's wish): how long after its publication a key may be unknown to some verifier.
     pub fn activation_delay(&self) -> u64 {
-        self.dangerous_activation_delay.unwrap_or_else(|| self.freshness().saturating_add(SKEW).max(self.publish_ahead))
+        self.dangerous_activation_delay.unwrap_or_else(|| self.known_after().max(self.publish_ahead))
     }
 
     /// When a key in the JWK Set may begin to sign. Keys that no JWK Set shows may at once.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use edgeseal_core::{Algorithm, Jwk, JwkSet, algorithm::Scheme};
+use edgeseal_core::{Algorithm, Jwk, JwkSet, Timestamp, algorithm::Scheme};
 use sha2::{Digest as _, Sha256};
 
 use super::{Key, Purpose, State};
@@ -94,6 +94,19 @@ impl Snapshot {
     pub fn document(&self, issuer: &str, agent: Option<&str>) -> Option<Document> {
         let found = self.documents.get(&(issuer.to_owned(), agent.map(ToOwned::to_owned))).cloned();
         found.or_else(|| agent.is_none().then(|| Document::of(Vec::new())))
+    }
+
+    /// When the JWK Set of an issuer changed last: a key of it came, left, or was taken out as compromised. Nothing for a set
+    /// that never had a key.
+    pub fn changed_at(&self, issuer: &str) -> Option<Timestamp> {
+        let keys = self.keys.iter().filter(|key| key.purpose == Purpose::Token && key.issuer == issuer && key.agent.is_none());
+        keys.filter_map(|key| {
+            let came = key.published_at?;
+            // What is compromised after it retired was out already.
+            let left = key.retired_at.into_iter().chain(key.compromised_at).min();
+            Some(left.map_or(came, |left| left.max(came)))
+        })
+        .max()
     }
 
     /// Whether it is older than the lease allows signing with.

@@ -88,7 +88,7 @@ export default function AgentPage({ name }: { name: string }) {
               rows={[
                 [t("policy.profiles"), <Chips key="profiles" items={policy?.profiles} />],
                 [t("policy.audiences"), <Chips key="audiences" items={policy?.audiences} none={t("policy.those_of_profiles")} />],
-                [t("policy.max_lifetime"), policy?.max_lifetime ? span(policy.max_lifetime) : t("policy.those_of_profiles")],
+                [t("policy.max_lifetime"), policy?.max_lifetime ? span(policy.max_lifetime) : <span key="lifetime" className="muted">{t("policy.those_of_profiles")}</span>],
                 [t("policy.required"), <Chips key="required" items={policy?.required_claims} />],
                 [t("policy.forbidden"), <Chips key="forbidden" items={policy?.forbidden_claims} />],
                 [t("policy.rate"), policy?.rate ? number(policy.rate) : t("policy.no_limit")],

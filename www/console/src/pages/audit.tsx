@@ -22,7 +22,7 @@ const NONE: Filters = { actor: "", action: "", subject: "", from: "", to: "" };
 const PAGE = 50;
 
 export default function Audit() {
-  const { t, clock, day, number } = useWords();
+  const { t, n, clock, day, number } = useWords();
   const may = useMay();
   const tell = useTell();
   const [draft, setDraft] = useState<Filters>(NONE);
@@ -85,7 +85,7 @@ export default function Audit() {
         status.data && (
           <Notice tone="good" title={status.note ?? t("audit.whole")}>
             <p className="small" data-testid="chain-status">
-              {t("audit.status", { rows: number(status.rows ?? 0), chains: number(status.data.chains) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
+              {n("audit.status", status.data.chains, { rows: number(status.rows ?? 0) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
             </p>
           </Notice>
         )

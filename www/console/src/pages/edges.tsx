@@ -2,7 +2,7 @@ import { Globe, ShieldBan } from "lucide-react";
 import { useState, type FormEvent } from "react";
 import { useAgain, useMay, useResource } from "../api/queries";
 import { send } from "../api/session";
-import type { Revocation } from "../api/types";
+import type { Issuer, Revocation } from "../api/types";
 import { useEdges } from "../api/watch";
 import { useWords } from "../i18n";
 import { Badge, Button, Choice, Confirm, Empty, Facts, Loading, Notice, PageHead, Panel, Refusal, Short, Table, TextField } from "../kit";
@@ -34,27 +34,30 @@ export default function Edges() {
           </Empty>
         </Panel>
       )}
-      <div className="cards">
-        {(edges ?? []).map((edge) => (
-          <Panel key={edge.id} title={edge.name} note={<Badge tone={edge.state === "current" ? "good" : edge.trouble ? "bad" : "warn"}>{word("edge_state", edge.state)}</Badge>}>
-            <Facts
-              rows={[
-                ["URL", edge.url ?? t("edges.fetches_itself")],
-                [t("edges.sequence"), edge.seq === null ? "–" : number(edge.seq)],
-                [t("edges.acknowledged"), edge.acknowledged_at ? `${ago(edge.acknowledged_at, now)}, ${date(edge.acknowledged_at)}` : t("edges.never")],
-                [t("edges.reread_by"), edge.reread_by ? date(edge.reread_by) : "–"],
-                [t("edges.bound_by"), edge.bound_by ? `${ago(edge.bound_by, now)}, ${date(edge.bound_by)}` : "–"],
-                [t("edges.attempts"), number(edge.attempts)],
-              ]}
-            />
-            {edge.trouble && (
-              <Notice tone="bad" title={t("edges.trouble")}>
-                <p>{edge.trouble}</p>
-              </Notice>
-            )}
-          </Panel>
-        ))}
-      </div>
+      {edges && edges.length > 0 && (
+        <div className="cards">
+          {edges.map((edge) => (
+            <Panel key={edge.id} title={edge.name} note={<Badge tone={edge.state === "current" ? "good" : edge.trouble ? "bad" : "warn"}>{word("edge_state", edge.state)}</Badge>}>
+              <Facts
+                rows={[
+                  ["URL", edge.url ?? t("edges.fetches_itself")],
+                  [t("edges.sequence"), edge.seq === null ? "–" : number(edge.seq)],
+                  [t("edges.acknowledged"), edge.acknowledged_at ? `${ago(edge.acknowledged_at, now)}, ${date(edge.acknowledged_at)}` : t("edges.never")],
+                  [t("edges.reread_by"), edge.reread_by ? date(edge.reread_by) : "–"],
+                  [t("edges.bound_by"), edge.bound_by ? `${ago(edge.bound_by, now)}, ${date(edge.bound_by)}` : "–"],
+                  [t("edges.attempts"), number(edge.attempts)],
+                ]}
+              />
+              {edge.trouble && (
+                <Notice tone="bad" title={t("edges.trouble")}>
+                  <p>{edge.trouble}</p>
+                </Notice>
+              )}
+            </Panel>
+          ))}
+        </div>
+      )}
+      <JwkSets now={now} />
       <Panel title={t("edges.revocations")} note={t("edges.revocations_note")} flush>
         {revocations.error ? <Refusal error={revocations.error} /> : null}
         {revocations.data?.revocations.length ? (
@@ -76,6 +79,34 @@ export default function Edges() {
       </Panel>
       <Revoke open={revoking} onClose={() => setRevoking(false)} />
     </div>
+  );
+}
+
+/** When verifiers have the keys as they are now. How old the keys of one isolate are is known to that isolate alone. */
+function JwkSets({ now }: { now: number }) {
+  const { t, ago, date } = useWords();
+  const issuers = useResource<{ issuers: Issuer[] }>("/admin/v1/issuers", { every: 10 });
+  return (
+    <Panel title={t("edges.jwks")} note={t("edges.jwks_note")} flush>
+      <Refusal error={issuers.error} retry={() => void issuers.refetch()} />
+      {issuers.data && (
+        <Table
+          label={t("edges.jwks")}
+          rows={issuers.data.issuers}
+          keyOf={({ name }) => name}
+          rowTestId={({ name }) => `jwks-${name}`}
+          columns={[
+            { head: "profile.issuer", cell: ({ issuer, jwks_uri }) => <a href={jwks_uri} target="_blank" rel="noreferrer">{issuer}</a> },
+            { head: "edges.jwks_changed", cell: ({ jwks_changed_at: at }) => (at ? <time dateTime={at} title={date(at)}>{ago(at, now)}</time> : t("edges.never")) },
+            {
+              head: "edges.jwks_known",
+              cell: ({ jwks_known_by: by }) =>
+                !by ? "–" : Date.parse(by) <= now ? <Badge tone="good">{t("edges.jwks_everywhere")}</Badge> : <time dateTime={by} title={date(by)}>{ago(by, now)}, {date(by)}</time>,
+            },
+          ]}
+        />
+      )}
+    </Panel>
   );
 }
 

@@ -102,13 +102,13 @@ export default function KeyPage({ kid }: { kid: string }) {
               ]}
             />
           </Panel>
-          {key.kid && (
-            <Panel title={t("key.attributes")}>
-              {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : detail.error ? <Refusal error={detail.error} retry={() => void detail.refetch()} /> : <Loading />}
-            </Panel>
-          )}
         </div>
       </div>
+      {key.kid && (
+        <Panel title={t("key.attributes")}>
+          {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : detail.error ? <Refusal error={detail.error} retry={() => void detail.refetch()} /> : <Loading />}
+        </Panel>
+      )}
       <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} mayEmergency={session?.user?.role === "administrator"} />
     </div>
   );

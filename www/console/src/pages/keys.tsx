@@ -14,9 +14,12 @@ import { useNow } from "../kit/now";
 import { slotName, Timeline, TimelineLegend, noteOf } from "../timeline/timeline";
 import { slotsOf, SPANS, windowOf, type Span } from "../timeline/model";
 
+/** States after which nothing comes by itself. */
+const OVER: readonly string[] = ["retired", "compromised", "destroyed"];
+
 export default function Keys() {
   const words = useWords();
-  const { t, word, date } = words;
+  const { t, word, date, day } = words;
   const may = useMay();
   const now = useNow(5);
   const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 4 });
@@ -84,10 +87,10 @@ export default function Keys() {
               columns={[
                 { head: "keys.key", cell: (key) => <KeyLink of={key} /> },
                 { head: "keys.for", cell: (key) => slotName({ ...key, agent: key.agent ?? null }, words) },
-                { head: "keys.kind", cell: (key) => `${key.alg} · ${key.key}` },
+                { head: "keys.kind", cell: (key) => <span className="nowrap">{key.alg === key.key ? key.alg : `${key.alg} · ${key.key}`}</span> },
                 { head: "keys.state", cell: (key) => <Badge tone={stateTone(key.state)}>{word("state", key.state)}</Badge> },
-                { head: "keys.next", cell: (key) => noteOf(key, words, now) },
-                { head: "keys.created", cell: (key) => <span className="num">{date(key.created_at)}</span> },
+                { head: "keys.next", cell: (key) => (OVER.includes(key.state) ? "" : noteOf(key, words, now)) },
+                { head: "keys.created", cell: (key) => <span className="num nowrap" title={date(key.created_at)}>{day(key.created_at)}</span> },
               ]}
             />
           </Panel>

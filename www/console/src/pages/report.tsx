@@ -10,7 +10,7 @@ import { Badge, Button, Facts, Loading, Notice, PageHead, Panel, Refusal } from 
 
 export default function Report() {
   const words = useWords();
-  const { t, word, date, span, number } = words;
+  const { t, n, word, date, span, number } = words;
   const current = useSession();
   const ledger = useResource<{ keys: LedgerEntry[] }>("/admin/v1/audit/ledger");
   const audit = useAuditStatus();
@@ -35,7 +35,7 @@ export default function Report() {
             [t("report.made"), `${date(Date.now())}, ${current?.user?.name ?? ""}`],
             [t("report.signer"), `${current?.origin ?? ""} (Edgeseal ${current?.version ?? ""})`],
             [t("report.keys"), number(list.length)],
-            [t("report.audit"), audit.data ? `${t("audit.status", { rows: number(audit.data.rows), chains: number(audit.data.chains) })} ${audit.note ?? ""}` : "–"],
+            [t("report.audit"), audit.data ? `${n("audit.status", audit.data.chains, { rows: number(audit.data.rows) })} ${audit.note ?? ""}` : "–"],
             ...(audit.data?.checkpoint ? [[t("report.checkpoint"), <code key="checkpoint" className="small">{audit.data.checkpoint}</code>] as [string, React.ReactNode]] : []),
           ]}
         />
