@@ -28,7 +28,7 @@ use crate::{
     hsm::{Pin, Pkcs11Settings, TokenSelector},
     http::tls,
     issue::{Agent, Lifetime, Mode, Profile, ProfileSettings, Schema, Surroundings},
-    keys::{Slot, Timing, rotation},
+    keys::{MAX_SECOND_PERSON_AFTER, SECOND_PERSON_AFTER, Slot, Timing, rotation},
     revocation::{EdgeConfig, RawEdge},
     store::{PostgresSettings, StoreSettings},
     traces::TracesConfig,
@@ -156,6 +156,8 @@ pub struct SignerConfig {
     pub console: Option<ConsoleConfig>,
     /// Rules of the key life cycle.
     pub timing: Timing,
+    /// Seconds after which somebody of whom another vouched counts as one of two people.
+    pub second_person_after: u64,
     /// The audit log.
     pub audit: AuditConfig,
     /// Profiles by name.
@@ -259,6 +261,7 @@ struct Raw {
     store: RawStore,
     listen: RawListen,
     rotation: RawRotation,
+    approvals: RawApprovals,
     issuers: BTreeMap<String, RawIssuer>,
     audit: RawAudit,
     profiles: BTreeMap<String, RawProfile>,
@@ -342,6 +345,12 @@ struct RawRotation {
     dangerous_activation_delay: Option<Lifetime>,
     automatic: Option<bool>,
     after: Option<Lifetime>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawApprovals {
+    second_person_after: Option<Lifetime>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -529,6 +538,7 @@ impl Settings {
             admin,
             console,
             timing: self.timing()?,
+            second_person_after: self.second_person_after()?,
             audit: self.audit()?,
             agent_policies: self.agents(&profiles)?,
             edges: self.edges()?,
@@ -646,6 +656,19 @@ impl Settings {
         }
         let dangerous_activation_delay = dangerous_activation_delay.map(Lifetime::as_secs);
         Ok(Timing { jwks_max_age, stale_window, lease, publish_ahead: 0, dangerous_activation_delay })
+    }
+
+    /// Seconds after which somebody of whom another vouched counts as one of two people.
+    ///
+    /// # Errors
+    /// When it is out of bounds.
+    pub fn second_person_after(&self) -> Result<u64, Failure> {
+        let after = self.raw.approvals.second_person_after.map_or(SECOND_PERSON_AFTER, Lifetime::as_secs);
+        if after > MAX_SECOND_PERSON_AFTER {
+            let sentence = "approvals.second_person_after is more than 7d, and a proposal lapses after so long";
+            return Err(Failure::configuration(sentence));
+        }
+        Ok(after)
     }
 
     /// Whether standbys are made and take over by themselves.

@@ -124,6 +124,7 @@ impl From<RegistryError> for Failure {
             RegistryError::Refused(_)
             | RegistryError::TooManyKeys { .. }
             | RegistryError::OwnProposal { .. }
+            | RegistryError::SecondPersonNew { .. }
             | RegistryError::NotRevocable(_)
             | RegistryError::NoProposal(_) => Self::new(FailureKind::Refused, format!("refused: {error}")),
             RegistryError::Audit(error) => error.into(),

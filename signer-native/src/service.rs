@@ -136,7 +136,10 @@ impl Signer {
         let blinding = hmac_key_file.map(|path| Blinding::open("audit.hmac_key_file", &path)).transpose()?;
         let (audit, audit_end) = Log::begin(store.clone(), deadline, blinding.unwrap_or_else(Blinding::none)).await?;
         let ledger = Ledger::new(store.clone(), config.timing, config.slots);
-        let ledger = ledger.with_issuers(config.issuers.clone()).with_log(audit.clone());
+        let ledger = ledger
+            .with_issuers(config.issuers.clone())
+            .with_log(audit.clone())
+            .with_second_person_after(config.second_person_after);
         let described = hsm.description();
         let registry = Arc::new(Registry::new(ledger, hsm));
         let keeper = Keeper::new(store.clone(), Arc::clone(&registry));

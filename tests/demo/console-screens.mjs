@@ -79,6 +79,9 @@ async function show(page, url) {
 async function live(ready) {
   const [first, second, third] = ready.profiles.map(({ name }) => name);
   await ask(ready, "/admin/v1/profiles", { method: "POST", body: { name: "partners", settings: { algorithm: "ES256", audiences: ["https://partners.example"], modes: ["claims", "sd"], typ: "at+jwt", max_session: "8h" } } });
+  const partners = await ask(ready, "/admin/v1/keys", { method: "POST", body: { profile: "partners" } });
+  await ask(ready, `/admin/v1/keys/${partners.kid}:activate`, { method: "POST" });
+  await ask(ready, "/admin/v1/keys", { method: "POST", body: { profile: first, label: "winter" } });
   const made = await ask(ready, "/admin/v1/keys", { method: "POST", body: { profile: first, label: "autumn" } });
   await ask(ready, `/admin/v1/keys/${made.kid}:activate`, { method: "POST" });
   const signing = (await ask(ready, "/admin/v1/keys")).keys.filter(({ state, purpose }) => state === "active" && purpose === "token");

@@ -337,6 +337,15 @@ test("compromise asks what it says it will do, and takes the key out of the JWK 
   assert.ok((await ask(ready, "/admin/v1/revocations")).revocations.some(({ value }) => value === key.kid), "it is on the revocation list");
   await page.goto(`${ready.console}/`);
   await page.getByTestId("attention-compromised").waitFor();
+
+  // The page of edges says when the JWK Set changed, and by when every verifier has it: max-age 5 min + 1 h + 5 min of clocks.
+  const [{ jwks_changed_at: changed, jwks_known_by: known }] = (await ask(ready, "/admin/v1/issuers")).issuers;
+  assert.equal(Date.parse(changed), Date.parse(now.compromised_at));
+  assert.equal(Date.parse(known) - Date.parse(changed), 70 * 60_000);
+  await page.goto(`${ready.console}/edges`);
+  const row = page.getByTestId("jwks-");
+  await row.waitFor();
+  assert.deepEqual(await row.locator("time").evaluateAll((times) => times.map(({ dateTime }) => dateTime)), [changed, known]);
 });
 
 test("destruction takes two people: one's own approval is not offered, the other's schedules it", async () => {

@@ -337,6 +337,9 @@ lease = "1s"
 automatic = false
 dangerous_activation_delay = "{delay}"
 
+[approvals]
+second_person_after = "0s"
+
 [log]
 level = "warn"
 

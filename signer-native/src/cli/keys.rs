@@ -416,7 +416,8 @@ pub(super) async fn registry(settings: &Settings) -> Result<Registry, Failure> {
     let hsm = open_hsm(settings.hsm()?).await?;
     let store = Store::open(&store).await?;
     let slots = catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?;
-    Ok(Registry::new(Ledger::new(store, timing, slots), hsm))
+    let ledger = Ledger::new(store, timing, slots).with_second_person_after(settings.second_person_after()?);
+    Ok(Registry::new(ledger, hsm))
 }
 
 async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
@@ -425,7 +426,8 @@ async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
     let issuers = settings.issuers().unwrap_or_default();
     settings.slots()?;
     let slots = catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?;
-    Ok(Ledger::new(store, settings.timing()?, slots).with_issuers(issuers))
+    let ledger = Ledger::new(store, settings.timing()?, slots).with_second_person_after(settings.second_person_after()?);
+    Ok(ledger.with_issuers(issuers))
 }
 
 /// The store, if a signer or a command made it.

@@ -204,7 +204,7 @@ fn change(Named { name, config }: &Named, disable: bool) -> Result<ExitCode, Fai
         }
         let action = if disable { "users.disable" } else { "users.enable" };
         ledger.record(&Actor::local(), action, name, "{}").await?;
-        let changed = if disable { store.disable_user(name, now()).await } else { store.enable_user(name).await };
+        let changed = if disable { store.disable_user(name, now()).await } else { store.enable_user(name, now()).await };
         match changed {
             Err(StoreError::Conflict(why)) => Err(Failure::new(FailureKind::Refused, format!("nothing was changed: {why}"))),
             other => Ok(other?),

@@ -48,6 +48,8 @@ pub enum Code {
     ReadOnly,
     /// One's own approval does not count.
     OwnApproval,
+    /// One of two people is here on another's word, and not for long enough.
+    SecondPersonNew,
     /// Somebody else changed the same thing at the same time.
     Conflict,
     /// A user of this machine asks the agent who may not.
@@ -102,7 +104,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::AdminUnknown,
@@ -117,6 +119,7 @@ impl Code {
         Self::TriesExceeded,
         Self::ReadOnly,
         Self::OwnApproval,
+        Self::SecondPersonNew,
         Self::Conflict,
         Self::PeerRefused,
         Self::OriginRefused,
@@ -165,6 +168,7 @@ impl Code {
             Self::TriesExceeded => ("tries_exceeded", StatusCode::TOO_MANY_REQUESTS, "There were too many tries"),
             Self::ReadOnly => ("read_only", StatusCode::CONFLICT, "The configuration file says this"),
             Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
+            Self::SecondPersonNew => ("second_person_new", StatusCode::FORBIDDEN, "One of the two people is too new"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
             Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
             Self::OriginRefused => ("origin_refused", StatusCode::FORBIDDEN, "Pages in browsers get nothing here"),
@@ -304,6 +308,7 @@ impl From<IssueError> for Problem {
                 RegistryError::Refused(_)
                 | RegistryError::TooManyKeys { .. }
                 | RegistryError::OwnProposal { .. }
+                | RegistryError::SecondPersonNew { .. }
                 | RegistryError::NotRevocable(_)
                 | RegistryError::NoProposal(_),
             ) => Code::KeyState,
@@ -364,6 +369,7 @@ impl From<RegistryError> for AdminProblem {
             RegistryError::Refused(Refusal::Days(_)) | RegistryError::NotRevocable(_) => Code::RequestMalformed,
             RegistryError::Refused(_) | RegistryError::TooManyKeys { .. } => Code::KeyState,
             RegistryError::OwnProposal { .. } => Code::OwnApproval,
+            RegistryError::SecondPersonNew { .. } => Code::SecondPersonNew,
             RegistryError::Store(StoreError::Conflict(_)) => Code::Conflict,
             RegistryError::Store(_) => Code::StoreUnavailable,
             RegistryError::Audit(_) => Code::AuditUnavailable,
@@ -429,6 +435,7 @@ mod tests {
                 ("tries_exceeded", 429),
                 ("read_only", 409),
                 ("own_approval", 403),
+                ("second_person_new", 403),
                 ("conflict", 409),
                 ("peer_refused", 403),
                 ("origin_refused", 403),

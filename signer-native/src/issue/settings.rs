@@ -111,7 +111,10 @@ impl ProfileSettings {
             return Err(Invalid::new("max_session", sentence));
         }
         if let Some(typ) = self.typ.as_deref().filter(|typ| !is_media_type(typ)) {
-            return Err(Invalid::new("typ", format!("is {typ:?}; it takes a media type without parameters, such as JWT or at+jwt")));
+            return Err(Invalid::new(
+                "typ",
+                format!("is {typ:?}; it takes a media type without parameters, such as JWT or at+jwt"),
+            ));
         }
         Ok(Profile {
             name: name.to_owned(),

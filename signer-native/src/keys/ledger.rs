@@ -24,6 +24,11 @@ use crate::{
 
 /// Days in which a second person may approve what a first one proposed.
 const APPROVAL_DAYS: u64 = 7;
+/// Seconds, a day: how long somebody whom another invited, or gave a role or a new beginning, is no second person yet, unless
+/// the setting says otherwise. Everybody comes by the console or the log within that time.
+pub const SECOND_PERSON_AFTER: u64 = 86_400;
+/// Seconds: the longest such time; a proposal lapses after as long.
+pub const MAX_SECOND_PERSON_AFTER: u64 = APPROVAL_DAYS * 86_400;
 /// How long a command waits for its row in the audit log.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// The one action that takes two people.
@@ -38,6 +43,8 @@ pub struct Ledger {
     slots: Arc<RwLock<Arc<Vec<Slot>>>>,
     /// URLs by name, to list a revoked key under its issuer's.
     issuers: BTreeMap<String, String>,
+    /// Seconds after which somebody of whom another vouched counts as one of two people.
+    second_person_after: u64,
     log: Option<Log>,
 }
 
@@ -82,6 +89,13 @@ pub enum RegistryError {
         /// Until when another may approve it.
         until: Timestamp,
     },
+    /// One of the two is here on another's word, and not for long enough.
+    SecondPersonNew {
+        /// Who.
+        person: String,
+        /// From when on they count.
+        from: Timestamp,
+    },
     /// No proposal of this name is open.
     NoProposal(String),
     /// The audit log could not be written, so nothing was done.
@@ -107,6 +121,12 @@ impl fmt::Display for RegistryError {
                 formatter,
                 "{proposer} proposed this, and one's own approval never counts: another person must do the same before {}",
                 Moment(*until)
+            ),
+            Self::SecondPersonNew { person, from } => write!(
+                formatter,
+                "{person} was invited, or given a role or a new passkey, by another a short while ago, and counts as one of two \
+                 people from {} on",
+                Moment(*from)
             ),
             Self::Audit(error) => error.fmt(formatter),
             Self::NotRevocable(reason) => formatter.write_str(reason),
@@ -138,13 +158,26 @@ impl From<StoreError> for RegistryError {
 impl Ledger {
     /// The rows of this store. `slots` are what the configuration wants keys for.
     pub fn new(store: Store, timing: Timing, slots: Vec<Slot>) -> Self {
-        Self { store, timing, slots: Arc::new(RwLock::new(Arc::new(slots))), issuers: BTreeMap::new(), log: None }
+        Self {
+            store,
+            timing,
+            slots: Arc::new(RwLock::new(Arc::new(slots))),
+            issuers: BTreeMap::new(),
+            second_person_after: SECOND_PERSON_AFTER,
+            log: None,
+        }
     }
 
     /// The same, knowing the URLs of issuers by name; a revoked key of an issuer that is not known is listed for all.
     #[must_use]
     pub fn with_issuers(self, issuers: BTreeMap<String, String>) -> Self {
         Self { issuers, ..self }
+    }
+
+    /// The same, with another time than [`SECOND_PERSON_AFTER`].
+    #[must_use]
+    pub fn with_second_person_after(self, second_person_after: u64) -> Self {
+        Self { second_person_after, ..self }
     }
 
     /// The same, writing into the log of this process instead of beginning one for every command.
@@ -254,6 +287,13 @@ impl Ledger {
         if Actor::person(&open.proposer) == Actor::person(actor.name()) {
             return Err(RegistryError::OwnProposal { proposer: open.proposer, until: open.expires_at });
         }
+        // Nor is one whom the other has made a moment ago, whichever of the two proposes.
+        let new = self.second_person_from(moment).await?;
+        for person in [&open.proposer, actor.name()].map(Actor::person) {
+            if let Some(&from) = new.get(person) {
+                return Err(RegistryError::SecondPersonNew { person: person.to_owned(), from });
+            }
+        }
         let detail: serde_json::Value = serde_json::from_str(&open.detail).unwrap_or_default();
         let days = detail["days"].as_u64().ok_or_else(|| StoreError::Corrupt(format!("proposal {id} says no days")))?;
         let keys = self.store.keys().await?;
@@ -262,6 +302,17 @@ impl Ledger {
         let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), moment)?;
         let guard = Guard::Approval { id: open.id, approver: actor.name().to_owned(), at: moment };
         self.carry_out(&keys, key, command, outcome, actor, guard).await
+    }
+
+    /// Who does not count as one of two people yet, and from when on they do. One administrator can invite a second account, or
+    /// take over another's by giving it a new beginning: that shall at least take longer than the others need to see it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn second_person_from(&self, moment: Timestamp) -> Result<BTreeMap<String, Timestamp>, RegistryError> {
+        let vouched = self.store.vouched().await?;
+        let from = vouched.into_iter().map(|(name, at)| (name, at.plus_secs(self.second_person_after)));
+        Ok(from.filter(|(_, from)| moment < *from).collect())
     }
 
     /// Takes a proposal back; anybody may.

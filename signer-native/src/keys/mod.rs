@@ -18,7 +18,7 @@ use edgeseal_core::{Algorithm, Timestamp};
 pub use self::{
     actor::Actor,
     clock::Clock,
-    ledger::{Done, Ledger},
+    ledger::{Done, Ledger, MAX_SECOND_PERSON_AFTER, SECOND_PERSON_AFTER},
     lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
     pem::public_key_pem,
     registry::Registry,

@@ -17,7 +17,7 @@ use super::{PostgresSettings, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (10, "labels", include_str!("migrations/0010_labels.sql")),
     (11, "audit_at", include_str!("migrations/0011_audit_at.sql")),
     (12, "profiles", include_str!("migrations/0012_profiles.sql")),
+    (20, "vouched", include_str!("migrations/0020_vouched.sql")),
 ];
 
 /// Connections to the one or the other.

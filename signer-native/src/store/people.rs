@@ -117,7 +117,7 @@ impl Store {
     /// [`StoreError::Conflict`] when the name was given before.
     pub async fn invite_user(&self, row: &UserRow, code: &str, expires_at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        insert_user(&mut transaction, row).await?;
+        insert_user(&mut transaction, row, Some(row.created_at)).await?;
         insert_code(&mut transaction, code, "invitation", Some(&row.name), expires_at).await?;
         transaction.commit().await
     }
@@ -215,7 +215,7 @@ impl Store {
                 return Err(StoreError::Conflict("the code is not good any more".to_owned()));
             }
             if let Some(user) = user {
-                insert_user(&mut transaction, user).await?;
+                insert_user(&mut transaction, user, None).await?;
                 // The first one through closes the door that the set-up was.
                 transaction.execute(Statement::new("DELETE FROM person_codes WHERE kind = 'setup' AND used_at IS NULL")).await?;
             } else {
@@ -224,6 +224,9 @@ impl Store {
                     let delete = Statement::new(sqlx::AssertSqlSafe(format!("DELETE FROM {table} WHERE person = $1")));
                     transaction.execute(delete.bind(person)).await?;
                 }
+                // Whoever made the code may be the one who uses it.
+                let vouched = Statement::new("UPDATE users SET vouched_at = $2 WHERE name = $1");
+                transaction.execute(vouched.bind(person).bind(at)).await?;
             }
         }
         let login = Statement::new("UPDATE users SET last_login_at = $2 WHERE name = $1 AND disabled_at IS NULL");
@@ -308,9 +311,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when nobody who may do everything would be left.
-    pub async fn set_role(&self, person: &str, role: &str) -> Result<(), StoreError> {
-        let update = Statement::new("UPDATE users SET role = $2 WHERE name = $1").bind(person).bind(role);
-        self.change_user(person, update).await
+    pub async fn set_role(&self, person: &str, role: &str, at: Timestamp) -> Result<(), StoreError> {
+        let update = Statement::new("UPDATE users SET role = $2, vouched_at = $3 WHERE name = $1").bind(person).bind(role);
+        self.change_user(person, update.bind(at)).await
     }
 
     /// Disables a person: no session, no code and no certificate of that name is good any more.
@@ -326,9 +329,19 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn enable_user(&self, person: &str) -> Result<(), StoreError> {
-        let update = Statement::new("UPDATE users SET disabled_at = NULL WHERE name = $1").bind(person);
-        self.database.execute(update).await.map(drop)
+    pub async fn enable_user(&self, person: &str, at: Timestamp) -> Result<(), StoreError> {
+        let update = "UPDATE users SET disabled_at = NULL, vouched_at = $2 WHERE name = $1 AND disabled_at IS NOT NULL";
+        self.database.execute(Statement::new(update).bind(person).bind(at)).await.map(drop)
+    }
+
+    /// Everybody who stands as they do on another's word, and since when.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn vouched(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let select = Statement::new("SELECT name, vouched_at FROM users WHERE vouched_at IS NOT NULL");
+        let rows = self.database.rows(select).await?;
+        rows.iter().map(|row| Ok((row.text("name")?, row.moment("vouched_at")?))).collect()
     }
 
     async fn change_user(&self, person: &str, update: Statement) -> Result<(), StoreError> {
@@ -350,11 +363,13 @@ impl Store {
     }
 }
 
-async fn insert_user(transaction: &mut Transaction, row: &UserRow) -> Result<(), StoreError> {
+async fn insert_user(transaction: &mut Transaction, row: &UserRow, vouched_at: Option<Timestamp>) -> Result<(), StoreError> {
     let UserRow { name, display_name, role, handle, created_at, disabled_at: _, last_login_at: _ } = row;
-    let insert = Statement::new("INSERT INTO users (name, display_name, role, handle, created_at) VALUES ($1, $2, $3, $4, $5)");
+    let insert = Statement::new(
+        "INSERT INTO users (name, display_name, role, handle, created_at, vouched_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    );
     let insert = insert.bind(name.as_str()).bind(display_name.as_str()).bind(role.as_str()).bind(handle.as_str());
-    transaction.execute(insert.bind(*created_at)).await.map(drop)
+    transaction.execute(insert.bind(*created_at).bind(vouched_at)).await.map(drop)
 }
 
 async fn insert_code(

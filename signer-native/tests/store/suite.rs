@@ -464,7 +464,7 @@ async fn codes_of_people(place: Place) {
     assert!(store.begin_session(&session("x", "bob", 243), None).await.is_err());
     assert!(store.recover("one of bob", &session("y", "bob", 243)).await.is_err());
     assert_eq!(store.session("session by c").await.unwrap(), None);
-    store.enable_user("bob").await.unwrap();
+    store.enable_user("bob", at(150)).await.unwrap();
     let (first, second) = (session("z", "bob", 244), session("zz", "bob", 244));
     let (one, two) = tokio::join!(store.recover("one of bob", &first), other.recover("one of bob", &second));
     assert!(one.is_ok() != two.is_ok(), "a recovery code is good once: {one:?} {two:?}");
@@ -477,15 +477,15 @@ async fn codes_of_people(place: Place) {
 async fn an_administrator_is_left(place: Place) {
     let (store, at) = (place.open().await, Timestamp::from_secs);
     store.invite_user(&user("nobody-yet", "administrator"), "code", at(300)).await.unwrap();
-    store.set_role("nobody-yet", "auditor").await.unwrap();
-    store.set_role("nobody-yet", "administrator").await.unwrap();
+    store.set_role("nobody-yet", "auditor", at(150)).await.unwrap();
+    store.set_role("nobody-yet", "administrator", at(150)).await.unwrap();
     for name in ["alice", "bob"] {
         store.insert_person_code(name, "setup", None, at(100), at(200)).await.unwrap();
         let user = Some(user(name, "administrator"));
         store.register(&Registration { user, ..registration(name, name, Some(name), 150) }).await.unwrap();
     }
     let other = place.open().await;
-    let (one, two) = tokio::join!(store.set_role("alice", "auditor"), other.disable_user("bob", at(160)));
+    let (one, two) = tokio::join!(store.set_role("alice", "auditor", at(160)), other.disable_user("bob", at(160)));
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     let able = store.users().await.unwrap();
     let able = able.iter().filter(|user| user.role == "administrator" && user.disabled_at.is_none() && user.name != "nobody-yet");

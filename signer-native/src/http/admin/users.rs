@@ -1,12 +1,15 @@
 //! People: who may come to the console, and as what.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State, http::StatusCode};
+use edgeseal_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
-use super::MAX_BODY;
+use super::{MAX_BODY, ledger};
 use crate::{
     audit::Event,
     console::{CODE, Console, INVITATION_LIFETIME, hash_code, new_code, passkeys::new_handle},
@@ -52,6 +55,9 @@ struct UserView {
     sessions: usize,
     /// Whether a one-time code for them is open.
     invited: bool,
+    /// From when on they count as one of two people; null when they do. Whoever is here on another's word waits.
+    #[schema(format = "date-time")]
+    second_person_from: Option<String>,
 }
 
 /// Everybody.
@@ -96,7 +102,7 @@ struct SetRole {
     responses((status = 200, description = "Everybody, by name", body = Users)),
     security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
 async fn list(State(service): State<Shared>, _: Auditor) -> Result<Json<Users>, AdminProblem> {
-    let everything = Everything::read(console(&service)?).await?;
+    let everything = Everything::read(&service).await?;
     Ok(Json(Users { users: everything.users.iter().map(|user| everything.view(user)).collect() }))
 }
 
@@ -106,7 +112,7 @@ async fn list(State(service): State<Shared>, _: Auditor) -> Result<Json<Users>, 
     responses((status = 200, description = "The user", body = UserView)),
     security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
 async fn show(State(service): State<Shared>, _: Auditor, Named(user): Named<String>) -> Result<Json<UserView>, AdminProblem> {
-    one(console(&service)?, &user).await.map(Json)
+    one(&service, &user).await.map(Json)
 }
 
 /// Invite a user
@@ -146,7 +152,7 @@ async fn invite(
         Err(StoreError::Conflict(_)) => return Err(taken().into()),
         other => other?,
     }
-    let user = one(console, &name).await?;
+    let user = one(&service, &name).await?;
     Ok((StatusCode::CREATED, Json(Invited { user, code: code.to_string(), expires_at: Moment(expires_at).to_string() })))
 }
 
@@ -169,8 +175,8 @@ async fn set_role(
     let role = known_role(&role)?;
     let row = Event::new(person.actor().name(), "users.set_role", user.as_str()).with("role", role.as_str());
     record(&service, row.with("before", before.role)).await?;
-    last_administrator(console.store.set_role(&user, role.as_str()).await)?;
-    one(console, &user).await.map(Json)
+    last_administrator(console.store.set_role(&user, role.as_str(), now()).await)?;
+    one(&service, &user).await.map(Json)
 }
 
 /// Disable a user
@@ -189,7 +195,7 @@ async fn disable(
     known(console, &user).await?;
     record(&service, Event::new(person.actor().name(), "users.disable", user.as_str())).await?;
     last_administrator(console.store.disable_user(&user, now()).await)?;
-    one(console, &user).await.map(Json)
+    one(&service, &user).await.map(Json)
 }
 
 /// Let a disabled user back
@@ -205,8 +211,8 @@ async fn enable(
     let console = console(&service)?;
     known(console, &user).await?;
     record(&service, Event::new(person.actor().name(), "users.enable", user.as_str())).await?;
-    console.store.enable_user(&user).await?;
-    one(console, &user).await.map(Json)
+    console.store.enable_user(&user, now()).await?;
+    one(&service, &user).await.map(Json)
 }
 
 /// Make another code for a user
@@ -230,7 +236,7 @@ async fn invite_again(
     let row = Event::new(person.actor().name(), "users.invite_again", user.as_str());
     record(&service, row.with("expires_at", Moment(expires_at).to_string())).await?;
     console.store.insert_person_code(&hash_code(&code), "reset", Some(&user), at, expires_at).await?;
-    let user = one(console, &user).await?;
+    let user = one(&service, &user).await?;
     Ok(Json(Invited { user, code: code.to_string(), expires_at: Moment(expires_at).to_string() }))
 }
 
@@ -248,7 +254,7 @@ async fn end_sessions(
     known(console, &user).await?;
     record(&service, Event::new(person.actor().name(), "users.end_sessions", user.as_str())).await?;
     console.store.end_sessions(&user, None).await?;
-    one(console, &user).await.map(Json)
+    one(&service, &user).await.map(Json)
 }
 
 /// What a view of people is made of, read at once.
@@ -258,10 +264,12 @@ struct Everything {
     codes_left: Vec<(String, u64)>,
     sessions: Vec<SessionRow>,
     invited: Vec<String>,
+    waiting: BTreeMap<String, Timestamp>,
 }
 
 impl Everything {
-    async fn read(console: &Console) -> Result<Self, AdminProblem> {
+    async fn read(service: &Shared) -> Result<Self, AdminProblem> {
+        let console = console(service)?;
         let store = &console.store;
         Ok(Self {
             users: store.users().await?,
@@ -269,6 +277,7 @@ impl Everything {
             codes_left: store.recovery_codes_left().await?,
             sessions: console.sessions(None).await?,
             invited: store.people_with_codes(now()).await?,
+            waiting: ledger(service).second_person_from(now()).await?,
         })
     }
 
@@ -285,12 +294,13 @@ impl Everything {
             recovery_codes_left: self.codes_left.iter().find(|(person, _)| person == name).map_or(0, |(_, left)| *left),
             sessions: self.sessions.iter().filter(|session| session.person == *name).count(),
             invited: self.invited.contains(name),
+            second_person_from: self.waiting.get(name).map(|from| Moment(*from).to_string()),
         }
     }
 }
 
-async fn one(console: &Console, name: &str) -> Result<UserView, AdminProblem> {
-    let everything = Everything::read(console).await?;
+async fn one(service: &Shared, name: &str) -> Result<UserView, AdminProblem> {
+    let everything = Everything::read(service).await?;
     let found = everything.users.iter().find(|user| user.name == name).map(|user| everything.view(user));
     found.ok_or_else(|| unknown(name).into())
 }

@@ -436,6 +436,56 @@ fn two_credentials_are_one_person() {
     alice.login().problem(403, "passkey_refused");
 }
 
+/// One administrator who invites a second account, or takes over another's, does not play both of two people at once.
+#[test]
+fn nobody_makes_their_own_second_person() {
+    let folder = tempdir().unwrap();
+    let waiting = |text: String| text.replace("second_person_after = \"0s\"", "second_person_after = \"20s\"");
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256", "--alg", "RS256"], |text| waiting(text) + "\n[console]\n");
+    let mut alice = set_up(&signer, "alice");
+    let mut carol = invited(&signer, &mut alice, "carol", "administrator");
+    assert!(alice.get("/admin/v1/users/alice").json()["second_person_from"].is_null(), "who set it up has nobody's word");
+    assert!(alice.get("/admin/v1/users/carol").json()["second_person_from"].is_string());
+    let kid = |profile: usize| signer.ready["profiles"][profile]["kid"].as_str().unwrap().to_owned();
+    let approval = |answer: &Answer| format!("/admin/v1/approvals/{}:approve", answer.json()["proposal"].as_str().unwrap());
+    for profile in [0, 1] {
+        assert_eq!(alice.ask("POST", &format!("/admin/v1/keys/{}:compromise", kid(profile)), None).status, 200);
+    }
+
+    // Whichever of the two proposes, by whichever credential.
+    let path = format!("/admin/v1/keys/{}:schedule-destroy", kid(0));
+    let first = approval(&alice.ask("POST", &path, None));
+    let detail = carol.ask("POST", &first, None).problem(403, "second_person_new");
+    assert!(detail.starts_with("carol was invited"), "{detail}");
+    carol.ask("POST", &path, None).problem(403, "second_person_new");
+    let other = format!("/admin/v1/keys/{}:schedule-destroy", kid(1));
+    let second = approval(&carol.ask("POST", &other, None));
+    alice.ask("POST", &second, None).problem(403, "second_person_new");
+    by_certificate(&signer, "alice", "POST", &second, &[]).problem(403, "second_person_new");
+    // Nobody's account but carol's is new: bob, whom no administrator of the console made, counts.
+    let keys = alice.get("/admin/v1/keys").json();
+    assert!(keys["keys"].as_array().unwrap().iter().all(|key| key["state"] != "destroy_scheduled"), "{keys}");
+    assert_eq!(by_certificate(&signer, "bob", "POST", &first, &[]).status, 200);
+
+    // Later she counts.
+    until("carol counts", || alice.get("/admin/v1/users/carol").json()["second_person_from"].is_null());
+    assert_eq!(alice.ask("POST", &second, None).json()["state"], "destroy_scheduled");
+
+    // A new beginning, another role, and coming back begin it anew: each could be for somebody else.
+    assert_eq!(carol.ask("POST", &format!("/admin/v1/keys/{}:cancel-destroy", kid(1)), None).status, 200);
+    let third = approval(&alice.ask("POST", &other, None));
+    let code = alice.ask("POST", "/admin/v1/users/carol:invite", None).json()["code"].clone();
+    let mut taken_over = Browser::new(&signer);
+    assert_eq!(taken_over.register(&json!({ "code": code })).status, 201);
+    taken_over.ask("POST", &third, None).problem(403, "second_person_new");
+    until("carol counts again", || alice.get("/admin/v1/users/carol").json()["second_person_from"].is_null());
+    for role in ["operator", "administrator"] {
+        assert_eq!(alice.post("/admin/v1/users/carol:set-role", &json!({ "role": role })).status, 200);
+    }
+    assert_eq!(taken_over.login().status, 200);
+    taken_over.ask("POST", &third, None).problem(403, "second_person_new");
+}
+
 #[test]
 fn whoever_has_lost_every_passkey() {
     let folder = tempdir().unwrap();

@@ -65,13 +65,15 @@ function ProfileCard({ profile, edit }: { profile: Profile; edit?: (() => void) 
   return (
     <Panel
       title={name}
-      note={<Chip>{bits ? `${algorithm} ${bits}` : algorithm}</Chip>}
       aside={
-        edit && (
-          <Button little icon={Pencil} onClick={edit} aria-label={t("profile.edit_what", { name })} data-testid={`edit-${name}`}>
-            {t("profile.edit")}
-          </Button>
-        )
+        <div className="actions">
+          <Chip>{bits ? `${algorithm} ${bits}` : algorithm}</Chip>
+          {edit && (
+            <Button little icon={Pencil} onClick={edit} aria-label={t("profile.edit_what", { name })} data-testid={`edit-${name}`}>
+              {t("profile.edit")}
+            </Button>
+          )}
+        </div>
       }
     >
       <Facts
@@ -79,7 +81,7 @@ function ProfileCard({ profile, edit }: { profile: Profile; edit?: (() => void) 
           [t("profiles.signs"), kid ? <Link key="kid" href={`/keys/${encodeURIComponent(kid)}`}><Short text={kid} head={8} /></Link> : <Badge key="none" tone="bad">{t("timeline.nobody")}</Badge>],
           [t("policy.audiences"), <Chips key="audiences" items={audiences} />],
           [t("profile.lifetime"), t("profile.lifetime_value", { usual: span(profile.default_lifetime), most: span(profile.max_lifetime) })],
-          [t("profile.modes"), <Chips key="modes" items={modes} />],
+          [t("profile.modes_short"), <Chips key="modes" items={modes} />],
           ["typ", <code key="typ">{typ ?? "–"}</code>],
           [t("profile.max_session"), profile.max_session ? span(profile.max_session) : t("profile.no_renewal")],
           [t("profiles.rotation"), profile.rotate_after ? t("profiles.every", { span: span(profile.rotate_after) }) : t("profiles.by_hand")],

@@ -60,7 +60,15 @@ export default function Users() {
                 ),
               },
               { head: "users.role", cell: ({ role }) => word("role", role) },
-              { head: "users.state", cell: (user) => <UserBadge of={user} /> },
+              {
+                head: "users.state",
+                cell: (user) => (
+                  <span className="stack-tight">
+                    <UserBadge of={user} />
+                    {user.second_person_from && user.role === "administrator" && <span className="small muted">{t("users.second_person_from", { when: ago(user.second_person_from, now) })}</span>}
+                  </span>
+                ),
+              },
               { head: "users.passkeys", cell: ({ passkeys }) => number(passkeys) },
               { head: "users.last_login", cell: ({ last_login_at }) => ago(last_login_at, now) },
               {
