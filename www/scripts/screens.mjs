@@ -1,5 +1,5 @@
-// Takes the playground's screenshots at three widths in both themes into target/screens, and the README's one into
-// www/site/screens/playground.png. Needs a built www/dist.
+// Takes the playground's and the documentation's screenshots at three widths in both themes into target/screens; with --readme
+// the README's one of the playground into www/site/screens/playground.png as well. Needs a built www/dist.
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { launchChromium, openPlayground, serveDist, verdict } from "../test/support.mjs";
@@ -14,6 +14,9 @@ const SCENES = {
   rejected: (page) => load(page, "tamper-audience"),
 };
 
+/** One page of each kind: hero, prose with samples, diagram, tables, API reference. */
+const DOCS = { index: "", start: "start/javascript.html", life: "concepts/life-of-a-key.html", comparison: "concepts/comparison.html", api: "reference/api/admin.html", defaults: "reference/defaults.html" };
+
 await mkdir(FOLDER, { recursive: true });
 const server = await serveDist();
 const browser = await launchChromium();
@@ -26,6 +29,17 @@ try {
         await page.screenshot({ path: `${FOLDER}/playground-${scene}-${width}-${theme}.png`, fullPage: true });
         await page.close();
       }
+    }
+  }
+  for (const theme of ["light", "dark"]) {
+    for (const width of [360, 768, 1440]) {
+      const page = await browser.newPage({ colorScheme: theme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
+      for (const [name, path] of Object.entries(DOCS)) {
+        await page.goto(`${server.origin}/.edgeseal/${path}`);
+        await page.waitForLoadState("networkidle");
+        await page.screenshot({ path: `${FOLDER}/docs-${name}-${width}-${theme}.png` });
+      }
+      await page.close();
     }
   }
   if (process.argv.includes("--readme")) {
