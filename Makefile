@@ -16,7 +16,7 @@ help: ## this list
 setup: ## system packages that are missing (apt-get as root; elsewhere prints the command)
 	@$(prepare) system rust
 
-tools: ## wasm-pack, worker-build, wasm-bindgen into target/tools, Node 22 and the npm packages by lock file
+tools: ## wasm-pack, wasm-bindgen into target/tools, Node 22 and the npm packages by lock file
 	@$(prepare) tools npm-tests npm-edge npm-www
 
 signer: ## the native signer: target/debug/edgeseal

@@ -30,7 +30,7 @@ const steps = {
   // Browser and HSM are not needed to compile: they are installed meanwhile.
   system: { what: "system packages", after: ["compiler"], run: [["sh", "tests/scripts/system.sh", ...systemNeeds()]] },
   rust: { what: "Rust toolchain and wasm32 target", after: ["compiler"], run: rustCommands() },
-  tools: { what: "wasm-pack, worker-build, wasm-bindgen", after: ["rust"], run: [["sh", "tests/scripts/tools.sh"]], stamp: toolsKey },
+  tools: { what: "wasm-pack, wasm-bindgen", after: ["rust"], run: [["sh", "tests/scripts/tools.sh"]], stamp: toolsKey },
   "npm-tests": npmStep("tests"),
   "npm-edge": npmStep("edge-wasm/npm"),
   "npm-www": npmStep("www"),

@@ -26,6 +26,5 @@ tool() {
 
 mkdir -p "$root"
 tool wasm-bindgen-cli "$bindgen" wasm-bindgen --no-default-features
-tool worker-build 0.8.7 worker-build
 tool wasm-pack 0.15.1 wasm-pack --no-default-features
 rm -rf "$root/build"

@@ -9,7 +9,7 @@ use worker::{
 use super::log;
 
 /// The binding of the data set; without it nothing is written.
-const BINDING: &str = "EDGESEAL_ANALYTICS";
+pub(super) const BINDING: &str = "EDGESEAL_ANALYTICS";
 
 /// Writes a point: blob1 is the code of the refusal or `passed`, blob2 the method; double1 the status, double2 the milliseconds that the
 /// answer's head took, as far as the runtime's clock tells them. The index is blob1.

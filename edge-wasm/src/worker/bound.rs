@@ -12,11 +12,16 @@ use worker::{
 /// # Errors
 /// When nothing is bound under it, it has no such method, or the call fails.
 pub(super) async fn call(env: &Env, name: &str, method: &str, arguments: &[JsValue]) -> Result<JsValue, String> {
+    call_on(&bound(env, name)?, method, arguments).await
+}
+
+/// What is bound under this name.
+///
+/// # Errors
+/// When nothing is.
+pub(super) fn bound(env: &Env, name: &str) -> Result<JsValue, String> {
     let bound = Reflect::get(env, &name.into()).map_err(text)?;
-    if !bound.is_object() {
-        return Err(format!("nothing is bound as {name}"));
-    }
-    call_on(&bound, method, arguments).await
+    if bound.is_object() { Ok(bound) } else { Err(format!("nothing is bound as {name}")) }
 }
 
 /// Whether anything is bound under this name.
@@ -28,7 +33,7 @@ pub(super) fn is_bound(env: &Env, name: &str) -> bool {
 ///
 /// # Errors
 /// When there is no such method, or the call fails.
-pub(super) async fn call_on(whose: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, String> {
+async fn call_on(whose: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, String> {
     let method: Function = Reflect::get(whose, &method.into()).and_then(JsCast::dyn_into).map_err(text)?;
     let promise: Promise = method.apply(whose, &arguments.iter().collect()).and_then(JsCast::dyn_into).map_err(text)?;
     JsFuture::from(promise).await.map_err(text)

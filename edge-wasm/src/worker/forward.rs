@@ -5,14 +5,15 @@ use edgeseal_core::{
     gateway::{Origin, Outbound, routes::Matched},
 };
 use worker::{
-    Env, js_sys,
-    wasm_bindgen::JsCast,
+    Env,
+    wasm_bindgen::{JsCast, JsValue},
     web_sys::{Request, Response},
 };
 
 use super::{
     answer,
-    bound::{call, call_on, text},
+    bound::{bound, call, text},
+    drive, host,
     pipeline::Flow,
 };
 
@@ -23,28 +24,25 @@ use super::{
 /// Why the origin did not answer.
 pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&VerifiedToken>) -> Result<Response, String> {
     let Flow { gateway, request, url, head, env, .. } = flow;
-    let Some(origin) = &gateway.origin else { return echo(token) };
-    let headers = request.headers();
-    let names: Vec<String> = headers.keys().into_iter().filter_map(|name| name.ok()?.as_string()).collect();
-    let Outbound { remove, set, target } = gateway.rules.outbound(matched, head, names.iter().map(String::as_str), token);
-    let base = match origin {
-        Origin::Url(origin) => origin.as_str(),
-        Origin::Service(_) => &url[..url.len() - head.target.len()],
+    let Some(origin) = &gateway.origin else { return Ok(echo(token)) };
+    let names = host::names(request);
+    let Outbound { remove, set, target } = gateway.rules.outbound(matched, head, names.lines(), token);
+    let (base, service) = match origin {
+        Origin::Url(origin) => (origin.as_str(), JsValue::UNDEFINED),
+        Origin::Service(name) => (&url[..url.len() - head.target.len()], bound(env, name)?),
     };
-    // As a `RequestInit`, a request brings its method, headers, body stream and redirect mode (manual) along.
-    let outbound = Request::new_with_str_and_init(&format!("{base}{target}"), request.unchecked_ref()).map_err(text)?;
-    let headers = outbound.headers();
+    let mut changes = String::new();
     for name in remove {
-        headers.delete(&name).map_err(text)?;
+        changes.extend(["-", &name, "\n"]);
     }
     for (name, value) in set {
-        headers.set(&name, &value).map_err(text)?;
+        if value.contains('\n') {
+            return Err(format!("header {name} would hold a line break"));
+        }
+        changes.extend(["+", &name, "\n", &value, "\n"]);
     }
-    match origin {
-        // The runtime's `fetch`, its response untouched: what the origin sent compressed, or as a WebSocket, stays so.
-        Origin::Url(_) => call_on(&js_sys::global(), "fetch", &[outbound.into()]).await.map(JsCast::unchecked_into),
-        Origin::Service(name) => fetch_bound(env, name, &outbound).await,
-    }
+    let answering = host::forward(request, &format!("{base}{target}"), &changes, &service).map_err(text)?;
+    drive::settled(answering).await.map(JsCast::unchecked_into).map_err(text)
 }
 
 /// Asks a service or the assets bound under this name.
@@ -55,11 +53,12 @@ pub(super) async fn fetch_bound(env: &Env, name: &str, request: &Request) -> Res
     call(env, name, "fetch", &[request.into()]).await.map(JsCast::unchecked_into)
 }
 
-fn echo(token: Option<&VerifiedToken>) -> Result<Response, String> {
-    let body = match token {
+fn echo(token: Option<&VerifiedToken>) -> Response {
+    match token {
         // Both texts are JSON that core has read to the end.
-        Some(token) => format!(r#"{{"ok":true,"header":{},"claims":{}}}"#, token.header_json(), token.claims_json()),
-        None => r#"{"ok":true}"#.into(),
-    };
-    answer::json(200, &body).map_err(|error| error.to_string())
+        Some(token) => {
+            answer::json(&[r#"{"ok":true,"header":"#, token.header_json(), r#","claims":"#, token.claims_json(), "}"].concat())
+        }
+        None => answer::json(r#"{"ok":true}"#),
+    }
 }

@@ -8,9 +8,16 @@ use edgeseal_core::{
     gateway::{ConfigurationText, GatewaySettings, Origin, Rules, token::FoundToken},
     http::Refusal,
 };
-use worker::{Context, Date, Delay, Env, Request, Response, console_error, js_sys};
+use worker::{Context, Delay, Env, Request, console_error, js_sys, web_sys};
 
-use super::{bound::call, keys, pipeline::Flow, possession, revocation::Revocation, subtle::Subtle};
+use super::{
+    analytics,
+    bound::{call, is_bound},
+    keys, pipeline::Flow,
+    possession,
+    revocation::Revocation,
+    subtle::Subtle,
+};
 use crate::{
     settings::DEFAULT_TOKEN_CACHE,
     verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
@@ -41,6 +48,8 @@ pub(super) struct Gateway {
     pub(super) verifier: TokenVerifier,
     pub(super) subtle: Subtle,
     revocation: Option<Revocation>,
+    /// Whether there is a data set for requests.
+    pub(super) counts_requests: bool,
 }
 
 /// The gateway, and what it was made of.
@@ -110,7 +119,7 @@ async fn make(env: &Env) -> Result<Rc<Gateway>, String> {
         MADE.set(Some(Made { reread_at, ..before.clone() }));
         return before.gateway.clone();
     }
-    let gateway = Gateway::from_json(&text).map(Rc::new);
+    let gateway = Gateway::from_json(&text, env).map(Rc::new);
     // What serves goes on serving when its successor cannot be meant.
     let serves = before.is_some_and(|before| before.gateway.is_ok());
     if gateway.is_ok() || !serves {
@@ -127,7 +136,7 @@ async fn read_kv(env: &Env, binding: &str, key: &str) -> Result<String, String> 
 }
 
 impl Gateway {
-    fn from_json(text: &str) -> Result<Self, String> {
+    fn from_json(text: &str, env: &Env) -> Result<Self, String> {
         let settings = GatewaySettings::from_json(text).map_err(|error| error.to_string())?;
         let origin = settings.origin().map_err(|error| error.to_string())?;
         let rules = Rules::new(&settings).map_err(|error| error.to_string())?;
@@ -143,7 +152,8 @@ impl Gateway {
         let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
         let offers_dpop = settings.dpop.is_some();
         let dpop = settings.dpop.unwrap_or_default();
-        Ok(Self { rules, origin, dpop, offers_dpop, verifier, subtle: Subtle::of_runtime(), revocation })
+        let counts_requests = is_bound(env, analytics::BINDING);
+        Ok(Self { rules, origin, dpop, offers_dpop, verifier, subtle: Subtle::of_runtime(), revocation, counts_requests })
     }
 
     /// Verifies the token of a request, and the proof of possession where it is bound to a key or a certificate; keys are fetched where
@@ -191,7 +201,7 @@ impl Gateway {
     }
 
     /// A signer pushes what is revoked; `None` where revocation is not configured.
-    pub(super) async fn revocations_pushed(&self, request: Request, env: &Env) -> Option<worker::Result<Response>> {
+    pub(super) async fn revocations_pushed(&self, request: Request, env: &Env) -> Option<web_sys::Response> {
         Some(self.revocation.as_ref()?.pushed(request, env, &self.subtle).await)
     }
 
@@ -249,7 +259,8 @@ fn carry_out(refresh: Option<Fetch>, env: &Env, context: &Context) {
 
 /// The time, as the runtime tells it: it stands still between I/O.
 pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(Date::now().as_millis())
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
+    Timestamp::from_millis(js_sys::Date::now() as u64)
 }
 
 fn variable(env: &Env) -> Result<String, String> {

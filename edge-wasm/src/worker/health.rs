@@ -6,11 +6,12 @@ use edgeseal_core::{
     http::bearer_token,
     json::{self, Members},
 };
-use worker::{Env, Result, web_sys};
+use worker::{Env, web_sys::Response};
 
 use super::{
     answer,
     gateway::{Gateway, now},
+    head::Head,
 };
 use crate::verify::{IssuerStats, TokenVerifier};
 
@@ -19,21 +20,17 @@ const SECRET: &str = "EDGESEAL_HEALTH_TOKEN";
 /// The shortest secret that opens anything.
 const MIN_SECRET_LEN: usize = 16;
 
-pub(super) fn answer(
-    gateway: std::result::Result<Rc<Gateway>, String>,
-    request: &web_sys::Request,
-    env: &Env,
-) -> Result<web_sys::Response> {
+pub(super) fn answer(gateway: Result<Rc<Gateway>, String>, head: &Head, env: &Env) -> Response {
     match gateway {
         Err(_) => answer::problem("The gateway is not configured", 500, "configuration_invalid"),
-        Ok(gateway) if is_allowed(request, env) => answer::json(200, &details(&gateway.verifier)),
-        Ok(_) => answer::json(200, r#"{"status":"ok"}"#),
+        Ok(gateway) if is_allowed(head, env) => answer::json(&details(&gateway.verifier)),
+        Ok(_) => answer::json(r#"{"status":"ok"}"#),
     }
 }
 
-fn is_allowed(request: &web_sys::Request, env: &Env) -> bool {
+fn is_allowed(head: &Head, env: &Env) -> bool {
     let Ok(secret) = env.secret(SECRET).map(|secret| secret.to_string()) else { return false };
-    let authorization = request.headers().get("authorization").ok().flatten();
+    let authorization = head.header("authorization");
     let given = bearer_token(authorization.as_deref()).unwrap_or_default();
     secret.len() >= MIN_SECRET_LEN && is_same(given, &secret)
 }

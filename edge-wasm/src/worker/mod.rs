@@ -11,11 +11,14 @@
 mod analytics;
 mod answer;
 mod bound;
+mod drive;
 #[cfg(feature = "fault")]
 mod fault;
 mod forward;
 mod gateway;
+mod head;
 mod health;
+mod host;
 mod keys;
 mod layers;
 mod limit;
@@ -30,33 +33,34 @@ mod subtle;
 use std::rc::Rc;
 
 use futures_util::future::join_all;
-use worker::{Context, Env, Result, ScheduleContext, ScheduledEvent, event, web_sys};
+use worker::{
+    Context, Env, ScheduleContext, ScheduledEvent, event,
+    wasm_bindgen::{self, JsCast, JsValue, prelude::wasm_bindgen},
+    web_sys::{Request, Response},
+    worker_sys,
+};
 
-use self::gateway::Gateway;
+pub use self::head::room;
+use self::{gateway::Gateway, head::Head};
 
 /// Seconds after which the cron trigger fetches keys anew: less than the shortest time that they are fresh unless set.
 const WARM_AFTER_SECS: u64 = 240;
 /// Everything below it belongs to Edgeseal and never reaches the origin.
 const OWN_PATHS: &str = "/.edgeseal/";
 
-/// The fetch event. The response goes out as the origin gave it: its body and its WebSocket stay the runtime's.
-///
-/// # Errors
-/// None of a request's making: only when the runtime itself fails.
-#[event(fetch)]
-pub async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
-    let gateway = gateway::of_isolate(&env, &context).await;
-    let url = request.url();
-    let path = pipeline::target_of(&url).split(['?', '#']).next().unwrap_or_default();
-    if let Some(own) = path.strip_prefix(OWN_PATHS) {
-        return own_path(own, &request, &env, gateway).await;
-    }
-    match gateway {
-        Ok(gateway) => Ok(pipeline::run(&gateway, &request, &url, &env, &context).await),
-        Err(error) => {
-            log::error("configuration_invalid", &[("reason", &error)]);
-            answer::problem("The gateway is not configured", 500, "configuration_invalid")
-        }
+/// The fetch event: see [`drive`] for what it gives. The response goes out as the origin gave it: its body and its WebSocket stay the runtime's.
+#[wasm_bindgen]
+pub fn fetch(request: Request, env: Env, context: worker_sys::Context, head_length: usize) -> JsValue {
+    let head = Head::taken(head_length, request);
+    drive::drive(Box::pin(async move { respond(&head, &env, &Context::new(context)).await }))
+}
+
+/// Ends this instance of the module after a trap, as nothing in its memory is to be believed. With `true` the next call of any function
+/// makes a new instance: that is this function's again, with `false`.
+#[wasm_bindgen]
+pub fn renew(end: bool) {
+    if end {
+        wasm_bindgen::handler::schedule_reinit();
     }
 }
 
@@ -73,29 +77,41 @@ pub async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
     }
 }
 
-async fn own_path(
-    path: &str,
-    request: &web_sys::Request,
-    env: &Env,
-    gateway: std::result::Result<Rc<Gateway>, String>,
-) -> Result<web_sys::Response> {
+async fn respond(head: &Head, env: &Env, context: &Context) -> Response {
+    let gateway = gateway::of_isolate(env, context).await;
+    let path = head.target().split(['?', '#']).next().unwrap_or_default();
+    if let Some(own) = path.strip_prefix(OWN_PATHS) {
+        return own_path(own, head, env, gateway).await;
+    }
+    match gateway {
+        Ok(gateway) => pipeline::run(&gateway, head, env, context).await,
+        Err(error) => {
+            log::error("configuration_invalid", &[("reason", &error)]);
+            not_configured()
+        }
+    }
+}
+
+async fn own_path(path: &str, head: &Head, env: &Env, gateway: Result<Rc<Gateway>, String>) -> Response {
     match path {
-        "health" => health::answer(gateway, request, env),
+        "health" => health::answer(gateway, head, env),
         "revocations" => {
-            let Ok(gateway) = gateway else {
-                return answer::problem("The gateway is not configured", 500, "configuration_invalid");
-            };
-            match gateway.revocations_pushed(request.clone()?.into(), env).await {
-                Some(answer) => answer.map(Into::into),
+            let Ok(gateway) = gateway else { return not_configured() };
+            match gateway.revocations_pushed(JsCast::unchecked_into::<Request>(JsValue::from(head.request())).into(), env).await {
+                Some(answer) => answer,
                 None => answer::problem("Revocation is not configured", 404, "not_found"),
             }
         }
         // Landing page, documentation, playground and the configuration's schema.
-        _ if matches!(request.method().as_str(), "GET" | "HEAD") => match forward::fetch_bound(env, "ASSETS", request).await {
-            Ok(response) if response.status() != 404 => Ok(response),
+        _ if matches!(head.method(), "GET" | "HEAD") => match forward::fetch_bound(env, "ASSETS", head.request()).await {
+            Ok(response) if response.status() != 404 => response,
             Ok(_) => answer::problem("Edgeseal has nothing here", 404, "not_found"),
             Err(_) => answer::problem("The site is not part of this Worker", 404, "not_found"),
         },
         _ => answer::problem("Edgeseal has nothing here", 404, "not_found"),
     }
+}
+
+fn not_configured() -> Response {
+    answer::problem("The gateway is not configured", 500, "configuration_invalid")
 }

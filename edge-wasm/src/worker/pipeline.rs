@@ -27,6 +27,7 @@ use worker::{Context, Env, web_sys};
 use super::{
     analytics, answer, forward,
     gateway::{Gateway, now},
+    head::Head,
     limit, log, possession,
 };
 
@@ -41,23 +42,20 @@ pub(super) struct Flow<'a> {
 }
 
 /// Answers a request.
-pub(super) async fn run(
-    gateway: &Gateway,
-    request: &web_sys::Request,
-    url: &str,
-    env: &Env,
-    context: &Context,
-) -> web_sys::Response {
-    let headers = request.headers();
-    let get = |name: &str| headers.get(name).ok().flatten();
-    let method = request.method();
-    let head = RequestHead { method: &method, target: target_of(url), headers: &get };
-    let flow = Flow { gateway, request, url, head: &head, env, context };
+pub(super) async fn run(gateway: &Gateway, written: &Head, env: &Env, context: &Context) -> web_sys::Response {
+    let get = |name: &str| written.header(name);
+    let method = written.method();
+    let head = RequestHead { method, target: written.target(), headers: &get };
+    let flow = Flow { gateway, request: written.request(), url: written.url(), head: &head, env, context };
     #[cfg(feature = "fault")]
     super::fault::happen(&head).await;
     let mut matched = None;
     let began = now();
-    let count = |code: &str, status: u16| analytics::count(env, code, &method, status, now().millis_since(began));
+    let count = |code: &str, status: u16| {
+        if gateway.counts_requests {
+            analytics::count(env, code, method, status, now().millis_since(began));
+        }
+    };
     match steps(&flow, &mut matched).await {
         Ok(response) => {
             count("passed", response.status());
@@ -67,7 +65,7 @@ pub(super) async fn run(
             count(refusal.code(), refusal.status());
             // The whole reason is for the operator; the sender gets the code. Never the token.
             let target = gateway.rules.target(&head);
-            let said = [("method", method.as_str()), ("target", &target), ("code", refusal.code()), ("detail", refusal.detail())];
+            let said = [("method", method), ("target", &target), ("code", refusal.code()), ("detail", refusal.detail())];
             log::warn("refused", &said);
             let mut more = gateway.rules.cors_headers(matched.as_ref(), head.header("origin").as_deref());
             more.extend(possession::challenge(gateway, &refusal, &head));
@@ -109,10 +107,4 @@ async fn to_origin(flow: &Flow<'_>, matched: &Matched, token: Option<&VerifiedTo
             answer::problem_with("The origin did not answer", 502, "origin_unavailable", &cors)
         }
     }
-}
-
-/// Path, query and fragment of an absolute URL as the runtime writes it.
-pub(super) fn target_of(url: &str) -> &str {
-    let authority = url.find("://").map_or(0, |at| at + 3);
-    url[authority..].find('/').map_or("/", |at| &url[authority + at..])
 }

@@ -39,7 +39,7 @@ async fn ask(env: &Env, key: &ProvenKey) -> Result<Response> {
 }
 
 /// One shard.
-#[durable_object]
+#[durable_object(fetch)]
 pub struct EdgesealReplays {
     state: State,
 }

@@ -19,11 +19,11 @@ use futures_util::{
 };
 use serde_json::Value;
 use worker::{
-    AbortController, AbortSignal, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response,
-    ResponseBody, ResponseBuilder, Result, console_error, console_log, console_warn, durable::Stub,
+    AbortController, AbortSignal, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
+    ResponseBody, Result, console_error, console_log, console_warn, durable::Stub, web_sys::Response as Answer,
 };
 
-use super::{gateway::now, revocation_object, subtle::Subtle};
+use super::{answer::problem, gateway::now, host, revocation_object, subtle::Subtle};
 
 /// The binding of the Durable Object.
 pub(super) const BINDING: &str = "EDGESEAL_REVOCATIONS";
@@ -90,12 +90,14 @@ impl Revocation {
     }
 
     /// `POST /.edgeseal/revocations`.
-    pub(super) async fn pushed(&self, mut request: Request, env: &Env, subtle: &Subtle) -> Result<Response> {
+    pub(super) async fn pushed(&self, mut request: Request, env: &Env, subtle: &Subtle) -> Answer {
         if request.method() != Method::Post {
             return problem("Revocation documents are pushed with POST", 405, "method_not_allowed");
         }
-        let Some(body) = read_push(&mut request).await? else {
-            return problem("The revocation document is too large", 413, "document_too_large");
+        let body = match read_push(&mut request).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return problem("The revocation document is too large", 413, "document_too_large"),
+            Err(_) => return problem("The body did not arrive", 400, "request_malformed"),
         };
         let document = json::parse_object(&body).ok().and_then(|(_, mut members)| members.remove("document"));
         let Some(Value::String(document)) = document else {
@@ -107,12 +109,12 @@ impl Revocation {
                 let (reread_by, bound_by) = bound_by(self.settings.refresh, self.settings.when_stale, stored_at);
                 let second = |at: Timestamp| at.as_millis().div_ceil(1_000);
                 let members = Members::new().with("seq", &seq).with("reread_by", &second(reread_by));
-                respond(200, "application/json", members.with("bound_by", &bound_by.map(second)).end())
+                respond(200, "application/json", &members.with("bound_by", &bound_by.map(second)).end())
             }
             Taken::Known(seq) => {
                 console_warn!("revocation: a push was refused, sequence {seq} is known");
                 let problem = http::problem("The sequence does not rise", 409, "sequence_not_rising");
-                respond(409, PROBLEM, format!("{},\"seq\":{seq}}}", problem.trim_end_matches('}')))
+                respond(409, PROBLEM, &format!("{},\"seq\":{seq}}}", problem.trim_end_matches('}')))
             }
             Taken::Refused(code, reason) => {
                 console_warn!("revocation: a push was refused: {code}: {reason}");
@@ -208,15 +210,8 @@ impl Revocation {
     }
 }
 
-fn problem(title: &'static str, status: u16, code: &'static str) -> Result<Response> {
-    respond(status, PROBLEM, http::problem(title, status, code))
-}
-
-fn respond(status: u16, content_type: &str, body: String) -> Result<Response> {
-    let headers = Headers::new();
-    headers.set("content-type", content_type)?;
-    headers.set("cache-control", "no-store")?;
-    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body.into_bytes()))
+fn respond(status: u16, content_type: &str, body: &str) -> Answer {
+    host::answer(status, content_type, body, Vec::new())
 }
 
 /// Gives up after so many milliseconds.

@@ -7,9 +7,9 @@ use web_sys::{CryptoKey, SubtleCrypto};
 use worker::{
     js_sys::{self, JSON, Object, Reflect},
     wasm_bindgen::{JsCast as _, JsValue},
-    wasm_bindgen_futures::JsFuture,
 };
 
+use super::drive::settled;
 use crate::{verify::Answered, webcrypto::KeyImport};
 
 /// Keys that are kept imported: those of several full sets.
@@ -74,7 +74,7 @@ async fn ask(subtle: &SubtleCrypto, Imported { key, verify }: &Imported, input: 
     let answer = subtle
         .verify_with_object_and_u8_array_and_u8_array(verify, key, input.signature(), input.message())
         .map_err(|error| text(&error))?;
-    let valid = JsFuture::from(answer).await.map_err(|error| text(&error))?;
+    let valid = settled(answer).await.map_err(|error| text(&error))?;
     Ok(Answered::by_web_crypto(valid.is_truthy()))
 }
 
@@ -82,7 +82,7 @@ async fn import(subtle: &SubtleCrypto, KeyImport { jwk, import, verify }: &KeyIm
     let object = |text: &str| JSON::parse(text).map(Object::from);
     let usages = js_sys::Array::of1(&"verify".into());
     let imported = subtle.import_key_with_object("jwk", &object(jwk)?, &object(import)?, false, &usages)?;
-    Ok(Imported { key: JsFuture::from(imported).await?.unchecked_into(), verify: object(verify)? })
+    Ok(Imported { key: settled(imported).await?.unchecked_into(), verify: object(verify)? })
 }
 
 fn text(error: &JsValue) -> String {

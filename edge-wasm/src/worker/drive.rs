@@ -1,0 +1,76 @@
+//! Answers requests in the call that brings them, where they need not wait: no promise, no task. Of those that wait for one thing at a
+//! time ([`settled`]) the shim goes on when it has come; only what waits in other ways becomes a task of wasm-bindgen's.
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use worker::{
+    js_sys::{Promise, futures::future_to_promise},
+    wasm_bindgen::{JsValue, prelude::wasm_bindgen},
+    wasm_bindgen_futures::JsFuture,
+    web_sys::Response,
+};
+
+use super::host;
+
+type Answering = Pin<Box<dyn Future<Output = Response>>>;
+
+thread_local! {
+    /// Whether what is being polled is a request of [`drive`]'s.
+    static DRIVES: Cell<bool> = const { Cell::new(false) };
+    /// What it said that it waits for.
+    static ASKED: RefCell<Option<Promise>> = const { RefCell::new(None) };
+    /// What came of that.
+    static SETTLED: RefCell<Option<Result<JsValue, JsValue>>> = const { RefCell::new(None) };
+}
+
+/// A request that waits.
+#[wasm_bindgen]
+pub struct Later(Answering);
+
+#[wasm_bindgen]
+impl Later {
+    /// Goes on, with what the promise came to. As [`drive`].
+    pub fn resume(self, value: JsValue, is_good: bool) -> JsValue {
+        SETTLED.set(Some(if is_good { Ok(value) } else { Err(value) }));
+        drive(self.0)
+    }
+}
+
+impl core::fmt::Debug for Later {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_struct("Later").finish_non_exhaustive()
+    }
+}
+
+/// The response, a promise of it, or `undefined` when the host was told what to wait for.
+pub(super) fn drive(mut answering: Answering) -> JsValue {
+    DRIVES.set(true);
+    let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    DRIVES.set(false);
+    match (polled, ASKED.take()) {
+        (Poll::Ready(response), _) => response.into(),
+        (Poll::Pending, Some(promise)) => {
+            host::wait(&promise, Later(answering));
+            JsValue::UNDEFINED
+        }
+        (Poll::Pending, None) => future_to_promise(async { Ok(answering.await.into()) }).into(),
+    }
+}
+
+/// Waits for a promise. Not beside another future (`select`, `join`), since a request that waits so waits for nothing else.
+///
+/// # Errors
+/// What it was rejected with.
+pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
+    if !DRIVES.get() {
+        return JsFuture::from(promise).await;
+    }
+    ASKED.set(Some(promise));
+    let mut asked = false;
+    core::future::poll_fn(|_| if core::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    SETTLED.take().unwrap_or_else(|| Err("nothing came".into()))
+}
