@@ -8,7 +8,7 @@ use std::{
 };
 
 use worker::{
-    js_sys::{Promise, futures::future_to_promise},
+    js_sys::{Date, Promise, futures::future_to_promise},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
     wasm_bindgen_futures::JsFuture,
     web_sys::Response,
@@ -21,6 +21,7 @@ type Answering = Pin<Box<dyn Future<Output = Response>>>;
 thread_local! {
     /// Whether what is being polled is a request of [`drive`]'s.
     static DRIVES: Cell<bool> = const { Cell::new(false) };
+    static NOW: Cell<Option<f64>> = const { Cell::new(None) };
     /// What it said that it waits for.
     static ASKED: RefCell<Option<Promise>> = const { RefCell::new(None) };
     /// What came of that.
@@ -49,6 +50,7 @@ impl core::fmt::Debug for Later {
 /// The response, a promise of it, or `undefined` when the host was told what to wait for.
 pub(super) fn drive(mut answering: Answering) -> JsValue {
     DRIVES.set(true);
+    NOW.set(None);
     let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     DRIVES.set(false);
     match (polled, ASKED.take()) {
@@ -59,6 +61,16 @@ pub(super) fn drive(mut answering: Answering) -> JsValue {
         }
         (Poll::Pending, None) => future_to_promise(async { Ok(answering.await.into()) }).into(),
     }
+}
+
+/// The runtime's clock, in milliseconds. It stands still while a request is being polled, so it is read once for that.
+pub(super) fn clock() -> f64 {
+    if !DRIVES.get() {
+        return Date::now();
+    }
+    let now = NOW.get().unwrap_or_else(Date::now);
+    NOW.set(Some(now));
+    now
 }
 
 /// Waits for a promise. Not beside another future (`select`, `join`), since a request that waits so waits for nothing else.

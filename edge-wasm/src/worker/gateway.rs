@@ -13,6 +13,7 @@ use worker::{Context, Delay, Env, Request, console_error, js_sys, web_sys};
 use super::{
     analytics,
     bound::{call, is_bound},
+    drive,
     keys, pipeline::Flow,
     possession,
     revocation::Revocation,
@@ -260,7 +261,7 @@ fn carry_out(refresh: Option<Fetch>, env: &Env, context: &Context) {
 /// The time, as the runtime tells it: it stands still between I/O.
 pub(super) fn now() -> Timestamp {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970")]
-    Timestamp::from_millis(js_sys::Date::now() as u64)
+    Timestamp::from_millis(drive::clock() as u64)
 }
 
 fn variable(env: &Env) -> Result<String, String> {

@@ -21,7 +21,9 @@ pub fn room(length: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct Head {
     text: String,
+    // Where in it they begin.
     url: usize,
+    target: usize,
     authorization: Option<usize>,
     request: Request,
 }
@@ -29,11 +31,16 @@ pub(super) struct Head {
 impl Head {
     /// The head that the shim has written, of so many octets.
     pub(super) fn taken(length: usize, request: Request) -> Self {
-        let text = ROOM.with_borrow(|room| String::from_utf8_lossy(room.get(..length).unwrap_or_default()).into_owned());
+        let octets = ROOM.with_borrow(|room| room.get(..length).unwrap_or_default().to_vec());
+        // The shim's encoder writes UTF-8 and nothing else.
+        let text = String::from_utf8(octets).unwrap_or_default();
         // A method and a URL have no spaces and no line breaks (RFC 9110, RFC 3986), a field has no line breaks.
         let url = text.find(' ').map_or(text.len(), |at| at + 1);
         let authorization = text.find('\n').map(|at| at + 1);
-        Self { text, url, authorization, request }
+        // Behind `scheme://` the path begins at the first slash: the runtime writes one at least.
+        let authority = text.get(url..).and_then(|url| url.find(':')).map_or(url, |colon| url + colon + 3);
+        let target = text.get(authority..).and_then(|rest| rest.find('/')).map_or(text.len(), |slash| authority + slash);
+        Self { text, url, target, authorization, request }
     }
 
     pub(super) fn method(&self) -> &str {
@@ -42,15 +49,12 @@ impl Head {
 
     /// As the runtime writes it: absolute.
     pub(super) fn url(&self) -> &str {
-        let end = self.authorization.map_or(self.text.len(), |at| at - 1);
-        self.text.get(self.url..end).unwrap_or_default()
+        self.text.get(self.url..self.end()).unwrap_or_default()
     }
 
     /// Path, query and fragment.
     pub(super) fn target(&self) -> &str {
-        let url = self.url();
-        let authority = url.find("://").map_or(0, |at| at + 3);
-        url[authority..].find('/').map_or("/", |at| &url[authority + at..])
+        self.text.get(self.target..self.end()).unwrap_or("/")
     }
 
     /// A header by its name in lower case, several fields joined by commas.
@@ -59,6 +63,10 @@ impl Head {
             return self.authorization.map(|at| self.text[at..].to_owned());
         }
         self.request.headers().get(name).ok().flatten()
+    }
+
+    fn end(&self) -> usize {
+        self.authorization.map_or(self.text.len(), |at| at - 1)
     }
 
     pub(super) fn request(&self) -> &Request {

@@ -51,18 +51,18 @@ pub(super) async fn run(gateway: &Gateway, written: &Head, env: &Env, context: &
     super::fault::happen(&head).await;
     let mut matched = None;
     let began = now();
-    let count = |code: &str, status: u16| {
-        if gateway.counts_requests {
-            analytics::count(env, code, method, status, now().millis_since(began));
-        }
-    };
+    let count = |code: &str, status: u16| analytics::count(env, code, method, status, now().millis_since(began));
     match steps(&flow, &mut matched).await {
         Ok(response) => {
-            count("passed", response.status());
+            if gateway.counts_requests {
+                count("passed", response.status());
+            }
             response
         }
         Err(refusal) => {
-            count(refusal.code(), refusal.status());
+            if gateway.counts_requests {
+                count(refusal.code(), refusal.status());
+            }
             // The whole reason is for the operator; the sender gets the code. Never the token.
             let target = gateway.rules.target(&head);
             let said = [("method", method), ("target", &target), ("code", refusal.code()), ("detail", refusal.detail())];
