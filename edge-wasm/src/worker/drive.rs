@@ -3,8 +3,10 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use worker::{
@@ -16,7 +18,45 @@ use worker::{
 
 use super::host;
 
-type Answering = Pin<Box<dyn Future<Output = Response>>>;
+/// A request under way.
+pub(super) struct Answering {
+    answer: Pin<Box<dyn Future<Output = Response>>>,
+    /// Woken by whatever it waits for. It outlives the polls, since some futures keep the first waker that they see.
+    relay: Arc<Relay>,
+}
+
+/// Wakes the task that a request has become, where it has.
+#[derive(Default)]
+struct Relay(Mutex<Option<Waker>>);
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        let task = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl Answering {
+    pub(super) fn new(answer: impl Future<Output = Response> + 'static) -> Self {
+        Self { answer: Box::pin(answer), relay: Arc::default() }
+    }
+
+    fn poll(&mut self) -> Poll<Response> {
+        let waker = Waker::from(Arc::clone(&self.relay));
+        self.answer.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    /// As a task, which may wait for anything.
+    async fn finish(mut self) -> Response {
+        poll_fn(|context| {
+            *self.relay.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            self.poll()
+        })
+        .await
+    }
+}
 
 thread_local! {
     /// Whether what is being polled is a request of [`drive`]'s.
@@ -51,7 +91,7 @@ impl core::fmt::Debug for Later {
 pub(super) fn drive(mut answering: Answering) -> JsValue {
     DRIVES.set(true);
     NOW.set(None);
-    let polled = answering.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let polled = answering.poll();
     DRIVES.set(false);
     match (polled, ASKED.take()) {
         (Poll::Ready(response), _) => response.into(),
@@ -59,7 +99,7 @@ pub(super) fn drive(mut answering: Answering) -> JsValue {
             host::wait(&promise, Later(answering));
             JsValue::UNDEFINED
         }
-        (Poll::Pending, None) => future_to_promise(async { Ok(answering.await.into()) }).into(),
+        (Poll::Pending, None) => future_to_promise(async { Ok(answering.finish().await.into()) }).into(),
     }
 }
 
@@ -83,6 +123,6 @@ pub(super) async fn settled(promise: Promise) -> Result<JsValue, JsValue> {
     }
     ASKED.set(Some(promise));
     let mut asked = false;
-    core::future::poll_fn(|_| if core::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    poll_fn(|_| if core::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     SETTLED.take().unwrap_or_else(|| Err("nothing came".into()))
 }

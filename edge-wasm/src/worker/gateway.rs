@@ -13,8 +13,8 @@ use worker::{Context, Delay, Env, Request, console_error, js_sys, web_sys};
 use super::{
     analytics,
     bound::{call, is_bound},
-    drive,
-    keys, pipeline::Flow,
+    drive, keys,
+    pipeline::Flow,
     possession,
     revocation::Revocation,
     subtle::Subtle,

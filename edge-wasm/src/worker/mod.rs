@@ -52,7 +52,7 @@ const OWN_PATHS: &str = "/.edgeseal/";
 #[wasm_bindgen]
 pub fn fetch(request: Request, env: Env, context: worker_sys::Context, head_length: usize) -> JsValue {
     let head = Head::taken(head_length, request);
-    drive::drive(Box::pin(async move { respond(&head, &env, &Context::new(context)).await }))
+    drive::drive(drive::Answering::new(async move { respond(&head, &env, &Context::new(context)).await }))
 }
 
 /// Ends this instance of the module after a trap, as nothing in its memory is to be believed. With `true` the next call of any function

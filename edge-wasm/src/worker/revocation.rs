@@ -19,8 +19,8 @@ use futures_util::{
 };
 use serde_json::Value;
 use worker::{
-    AbortController, AbortSignal, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
-    ResponseBody, Result, console_error, console_log, console_warn, durable::Stub, web_sys::Response as Answer,
+    AbortController, AbortSignal, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, ResponseBody,
+    Result, console_error, console_log, console_warn, durable::Stub, web_sys::Response as Answer,
 };
 
 use super::{answer::problem, gateway::now, host, revocation_object, subtle::Subtle};
