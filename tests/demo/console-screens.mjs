@@ -19,7 +19,8 @@ let browser;
 try {
   const { ready } = signer;
   browser = await openTrusting(ready.ca, join(directory, "browser"));
-  const { page } = await openConsole(browser);
+  const { page, context } = await openConsole(browser);
+  context.setDefaultTimeout(60_000); // long pages, on a machine that may be busy
   for (const [width, colorScheme] of looks()) {
     await page.setViewportSize({ width, height: 900 });
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
