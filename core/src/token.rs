@@ -355,6 +355,26 @@ mod tests {
     }
 
     #[test]
+    fn four_headers_are_kept_and_the_oldest_goes_first() {
+        let mut seen = SeenHeaders::default();
+        let headers: Vec<String> = (0..6).map(|kid| with_header(&std::format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#))).collect();
+        let kept = |seen: &SeenHeaders| -> Vec<bool> {
+            headers.iter().map(|token| seen.find(token.split('.').next().unwrap()).is_some()).collect()
+        };
+        for (newest, token) in headers.iter().enumerate() {
+            UnverifiedToken::parse_with(token, &mut seen).unwrap();
+            let expected: Vec<bool> = (0..6).map(|kid| kid <= newest && newest - kid < 4).collect();
+            assert_eq!(kept(&seen), expected, "{newest}");
+        }
+        // The longest that is kept, and one octet more.
+        for (octets, is_kept) in [(MAX_SEEN_HEADER_LEN / 4 * 3, true), (MAX_SEEN_HEADER_LEN / 4 * 3 + 1, false)] {
+            let token = with_header(&std::format!("{{\"alg\":\"ES256\"{}}}", " ".repeat(octets - 15)));
+            UnverifiedToken::parse_with(&token, &mut seen).unwrap();
+            assert_eq!(seen.find(token.split('.').next().unwrap()).is_some(), is_kept, "{octets}");
+        }
+    }
+
+    #[test]
     fn structure() {
         for token in ["", ".", "..", "...", "a.b", "e30", "e30.e30", "e30.e30.AA.AA", "e30.e30.AA.AA.AA", &".".repeat(16_384)] {
             assert_eq!(code(token), "token_malformed", "{token:.20}");
