@@ -395,6 +395,24 @@ mod tests {
         assert_eq!(decimal.nearest(2e19), None);
     }
 
+    /// Natively `serde_json` may be exact by itself, so that no value tells who was trusted.
+    #[test]
+    fn only_what_is_rounded_once_is_taken_as_it_was_read() {
+        for (literal, is_short) in [
+            ("1.5", true),
+            ("123456789012345", true),
+            ("1234567890123456", false),
+            ("1e22", true),
+            ("1e23", false),
+            ("1e-22", true),
+            ("1e-23", false),
+            ("0.00000000000000000000001", false),
+            ("1234567890123456e30", false),
+        ] {
+            assert_eq!(Decimal::of(literal.as_bytes()).is_short, is_short, "{literal}");
+        }
+    }
+
     #[test]
     fn a_literal_ends_where_the_grammar_says_so() {
         for (text, literal) in [
