@@ -143,9 +143,8 @@ impl Signer {
         let described = hsm.description();
         let registry = Arc::new(Registry::new(ledger, hsm));
         let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
-        for profile in config.profiles.values() {
-            registry.allow_lifetime(&profile.name, profile.max_lifetime.as_secs()).await?;
-        }
+        let longest = config.profiles.values().map(|profile| (profile.name.as_str(), profile.max_lifetime.as_secs())).collect();
+        registry.allow_lifetimes(&longest).await?;
         registry.refresh().await?;
         // The first start makes the audit key; without one the signer still signs, and tries again at every checkpoint.
         if let Err(error) = keeper.checkpoint().await {

@@ -268,8 +268,7 @@ impl Writer {
     /// Finds out what became of a write whose end is unknown.
     async fn settle(&mut self) -> Result<(), StoreError> {
         let Some(Uncertain { chain, follow_ups }) = self.uncertain.clone() else { return Ok(()) };
-        let after = self.store.audit_page(self.chain.id(), Some(self.chain.seq()), 1).await?;
-        if !after.is_empty() {
+        if self.store.has_audit_row(self.chain.id(), self.chain.seq() + 1).await? {
             // A transaction is there as a whole or not at all.
             self.chain = chain;
             self.late.drain(..follow_ups.min(self.late.len()));

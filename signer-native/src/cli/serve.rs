@@ -45,7 +45,11 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
     let (issuer, (public, agents, admin)) = (config.issuers.get("").cloned().unwrap_or_default(), doors.addresses());
     let console = config.console.as_ref().map(|console| console.relying_party.origin().to_owned());
     let profiles: Vec<String> = config.profiles.keys().cloned().collect();
-    let signer = Signer::prepare(config, hsm, doors).await?;
+    let mut told = stop.clone();
+    let signer = tokio::select! {
+        signer = Signer::prepare(config, hsm, doors) => signer?,
+        _ = told.wait_for(|stop| *stop) => return Ok(()),
+    };
     let snapshot = signer.registry().snapshot();
     for profile in profiles.iter().filter(|profile| !snapshot.active.contains_key(*profile)) {
         tracing::warn!(

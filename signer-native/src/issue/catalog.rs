@@ -72,11 +72,9 @@ impl Catalog {
         let profiles = known.iter().map(|(name, known)| (name.clone(), Arc::new(known.profile.clone()))).collect();
         issuer.registry().ledger().replace_slots(slots);
         issuer.replace_profiles(profiles, others);
-        for known in known.values() {
-            let allowed = issuer.registry().allow_lifetime(&known.profile.name, known.profile.max_lifetime.as_secs()).await;
-            if let Err(error) = allowed {
-                tracing::warn!(profile = known.profile.name, %error, "remembering the longest lifetime of its tokens");
-            }
+        let longest = known.iter().map(|(name, known)| (name.as_str(), known.profile.max_lifetime.as_secs())).collect();
+        if let Err(error) = issuer.registry().allow_lifetimes(&longest).await {
+            tracing::warn!(%error, "remembering the longest lifetime of each profile's tokens");
         }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
         *version = Some(latest);

@@ -1,6 +1,7 @@
 //! The registry: keys in the store and in the HSM, brought together.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -362,18 +363,18 @@ impl Registry {
         Ok(())
     }
 
-    /// Raises what the keys of a profile remember as the longest lifetime of their tokens.
+    /// Raises what the keys of profiles remember as the longest lifetime of their tokens, to these seconds by profile.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn allow_lifetime(&self, profile: &str, seconds: u64) -> Result<(), RegistryError> {
+    pub async fn allow_lifetimes(&self, seconds: &BTreeMap<&str, u64>) -> Result<(), StoreError> {
         for key in self.store.keys().await? {
+            let Some(seconds) = seconds.get(key.profile.as_str()) else { continue };
             if key.purpose == super::Purpose::Token
-                && key.profile == profile
                 && matches!(key.state, State::Generating | State::Published | State::Active)
-                && key.max_lifetime < seconds
+                && key.max_lifetime < *seconds
             {
-                self.store.allow_lifetime(key.id, seconds).await?;
+                self.store.allow_lifetime(key.id, *seconds).await?;
             }
         }
         Ok(())

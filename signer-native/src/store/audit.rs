@@ -10,8 +10,8 @@ use super::{
 };
 use crate::audit::{AuditFilter, AuditPlace, AuditRow};
 
-/// Rows of one INSERT: a few sizes only, so that a connection prepares few statements.
-const BATCHES: [usize; 4] = [256, 32, 4, 1];
+/// Rows of one INSERT: up to the first of these any number, beyond it only these, so that a connection prepares few statements.
+const BATCHES: [usize; 4] = [32, 64, 128, 256];
 
 impl Store {
     /// Appends rows, all or none; they are on the disk when this returns.
@@ -23,9 +23,9 @@ impl Store {
         let ends: BTreeMap<String, (u64, String)> =
             rows.iter().map(|row| (row.chain.clone(), (row.seq, row.hash.clone()))).collect();
         let mut rows = rows.into_iter();
-        let mut transaction = self.database.begin().await?;
+        let mut statements = Vec::new();
         while rows.len() > 0 {
-            let size = BATCHES.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
+            let size = BATCHES.into_iter().rev().find(|size| *size <= rows.len()).unwrap_or(rows.len());
             let places: Vec<String> = (0..size)
                 .map(|row| {
                     let places: Vec<String> = (1..=6).map(|place| format!("${}", row * 6 + place)).collect();
@@ -38,16 +38,28 @@ impl Store {
                 let AuditRow { chain, seq, hash, digest, at, body } = row;
                 statement.bind(chain).bind(seq).bind(hash).bind(digest).bind(at).bind(body)
             });
-            transaction.execute(statement).await?;
+            statements.push(statement);
         }
         for (chain, (seq, hash)) in ends {
             let statement = Statement::new(
                 "INSERT INTO chains (chain, seq, hash, stated) VALUES ($1, $2, $3, 0) \
                  ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
             );
-            transaction.execute(statement.bind(chain).bind(seq).bind(hash)).await?;
+            statements.push(statement.bind(chain).bind(seq).bind(hash));
         }
-        transaction.commit().await
+        self.database.together(statements).await
+    }
+
+    /// Whether a chain has a row of this number, once nothing is being written any more.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn has_audit_row(&self, chain: &str, seq: u64) -> Result<bool, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let rows = transaction.rows(Statement::new("SELECT seq FROM audit WHERE chain = $1 AND seq = $2").bind(chain).bind(seq));
+        let found = !rows.await?.is_empty();
+        transaction.commit().await?;
+        Ok(found)
     }
 
     /// The last row of every chain that grew since the last checkpoint: its name, number and hash.

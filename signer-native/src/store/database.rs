@@ -1,20 +1,31 @@
 //! The two drivers under one roof: statements with `$1` placeholders, texts and whole numbers, which both of them take.
 
-use std::{fs::OpenOptions, path::Path, str::FromStr as _, time::Duration};
+use std::{fs::OpenOptions, path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use edgeseal_core::Timestamp;
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
 use sqlx::{
     ColumnIndex, Decode, Postgres, Sqlite, SqlitePool, Type,
     migrate::{Migration, MigrationType, Migrator},
     postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use sqlx::{Row as _, SqlSafeStr, SqlStr};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{PostgresSettings, StoreError};
 
 /// How long to wait for a connection, and on `SQLite` for a lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections to `SQLite` that read.
+const READERS: u32 = 3;
+/// KiB that the writer keeps of the file, negative as `SQLite` has it: the index of the audit's digests is written all over.
+const WRITER_CACHE: &str = "-32768";
+
+/// Between two turns of moving the write-ahead log into the file.
+const MOVING: Duration = Duration::from_millis(250);
+/// Pages of 4 KiB in the log above which writers wait until all of it is moved, so that it begins anew.
+const LONGEST_LOG: i64 = 16_384;
 
 /// Tables by number; a number that was shipped never changes.
 const MIGRATIONS: [(i64, &str, &str); 10] = [
@@ -33,7 +44,13 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
 /// Connections to the one or the other.
 #[derive(Clone, Debug)]
 pub(super) enum Database {
-    Sqlite(SqlitePool),
+    /// One connection writes, as only one can: what it has prepared and read stays with it. The others read.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+        /// Keeps the log short until the last of us is gone.
+        _mover: Arc<JoinSet<()>>,
+    },
     Postgres(PgPool),
 }
 
@@ -87,17 +104,21 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(PATIENCE);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(PATIENCE)
-            .connect_with(options)
-            .await
-            .map_err(|error| StoreError::Unavailable(format!("store.path {}: {error}", path.display())))?;
-        migrations()
-            .run(&pool)
-            .await
-            .map_err(|error| StoreError::Unavailable(format!("store.path {}: {error}", path.display())))?;
-        Ok(Self::Sqlite(pool))
+        let unusable = |error: &dyn std::fmt::Display| StoreError::Unavailable(format!("store.path {}: {error}", path.display()));
+        // A file needs no asking whether it is still there.
+        let pool = |most, options| {
+            let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).test_before_acquire(false);
+            pool.connect_with(options)
+        };
+        // Nobody's commit waits until the log of others is moved into the file.
+        let options = options.pragma("wal_autocheckpoint", "0");
+        let writing = options.clone().pragma("cache_size", WRITER_CACHE);
+        let writer = pool(1, writing).await.map_err(|error| unusable(&error))?;
+        migrations().run(&writer).await.map_err(|error| unusable(&error))?;
+        let readers = pool(READERS, options).await.map_err(|error| unusable(&error))?;
+        let mut mover = JoinSet::new();
+        mover.spawn(keep_log_short(writer.clone(), readers.clone()));
+        Ok(Self::Sqlite { writer, readers, _mover: Arc::new(mover) })
     }
 
     /// Connects, and brings the tables up to date; several signers may do so at once.
@@ -134,15 +155,40 @@ impl Database {
     /// Begins to write. On `SQLite` the lock for writing is taken at once, so that nothing read in between gets stale.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
+            Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
             Self::Postgres(pool) => Transaction::Postgres(pool.begin().await.map_err(failed)?),
         })
+    }
+
+    /// Statements that happen together or not at all, given to the database as one: each way there and back is a wait for
+    /// another thread. Whoever gives up waiting for it does not undo it.
+    pub(super) async fn together(&self, statements: Vec<Statement>) -> Result<(), StoreError> {
+        let Self::Sqlite { writer, .. } = self else {
+            let mut transaction = self.begin().await?;
+            for statement in statements {
+                transaction.execute(statement).await?;
+            }
+            return transaction.commit().await;
+        };
+        let whole = Statement::whole(statements);
+        let mut connection = writer.acquire().await.map_err(failed)?;
+        let written = tokio::spawn(async move {
+            let written = run!(&mut *connection, whole, execute).map(drop);
+            if written.is_err()
+                && let Err(error) = connection.close().await
+            {
+                // Closed or lost, the connection undoes what it has begun.
+                tracing::debug!(%error, "closing a connection to the store");
+            }
+            written
+        });
+        written.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
     }
 
     /// One statement as a transaction of its own; gives how many rows it touched.
     pub(super) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => run!(pool, statement, execute)?.rows_affected(),
+            Self::Sqlite { writer, .. } => run!(writer, statement, execute)?.rows_affected(),
             Self::Postgres(pool) => run!(pool, statement, execute)?.rows_affected(),
         })
     }
@@ -150,7 +196,7 @@ impl Database {
     /// The rows that a statement gives.
     pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
-            Self::Sqlite(pool) => run!(pool, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
+            Self::Sqlite { readers, .. } => run!(readers, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres(pool) => run!(pool, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
         })
     }
@@ -158,7 +204,10 @@ impl Database {
     /// Ends all connections.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite { writer, readers, .. } => {
+                readers.close().await;
+                writer.close().await;
+            }
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -196,6 +245,26 @@ impl Statement {
     /// A statement without values yet.
     pub(super) fn new(sql: impl SqlSafeStr) -> Self {
         Self { sql: sql.into_sql_str(), values: Vec::new() }
+    }
+
+    /// Statements as one text for `SQLite`, whose placeholders go on counting.
+    fn whole(statements: Vec<Self>) -> Self {
+        let (mut sql, mut values) = ("BEGIN IMMEDIATE".to_owned(), Vec::new());
+        for statement in statements {
+            sql.push_str("; ");
+            let mut parts = statement.sql.as_str().split('$');
+            sql.extend(parts.next());
+            for part in parts {
+                let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+                let (number, rest) = part.split_at(digits);
+                let number = number.parse::<usize>().unwrap_or_default() + values.len();
+                sql.extend(["$", &number.to_string(), rest]);
+            }
+            values.extend(statement.values);
+        }
+        sql.push_str("; COMMIT");
+        // Only statements of ours are put together here.
+        Self { sql: AssertSqlSafe(sql).into_sql_str(), values }
     }
 
     /// The value of the next placeholder.
@@ -278,6 +347,27 @@ impl Row {
             Self::Postgres(row) => row.try_get(column),
         };
         found.map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+}
+
+/// Moves the write-ahead log into the file beside those who write. A commit that did so itself would wait for thousands of pages.
+async fn keep_log_short(writer: SqlitePool, mover: SqlitePool) {
+    let mut turn = tokio::time::interval(MOVING);
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !writer.is_closed() {
+        turn.tick().await;
+        let mut moving = "PRAGMA wal_checkpoint(PASSIVE)";
+        for pool in [&mover, &writer] {
+            match sqlx::query_as::<_, (i64, i64, i64)>(moving).fetch_one(pool).await {
+                Ok((_, log, _)) if log > LONGEST_LOG => moving = "PRAGMA wal_checkpoint(RESTART)",
+                Ok(_) => break,
+                // The next turn tries again, and whoever writes hears of it.
+                Err(error) => {
+                    tracing::debug!(%error, "moving the store's log into its file");
+                    break;
+                }
+            }
+        }
     }
 }
 

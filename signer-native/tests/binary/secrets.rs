@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::{
     agent::Agent,
     audit::Export,
+    console::Browser,
     faults::change_pin,
     support::{AUDIENCE, Signer, run_with_input, until, write_private},
 };
@@ -56,7 +57,7 @@ fn no_secret_is_written_or_shown() {
             "[profiles.default]\n",
             "[profiles.default]\nmodes = [\"claims\", \"sd\", \"digest\"]\nmax_session = \"1h\"\n",
         );
-        format!("{text}\n[listen.metrics]\naddress = \"{metrics}\"\n[enrolment]\nlifetime = \"1m\"\n")
+        format!("{text}\n[console]\n[listen.metrics]\naddress = \"{metrics}\"\n[enrolment]\nlifetime = \"1m\"\n")
     });
     let pin = fs::read_to_string(signer.path("pin_file")).unwrap().trim().to_owned();
     let mut seen = Vec::new();
@@ -111,6 +112,29 @@ fn no_secret_is_written_or_shown() {
     said.extend([told.out, told.err]);
     look(&mut seen);
 
+    // The console: its first code, an invitation that nobody takes, recovery codes used and guessed, a session and its token.
+    let code = signer.run(&["users", "setup-code"]).ok().trim().to_owned();
+    let mut alice = Browser::new(&signer);
+    let done = alice.register(&json!({ "code": code, "name": "alice", "display_name": "Alice" }));
+    assert_eq!(done.status, 201, "{done:?}");
+    let done = done.json();
+    let recovery: Vec<String> =
+        done["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect();
+    let invitation = alice.post("/admin/v1/users", &json!({ "name": "bob", "role": "operator" }));
+    assert_eq!(invitation.status, 201, "{invitation:?}");
+    let mut console = vec![code, invitation.json()["code"].as_str().unwrap().to_owned()];
+    let mut lost = Browser::new(&signer);
+    for (name, code) in [("bob", &recovery[0]), ("alice", &console[1]), ("alice", &recovery[1]), ("alice", &recovery[1])] {
+        said.push(lost.post("/console/v1/recovery", &json!({ "name": name, "code": code })).body);
+    }
+    let mut sessions: Vec<String> = [&alice, &lost].into_iter().flat_map(|browser| browser.cookie.clone()).collect();
+    assert_eq!(sessions.len(), 2, "a recovery code opens a session");
+    // Answers to the browser hold the token that its own requests come with, and nothing else may.
+    sessions.extend([alice.csrf.clone()]);
+    console.extend(recovery);
+    said.extend([alice.get("/admin/v1/users").body, alice.get("/admin/v1/audit?limit=100").body]);
+    look(&mut seen);
+
     // The HSM refuses the PIN, and says so everywhere.
     change_pin(&signer, &pin, "another-pin-4711");
     for arguments in [["doctor"].as_slice(), &["keys", "generate"]] {
@@ -129,6 +153,12 @@ fn no_secret_is_written_or_shown() {
     let mut secrets = vec![("the PIN", pin), ("the loopback secret", loopback.to_owned())];
     // The second half of a code is the fingerprint of a public certificate.
     secrets.extend(codes.iter().map(|code| ("a one-time code", code.split_once('.').unwrap().0.to_owned())));
+    // However they are typed.
+    for code in console {
+        let bare = code.replace('-', "");
+        secrets.extend([("a console code", code.to_lowercase()), ("a console code", bare), ("a console code", code)]);
+    }
+    secrets.extend(sessions.into_iter().map(|session| ("a session", session)));
     let private = |path: &Path| path == pin_file || path == folder.path().join("loopback");
     let mut written = Vec::new();
     files(folder.path(), &mut written);

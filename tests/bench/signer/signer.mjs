@@ -1,7 +1,7 @@
 // The signer as it is shipped (release build, default settings: durable audit, software check of every signature, mutual TLS) on
 // SoftHSM, beside the bare module and its peers, in one run. See ../README.md.
 //
-// node tests/bench/signer/signer.mjs [--quick] [--rounds N] [--memory MINUTES] runs it alone and prints the rows; `make bench` has them in its report.
+// node tests/bench/signer/signer.mjs [--quick] [--rounds N] [--memory MINUTES] [--part load,processes,scale] runs it alone and prints the rows; `make bench` has them in its report.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +23,8 @@ const BATCH = 64;
 /** Batches under way at once: what hsm.queue holds by default (256), with room for the canary. */
 const BATCHES = 3;
 /** Sessions of the signer (the default of hsm.threads), and of the bare module. */
-const SESSIONS = 2;
+const SESSIONS = Number(process.env.EDGESEAL_HSM_THREADS ?? 2);
+const PARTS = ["load", "processes", "scale"];
 const peers = join(target, "bench/peers");
 const folder = join(target, "bench/signer");
 const edgeseal = process.env.EDGESEAL_BENCH_BIN ?? join(target, "release/edgeseal");
@@ -32,7 +33,7 @@ const generator = process.env.EDGESEAL_BENCH_LOAD ?? join(target, "bench/native/
 /**
  * @returns {Promise<{rows: object[], verdicts: {what: string, bound: string, found: string, met: boolean}[]}>}
  */
-export async function benchSigner({ quick = false, rounds = quick ? 1 : 7, seconds = quick ? 0.5 : 1.5, memoryMinutes = 0, say = console.log } = {}) {
+export async function benchSigner({ quick = false, rounds = quick ? 1 : 7, seconds = quick ? 0.5 : 1.5, memoryMinutes = 0, parts = PARTS, say = console.log } = {}) {
   const children = [];
   const rows = [];
   const verdicts = [];
@@ -43,68 +44,73 @@ export async function benchSigner({ quick = false, rounds = quick ? 1 : 7, secon
   try {
     const token = await prepare(children);
     const load = new Load(children);
-    const signer = await token.serve("bench", (text) => text);
-    const us = { ...signer.agent, path: "/v1/tokens", expect: 1, connections: CONNECTIONS, seconds };
-    const single = (profile) => ({ ...us, bodies: [body(profile)] });
-    const batch = (profile) => ({ ...us, path: "/v1/tokens/batch", expect: BATCH, bodies: [JSON.stringify({ requests: Array(BATCH).fill(JSON.parse(body(profile))) })], connections: BATCHES });
-    const raw = (algorithm, threads = SESSIONS) => token.raw(algorithm, threads, seconds);
-
-    if (memoryMinutes) {
-      rows.push(await memory(load, single("default"), signer, memoryMinutes, judge, say));
-      return { rows, verdicts };
-    }
-
-    const node = await token.peer("node", load, seconds, children);
-    const python = await token.peer("python", load, seconds, children);
-    const perSecond = async (command, each = 1) => (await load.run(command)).per_s * each;
-    const contestants = {
-      raw_ES256: () => raw("ES256"),
-      single_ES256: () => perSecond(single("default")),
-      batch_ES256: () => perSecond(batch("default"), BATCH),
-      raw_RS256: () => raw("RS256"),
-      single_RS256: () => perSecond(single("rs256")),
-      batch_RS256: () => perSecond(batch("rs256"), BATCH),
-      node_pkcs11js: () => perSecond({ ...us, ...node.agent, bodies: [body("default")] }),
-      python_pkcs11: () => perSecond({ ...us, ...python.agent, bodies: [body("default")] }),
+    const us = { path: "/v1/tokens", expect: 1, connections: CONNECTIONS, seconds };
+    const note = (found) => {
+      rows.push(found);
+      const { alg, case: kase, per_s, us: costs, ms, mb } = found;
+      say(`signer   ${(alg ?? "").padEnd(5)} ${kase.padEnd(28)} ${JSON.stringify(per_s ?? costs ?? ms ?? mb)}`);
     };
-    const seen = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
-    // Everybody once without being counted.
-    for (const run of Object.values(contestants)) await run();
-    const before = signer.rss();
-    const began = Date.now();
-    for (let round = 0; round < rounds; round += 1) {
-      const names = Object.keys(contestants);
-      if (round % 2) names.reverse();
-      for (const name of names) seen[name].push(await contestants[name]());
+    if (memoryMinutes) note(await memory(load, token, us, memoryMinutes, judge, say));
+    else {
+      if (parts.includes("load")) await underLoad({ token, load, us, rounds, seconds, quick, children, note, judge });
+      if (parts.includes("processes")) note(await processes(token, rounds, judge));
+      for (const found of parts.includes("scale") ? await scale({ token, load, us, body, quick }) : []) {
+        if (found.row) note(found.row);
+        judge(found.what, found.values, 1.15, false);
+      }
     }
-    for (const [alg, kase, bound] of [["ES256", "single", 0.4], ["ES256", "batch", 0.6], ["RS256", "single", 0.8], ["RS256", "batch", 0.9]]) {
-      const of = { edgeseal: seen[`${kase}_${alg}`], raw_c_sign: seen[`raw_${alg}`] };
-      if (alg === "ES256" && kase === "single") Object.assign(of, { node_pkcs11js: seen.node_pkcs11js, python_pkcs11: seen.python_pkcs11 });
-      const ratio = times(of.edgeseal, of.raw_c_sign);
-      rows.push(row(alg, kase, of, { connections: kase === "single" ? CONNECTIONS : BATCHES, sessions: SESSIONS, of_raw_c_sign: rounded(ratio), ...(of.node_pkcs11js && { peers_processes: { node_pkcs11js: node.processes, python_pkcs11: python.processes } }) }));
-      judge(`signer ${alg} ${kase}: share of raw C_Sign`, ratio, bound, true);
-    }
-    judge("signer ES256 single: speed of node pkcs11js, times", times(seen.single_ES256, seen.node_pkcs11js), 1.3, true);
-    judge("signer ES256 single: speed of python-pkcs11, times", times(seen.single_ES256, seen.python_pkcs11), 3, true);
-
-    rows.push(await cost(load, single("default"), signer, raw, quick));
-    rows.push(await latency(load, us, { edgeseal: [signer.agent, seen.single_ES256], node_pkcs11js: [node.agent, seen.node_pkcs11js], python_pkcs11: [python.agent, seen.python_pkcs11] }, quick, judge));
-    const after = signer.rss();
-    rows.push({ bench: "sign", host: "native", alg: "ES256", case: "memory", mb: { edgeseal: [before, after] }, minutes: Number(((Date.now() - began) / 60_000).toFixed(1)) });
-    judge("signer: memory, times that of the beginning", one(after / before), 1.1, false);
-    for (const peer of [node, python]) await peer.end();
-    await signer.end();
-
-    rows.push(await processes(token, rounds, judge));
-    for (const found of await scale({ token, load, us, body, quick, raw: token.rawOf })) {
-      if (found.row) rows.push(found.row);
-      judge(found.what, found.values, 1.15, false);
-    }
-    for (const { alg, case: kase, per_s, us: costs, ms } of rows) say(`signer   ${(alg ?? "").padEnd(5)} ${kase.padEnd(28)} ${JSON.stringify(per_s ?? costs ?? ms ?? "")}`);
     return { rows, verdicts };
   } finally {
     for (const child of children) child.kill("SIGKILL");
   }
+}
+
+/** Rates beside the bare module and the peers, the cost of one token, latencies, memory. */
+async function underLoad({ token, load, us, rounds, seconds, quick, children, note, judge }) {
+  const signer = await token.serve("bench", (text) => text);
+  const single = (profile) => ({ ...us, ...signer.agent, bodies: [body(profile)] });
+  const batch = (profile) => ({ ...us, ...signer.agent, path: "/v1/tokens/batch", expect: BATCH, bodies: [JSON.stringify({ requests: Array(BATCH).fill(JSON.parse(body(profile))) })], connections: BATCHES });
+  const raw = (algorithm, threads = SESSIONS) => token.raw(algorithm, threads, seconds);
+  const node = await token.peer("node", load, seconds, children);
+  const python = await token.peer("python", load, seconds, children);
+  const perSecond = async (command, each = 1) => (await load.run(command)).per_s * each;
+  const contestants = {
+    raw_ES256: () => raw("ES256"),
+    single_ES256: () => perSecond(single("default")),
+    batch_ES256: () => perSecond(batch("default"), BATCH),
+    raw_RS256: () => raw("RS256"),
+    single_RS256: () => perSecond(single("rs256")),
+    batch_RS256: () => perSecond(batch("rs256"), BATCH),
+    node_pkcs11js: () => perSecond({ ...us, ...node.agent, bodies: [body("default")] }),
+    python_pkcs11: () => perSecond({ ...us, ...python.agent, bodies: [body("default")] }),
+  };
+  const seen = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
+  // Everybody once without being counted.
+  for (const run of Object.values(contestants)) await run();
+  const before = signer.rss();
+  const began = Date.now();
+  for (let round = 0; round < rounds; round += 1) {
+    const names = Object.keys(contestants);
+    if (round % 2) names.reverse();
+    for (const name of names) seen[name].push(await contestants[name]());
+  }
+  for (const [alg, kase, bound] of [["ES256", "single", 0.4], ["ES256", "batch", 0.6], ["RS256", "single", 0.8], ["RS256", "batch", 0.9]]) {
+    const of = { edgeseal: seen[`${kase}_${alg}`], raw_c_sign: seen[`raw_${alg}`] };
+    if (alg === "ES256" && kase === "single") Object.assign(of, { node_pkcs11js: seen.node_pkcs11js, python_pkcs11: seen.python_pkcs11 });
+    const ratio = times(of.edgeseal, of.raw_c_sign);
+    note(row(alg, kase, of, { connections: kase === "single" ? CONNECTIONS : BATCHES, sessions: SESSIONS, of_raw_c_sign: rounded(ratio), ...(of.node_pkcs11js && { peers_processes: { node_pkcs11js: node.processes, python_pkcs11: python.processes } }) }));
+    judge(`signer ${alg} ${kase}: share of raw C_Sign`, ratio, bound, true);
+  }
+  judge("signer ES256 single: speed of node pkcs11js, times", times(seen.single_ES256, seen.node_pkcs11js), 1.3, true);
+  judge("signer ES256 single: speed of python-pkcs11, times", times(seen.single_ES256, seen.python_pkcs11), 3, true);
+
+  note(await cost(load, single("default"), signer, raw, quick));
+  note(await latency(load, us, { edgeseal: [signer.agent, seen.single_ES256], node_pkcs11js: [node.agent, seen.node_pkcs11js], python_pkcs11: [python.agent, seen.python_pkcs11] }, quick, judge));
+  const after = signer.rss();
+  note({ bench: "sign", host: "native", alg: "ES256", case: "memory", mb: { edgeseal: [before, after] }, minutes: Number(((Date.now() - began) / 60_000).toFixed(1)) });
+  judge("signer: memory, times that of the beginning", one(after / before), 1.1, false);
+  for (const peer of [node, python]) await peer.end();
+  await signer.end();
 }
 
 /** A token in SoftHSM with a key of each algorithm, and a configuration with default settings. */
@@ -222,7 +228,7 @@ async function processes(token, rounds, judge) {
   const [inside, workers] = [[], []];
   for (let round = 0; round < Math.min(rounds, 3); round += 1) {
     const { speed } = JSON.parse(await output(edgeseal, ["doctor", "--json", "--dir", token.dir], process.env, true));
-    const best = (of) => Math.max(...speed.filter((rate) => rate.alg === "ES256" && (rate.processes > 0) === of).map((rate) => rate.per_second));
+    const best = (of) => Math.max(...speed.filter((rate) => rate.algorithm === "ES256" && (rate.processes > 0) === of).map((rate) => rate.per_second));
     inside.push(best(false));
     workers.push(best(true));
   }
@@ -231,7 +237,9 @@ async function processes(token, rounds, judge) {
 }
 
 /** Minutes of load, and what the signer's process holds every ten seconds. */
-async function memory(load, command, signer, minutes, judge, say) {
+async function memory(load, token, us, minutes, judge, say) {
+  const signer = await token.serve("bench", (text) => text);
+  const command = { ...us, ...signer.agent, bodies: [body("default")] };
   await load.run({ ...command, seconds: 10 });
   const held = [signer.rss()];
   let requests = 0;
@@ -341,8 +349,8 @@ async function output(command, args, env = process.env, any = false) {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, rounds: { type: "string" }, memory: { type: "string", default: "0" } } });
-  const { rows, verdicts } = await benchSigner({ quick: values.quick, memoryMinutes: Number(values.memory), ...(values.rounds && { rounds: Number(values.rounds) }) });
+  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, rounds: { type: "string" }, memory: { type: "string", default: "0" }, part: { type: "string", default: PARTS.join(",") } } });
+  const { rows, verdicts } = await benchSigner({ quick: values.quick, memoryMinutes: Number(values.memory), parts: values.part.split(","), ...(values.rounds && { rounds: Number(values.rounds) }) });
   for (const found of rows) console.log(JSON.stringify(found));
   for (const { what, bound, found, met } of verdicts) console.log(`${met ? "met    " : "NOT MET"} ${what}: ${found}, ${bound}`);
 }

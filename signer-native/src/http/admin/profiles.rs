@@ -153,7 +153,7 @@ async fn edit(
     let row = checked(&service, &name, &settings, &person.actor(), "profiles.edit").await?;
     // Tokens of today's keys may live as long from now on: the keys must know before anybody asks for one.
     let longest = settings.profile(&name).map_err(Problem::from)?.max_lifetime.as_secs();
-    service.issuer.registry().allow_lifetime(&name, longest).await?;
+    service.issuer.registry().allow_lifetimes(&[(name.as_str(), longest)].into()).await?;
     service.agents.store().edit_profile(&row, now()).await?;
     service.profiles.refresh(&service.issuer).await?;
     Ok(Json(one(&service, &name)?))

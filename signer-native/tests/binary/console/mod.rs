@@ -7,7 +7,8 @@ use std::{fs, time::Duration};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use self::browser::{Browser, Flaw};
+pub(crate) use self::browser::Browser;
+use self::browser::Flaw;
 use crate::support::{Answer, Signer, client, request, run, until};
 
 /// `dev`, with these lines in the section `console`.
