@@ -48,3 +48,34 @@ test("requests beside a trap are answered or fail, none hangs, and afterwards al
   const after = await Promise.all(Array.from({ length: 20 }, () => worker.ask(token)));
   assert.deepEqual([...new Set(after.map(({ status }) => status))], [200]);
 });
+
+test("a head of any size ends no instance", async () => {
+  const marker = worker.output().length;
+  for (let size = 64; size <= 48 * 1024; size = Math.ceil(size * 1.7)) {
+    const long = "a".repeat(size);
+    for (const [path, authorization] of [["/hello", `Bearer ${long}`], [`/hello?${long}`, `Bearer ${token}`], ["/hello", `Bearer ${"\u00fc".repeat(size / 2)}`]]) {
+      const { status, text } = await call(`${worker.url}${path}`, { headers: { authorization } });
+      assert.ok([200, 400, 401, 414, 431].includes(status), `${size}: ${status} ${text}`);
+    }
+    assert.equal((await worker.ask(token)).status, 200);
+  }
+  assert.doesNotMatch(worker.output().slice(marker), /made anew/);
+});
+
+test("a request that the origin has is not sent again after a trap beside it", async () => {
+  const issuer = await testIssuer();
+  const origin = await here.server((_, response) => setTimeout(() => response.end("done"), 700));
+  const slow = await here.worker({ origin: origin.url, issuers: [{ ...issuer.settings, jwks: issuer.jwks }] }, { build: join(root, "edge-wasm/build-fault") });
+  const authorization = `Bearer ${await issuer.issue()}`;
+  const ask = (headers) => call(`${slow.url}/order`, { method: "DELETE", headers: { authorization, ...headers } }).catch((error) => ({ status: 599, text: error.message }));
+  const ordered = ask({});
+  for (let tries = 0; origin.requests.length === 0; tries += 1) {
+    assert.ok(tries < 500, "the request reaches the origin");
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  const trapped = await ask({ "x-fault": "panic" });
+  assert.ok(trapped.status >= 500, `${trapped.status}`);
+  assert.equal((await ordered).status, 502);
+  assert.equal(origin.requests.length, 1);
+  assert.equal((await ask({})).status, 200);
+});

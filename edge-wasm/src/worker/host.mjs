@@ -35,8 +35,16 @@ export function forward(request, url, changes, service) {
     if (lines[at].startsWith("-")) outbound.headers.delete(name);
     else if (name !== "") outbound.headers.set(name, lines[(at += 1)]);
   }
+  if (!SAFE.includes(request.method)) forwarded.add(request);
   return service ? service.fetch(outbound) : fetch(outbound);
 }
+
+/** Methods that may be repeated (RFC 9110 section 9.2.1). */
+const SAFE = ["GET", "HEAD", "OPTIONS"];
+const forwarded = new WeakSet();
+
+/** Whether the origin may have acted on the request. */
+export const wasForwarded = (request) => forwarded.has(request);
 
 let waiting;
 

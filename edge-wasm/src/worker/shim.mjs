@@ -3,7 +3,7 @@
 // A request is answered in the call that brings it, where nothing has to be waited for; else the WebAssembly says for which promise
 // (`wait`, host.mjs), and is called again with what came of it.
 import * as glue from "glue";
-import { taken } from "host";
+import { taken, wasForwarded } from "host";
 
 import module from "./index_bg.wasm";
 
@@ -52,14 +52,17 @@ function answer(request, env, context) {
   const authorization = request.headers.get("authorization");
   const length = write(authorization === null ? `${request.method} ${request.url}` : `${request.method} ${request.url}\n${authorization}`);
   const answered = run(() => glue.fetch(request, env, context, length));
-  return answered ?? later(() => answer(request, env, context));
+  return answered ?? later(request, () => answer(request, env, context));
 }
 
-/** Goes on once the promise has settled; a request whose instance is gone by then begins again. */
-function later(again) {
+/** Goes on once the promise has settled. A request whose instance is gone by then begins again, unless the origin has it already. */
+function later(request, again) {
   const { promise, later: rest } = taken();
   const mine = instance;
-  const go = (value, isGood) => (mine === instance ? (run(() => rest.resume(value, isGood)) ?? later(again)) : again());
+  const go = (value, isGood) => {
+    if (mine === instance) return run(() => rest.resume(value, isGood)) ?? later(request, again);
+    return wasForwarded(request) ? new Response(null, { status: 502 }) : again();
+  };
   return promise.then(
     (value) => go(value, true),
     (error) => go(error, false),
@@ -70,7 +73,11 @@ function later(again) {
 function write(text) {
   // At most three octets for each unit of UTF-16.
   const most = text.length * 3;
-  if (room.length < most) room = run(() => new Uint8Array(memory.buffer, glue.room(most), most));
+  if (room.length < most) {
+    const place = run(() => glue.room(most));
+    // Only now: making room may have moved the memory.
+    room = new Uint8Array(memory.buffer, place, most);
+  }
   return encoder.encodeInto(text, room).written;
 }
 
