@@ -46,6 +46,32 @@ fn holds(content: &[u8], secret: &str) -> bool {
     content.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
+/// The console: its first code, an invitation that nobody takes, recovery codes used and guessed; a session and its token. What is
+/// said about them is kept; gives the codes, and what sessions go by.
+fn console_secrets(signer: &Signer, said: &mut Vec<String>) -> (Vec<String>, Vec<String>) {
+    let code = signer.run(&["users", "setup-code"]).ok().trim().to_owned();
+    let mut alice = Browser::new(signer);
+    let done = alice.register(&json!({ "code": code, "name": "alice", "display_name": "Alice" }));
+    assert_eq!(done.status, 201, "{done:?}");
+    let done = done.json();
+    let recovery: Vec<String> =
+        done["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect();
+    let invitation = alice.post("/admin/v1/users", &json!({ "name": "bob", "role": "operator" }));
+    assert_eq!(invitation.status, 201, "{invitation:?}");
+    let mut console = vec![code, invitation.json()["code"].as_str().unwrap().to_owned()];
+    let mut lost = Browser::new(signer);
+    for (name, code) in [("bob", &recovery[0]), ("alice", &console[1]), ("alice", &recovery[1]), ("alice", &recovery[1])] {
+        said.push(lost.post("/console/v1/recovery", &json!({ "name": name, "code": code })).body);
+    }
+    let mut sessions: Vec<String> = [&alice, &lost].into_iter().filter_map(|browser| browser.cookie.clone()).collect();
+    assert_eq!(sessions.len(), 2, "a recovery code opens a session");
+    // Answers to the browser hold the token that its own requests come with, and nothing else may.
+    sessions.extend([alice.csrf.clone()]);
+    console.extend(recovery);
+    said.extend([alice.get("/admin/v1/users").body, alice.get("/admin/v1/audit?limit=100").body]);
+    (console, sessions)
+}
+
 #[test]
 fn no_secret_is_written_or_shown() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,27 +138,7 @@ fn no_secret_is_written_or_shown() {
     said.extend([told.out, told.err]);
     look(&mut seen);
 
-    // The console: its first code, an invitation that nobody takes, recovery codes used and guessed, a session and its token.
-    let code = signer.run(&["users", "setup-code"]).ok().trim().to_owned();
-    let mut alice = Browser::new(&signer);
-    let done = alice.register(&json!({ "code": code, "name": "alice", "display_name": "Alice" }));
-    assert_eq!(done.status, 201, "{done:?}");
-    let done = done.json();
-    let recovery: Vec<String> =
-        done["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap().to_owned()).collect();
-    let invitation = alice.post("/admin/v1/users", &json!({ "name": "bob", "role": "operator" }));
-    assert_eq!(invitation.status, 201, "{invitation:?}");
-    let mut console = vec![code, invitation.json()["code"].as_str().unwrap().to_owned()];
-    let mut lost = Browser::new(&signer);
-    for (name, code) in [("bob", &recovery[0]), ("alice", &console[1]), ("alice", &recovery[1]), ("alice", &recovery[1])] {
-        said.push(lost.post("/console/v1/recovery", &json!({ "name": name, "code": code })).body);
-    }
-    let mut sessions: Vec<String> = [&alice, &lost].into_iter().flat_map(|browser| browser.cookie.clone()).collect();
-    assert_eq!(sessions.len(), 2, "a recovery code opens a session");
-    // Answers to the browser hold the token that its own requests come with, and nothing else may.
-    sessions.extend([alice.csrf.clone()]);
-    console.extend(recovery);
-    said.extend([alice.get("/admin/v1/users").body, alice.get("/admin/v1/audit?limit=100").body]);
+    let (console, sessions) = console_secrets(&signer, &mut said);
     look(&mut seen);
 
     // The HSM refuses the PIN, and says so everywhere.
