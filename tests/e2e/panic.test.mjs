@@ -50,16 +50,20 @@ test("requests beside a trap are answered or fail, none hangs, and afterwards al
 });
 
 test("a head of any size ends no instance", async () => {
-  const marker = worker.output().length;
-  for (let size = 64; size <= 48 * 1024; size = Math.ceil(size * 1.7)) {
+  // A process of its own, whose memory nothing has enlarged yet.
+  const issuer = await testIssuer();
+  const keys = await here.server((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(issuer.jwks)));
+  const fresh = await here.worker({ echo: true, issuers: [{ ...issuer.settings, jwks_uri: `${keys.url}/jwks` }] }, { build: join(root, "edge-wasm/build-fault") });
+  const good = await issuer.issue();
+  for (let size = 64; size <= 300 * 1024; size = Math.ceil(size * 1.7)) {
     const long = "a".repeat(size);
-    for (const [path, authorization] of [["/hello", `Bearer ${long}`], [`/hello?${long}`, `Bearer ${token}`], ["/hello", `Bearer ${"\u00fc".repeat(size / 2)}`]]) {
-      const { status, text } = await call(`${worker.url}${path}`, { headers: { authorization } });
+    for (const [path, authorization] of [["/hello", `Bearer ${long}`], [`/hello?${long}`, `Bearer ${good}`], ["/hello", `Bearer ${"\u00fc".repeat(size / 2)}`]]) {
+      const { status, text } = await call(`${fresh.url}${path}`, { headers: { authorization } });
       assert.ok([200, 400, 401, 414, 431].includes(status), `${size}: ${status} ${text}`);
     }
-    assert.equal((await worker.ask(token)).status, 200);
+    assert.equal((await fresh.ask(good)).status, 200);
   }
-  assert.doesNotMatch(worker.output().slice(marker), /made anew/);
+  assert.doesNotMatch(fresh.output(), /made anew/);
 });
 
 test("a request that the origin has is not sent again after a trap beside it", async () => {
@@ -75,7 +79,9 @@ test("a request that the origin has is not sent again after a trap beside it", a
   }
   const trapped = await ask({ "x-fault": "panic" });
   assert.ok(trapped.status >= 500, `${trapped.status}`);
-  assert.equal((await ordered).status, 502);
+  // The shim's own answer, not one of a second attempt.
+  const { status, text } = await ordered;
+  assert.deepEqual([status, text], [502, ""]);
   assert.equal(origin.requests.length, 1);
   assert.equal((await ask({})).status, 200);
 });
