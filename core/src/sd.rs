@@ -316,6 +316,7 @@ impl PendingKeyBinding {
     }
 
     /// Judges the claims of a key-binding JWT whose signature is valid.
+    #[inline(never)]
     pub(crate) fn judge(self, policy: &Policy, now: Timestamp) -> Result<(), VerifyError> {
         let Self { payload, sd_hash, nonce, max_age } = self;
         let (_, claims) = Claims::parse(&payload).map_err(|error| of_key_binding(&error))?;

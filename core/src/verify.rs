@@ -30,7 +30,7 @@ use crate::{
     jwk::Jwk,
     jwk_set::{JwkSet, KeyRequest},
     policy::Policy,
-    sd::{self, Disclosed, PendingKeyBinding, Presentation},
+    sd::{self, Disclosed, PendingKeyBinding, Presentation, SdJwtSettings},
     time::Timestamp,
     token::UnverifiedToken,
 };
@@ -229,27 +229,41 @@ impl Verifier {
         Ok(token)
     }
 
-    fn finish_token(&self, token: SignedToken, key: Arc<Jwk>, now: Timestamp) -> Result<Finished, VerifyError> {
-        let SignedToken { header, header_json, payload, presentation, nonce } = token;
-        let Some((presentation, settings)) = presentation.zip(self.policy.sd_jwt.as_ref()) else {
-            let (text, claims) = Claims::parse(&payload)?;
-            let claims_json = text.into();
-            let disclosed = Vec::new();
-            let mut token =
-                VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None, confirmation: None };
-            self.judge_required(&token.claims)?;
-            let Some(cnf) = token.claims.get("cnf") else {
-                self.judge(&token, now)?;
-                return Ok(Finished::Verified(token));
-            };
-            if !self.policy.bound_tokens {
-                let detail = "the token is bound to a key (cnf), and no proof of possession came with it";
-                return Err(VerifyError::new(ErrorCode::ProofRequired, Check::Proof, detail));
-            }
-            let confirmation = Confirmation::from_claim(cnf)?;
-            token.confirmation = Some(confirmation.clone());
-            return Ok(Finished::Bound(BoundToken { token: Arc::new(token), confirmation }));
+    fn finish_token(&self, mut token: SignedToken, key: Arc<Jwk>, now: Timestamp) -> Result<Finished, VerifyError> {
+        if let Some((presentation, settings)) = token.presentation.take().zip(self.policy.sd_jwt.as_ref()) {
+            return self.finish_presentation(token, presentation, settings, key, now);
+        }
+        let SignedToken { header, header_json, payload, .. } = token;
+        let (text, claims) = Claims::parse(&payload)?;
+        let claims_json = text.into();
+        let disclosed = Vec::new();
+        let mut token =
+            VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None, confirmation: None };
+        self.judge_required(&token.claims)?;
+        let Some(cnf) = token.claims.get("cnf") else {
+            self.judge(&token, now)?;
+            return Ok(Finished::Verified(token));
         };
+        if !self.policy.bound_tokens {
+            let detail = "the token is bound to a key (cnf), and no proof of possession came with it";
+            return Err(VerifyError::new(ErrorCode::ProofRequired, Check::Proof, detail));
+        }
+        let confirmation = Confirmation::from_claim(cnf)?;
+        token.confirmation = Some(confirmation.clone());
+        Ok(Finished::Bound(BoundToken { token: Arc::new(token), confirmation }))
+    }
+
+    // Out of what every token needs: engines compile a function of WebAssembly as a whole, when it is called first.
+    #[inline(never)]
+    fn finish_presentation(
+        &self,
+        token: SignedToken,
+        presentation: Presentation,
+        settings: &SdJwtSettings,
+        key: Arc<Jwk>,
+        now: Timestamp,
+    ) -> Result<Finished, VerifyError> {
+        let SignedToken { header, header_json, payload, nonce, .. } = token;
         let Disclosed { members, paths: disclosed, hash } = presentation.disclose(&payload)?;
         let claims = Claims::from_members(members)?;
         let claims_json = claims.to_json();

@@ -86,6 +86,8 @@ impl TableBuilder {
     }
 
     /// One step: the table when it has all its windows.
+    // Engines compile a function of WebAssembly when it is called first: what few calls need stays out of those that all need.
+    #[inline(never)]
     pub fn advance(mut self) -> ControlFlow<Table, Self> {
         self.entries.reserve_exact(WINDOWS * MULTIPLES - self.entries.len());
         let begin = self.entries.len();

@@ -90,9 +90,14 @@ impl HotKeys {
             return;
         }
         let count = self.count(key);
-        if count < self.threshold {
-            return;
+        if count >= self.threshold {
+            self.prepare(key, sec1, count);
         }
+    }
+
+    /// Makes a quarter of a table.
+    #[inline(never)]
+    fn prepare(&mut self, key: &PublicKey, sec1: &[u8], count: u32) {
         let generator = match core::mem::replace(&mut self.generator, Generator::Absent) {
             Generator::Absent => return self.advance_generator(TableBuilder::of_generator()),
             Generator::Building(builder) => return self.advance_generator(builder),
