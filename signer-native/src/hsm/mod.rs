@@ -6,6 +6,7 @@
 mod attributes;
 mod breaker;
 mod child;
+mod handles;
 mod material;
 mod mechanism;
 mod pkcs11;

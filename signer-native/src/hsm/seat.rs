@@ -4,7 +4,6 @@
 //! module restarted. Only throttling is waited out again and again, as long as the call's deadline allows.
 
 use std::{
-    collections::HashMap,
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +16,9 @@ use cryptoki::{
 use edgeseal_core::PublicKey;
 
 use super::{
-    HsmAttribute, HsmError, KeyId, KeyKind, PrivateKey, Protection, StoredKey, attributes, mechanism,
+    HsmAttribute, HsmError, KeyId, KeyKind, PrivateKey, Protection, StoredKey, attributes,
+    handles::Handles,
+    mechanism,
     pkcs11::{Module, ThreadSession, explain},
     stats::count,
 };
@@ -69,12 +70,12 @@ pub(super) struct Seat<'a> {
     session: Option<ThreadSession>,
     /// The context that the session is from, or that gave none.
     epoch: u64,
-    handles: HashMap<KeyId, ObjectHandle>,
+    handles: Handles,
 }
 
 impl<'a> Seat<'a> {
     pub(super) fn new(module: &'a Module) -> Self {
-        Self { module, session: None, epoch: 0, handles: HashMap::new() }
+        Self { module, session: None, epoch: 0, handles: Handles::default() }
     }
 }
 
@@ -98,7 +99,7 @@ impl Seat<'_> {
     }
 
     fn session(&self) -> Result<&ThreadSession, Fault> {
-        self.session.as_ref().ok_or_else(|| Fault::Final(HsmError::Unavailable("no HSM session".to_owned())))
+        self.session.as_ref().ok_or_else(no_session)
     }
 
     /// Runs an operation; each kind of fault is remedied once, throttling until the deadline.
@@ -173,26 +174,12 @@ impl Seat<'_> {
     }
 
     pub(super) fn sign(&mut self, id: KeyId, input: &mechanism::SignInput) -> Result<Vec<u8>, Fault> {
-        let handle = self.private_handle(id)?;
-        let signature = self.session()?.session.sign(&input.mechanism, handle, &input.data)?;
+        let Some(ThreadSession { session, .. }) = &self.session else { return Err(no_session()) };
+        // Half of the deadline, so that the other half is left for the signature.
+        let handle = self.handles.of(id, session, self.module.settings().deadline / 2)?;
+        let signature = session.sign(&input.mechanism, handle, &input.data)?;
         count(&self.module.counters().signatures);
         Ok(signature)
-    }
-
-    /// The handle of the private key, searched for once per session.
-    fn private_handle(&mut self, id: KeyId) -> Result<ObjectHandle, Fault> {
-        if let Some(handle) = self.handles.get(&id) {
-            return Ok(*handle);
-        }
-        let found = self.session()?.session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?;
-        match found.as_slice() {
-            [handle] => {
-                self.handles.insert(id, *handle);
-                Ok(*handle)
-            }
-            [] => Err(Fault::Absent(id)),
-            several => Err(Fault::Final(HsmError::KeyAmbiguous(id, several.len()))),
-        }
     }
 
     pub(super) fn generate(&mut self, id: KeyId, kind: KeyKind, label: &str) -> Result<StoredKey, Fault> {
@@ -303,7 +290,7 @@ impl Seat<'_> {
     }
 
     pub(super) fn destroy(&mut self, id: KeyId) -> Result<(), Fault> {
-        self.handles.remove(&id);
+        self.handles.forget(id);
         let session = self.module.writing_session(self.session()?.epoch)?;
         for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
             for handle in session.find_objects(&mechanism::search(id, class))? {
@@ -315,6 +302,10 @@ impl Seat<'_> {
         }
         Ok(())
     }
+}
+
+fn no_session() -> Fault {
+    Fault::Final(HsmError::Unavailable("no HSM session".to_owned()))
 }
 
 impl Drop for Seat<'_> {

@@ -1,6 +1,6 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. Most happen once: the file is removed before. hang, flip,
- * throttle and removed last as long as the file is there; hang-once holds one call until the file comes again and says
+ * throttle, removed and slow-search last as long as the file is there; hang-once holds one call until the file comes again and says
  * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself. Every C_Login leaves a line with its answer in
  * the file that FAULT_MODULE_LOGINS names. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes
  * its parameters.
@@ -91,7 +91,7 @@ static const char *peek(char *name, int size) {
 
 static void fault(char *name, int size) {
     const char *path = peek(name, size);
-    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign" };
+    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "slow-search" };
     for (int i = 0; i < sizeof last / sizeof *last; i++) if (!strcmp(name, last[i])) return;
     if (path) unlink(path);
 }
@@ -115,6 +115,9 @@ static word session_info(word session, void *info) {
 }
 
 static word find_objects_init(word session, void *template, word count) {
+    char name[32];
+    peek(name, sizeof name);
+    if (!strcmp(name, "slow-search")) usleep(600000);
     return removed() ? TOKEN_NOT_PRESENT : real.call[FIND_OBJECTS_INIT](session, template, count);
 }
 

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -203,7 +204,7 @@ fn one_fault_costs_no_request() {
 #[test]
 fn a_restart_of_the_module_costs_no_other_request() {
     let faulty = Faulty::serve("threads = 4");
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| (0..25).map(|_| faulty.ask().status).collect::<Vec<u16>>())).collect();
         faulty.show("device");
         until("the fault was shown", || !faulty.fault.exists());
@@ -273,9 +274,9 @@ fn one_hanging_call_is_one_failed_request() {
 fn throttling_is_waited_out() {
     let faulty = Faulty::serve("deadline = \"5s\"\nthreads = 2");
     faulty.show("throttle");
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| faulty.ask())).collect();
-        std::thread::park_timeout(Duration::from_millis(500));
+        thread::park_timeout(Duration::from_millis(500));
         faulty.end();
         for answer in asked {
             let answer = answer.join().unwrap();
@@ -328,7 +329,7 @@ fn a_wrong_pin_is_presented_once() {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(6) {
         faulty.ask().problem(503, "hsm_unavailable");
-        std::thread::park_timeout(Duration::from_millis(100));
+        thread::park_timeout(Duration::from_millis(100));
     }
     // CKR_PIN_INCORRECT, once.
     assert_eq!(faulty.logins(), ["0", "a0"]);
@@ -351,6 +352,50 @@ fn a_key_made_by_another_process_becomes_usable() {
         answer.json()["kid"] == kid
     });
     faulty.proves();
+}
+
+/// One search for each of these keys would take longer than a call may.
+#[test]
+fn keys_are_found_in_time_where_searching_is_slow() {
+    let prepared = Prepared::new("threads = 1");
+    let profiles: Vec<String> = (0..12).map(|number| format!("searched-{number}")).collect();
+    let mut text = fs::read_to_string(&prepared.file).unwrap();
+    let of_agent = "profiles = [";
+    assert!(text.contains(of_agent), "{text}");
+    text = text.replacen(
+        of_agent,
+        &format!("{of_agent}{}, ", profiles.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")),
+        1,
+    );
+    for profile in &profiles {
+        text.push_str(&format!("\n[profiles.{profile}]\nalgorithm = \"ES256\"\naudiences = [\"*\"]\n"));
+    }
+    fs::write(&prepared.file, text).unwrap();
+    for profile in &profiles {
+        let made = prepared.command(&["keys", "generate", "--profile", profile, "--json"], &[]).output().unwrap();
+        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        let activated = prepared.command(&["keys", "activate", made["kid"].as_str().unwrap()], &[]).output().unwrap();
+        assert!(activated.status.success(), "{activated:?}");
+    }
+    let faulty = prepared.serve(&[]);
+    faulty.show("slow-search");
+    thread::scope(|scope| {
+        let asked: Vec<_> = profiles
+            .iter()
+            .map(|profile| {
+                let body = json!({ "profile": profile, "audience": AUDIENCE }).to_string();
+                let signer = &faulty.signer;
+                scope.spawn(move || signer.ask(&body))
+            })
+            .collect();
+        for asked in asked {
+            let answer = asked.join().unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    });
+    faulty.end();
+    faulty.signs();
+    faulty.end_signer();
 }
 
 /// Where the token's objects are.
