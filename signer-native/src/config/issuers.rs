@@ -1,0 +1,69 @@
+//! The section `issuers`: URLs, each with a JWK Set of its own.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Settings, check_name};
+use crate::error::Failure;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIssuer {
+    pub(super) url: String,
+}
+
+impl Settings {
+    /// Issuers by name; the top-level one has none.
+    ///
+    /// # Errors
+    /// When one is no URL, or two would answer under the same path.
+    pub fn issuers(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let top = self.required("issuer", self.raw.issuer.clone(), "the https URL of this signer, as tokens say it in iss")?;
+        check_issuer("issuer", &top)?;
+        let mut issuers = BTreeMap::from([(String::new(), top)]);
+        for (name, RawIssuer { url }) in &self.raw.issuers {
+            check_name("issuers", name)?;
+            let setting = format!("issuers.{name}.url");
+            check_issuer(&setting, url)?;
+            let same = issuers.iter().find(|(_, other)| path_of(other) == path_of(url));
+            if let Some((_, other)) = same {
+                return Err(Failure::configuration(format!(
+                    "{setting} is {url:?}, and {other:?} has the same path; issuers are told apart by their paths"
+                )));
+            }
+            issuers.insert(name.clone(), url.clone());
+        }
+        Ok(issuers)
+    }
+}
+
+fn check_issuer(setting: &str, issuer: &str) -> Result<(), Failure> {
+    let refused = |why: &str| {
+        Failure::configuration(format!(
+            "{setting} is {issuer:?}, and {why}; it takes a URL such as \"https://signer.example.com\""
+        ))
+    };
+    let rest = issuer.strip_prefix("https://").ok_or_else(|| refused("does not begin with https://"))?;
+    if rest.is_empty() || rest.starts_with('/') || rest.starts_with(':') {
+        return Err(refused("names no host"));
+    }
+    if issuer.contains(['?', '#']) || issuer.chars().any(|character| character.is_whitespace() || character.is_control()) {
+        return Err(refused("has a query, a fragment or blanks (RFC 8414 section 2)"));
+    }
+    if issuer.ends_with('/') {
+        return Err(refused("ends with a slash, which verifiers would have to repeat exactly"));
+    }
+    Ok(())
+}
+
+/// An issuer's URL without its path.
+pub(crate) fn origin_of(issuer: &str) -> &str {
+    issuer.strip_suffix(path_of(issuer)).unwrap_or(issuer)
+}
+
+/// The path of an issuer's URL; empty when there is none.
+pub(crate) fn path_of(issuer: &str) -> &str {
+    let rest = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| &rest[at..])
+}
