@@ -143,7 +143,7 @@ impl Issuer {
         if active.algorithm != profile.algorithm {
             return None;
         }
-        let key = snapshot.keys.iter().find(|key| key.id == active.id)?;
+        let key = snapshot.of_id(active.id)?;
         let (published, not_after) = (key.published.as_ref()?, key.not_after?);
         let issuer = self.agent_url(&profile.name, &agent.name);
         let key = DigestKey { issuer, kid: published.kid.clone(), jwk: published.jwk.clone(), not_after };

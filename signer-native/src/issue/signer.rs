@@ -247,7 +247,7 @@ impl Issuer {
         let refused = |reason: &dyn fmt::Display| IssueError::NotRenewable(reason.to_string());
         let token = UnverifiedToken::parse(token).map_err(|error| refused(&error))?;
         let kid = token.header().kid().ok_or_else(|| refused(&"it names no kid"))?;
-        let key = snapshot.keys.iter().find(|key| key.kid() == Some(kid));
+        let key = snapshot.of_kid(kid);
         // What an agent's own key signed, nobody has seen: it could be anything.
         let key = key.filter(|key| key.purpose == Purpose::Token && key.agent.is_none());
         let key = key.filter(|key| matches!(key.state, State::Active | State::Retiring));

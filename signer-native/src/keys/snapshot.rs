@@ -1,7 +1,7 @@
 //! What is true of the keys, as of one reading of the store: what signing and the JWK Sets go by.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -36,6 +36,9 @@ pub struct Snapshot {
     pub documents: BTreeMap<SetName, Document>,
     /// All keys, the oldest first.
     pub keys: Vec<Key>,
+    /// Where each of them stands there.
+    by_kid: HashMap<String, usize>,
+    by_id: HashMap<KeyId, usize>,
 }
 
 /// A key that signs.
@@ -86,8 +89,24 @@ impl Snapshot {
             }
         }
         snapshot.documents = shown.into_iter().map(|(name, keys)| (name, Document::of(keys))).collect();
+        for (place, key) in keys.iter().enumerate() {
+            if let Some(kid) = key.kid() {
+                snapshot.by_kid.entry(kid.to_owned()).or_insert(place);
+            }
+            snapshot.by_id.entry(key.id).or_insert(place);
+        }
         snapshot.keys = keys;
         Ok(snapshot)
+    }
+
+    /// The key of this `kid`, in whatever state: a renewal asks, and costs the same beside ten thousand keys.
+    pub fn of_kid(&self, kid: &str) -> Option<&Key> {
+        self.by_kid.get(kid).and_then(|place| self.keys.get(*place))
+    }
+
+    /// The key of this name in the HSM, in whatever state.
+    pub fn of_id(&self, id: KeyId) -> Option<&Key> {
+        self.by_id.get(&id).and_then(|place| self.keys.get(*place))
     }
 
     /// The JWK Set of an issuer, or of one agent's keys there. An issuer without keys has an empty set.
