@@ -3,22 +3,23 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use edgeseal_core::Timestamp;
 use hyper::{Method, StatusCode};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
-use super::signers::Signers;
+use super::signers::{Signers, Unanswered};
 use crate::{
     error::{Failure, FailureKind},
-    http::tls::validity,
-    keys::now,
+    http::tls,
+    keys::{Moment, now},
 };
 
 /// How often the certificate is looked at.
@@ -38,20 +39,38 @@ pub fn fresh() -> Result<(KeyPair, String), Failure> {
     Ok((pair, request))
 }
 
-/// Writes certificate and key into one file, whole or not at all, only for its owner: two files could be of two renewals.
+/// Writes certificate and key into one file, whole or not at all, only for its owner: two files could be of two renewals. The
+/// owner of a file that is there stays: root renews for the daemon, which must be able to read it.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_identity(path: &Path, certificate: &str, key: &KeyPair) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()));
+    // Where a link points to, the file is replaced, and the link stays.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // The daemon and a command may renew at once: each writes a file of its own.
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
+    beside.push(format!(".{}.new", std::process::id()));
     let beside = PathBuf::from(beside);
     let text = zeroize::Zeroizing::new(format!("{certificate}{}", key.serialize_pem()));
-    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    let write = || {
+        let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        if let Ok(before) = fs::metadata(path) {
+            let ours = file.metadata()?;
+            if (ours.uid(), ours.gid()) != (before.uid(), before.gid()) {
+                fchown(&file, Some(before.uid()), Some(before.gid()))?;
+            }
+        }
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().map_err(|error| {
+        // A key that nobody will use is not left lying about.
+        let _ = fs::remove_file(&beside);
+        failed(error)
+    })
 }
 
 /// Renews the certificate in `path` when a third of its life is left, until it is dropped.
@@ -63,16 +82,22 @@ pub async fn keep_renewed(path: PathBuf, signers: Arc<Signers>) {
         let now = written(&path);
         if now != seen {
             match signers.reload() {
-                Ok(()) => seen = now,
+                Ok(()) => {
+                    seen = now;
+                    tracing::info!(path = %path.display(), "took up the certificate that was written there");
+                }
                 Err(error) => tracing::warn!(%error, "the certificate of before stays in use"),
             }
         }
         let pause = match due(&path) {
             Ok(false) => INTERVAL,
             Ok(true) => match renew(&path, &signers).await {
-                Ok(()) => INTERVAL,
-                Err(reason) => {
-                    tracing::warn!(reason, "the certificate could not be renewed");
+                Ok(_) => {
+                    seen = written(&path);
+                    INTERVAL
+                }
+                Err(failure) => {
+                    tracing::warn!(reason = %failure, "the certificate could not be renewed");
                     PAUSE
                 }
             },
@@ -87,24 +112,48 @@ pub async fn keep_renewed(path: PathBuf, signers: Arc<Signers>) {
 
 fn due(path: &Path) -> Result<bool, String> {
     let certificate = CertificateDer::from_pem_file(path).map_err(|error| error.to_string())?;
-    let (begin, end) = validity(&certificate).ok_or("its validity cannot be read")?;
+    let (begin, end) = tls::validity(&certificate).ok_or("its validity cannot be read")?;
     Ok(now().as_secs().saturating_add((end.saturating_sub(begin)) / 3) >= end)
 }
 
-/// Renews the certificate in `path` now, and has the signers asked with the new one.
+/// Renews the certificate in `path` now, and has the signers asked with the new one; gives its end.
 ///
 /// # Errors
-/// In words, when no signer gives one, or it cannot be written.
-pub async fn renew(path: &Path, signers: &Signers) -> Result<(), String> {
-    let (pair, request) = fresh().map_err(|failure| failure.to_string())?;
-    let answer = signers.request(Method::POST, "/v1/agents/renew", Some(json!({ "csr": request }))).await;
-    let answer = answer.map_err(|problem| problem.document().detail)?;
+/// When it has ended, when no signer gives another, or when that cannot be written.
+pub async fn renew(path: &Path, signers: &Signers) -> Result<String, Failure> {
+    let refused = |why: String| Failure::new(FailureKind::Refused, why);
+    let before = tls::certificates("agent.certificate", path)?;
+    let end = before.first().and_then(tls::not_after).unwrap_or_default();
+    if end <= now().as_secs() {
+        let name = before.first().and_then(tls::agent_name).unwrap_or_else(|| "NAME".to_owned());
+        return Err(refused(format!(
+            "it ended on {}, and whoever has none that is good cannot renew it; begin again with a code of: edgeseal agents invite {name}",
+            Moment(Timestamp::from_secs(end))
+        )));
+    }
+    let (pair, request) = fresh()?;
+    let answer = signers.ask(Method::POST, "/v1/agents/renew", Some(json!({ "csr": request }))).await;
+    let answer = answer.map_err(|Unanswered { reasons, .. }| {
+        Failure::new(FailureKind::Remote, format!("no signer answers ({})", reasons.join("; ")))
+    })?;
     let member = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default();
     if answer.status != StatusCode::OK {
-        return Err(format!("{}: {}", member("code"), member("detail")));
+        return Err(refused(format!("{}: {}", member("code"), member("detail"))));
     }
-    write_identity(path, member("certificate"), &pair).map_err(|failure| failure.to_string())?;
-    signers.reload().map_err(|failure| failure.to_string())?;
+    let certificate = member("certificate");
+    if !is_of(certificate, &pair) {
+        return Err(Failure::new(FailureKind::Remote, "the signer's answer holds no certificate of the key that was sent"));
+    }
+    write_identity(path, certificate, &pair)?;
+    signers.reload()?;
     tracing::info!(not_after = member("not_after"), "renewed the certificate");
-    Ok(())
+    Ok(member("not_after").to_owned())
+}
+
+/// Whether a certificate, PEM, is of this key: what is not would lock the agent out.
+fn is_of(certificate: &str, pair: &KeyPair) -> bool {
+    CertificateDer::from_pem_slice(certificate.as_bytes())
+        .ok()
+        .and_then(|certificate| tls::public_key(&certificate))
+        .is_some_and(|public| public == pair.subject_public_key_info())
 }

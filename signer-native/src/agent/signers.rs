@@ -56,6 +56,15 @@ pub struct Answer {
     pub retry_after: Option<u64>,
 }
 
+/// No signer answered.
+#[derive(Clone, Debug, Default)]
+pub struct Unanswered {
+    /// What one of them said instead, with 503.
+    pub unavailable: Option<Answer>,
+    /// Each of them, and why.
+    pub reasons: Vec<String>,
+}
+
 /// The signers, and the requests that wait for a place in a batch.
 pub struct Signers {
     list: Vec<Signer>,
@@ -201,11 +210,22 @@ impl Signers {
     /// # Errors
     /// When no signer answers.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Problem> {
+        // A signer's own 503 says more than ours. Why the others did not answer is for the log: whoever asks need not know them.
+        self.ask(method, path, body).await.or_else(|Unanswered { unavailable, .. }| {
+            unavailable.ok_or_else(|| Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why"))
+        })
+    }
+
+    /// As [`Self::request`], for whoever may know why nobody answers.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Unanswered> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let first = self.preferred.load(Ordering::Relaxed);
         let order = (0..self.list.len()).map(|step| (first + step) % self.list.len());
         let (ready, pausing): (Vec<usize>, Vec<usize>) = order.partition(|index| self.list[*index].is_ready());
-        let mut last = None;
+        let mut unanswered = Unanswered::default();
         // Those that pause come last: when nobody else answers, a try costs little.
         for index in ready.into_iter().chain(pausing) {
             let signer = &self.list[index];
@@ -218,20 +238,22 @@ impl Signers {
                 }
                 Ok(Ok(unavailable)) => {
                     signer.failed("it answered 503");
-                    last = Some(unavailable);
+                    unanswered.reasons.push(format!("{}: it answered 503", signer.url));
+                    unanswered.unavailable = Some(unavailable);
                 }
                 Ok(Err(reason)) => {
                     signer.forget().await;
                     signer.failed(&reason);
+                    unanswered.reasons.push(format!("{}: {reason}", signer.url));
                 }
                 Err(_) => {
                     signer.forget().await;
                     signer.failed("no answer in time");
+                    unanswered.reasons.push(format!("{}: no answer in time", signer.url));
                 }
             }
         }
-        // A signer's own 503 says more than ours.
-        last.ok_or_else(|| Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why"))
+        Err(unanswered)
     }
 
     async fn attempt(&self, signer: &Signer, method: &Method, path: &str, body: Option<Bytes>) -> Result<Answer, String> {
@@ -300,7 +322,8 @@ impl Signer {
 impl Identity {
     fn load(&self) -> Result<Arc<ClientConfig>, Failure> {
         let ca = self.ca.as_deref().map(|path| ("agent.ca", path));
-        let mut config = tls::client(ca, Some((&self.certificate, &self.key)))?;
+        let mut config =
+            tls::client(ca, Some(tls::Identity { section: "agent", certificate: &self.certificate, key: &self.key }))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Arc::new(config))
     }

@@ -3,15 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use edgeseal_core::Timestamp;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{ConfigArguments, block_on, output};
 use crate::{
     agent::{renewal, signers::Signers},
-    error::{Failure, FailureKind},
-    http::tls::not_after,
-    keys::Moment,
+    config::{LogConfig, LogLevel},
+    error::Failure,
 };
 
 #[derive(Debug, Subcommand)]
@@ -28,7 +25,9 @@ pub(super) struct Renew {
 
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let Command::Renew(Renew { config }) = command;
-    let settings = config.load(Vec::new())?;
+    let settings = config.settings(Vec::new())?;
+    // What goes wrong is the one sentence that this ends with.
+    super::log(LogConfig { level: LogLevel::Error, ..settings.log() });
     let agent = settings.daemon()?;
     if agent.certificate != agent.key {
         return Err(Failure::configuration(
@@ -36,13 +35,10 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
         ));
     }
     let path = agent.certificate.clone();
-    block_on(async {
-        let signers = Signers::new(&agent)?;
-        let renewed = renewal::renew(&path, &signers).await;
-        renewed.map_err(|why| Failure::new(FailureKind::Refused, format!("{} was not renewed: {why}", path.display())))
+    let until = block_on(async {
+        let renewed = renewal::renew(&path, &Signers::new(&agent)?).await;
+        renewed.map_err(|why| Failure::new(why.kind(), format!("{} was not renewed: {why}", path.display())))
     })?;
-    let end = CertificateDer::from_pem_file(&path).ok().and_then(|certificate| not_after(&certificate));
-    let until = end.map(|end| Moment(Timestamp::from_secs(end)).to_string()).unwrap_or_default();
     output::line(format_args!("{} is good until {until}", path.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -83,7 +83,8 @@ fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
     let client = client_of(arguments)?;
     let body = request_of(arguments)?.to_string();
     let ca = client.ca.as_deref().map(|path| ("client.ca (--ca)", path));
-    let tls = Arc::new(tls::client(ca, Some((&client.certificate, &client.key)))?);
+    let identity = tls::Identity { section: "client", certificate: &client.certificate, key: &client.key };
+    let tls = Arc::new(tls::client(ca, Some(identity))?);
     let url = format!("{}/v1/tokens", client.url.trim_end_matches('/'));
     let answer = block_on(client::request(Method::POST, &url, None, Some(body), Some(tls), MAX_ANSWER, TIMEOUT))?;
     let parsed: Option<Value> = serde_json::from_str(&answer.body).ok();

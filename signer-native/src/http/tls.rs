@@ -17,7 +17,7 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 use x509_cert::{
     Certificate,
-    der::{Decode as _, EncodePem as _, pem::LineEnding},
+    der::{Decode as _, Encode as _, EncodePem as _, pem::LineEnding},
     ext::pkix::{BasicConstraints, SubjectAltName, name::GeneralName},
 };
 
@@ -63,11 +63,22 @@ pub fn clients_of(setting: &str, client_ca: &Path) -> Result<Arc<dyn ClientCertV
     Ok(verifier)
 }
 
+/// A client's certificate and its key, PEM, and what the settings are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The section of both settings: `agent`, `client`.
+    pub section: &'a str,
+    /// The certificate.
+    pub certificate: &'a Path,
+    /// Its private key.
+    pub key: &'a Path,
+}
+
 /// TLS for this program as a client: this authority or the system's, and this identity or none.
 ///
 /// # Errors
 /// When a file cannot be used.
-pub fn client(ca: Option<(&str, &Path)>, identity: Option<(&Path, &Path)>) -> Result<ClientConfig, Failure> {
+pub fn client(ca: Option<(&str, &Path)>, identity: Option<Identity<'_>>) -> Result<ClientConfig, Failure> {
     let roots = if let Some((setting, path)) = ca {
         roots(setting, path)?
     } else {
@@ -84,12 +95,12 @@ pub fn client(ca: Option<(&str, &Path)>, identity: Option<(&Path, &Path)>) -> Re
         .with_safe_default_protocol_versions()
         .map_err(|error| internal(&error))?
         .with_root_certificates(roots);
-    let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates("client.certificate (--cert)", certificate)?;
-    let private = private_key("client.key (--key)", key)?;
+    let Some(Identity { section, certificate, key }) = identity else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(&format!("{section}.certificate"), certificate)?;
+    let private = private_key(&format!("{section}.key"), key)?;
     builder.with_client_auth_cert(chain, private).map_err(|error| {
         Failure::configuration(format!(
-            "client.certificate {} and client.key {} do not fit together: {error}",
+            "{section}.certificate {} and {section}.key {} do not fit together: {error}",
             certificate.display(),
             key.display()
         ))
@@ -147,6 +158,11 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
 /// Who issued a certificate, in the form of RFC 4514.
 pub fn issuer(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(Certificate::from_der(certificate).ok()?.tbs_certificate.issuer.to_string())
+}
+
+/// The public key of a certificate, as SubjectPublicKeyInfo (DER).
+pub fn public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    Certificate::from_der(certificate).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
 }
 
 /// When a certificate begins and ends, in seconds since 1970.

@@ -23,34 +23,34 @@ fn signer(folder: &Path) -> Signer {
     })
 }
 
-fn invite(signer: &Signer, name: &str) -> String {
+pub(crate) fn invite(signer: &Signer, name: &str) -> String {
     let said = signer.run(&["agents", "invite", name, "--profile", "default", "--rate", "100", "--json"]).json();
     said["code"].as_str().unwrap().to_owned()
 }
 
-fn enroll(signer: &Signer, code: &str, out: &Path) -> Said {
+pub(crate) fn enroll(signer: &Signer, code: &str, out: &Path) -> Said {
     run_with_input(
         &["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()],
         format!("{code}\n").as_bytes(),
     )
 }
 
-fn ask() -> Value {
+pub(crate) fn ask() -> Value {
     json!({ "profile": "default", "audience": AUDIENCE, "claims": { "sub": "alice" } })
 }
 
 /// One connection for several requests.
-struct Open(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+pub(crate) struct Open(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
 impl Open {
-    fn to(signer: &Signer, identity: &Path) -> Self {
+    pub(crate) fn to(signer: &Signer, identity: &Path) -> Self {
         let tls = client(&signer.path("ca"), Some((identity, identity))).unwrap();
         let connection = ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
         let port: u16 = signer.text("agent").rsplit_once(':').unwrap().1.parse().unwrap();
         Self(BufReader::new(StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())))
     }
 
-    fn post(&mut self, body: &Value) -> std::io::Result<(u16, Value)> {
+    pub(crate) fn post(&mut self, body: &Value) -> std::io::Result<(u16, Value)> {
         let body = body.to_string();
         write!(
             self.0.get_mut(),
@@ -165,7 +165,7 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).filter(|path| path.is_file()).collect()
 }
