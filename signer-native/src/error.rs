@@ -126,6 +126,7 @@ impl From<RegistryError> for Failure {
             | RegistryError::OwnProposal { .. }
             | RegistryError::SecondPersonNew { .. }
             | RegistryError::NotRevocable(_)
+            | RegistryError::StillNeeded(_)
             | RegistryError::NoProposal(_) => Self::new(FailureKind::Refused, format!("refused: {error}")),
             RegistryError::Audit(error) => error.into(),
             RegistryError::Hsm(error) => error.into(),

@@ -1,4 +1,4 @@
-//! `edgeseal agents`: invite, list, revoke. They work on the store directly, beside a running signer, which follows at once.
+//! `edgeseal agents`: invite, list, revoke, delete. They work on the store directly, beside a running signer, which follows at once.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -25,6 +25,8 @@ pub(super) enum Command {
     List(Listing),
     /// Refuse an agent, its certificates and its codes from now on
     Revoke(Revoke),
+    /// Delete an agent of the store, and refuse its certificates for good
+    Delete(Revoke),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +83,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Invite(arguments) => invite(arguments),
         Command::List(arguments) => list(arguments),
         Command::Revoke(arguments) => revoke(arguments),
+        Command::Delete(arguments) => delete(arguments),
     }
 }
 
@@ -230,5 +233,30 @@ fn revoke(arguments: &Revoke) -> Result<ExitCode, Failure> {
     output::line(format_args!(
         "agent {name} is refused from now on; edgeseal agents invite {name} lets it back with a new certificate"
     ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn delete(arguments: &Revoke) -> Result<ExitCode, Failure> {
+    let Revoke { name, yes, config } = arguments;
+    let settings = config.load(Vec::new())?;
+    if settings.agents(&settings.profiles()?)?.contains_key(name) {
+        let sentence = format!(
+            "agents.{name} stands in the configuration; take it out there (edgeseal agents revoke {name} refuses it at once)"
+        );
+        return Err(Failure::new(FailureKind::Usage, sentence));
+    }
+    let timing = settings.timing()?;
+    block_on(async {
+        let store = existing_store(&settings).await?;
+        if !store.agents().await?.iter().any(|agent| agent.name == *name) {
+            return Err(Failure::new(FailureKind::Refused, format!("no agent {name} is known; edgeseal agents list shows all")));
+        }
+        if !yes {
+            let sentence = format!("this would delete agent {name} and refuse all its certificates at once; add --yes to do it");
+            return Err(Failure::new(FailureKind::Refused, sentence));
+        }
+        Ok(Ledger::new(store, timing, Vec::new()).delete_agent(name, &Actor::local()).await?)
+    })?;
+    output::line(format_args!("agent {name} is deleted, and its certificates are refused for good"));
     Ok(ExitCode::SUCCESS)
 }

@@ -46,6 +46,8 @@ pub enum Code {
     TriesExceeded,
     /// What stands in the configuration file is changed there.
     ReadOnly,
+    /// Something has to happen before this can go.
+    StillNeeded,
     /// One's own approval does not count.
     OwnApproval,
     /// One of two people is here on another's word, and not for long enough.
@@ -104,7 +106,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::RequestMalformed,
         Self::AgentUnknown,
         Self::AdminUnknown,
@@ -118,6 +120,7 @@ impl Code {
         Self::LastAdministrator,
         Self::TriesExceeded,
         Self::ReadOnly,
+        Self::StillNeeded,
         Self::OwnApproval,
         Self::SecondPersonNew,
         Self::Conflict,
@@ -167,6 +170,7 @@ impl Code {
             Self::LastAdministrator => ("last_administrator", StatusCode::CONFLICT, "An administrator must be left"),
             Self::TriesExceeded => ("tries_exceeded", StatusCode::TOO_MANY_REQUESTS, "There were too many tries"),
             Self::ReadOnly => ("read_only", StatusCode::CONFLICT, "The configuration file says this"),
+            Self::StillNeeded => ("still_needed", StatusCode::CONFLICT, "Something else has to happen first"),
             Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
             Self::SecondPersonNew => ("second_person_new", StatusCode::FORBIDDEN, "One of the two people is too new"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
@@ -310,6 +314,7 @@ impl From<IssueError> for Problem {
                 | RegistryError::OwnProposal { .. }
                 | RegistryError::SecondPersonNew { .. }
                 | RegistryError::NotRevocable(_)
+                | RegistryError::StillNeeded(_)
                 | RegistryError::NoProposal(_),
             ) => Code::KeyState,
             IssueError::Audit(_) | IssueError::Registry(RegistryError::Audit(_)) => Code::AuditUnavailable,
@@ -368,6 +373,7 @@ impl From<RegistryError> for AdminProblem {
             RegistryError::Refused(Refusal::Unknown(_)) | RegistryError::NoProposal(_) => Code::NotFound,
             RegistryError::Refused(Refusal::Days(_)) | RegistryError::NotRevocable(_) => Code::RequestMalformed,
             RegistryError::Refused(_) | RegistryError::TooManyKeys { .. } => Code::KeyState,
+            RegistryError::StillNeeded(_) => Code::StillNeeded,
             RegistryError::OwnProposal { .. } => Code::OwnApproval,
             RegistryError::SecondPersonNew { .. } => Code::SecondPersonNew,
             RegistryError::Store(StoreError::Conflict(_)) => Code::Conflict,
@@ -434,6 +440,7 @@ mod tests {
                 ("last_administrator", 409),
                 ("tries_exceeded", 429),
                 ("read_only", 409),
+                ("still_needed", 409),
                 ("own_approval", 403),
                 ("second_person_new", 403),
                 ("conflict", 409),

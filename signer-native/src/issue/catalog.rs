@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use edgeseal_core::Timestamp;
 use tokio::sync::Mutex;
 
 use super::{Issuer, Profile, ProfileSettings, Surroundings};
@@ -34,6 +35,8 @@ pub struct Known {
     pub slot: Slot,
     /// Whether it stands in the configuration, where alone it can be changed.
     pub configured: bool,
+    /// Since when nothing is signed for it any more.
+    pub retired_at: Option<Timestamp>,
 }
 
 impl Catalog {
@@ -64,13 +67,16 @@ impl Catalog {
             return Ok(());
         }
         let known = Self::known(&self.configured, &self.surroundings, self.store.profiles().await?);
-        let slots = known.values().map(|known| known.slot.clone()).collect();
+        // One that is retired has no slot, and no token is of it.
+        let (in_use, retired): (BTreeMap<&String, &Known>, BTreeMap<_, _>) =
+            known.iter().partition(|(_, known)| known.retired_at.is_none());
+        let slots = in_use.values().map(|known| known.slot.clone()).collect();
         let others = known.iter().filter(|(_, known)| !known.slot.issuer.is_empty());
         let others =
             others.filter_map(|(name, known)| Some((name.clone(), self.surroundings.issuers.get(&known.slot.issuer)?.clone())));
         let others = others.collect();
-        let profiles = known.iter().map(|(name, known)| (name.clone(), Arc::new(known.profile.clone()))).collect();
-        issuer.registry().ledger().replace_slots(slots);
+        let profiles = in_use.iter().map(|(name, known)| ((*name).clone(), Arc::new(known.profile.clone()))).collect();
+        issuer.registry().ledger().replace_slots(slots, retired.into_keys().cloned().collect());
         issuer.replace_profiles(profiles, others);
         let longest = known.iter().map(|(name, known)| (name.as_str(), known.profile.max_lifetime.as_secs())).collect();
         if let Err(error) = issuer.registry().allow_lifetimes(&longest).await {
@@ -90,18 +96,18 @@ impl Catalog {
         let of_store = rows.into_iter().filter(|row| !configured.contains_key(&row.name)).filter_map(|row| {
             let read = serde_json::from_str(&row.settings).map_err(|error| error.to_string());
             match read {
-                Ok(settings) => Some((row.name, settings, false)),
+                Ok(settings) => Some((row.name, settings, false, row.retired_at)),
                 Err(error) => {
                     tracing::error!(profile = row.name, error, "a profile of the store cannot be read");
                     None
                 }
             }
         });
-        let of_file = configured.iter().map(|(name, settings)| (name.clone(), settings.clone(), true));
-        let all = of_file.chain(of_store).filter_map(|(name, settings, configured)| {
+        let of_file = configured.iter().map(|(name, settings)| (name.clone(), settings.clone(), true, None));
+        let all = of_file.chain(of_store).filter_map(|(name, settings, configured, retired_at)| {
             let made = settings.profile(&name).and_then(|profile| Ok((profile, settings.slot(&name, surroundings)?)));
             match made {
-                Ok((profile, slot)) => Some((name, Known { settings, profile, slot, configured })),
+                Ok((profile, slot)) => Some((name, Known { settings, profile, slot, configured, retired_at })),
                 // The configuration it stands in may have changed since it was written: then it is not used.
                 Err(invalid) => {
                     tracing::error!(
@@ -127,5 +133,6 @@ pub async fn slots(
     surroundings: &Surroundings,
     store: &Store,
 ) -> Result<Vec<Slot>, StoreError> {
-    Ok(Catalog::known(configured, surroundings, store.profiles().await?).into_values().map(|known| known.slot).collect())
+    let known = Catalog::known(configured, surroundings, store.profiles().await?);
+    Ok(known.into_values().filter(|known| known.retired_at.is_none()).map(|known| known.slot).collect())
 }

@@ -41,6 +41,8 @@ pub struct Ledger {
     timing: Timing,
     /// What keys are wanted for; clones share it, since it may change.
     slots: Arc<RwLock<Arc<Vec<Slot>>>>,
+    /// The profiles that no keys are wanted for any more.
+    retired: Arc<RwLock<Arc<Vec<String>>>>,
     /// URLs by name, to list a revoked key under its issuer's.
     issuers: BTreeMap<String, String>,
     /// Seconds after which somebody of whom another vouched counts as one of two people.
@@ -102,6 +104,8 @@ pub enum RegistryError {
     Audit(AuditError),
     /// The revocation cannot be meant.
     NotRevocable(String),
+    /// Something else has to happen first.
+    StillNeeded(String),
 }
 
 impl fmt::Display for RegistryError {
@@ -129,7 +133,7 @@ impl fmt::Display for RegistryError {
                 Moment(*from)
             ),
             Self::Audit(error) => error.fmt(formatter),
-            Self::NotRevocable(reason) => formatter.write_str(reason),
+            Self::NotRevocable(reason) | Self::StillNeeded(reason) => formatter.write_str(reason),
             Self::NoProposal(id) => write!(formatter, "no open proposal is called {id:?}"),
         }
     }
@@ -162,6 +166,7 @@ impl Ledger {
             store,
             timing,
             slots: Arc::new(RwLock::new(Arc::new(slots))),
+            retired: Arc::default(),
             issuers: BTreeMap::new(),
             second_person_after: SECOND_PERSON_AFTER,
             log: None,
@@ -227,9 +232,15 @@ impl Ledger {
         Arc::clone(&self.slots.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on keys are wanted for these, in every clone.
-    pub fn replace_slots(&self, slots: Vec<Slot>) {
+    /// The profiles that no keys are wanted for any more.
+    pub fn retired(&self) -> Arc<Vec<String>> {
+        Arc::clone(&self.retired.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on keys are wanted for these, and not for those profiles any more, in every clone.
+    pub fn replace_slots(&self, slots: Vec<Slot>, retired: Vec<String>) {
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(slots);
+        *self.retired.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(retired);
     }
 
     /// Takes a step on a person's word. Destruction takes two people: the first one's word is a proposal, the second's

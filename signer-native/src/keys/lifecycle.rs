@@ -166,6 +166,8 @@ pub enum Command {
     Destroy,
     /// Its published `exp` has come. Time brings it about, never a person.
     Expire,
+    /// Its profile was retired: it signs no more, and nothing signs instead. Never on a person's word about the key itself.
+    Conclude,
 }
 
 impl Command {
@@ -181,6 +183,7 @@ impl Command {
             Self::CancelDestroy => "cancel-destroy",
             Self::Destroy => "destroy",
             Self::Expire => "expire",
+            Self::Conclude => "conclude",
         }
     }
 
@@ -190,6 +193,7 @@ impl Command {
             Self::Activate { .. } => &[State::Published],
             Self::Retire => &[State::Published, State::Retiring],
             Self::Suspend | Self::Expire => &[State::Active],
+            Self::Conclude => &[State::Active, State::Suspended],
             Self::Resume => &[State::Suspended],
             Self::Compromise => &[
                 State::Published,
@@ -443,6 +447,8 @@ pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: T
             }
             step(key, State::Retiring, [(Mark::Demoted, at)])
         }
+        // As of its suspension, since when it has not signed.
+        Command::Conclude => step(key, State::Retiring, [(Mark::Demoted, key.suspended_at.or(at)), (Mark::Suspended, None)]),
     };
     Ok(Outcome { changes: vec![change], window: None })
 }

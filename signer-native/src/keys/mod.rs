@@ -2,6 +2,7 @@
 
 mod actor;
 pub mod clock;
+mod endings;
 mod ledger;
 pub mod lifecycle;
 mod pem;

@@ -321,7 +321,9 @@ impl Registry {
             }
         }
         let slots = if automatic { self.ledger.slots() } else { Arc::default() };
-        for due in rotation::plan(&self.store.keys().await?, &slots, self.timing(), now()) {
+        let keys = self.store.keys().await?;
+        let concluded = rotation::wind_down(&keys, &self.ledger.retired());
+        for due in concluded.into_iter().chain(rotation::plan(&keys, &slots, self.timing(), now())) {
             // Generating may have taken long.
             let Some(fence) = self.lead(holder).await? else { return Ok(false) };
             if let Err(error) = self.do_what_is_due(&due, fence).await {

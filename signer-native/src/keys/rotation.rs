@@ -102,6 +102,19 @@ pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Ve
     due
 }
 
+/// What the end of profiles brings about: what signs for them comes to its end, and what waits for its turn will have none.
+pub fn wind_down(keys: &[Key], retired: &[String]) -> Vec<Due> {
+    let of_them = |key: &&Key| key.purpose == Purpose::Token && retired.contains(&key.profile);
+    keys.iter()
+        .filter(of_them)
+        .filter_map(|key| match key.state {
+            State::Active | State::Suspended => Some(Due::Step(key.id, Command::Conclude)),
+            State::Published => Some(Due::Step(key.id, Command::Retire)),
+            _ => None,
+        })
+        .collect()
+}
+
 /// Whether a key has signed long enough, or can sign no whole lifetime any more.
 fn is_old(slot: &Slot, active: &Key, now: Timestamp) -> bool {
     let by_age = slot.rotate_after.is_some_and(|after| active.activated_at.unwrap_or(active.created_at).plus_secs(after) <= now);

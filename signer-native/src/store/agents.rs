@@ -217,6 +217,28 @@ impl Store {
         transaction.commit().await
     }
 
+    /// Deletes an agent of which no key of its own is believed any more. Every certificate of it stays, revoked: whoever gets
+    /// its name later is somebody else.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is none such.
+    pub async fn delete_agent(&self, agent: &str, at: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let delete = Statement::new(
+            "DELETE FROM agents WHERE name = $1 AND NOT EXISTS (SELECT 1 FROM keys WHERE agent = $1 AND state IN \
+             ('generating', 'published', 'active', 'suspended', 'retiring'))",
+        );
+        if transaction.execute(delete.bind(agent)).await? != 1 {
+            return Err(StoreError::Conflict(format!("agent {agent} is gone, or has a key of its own again")));
+        }
+        let certificates =
+            Statement::new("UPDATE agent_certificates SET revoked_at = $2 WHERE agent = $1 AND revoked_at IS NULL");
+        transaction.execute(certificates.bind(agent).bind(at)).await?;
+        transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await?;
+        changed(&mut transaction).await?;
+        transaction.commit().await
+    }
+
     /// Revokes a name, every certificate of it and every invitation for it.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ const MOVING: Duration = Duration::from_millis(250);
 const LONGEST_LOG: i64 = 16_384;
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
@@ -39,6 +39,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (11, "audit_at", include_str!("migrations/0011_audit_at.sql")),
     (12, "profiles", include_str!("migrations/0012_profiles.sql")),
     (20, "vouched", include_str!("migrations/0020_vouched.sql")),
+    (21, "profiles_retired", include_str!("migrations/0021_profiles_retired.sql")),
 ];
 
 /// Connections to the one or the other.

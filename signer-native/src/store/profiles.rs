@@ -14,6 +14,8 @@ pub struct ProfileRow {
     pub name: String,
     /// Its settings, as JSON.
     pub settings: String,
+    /// Since when nothing is signed for it any more.
+    pub retired_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -31,8 +33,16 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn profiles(&self) -> Result<Vec<ProfileRow>, StoreError> {
-        let rows = self.database.rows(Statement::new("SELECT name, settings FROM profiles ORDER BY name")).await?;
-        rows.iter().map(|row| Ok(ProfileRow { name: row.text("name")?, settings: row.text("settings")? })).collect()
+        let rows = self.database.rows(Statement::new("SELECT name, settings, retired_at FROM profiles ORDER BY name")).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ProfileRow {
+                    name: row.text("name")?,
+                    settings: row.text("settings")?,
+                    retired_at: row.optional_moment("retired_at")?,
+                })
+            })
+            .collect()
     }
 
     /// Writes a new profile.
@@ -40,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when there is one of this name.
     pub async fn create_profile(&self, row: &ProfileRow, at: Timestamp) -> Result<(), StoreError> {
-        let ProfileRow { name, settings } = row;
+        let ProfileRow { name, settings, retired_at: _ } = row;
         let insert = Statement::new(
             "INSERT INTO profiles (name, settings, created_at, changed_at) VALUES ($1, $2, $3, $3) ON CONFLICT (name) DO NOTHING",
         );
@@ -53,10 +63,40 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when there is none of this name.
     pub async fn edit_profile(&self, row: &ProfileRow, at: Timestamp) -> Result<(), StoreError> {
-        let ProfileRow { name, settings } = row;
-        let update = Statement::new("UPDATE profiles SET settings = $2, changed_at = $3 WHERE name = $1");
+        let ProfileRow { name, settings, retired_at: _ } = row;
+        let update = Statement::new("UPDATE profiles SET settings = $2, changed_at = $3 WHERE name = $1 AND retired_at IS NULL");
         let update = update.bind(name.as_str()).bind(settings.as_str()).bind(at);
-        self.write_profile(update, &format!("profile {name} is gone")).await
+        self.write_profile(update, &format!("profile {name} is gone, or retired")).await
+    }
+
+    /// Nothing is signed for a profile from now on, or it is signed for again where `at` is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is none of this name, or it is so already.
+    pub async fn retire_profile(&self, name: &str, at: Option<Timestamp>) -> Result<(), StoreError> {
+        let update = match at {
+            Some(at) => {
+                let update = Statement::new("UPDATE profiles SET retired_at = $2 WHERE name = $1 AND retired_at IS NULL");
+                update.bind(name).bind(at)
+            }
+            None => Statement::new("UPDATE profiles SET retired_at = NULL WHERE name = $1 AND retired_at IS NOT NULL").bind(name),
+        };
+        let state = if at.is_some() { "retired" } else { "in use" };
+        self.write_profile(update, &format!("profile {name} is gone, or {state} already")).await
+    }
+
+    /// Deletes a profile that was retired before this moment, and whose keys are no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when there is none such.
+    pub async fn delete_profile(&self, name: &str, retired_before: Timestamp) -> Result<(), StoreError> {
+        let delete = Statement::new(
+            "DELETE FROM profiles WHERE name = $1 AND retired_at <= $2 AND NOT EXISTS \
+             (SELECT 1 FROM keys WHERE profile = $1 AND purpose = 'token' AND destroyed_at IS NULL \
+             AND NOT (state = 'failed' AND origin = 'imported'))",
+        );
+        let delete = delete.bind(name).bind(retired_before);
+        self.write_profile(delete, &format!("profile {name} is gone, or came into use, or has a key again")).await
     }
 
     async fn write_profile(&self, statement: Statement, conflict: &str) -> Result<(), StoreError> {

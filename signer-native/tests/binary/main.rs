@@ -14,6 +14,8 @@ mod console;
 #[cfg(test)]
 mod drills;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod evidence;
@@ -39,6 +41,8 @@ mod postgres;
 mod processes;
 #[cfg(test)]
 mod profiles;
+#[cfg(test)]
+mod renewal;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]

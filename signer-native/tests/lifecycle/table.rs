@@ -3,7 +3,10 @@
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     hsm::KeyId,
-    keys::{Command, Key, Outcome, Published, Purpose, Refusal, State, Timing, lifecycle},
+    keys::{
+        Command, Key, Outcome, Published, Purpose, Refusal, State, Timing, lifecycle,
+        rotation::{self, Due},
+    },
 };
 
 pub(crate) const TIMING: Timing =
@@ -51,11 +54,12 @@ fn rule(state: State, command: Command) -> Option<(u64, State)> {
         (Command::ScheduleDestroy { days: 7..=30 }, Retired | Compromised) => Some((0, DestroyScheduled)),
         (Command::Retire, Published) | (Command::CancelDestroy, DestroyScheduled) => Some((0, Retired)),
         (Command::Destroy, DestroyScheduled) => Some((WEEK, Destroyed)),
+        (Command::Conclude, Active | Suspended) => Some((0, Retiring)),
         _ => None,
     }
 }
 
-const COMMANDS: [Command; 13] = [
+const COMMANDS: [Command; 14] = [
     Command::Activate { emergency: false },
     Command::Activate { emergency: true },
     Command::Retire,
@@ -69,6 +73,7 @@ const COMMANDS: [Command; 13] = [
     Command::CancelDestroy,
     Command::Destroy,
     Command::Expire,
+    Command::Conclude,
 ];
 
 #[test]
@@ -105,7 +110,7 @@ fn every_state_command_and_time() {
             }
         }
     }
-    assert_eq!(judged, 10 * 13 * 9);
+    assert_eq!(judged, 10 * 14 * 9);
 }
 
 #[test]
@@ -242,6 +247,38 @@ fn a_published_end_is_kept() {
         |seconds| lifecycle::decide(&[end(State::Retiring)], &end(State::Retiring), Command::Retire, &TIMING, after(seconds));
     assert!(matches!(retire(10_299), Err(Refusal::TooEarly { earliest, .. }) if earliest == after(10_300)));
     assert!(retire(10_300).is_ok());
+}
+
+#[test]
+fn a_profile_that_is_retired_ends_its_keys_and_no_others() {
+    let of_agent = Key { agent: Some("shop".to_owned()), not_after: Some(after(WEEK)), ..key(5, State::Active) };
+    let other = Key { profile: "rs256".to_owned(), ..key(6, State::Active) };
+    let audit = Key { purpose: Purpose::Audit, profile: String::new(), ..key(7, State::Active) };
+    let left =
+        [State::Generating, State::Retiring, State::Retired, State::Compromised, State::DestroyScheduled, State::Destroyed];
+    let left = left.into_iter().zip(8..).map(|(state, number)| key(number, state));
+    let mut keys =
+        vec![key(1, State::Active), key(2, State::Suspended), key(3, State::Published), key(4, State::Failed), of_agent];
+    keys.extend([other, audit].into_iter().chain(left));
+    let due = rotation::wind_down(&keys, &["default".to_owned()]);
+    let expected: Vec<Due> = [(0, Command::Conclude), (1, Command::Conclude), (2, Command::Retire), (4, Command::Conclude)]
+        .map(|(place, command): (usize, Command)| Due::Step(keys[place].id, command))
+        .into();
+    assert_eq!(due, expected);
+    for step in &due {
+        let Due::Step(id, command) = step else { panic!("{step:?}") };
+        let key = keys.iter().find(|key| key.id == *id).unwrap();
+        assert!(lifecycle::decide(&keys, key, *command, &TIMING, after(0)).is_ok(), "at once: {step:?}");
+    }
+    assert_eq!(rotation::wind_down(&keys, &[]), []);
+    // What it signed lives on: as long as the rules say, from when it signed last.
+    let concluded = |key: &Key, seconds| {
+        lifecycle::decide(&keys, key, Command::Conclude, &TIMING, after(seconds)).unwrap().changes[0].applied(key)
+    };
+    let retiring = concluded(&keys[0], 50);
+    assert_eq!(TIMING.earliest_retirement(&retiring), Some(after(50 + RETIREMENT)));
+    let suspended = concluded(&keys[1], 50);
+    assert_eq!((suspended.demoted_at, suspended.suspended_at), (Some(after(0)), None));
 }
 
 #[test]

@@ -36,7 +36,7 @@ const ORIGINS: [&str; 2] = ["configuration", "store"];
 pub(super) fn routes() -> Routes {
     Routes::default()
         .routes(routes!(list, create))
-        .routes(routes!(show, edit))
+        .routes(routes!(show, edit, delete))
         .routes(step(routes!(enrol)))
         .routes(step(routes!(revoke)))
 }
@@ -245,6 +245,30 @@ async fn revoke(
     service.agents.store().revoke_agent(&name, now()).await?;
     service.agents.refresh().await?;
     Ok(Json(one(&service, &name).await?))
+}
+
+/// Delete an agent
+///
+/// Its certificates are refused at once and for good, also should another agent get its name. Not while verifiers believe a key of
+/// its own: revoke it, and wait until the last of them has ended.
+#[utoipa::path(delete, path = "/admin/v1/agents/{agent}", operation_id = "deleteAgent", tag = "agents",
+    params(("agent" = String, Path, description = "Its name")),
+    responses((status = 204, description = "It is gone")),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn delete(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Named(name): Named<String>,
+) -> Result<StatusCode, AdminProblem> {
+    if one(&service, &name).await?.read_only {
+        let detail = format!(
+            "agents.{name} stands in the signer's configuration file and is taken out there; revoking it refuses it at once"
+        );
+        return Err(Problem::new(Code::ReadOnly, detail).into());
+    }
+    ledger(&service).delete_agent(&name, &person.actor()).await?;
+    service.agents.refresh().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn check(service: &Shared, policy: &Policy) -> Result<(), Problem> {

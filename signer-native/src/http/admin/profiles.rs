@@ -15,12 +15,12 @@ use crate::{
     http::{
         Shared,
         input::{Json as Input, Named},
-        openapi::{Routes, one_of},
+        openapi::{Routes, one_of, step},
         person::{Administrator, Auditor},
         problem::{AdminProblem, Code, Problem},
     },
     issue::{Known, Lifetime, Mode, ProfileSettings},
-    keys::{Actor, algorithms, now},
+    keys::{Actor, Moment, algorithms, now},
     store::ProfileRow,
 };
 
@@ -28,7 +28,11 @@ use crate::{
 const ORIGINS: [&str; 2] = ["configuration", "store"];
 
 pub(super) fn routes() -> Routes {
-    Routes::default().routes(routes!(list, create)).routes(routes!(show, edit))
+    Routes::default()
+        .routes(routes!(list, create))
+        .routes(routes!(show, edit, delete))
+        .routes(step(routes!(retire)))
+        .routes(step(routes!(reinstate)))
 }
 
 /// A profile: all settings, those that were not given included.
@@ -68,6 +72,9 @@ struct ProfileView {
     has_schema: bool,
     /// The key that signs now; null when none does.
     kid: Option<String>,
+    /// Since when nothing is signed for it any more; null while it is in use.
+    #[schema(format = "date-time")]
+    retired_at: Option<String>,
     /// The settings as they were given.
     settings: ProfileSettings,
 }
@@ -146,9 +153,10 @@ async fn edit(
     Named(name): Named<String>,
     Input(settings): Input<ProfileSettings, MAX_BODY>,
 ) -> Result<Json<ProfileView>, AdminProblem> {
-    if one(&service, &name)?.read_only {
-        let detail = format!("profiles.{name} stands in the signer's configuration file and is changed there");
-        return Err(Problem::new(Code::ReadOnly, detail).into());
+    let ProfileView { retired_at, .. } = changeable(&service, &name, "changed")?;
+    if let Some(at) = retired_at {
+        let detail = format!("profile {name} is retired since {at}; reinstate it first");
+        return Err(Problem::new(Code::StillNeeded, detail).into());
     }
     let row = checked(&service, &name, &settings, &person.actor(), "profiles.edit").await?;
     // Tokens of today's keys may live as long from now on: the keys must know before anybody asks for one.
@@ -157,6 +165,71 @@ async fn edit(
     service.agents.store().edit_profile(&row, now()).await?;
     service.profiles.refresh(&service.issuer).await?;
     Ok(Json(one(&service, &name)?))
+}
+
+/// Retire a profile
+///
+/// Nothing is signed for it any more. Its keys come to their end by themselves: what waited for its turn leaves the JWK Set, what
+/// signed stays in it as long as tokens of it live. A name is free again when the last key is destroyed and the profile deleted.
+#[utoipa::path(post, path = "/admin/v1/profiles/{profile}:retire", operation_id = "retireProfile", tag = "profiles",
+    params(("profile" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The profile", body = ProfileView)),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn retire(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Named(name): Named<String>,
+) -> Result<Json<ProfileView>, AdminProblem> {
+    changeable(&service, &name, "taken out")?;
+    ledger(&service).retire_profile(&name, &person.actor()).await?;
+    service.profiles.refresh(&service.issuer).await?;
+    Ok(Json(one(&service, &name)?))
+}
+
+/// Use a retired profile again
+///
+/// With new keys: those of before do not sign again.
+#[utoipa::path(post, path = "/admin/v1/profiles/{profile}:reinstate", operation_id = "reinstateProfile", tag = "profiles",
+    params(("profile" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The profile", body = ProfileView)),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn reinstate(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Named(name): Named<String>,
+) -> Result<Json<ProfileView>, AdminProblem> {
+    changeable(&service, &name, "changed")?;
+    ledger(&service).reinstate_profile(&name, &person.actor()).await?;
+    service.profiles.refresh(&service.issuer).await?;
+    Ok(Json(one(&service, &name)?))
+}
+
+/// Delete a profile
+///
+/// Only one that is retired, that no agent's policy names, and whose keys are all destroyed: what is still needed, the problem says.
+#[utoipa::path(delete, path = "/admin/v1/profiles/{profile}", operation_id = "deleteProfile", tag = "profiles",
+    params(("profile" = String, Path, description = "Its name")),
+    responses((status = 204, description = "It is gone")),
+    security(("administrator_certificate" = ["administrator"]), ("session" = ["administrator"])))]
+async fn delete(
+    State(service): State<Shared>,
+    Administrator(person): Administrator,
+    Named(name): Named<String>,
+) -> Result<StatusCode, AdminProblem> {
+    changeable(&service, &name, "taken out")?;
+    ledger(&service).delete_profile(&name, &person.actor()).await?;
+    service.profiles.refresh(&service.issuer).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A profile, if it stands in the store.
+fn changeable(service: &Shared, name: &str, what: &str) -> Result<ProfileView, Problem> {
+    let found = one(service, name)?;
+    if found.read_only {
+        let detail = format!("profiles.{name} stands in the signer's configuration file and is {what} there");
+        return Err(Problem::new(Code::ReadOnly, detail));
+    }
+    Ok(found)
 }
 
 /// The row of a profile that can be meant, after the audit log knows of it.
@@ -174,7 +247,7 @@ async fn checked(
     }
     let text = serde_json::json!(settings).to_string();
     ledger(service).record(actor, action, name, &format!("{{\"settings\":{text}}}")).await?;
-    Ok(ProfileRow { name: name.to_owned(), settings: text })
+    Ok(ProfileRow { name: name.to_owned(), settings: text, retired_at: None })
 }
 
 fn one(service: &Shared, name: &str) -> Result<ProfileView, Problem> {
@@ -184,7 +257,7 @@ fn one(service: &Shared, name: &str) -> Result<ProfileView, Problem> {
 }
 
 fn view(service: &Shared, known: &Known) -> ProfileView {
-    let Known { settings, profile, slot, configured } = known;
+    let Known { settings, profile, slot, configured, retired_at } = known;
     let snapshot = service.issuer.registry().snapshot();
     ProfileView {
         name: profile.name.clone(),
@@ -205,6 +278,7 @@ fn view(service: &Shared, known: &Known) -> ProfileView {
         max_session: profile.max_session.map(Lifetime::as_secs),
         has_schema: service.issuer.schema(&profile.name).is_some(),
         kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),
+        retired_at: retired_at.map(|at| Moment(at).to_string()),
         settings: settings.clone(),
     }
 }
