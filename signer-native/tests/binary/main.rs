@@ -44,6 +44,8 @@ mod profiles;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod revocation;
 #[cfg(test)]
 mod routes;
