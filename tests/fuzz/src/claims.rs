@@ -91,12 +91,14 @@ fn expected(compact: &str, settings: &IssuerSettings, now: u64, tampered: bool) 
             _ => typ,
         }
     };
-    let typ = header("typ").and_then(Json::as_str).map(short);
+    let typ = header("typ").and_then(Json::as_str);
+    // Neither parameters nor spaces around it make it another kind.
     let reserved = |typ: &str| {
-        ["dpop+jwt", "kb+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"].contains(&typ) || typ.starts_with("edgeseal-")
+        let kind = short(typ.split_once(';').map_or(typ, |(kind, _)| kind).trim());
+        ["dpop+jwt", "kb+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"].contains(&&*kind) || kind.starts_with("edgeseal-")
     };
-    if match (&settings.typ, &typ) {
-        (Some(wanted), typ) => typ.as_ref() != Some(wanted),
+    if match (&settings.typ, typ) {
+        (Some(wanted), typ) => typ.map(short).as_ref() != Some(wanted),
         (None, Some(typ)) => reserved(typ),
         (None, None) => false,
     } {
