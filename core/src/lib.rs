@@ -8,14 +8,28 @@
 //! ```
 //! use edgeseal_core::{Algorithm, JwkSet, Policy, Timestamp, Verifier};
 //! # fn main() -> Result<(), edgeseal_core::VerifyError> {
+//! # #[derive(serde::Deserialize)]
+//! # struct MyClaims {
+//! #     sub: String,
+//! # }
+//! # let compact = concat!(
+//! #     "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.",
+//! #     "eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIiwiYXVkIjoiaHR0cHM6Ly9hcG",
+//! #     "kuZXhhbXBsZS5jb20iLCJzdWIiOiJhbGljZSIsImV4cCI6MTkwMDAwMDYwMH0.",
+//! #     "mHGPCMzbmTLc5dHiix9jv3XxPQXWPUwnB6yp6ue0ISiQnsiHkaAMAUcsL_fuGw8dNpFwHwTTbIYOg1Op5z2c8g",
+//! # );
+//! # let x = "w-xFAwMKxncFrWv5n8aVUVakwZmc3P821y5e_xzAzO8";
+//! # let y = "Gw-xLCv8qxd5I7JVmo11EzOigck0kxTGd_3kVqdhA9U";
+//! # let keys = JwkSet::from_json(&format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k1","x":"{x}","y":"{y}"}}]}}"#))?;
+//! # let now = Timestamp::from_secs(1_900_000_000);
 //! let policy = Policy::builder()
 //!     .issuer("https://login.example.com")
 //!     .audience("https://api.example.com")
 //!     .algorithms([Algorithm::Es256])
 //!     .build();
-//! let keys = JwkSet::from_json(r#"{"keys":[]}"#)?;
-//! let refused = Verifier::new(policy).verify("a.b.c", &keys, Timestamp::from_secs(1_750_000_000));
-//! assert_eq!(refused.unwrap_err().code().as_str(), "token_malformed");
+//! let token = Verifier::new(policy).verify(compact, &keys, now)?;
+//! let claims: MyClaims = token.claims().decode()?;
+//! # assert_eq!(claims.sub, "alice");
 //! # Ok(())
 //! # }
 //! ```

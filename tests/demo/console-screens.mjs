@@ -43,10 +43,10 @@ try {
       await show(page, `${ready.console}${path}`);
       await page.screenshot({ path: join(out, `${name}-${width}-${colorScheme}.png`), fullPage: true });
     }
-    for (const [name, [path, id]] of Object.entries({ "new-profile": ["/profiles", "create-profile"], import: ["/keys", "import"], generate: ["/keys", "generate"], "invite-agent": ["/agents", "invite"] })) {
+    for (const [name, [path, id]] of Object.entries({ "new-profile": ["/profiles", "create-profile"], import: ["/keys", "import"], generate: ["/keys", "generate"], "invite-agent": ["/agents", "invite"], "invite-user": ["/users", "invite"], rotate: ["/keys", "rotate"], revoke: ["/edges", "revoke-token"] })) {
       await show(page, `${ready.console}${path}`);
       await page.getByTestId(id).click();
-      await page.getByRole("dialog").waitFor();
+      await page.locator("[role=dialog], [role=alertdialog]").waitFor();
       await page.screenshot({ path: join(out, `dialog-${name}-${width}-${colorScheme}.png`) });
     }
   }

@@ -9,7 +9,7 @@ import { ask, openConsole, openTrusting } from "../support/console.mjs";
 import { bench, profileOf, tokenOf } from "../support/harness.mjs";
 import { root } from "../support/paths.mjs";
 import { freePorts } from "../support/ports.mjs";
-import { startSigner } from "../support/signer.mjs";
+import { cli, startSigner } from "../support/signer.mjs";
 import { until } from "../support/wait.mjs";
 
 const AXE = readFileSync(join(root, "www/node_modules/axe-core/axe.min.js"), "utf8");
@@ -146,34 +146,197 @@ test("keyboard alone: a key is generated, takes over, and is declared compromise
   await until("it is compromised", async () => (await keys()).find(({ kid }) => kid === made.kid).state === "compromised");
 });
 
-test("keyboard alone: an agent is invited, and the audit is searched", async () => {
+test("keyboard alone: an RSA key is generated, and the standby takes over by rotation", async () => {
   const { page } = alice;
-  await page.goto(`${ready.console}/agents`);
-  await settled(page);
-  await tabTo(page, "invite");
+  const profile = profileOf(signer, "RS256");
+  const of = async () => (await ask(ready, "/admin/v1/keys")).keys.filter((key) => key.profile === profile);
+  await open(page, "/keys", "generate");
+  await choose(page, "profile", profile);
+  await write(page, "label", "RSA by keyboard");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("key-state").waitFor();
+  const made = (await of()).find(({ label }) => label === "RSA by keyboard");
+  assert.equal(made.key, "RSA 2048");
+  const before_ = (await of()).find(({ state }) => state === "active");
+
+  await open(page, "/keys", "rotate");
+  await choose(page, "profile", profile);
+  await press(page, "confirm");
+  await until("the standby signs", async () => (await of()).find(({ state }) => state === "active")?.kid !== before_.kid);
+  assert.equal((await of()).find(({ kid }) => kid === before_.kid).state, "retiring");
+});
+
+test("keyboard alone: a profile is created, its mistakes mended, and changed afterwards", async () => {
+  const { page } = alice;
+  await open(page, "/profiles", "create-profile");
+  await write(page, "profile-name", "By Keyboard");
+  await choose(page, "profile-algorithm", "PS384");
+  await choose(page, "profile-rsaBits", "3072");
+  await write(page, "profile-maxLifetime", "2d");
+  await page.keyboard.press("Enter");
+  await until("the focus is at the first mistake", async () => (await focused(page)) === "profile-name");
+  const wrong = (id) => page.locator(`#${id}-wrong`).textContent();
+  const idOf = (field) => page.getByTestId(field).getAttribute("id");
+  assert.match(await wrong(await idOf("profile-name")), /1 to 64 characters/);
+  assert.match(await wrong(await idOf("profile-audiences")), /at least one audience/);
+  await look(page, "a profile's mistakes");
+  await write(page, "profile-name", "keyboard");
+  await write(page, "profile-audiences", "https://one.example\nhttps://two.example");
+  await write(page, "profile-maxLifetime", "30m");
+  await write(page, "profile-defaultLifetime", "5m");
+  await tabTo(page, "mode-sd");
+  await page.keyboard.press("Space");
+  await write(page, "profile-typ", "at+jwt");
+  await write(page, "profile-maxSession", "8h");
+  await write(page, "profile-rotateAfter", "30d");
+  await press(page, "confirm");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  const made = await ask(ready, "/admin/v1/profiles/keyboard");
+  assert.deepEqual(
+    [made.algorithm, made.rsa_bits, made.audiences, made.max_lifetime, made.default_lifetime, made.modes, made.typ, made.max_session],
+    ["PS384", 3072, ["https://one.example", "https://two.example"], 1_800, 300, ["claims", "sd"], "at+jwt", 28_800],
+  );
+
+  await tabTo(page, "edit-keyboard");
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").waitFor();
-  await tabTo(page, "agent-name");
-  await page.keyboard.type("keyboard");
-  await tabTo(page, `profile-${profileOf(signer, "ES256")}`);
+  await write(page, "profile-audiences", "https://three.example");
+  await tabTo(page, "mode-sd");
   await page.keyboard.press("Space");
-  await tabTo(page, "confirm");
-  await page.keyboard.press("Enter");
+  await write(page, "profile-defaultLifetime", "");
+  await press(page, "confirm");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  const changed = await ask(ready, "/admin/v1/profiles/keyboard");
+  assert.deepEqual([changed.audiences, changed.modes, changed.max_lifetime, changed.settings.default_lifetime ?? null], [["https://three.example"], ["claims"], 1_800, null]);
+  await until("the focus is back", async () => (await focused(page)) === "edit-keyboard");
+});
+
+test("keyboard alone: an agent is invited, enrols, gets another policy, and is revoked", async () => {
+  const { page } = alice;
+  const profile = profileOf(signer, "ES256");
+  await open(page, "/agents", "invite");
+  await write(page, "agent-name", "keyboard");
+  await tabTo(page, `profile-${profile}`);
+  await page.keyboard.press("Space");
+  await press(page, "confirm");
   await page.getByTestId("agent-code").waitFor();
   await look(page, "one-time code");
   assert.ok((await ask(ready, "/admin/v1/agents/keyboard")).invited_until);
-  await tabTo(page, "done");
-  await page.keyboard.press("Enter");
+  const code = (await page.getByTestId("agent-code").textContent()).trim();
+  const [, ...args] = (await page.getByTestId("agent-command").textContent()).trim().split(/\s+/);
+  assert.equal((await cli([...args, "--out", join(here.directory, "keyboard")], { input: `${code}\n` })).code, 0);
+  await press(page, "done");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
 
+  await tabToText(page, "keyboard");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("save-policy").waitFor();
+  await write(page, "max-lifetime", "2m");
+  await press(page, "save-policy");
+  await until("the policy is saved", async () => (await ask(ready, "/admin/v1/agents/keyboard")).policy.max_lifetime === 120);
+  await press(page, "revoke");
+  await page.getByRole("alertdialog").waitFor();
+  await press(page, "confirm");
+  await until("it is revoked", async () => (await ask(ready, "/admin/v1/agents/keyboard")).revoked_at);
+});
+
+test("keyboard alone: two people destroy a key, and the second comes in by an invitation", async () => {
+  const { page } = alice;
+  await open(page, "/users", "invite");
+  await write(page, "name", "bob");
+  await choose(page, "role", "administrator");
+  await press(page, "confirm");
+  const code = (await page.getByTestId("user-code").textContent()).trim();
+  await look(page, "a user's one-time code");
+  await press(page, "done");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+
+  const key = (await ask(ready, "/admin/v1/keys")).keys.find(({ state }) => state === "compromised");
+  await page.goto(`${ready.console}/keys/${key.kid}`);
+  await settled(page);
+  await press(page, "step-schedule-destroy");
+  await page.getByRole("alertdialog").waitFor();
+  await write(page, "days", "9");
+  await press(page, "confirm");
+  await page.getByTestId("withdraw").waitFor();
+
+  const bob = await openConsole(browser);
+  await bob.page.goto(`${ready.console}/invitation`);
+  await bob.page.getByTestId("code").waitFor();
+  await bob.page.keyboard.type(code);
+  await bob.page.keyboard.press("Enter");
+  await bob.page.getByTestId("make-passkey").waitFor();
+  await press(bob.page, "make-passkey");
+  await bob.page.getByTestId("codes-kept").waitFor();
+  await press(bob.page, "codes-kept");
+  await bob.page.getByTestId("attention-proposal").waitFor();
+  await tabToText(bob.page, "Look");
+  await bob.page.keyboard.press("Enter");
+  await bob.page.getByTestId("approve").waitFor();
+  await press(bob.page, "approve");
+  await bob.page.getByRole("alertdialog").waitFor();
+  await press(bob.page, "confirm");
+  await until("it is scheduled", async () => (await ask(ready, "/admin/v1/keys")).keys.find(({ kid }) => kid === key.kid).state === "destroy_scheduled");
+  assert.deepEqual(bob.problems, []);
+  await bob.context.close();
+
+  // What the row's menu offers is reached by keyboard too: bob becomes an auditor.
+  await page.goto(`${ready.console}/users`);
+  await settled(page);
+  await tabTo(page, "acts-bob");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menu").waitFor();
+  await look(page, "a user's menu");
+  await until("the first entry has the focus", () => page.evaluate(() => document.activeElement.textContent === "Change role"));
+  await page.keyboard.press("Enter");
+  await page.getByRole("alertdialog").waitFor();
+  await choose(page, "role", "auditor");
+  await press(page, "confirm");
+  await until("bob is an auditor", async () => (await ask(ready, "/admin/v1/users")).users.find(({ name }) => name === "bob").role === "auditor");
+});
+
+test("keyboard alone: a subject's tokens are revoked", async () => {
+  const { page } = alice;
+  await open(page, "/edges", "revoke-token");
+  await choose(page, "kind", "sub");
+  await write(page, "value", "mallory");
+  await press(page, "confirm");
+  await until("it is revoked", async () => (await ask(ready, "/admin/v1/revocations")).revocations.some(({ kind }) => kind === "sub"));
+});
+
+test("keyboard alone: the audit is searched, a row is read, and the log is exported", async () => {
+  const { page } = alice;
   await page.goto(`${ready.console}/audit`);
   await settled(page);
-  await tabTo(page, "filter-action");
-  await page.keyboard.type("agents.invite");
+  await write(page, "filter-action", "agents.invite");
   await page.keyboard.press("Enter");
   await until("the rows are filtered", async () => {
     const actions = await page.getByTestId("audit-row").evaluateAll((rows) => rows.map((row) => row.dataset.action));
     return actions.length > 0 && actions.every((action) => action === "agents.invite");
   });
+  for (let presses = 0; presses < 60 && (await page.evaluate(() => document.activeElement.tagName)) !== "SUMMARY"; presses += 1) await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  const row = JSON.parse(await page.locator("[data-testid=audit-row][open] pre").textContent());
+  assert.deepEqual([row.action, row.actor], ["agents.invite", "admin:alice"]);
+  await tabTo(page, "export");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  const file = join(here.directory, "export.jsonl");
+  await download.saveAs(file);
+  assert.equal((await cli(["audit", "verify", file])).code, 0);
+});
+
+test("keyboard alone: out, and in again with the passkey", async () => {
+  const { page } = alice;
+  await page.goto(`${ready.console}/`);
+  await settled(page);
+  await tabTo(page, "who");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menu").waitFor();
+  await page.keyboard.press("End");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("login").waitFor();
+  await press(page, "login");
+  await page.getByTestId("who").waitFor();
 });
 
 test("Korean: every page is, and says so", async () => {
@@ -209,6 +372,35 @@ test("the first load is at most 350 KB as it crosses the wire", async () => {
 async function settled(page) {
   await page.locator("h1").first().waitFor();
   await page.waitForFunction(() => !document.querySelector(".skeleton"));
+}
+
+/** A page, and what its button opens, by keyboard. */
+async function open(page, path, button) {
+  await page.goto(`${ready.console}${path}`);
+  await settled(page);
+  await press(page, button);
+  await page.locator("[role=dialog], [role=alertdialog]").waitFor();
+}
+
+async function press(page, testId) {
+  await tabTo(page, testId);
+  await page.keyboard.press("Enter");
+}
+
+/** Another text instead of the one that stands in the field. */
+async function write(page, testId, text) {
+  await tabTo(page, testId);
+  await page.keyboard.press("ControlOrMeta+A");
+  await page.keyboard.press("Delete");
+  await page.keyboard.type(text);
+  assert.equal(await page.getByTestId(testId).inputValue(), text);
+}
+
+async function choose(page, testId, value) {
+  await tabTo(page, testId);
+  await page.keyboard.press("Home");
+  for (let i = 0; i < 30 && (await page.getByTestId(testId).inputValue()) !== value; i += 1) await page.keyboard.press("ArrowDown");
+  assert.equal(await page.getByTestId(testId).inputValue(), value);
 }
 
 function focused(page) {

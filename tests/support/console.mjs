@@ -2,8 +2,9 @@
 // an authenticator of the browser's own making.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { get } from "node:https";
+import { extname, join } from "node:path";
 import { chromium as playwright } from "playwright-core";
 import { call } from "./http.mjs";
 import { chromium } from "./paths.mjs";
@@ -29,6 +30,7 @@ export async function openTrusting(caFile, directory) {
 export async function openConsole(browser, options = {}) {
   const context = await browser.newContext({ acceptDownloads: true, reducedMotion: "reduce", locale: "en-US", viewport: { width: 1440, height: 900 }, ...options });
   context.setDefaultTimeout(20_000);
+  if (process.env.EDGESEAL_CONSOLE_DIST) await serveFrom(process.env.EDGESEAL_CONSOLE_DIST, context);
   const page = await context.newPage();
   const problems = [];
   page.on("pageerror", (error) => problems.push(`page: ${error.message}`));
@@ -44,6 +46,29 @@ export async function openConsole(browser, options = {}) {
   const present = (enabled) => devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: enabled });
   return { context, page, problems, present };
 }
+
+/** The pages of a folder instead of those that the signer embeds, under the signer's own headers: it need not be built again for each change. */
+async function serveFrom(folder, context) {
+  await context.route(/^https:\/\/[^/]+\/(?!admin\/|console\/v1\/|openapi)/, async (route) => {
+    const { pathname, origin } = new URL(route.request().url());
+    const headers = await headersOf(`${origin}/`);
+    const found = pathname !== "/" && existsSync(join(folder, pathname)) ? pathname : "/index.html";
+    await route.fulfill({ headers: { ...headers, "content-type": TYPES[extname(found)] }, body: readFileSync(join(folder, found)) });
+  });
+}
+
+/** What the signer says with its page. Only headers are read, so that its certificate does not matter here. */
+function headersOf(url) {
+  return new Promise((resolve, reject) => {
+    get(url, { rejectUnauthorized: false }, (answer) => {
+      answer.resume();
+      const { "content-encoding": _, "content-length": __, ...headers } = answer.headers;
+      resolve(headers);
+    }).on("error", reject);
+  });
+}
+
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
 
 /** The one-time code of a fresh signer. */
 export const setupCode = (ready) => readFileSync(ready.setup_code_file, "utf8").trim();

@@ -1,10 +1,13 @@
 // The landing page and the documentation, as they are built: no dead link, no dead anchor, nothing that the pages' own
 // Content-Security-Policy stops, accessible in both themes, searchable.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { join, posix } from "node:path";
+import { dirname, join, posix } from "node:path";
 import { after, before, test } from "node:test";
+import { ROOT } from "./samples.mjs";
 import { DIST, launchChromium, serveDist } from "./support.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -12,6 +15,9 @@ const BASE = "/.edgeseal/";
 const pages = (await readdir(join(DIST, BASE), { recursive: true }))
   .filter((name) => name.endsWith(".html") && !name.startsWith("playground/"))
   .sort();
+
+/** Pages of the repository that are read where it is, and not on the site. */
+const readmes = execFileSync("git", ["ls-files", "*.md"], { cwd: ROOT, encoding: "utf8" }).split("\n").filter((name) => name && !name.startsWith("www/site/docs/"));
 
 let server;
 let browser;
@@ -54,6 +60,46 @@ test("every link and every anchor leads somewhere", async () => {
   }
   assert.deepEqual(dead, []);
   assert.ok(followed > pages.length, "the pages have links");
+});
+
+test("every link that leaves the documentation could be followed: https, a real name, nothing left to fill in", async () => {
+  const odd = [];
+  let found = 0;
+  const judge = (from, href) => {
+    found += 1;
+    const url = URL.canParse(href) ? new URL(href) : undefined;
+    const local = url?.hostname === "localhost";
+    if (!url || !(url.protocol === "https:" || local)) odd.push(`${from}: ${href} is no https address`);
+    else if (!local && !/^([a-z0-9-]+\.)+[a-z]{2,}$/.test(url.hostname)) odd.push(`${from}: ${href} names no host`);
+    else if (/(^|\.)(example|invalid|test)(\.(com|net|org))?$/.test(url.hostname)) odd.push(`${from}: ${href} is an example, and no link`);
+    else if (/[{}<>…\s]|%7B|TEAM|PORT/.test(href)) odd.push(`${from}: ${href} has something left to fill in`);
+  };
+  for (const page of pages) {
+    const text = await readFile(join(DIST, BASE, page), "utf8");
+    for (const [, href] of text.matchAll(/<a[^>]*\shref="([a-z][a-z0-9+.-]*:[^"]*)"/g)) judge(page, href.replaceAll("&amp;", "&"));
+  }
+  for (const file of readmes) {
+    for (const [, href] of (await proseOf(file)).matchAll(/(?:\]\(|<)([a-z][a-z0-9+.-]*:[^)>\s]*)[)>]/g)) judge(file, href);
+  }
+  assert.deepEqual(odd, []);
+  assert.ok(found > 0, "there are such links");
+});
+
+test("every link from one page of the repository to another leads to a file and to a heading of it", async () => {
+  const dead = [];
+  let followed = 0;
+  for (const file of readmes) {
+    for (const [, target] of (await proseOf(file)).matchAll(/!?\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      followed += 1;
+      const [path, fragment] = target.split("#", 2);
+      const other = path === "" ? join(ROOT, file) : join(ROOT, dirname(file), path);
+      if (!existsSync(other)) dead.push(`${file}: ${target}`);
+      else if (fragment && !headingsOf(await readFile(other, "utf8")).includes(fragment)) dead.push(`${file}: ${target}: no such heading`);
+    }
+  }
+  assert.deepEqual(dead, []);
+  assert.ok(followed > 20, `${followed} links followed`);
 });
 
 for (const theme of ["light", "dark"]) {
@@ -107,3 +153,13 @@ test("the search finds a code and opens its page", async () => {
   assert.match(await page.innerText("main"), /small order/i);
   await page.close();
 });
+
+/** A page without its fences and its inline code, in which a bracket is no link. */
+async function proseOf(file) {
+  return (await readFile(join(ROOT, file), "utf8")).replaceAll(/^ *```[\s\S]*?^ *```$/gm, "").replaceAll(/`[^`\n]*`/g, "");
+}
+
+/** A heading's fragment as GitHub makes it. */
+function headingsOf(text) {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").trim().replaceAll(" ", "-"));
+}

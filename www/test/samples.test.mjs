@@ -37,6 +37,63 @@ for (const { page, samples } of pages()) {
   });
 }
 
+test("the samples of the repository's first page: each stands where a test runs it, or is commands that there are", (context) => {
+  // What runs each: `gateway-config.test.mjs` the first steps, `samples.test.mjs` of the npm package what is in
+  // TypeScript, and cargo the documentation of the core.
+  const elsewhere = ["edge-wasm/README.md", "edge-wasm/npm/README.md", "signer-native/README.md", "core/src/lib.rs"]
+    .map((file) => readFileSync(join(ROOT, file), "utf8").replaceAll(/^ *\/\/[!/] ?/gm, ""))
+    .join("\n");
+  const demo = readFileSync(join(ROOT, "tests/demo/demo.mjs"), "utf8");
+  const npm = readFileSync(join(ROOT, "edge-wasm/npm/test/samples.test.mjs"), "utf8");
+  const folder = mkdtempSync(join(tmpdir(), "edgeseal-front-"));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const front = readFileSync(join(ROOT, "README.md"), "utf8");
+  const fences = [...front.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].map(([, language, text]) => ({ language, text, place: `README.md: ${text.split("\n", 1)[0]}` }));
+  assert.ok(fences.length >= 10, "the page has samples");
+  for (const { language, text, place } of fences) {
+    if (elsewhere.includes(text.trimEnd())) continue;
+    if (language === "ts") {
+      assert.ok(npm.includes("../../README.md"), `${place}: the npm package's test does not run it`);
+      continue;
+    }
+    if (language === "toml") {
+      const file = join(folder, "wrangler.toml");
+      writeFileSync(file, text);
+      const { status, stderr } = spawnSync(EDGESEAL, ["edge", "check", file], { encoding: "utf8" });
+      assert.equal(status, 0, `${place}: ${stderr}`);
+    } else if (text.startsWith("$ make demo")) {
+      for (const [, step] of text.matchAll(/^ {2}[✓✗] (\S+(?: \S+)*) {2,}/gm)) assert.ok(demo.includes(step), `${place}: the demo shows no "${step}"`);
+    } else if (!/──▶/.test(text)) assertKnown(text, place);
+  }
+});
+
+test("each command that is named within a sentence exists, with the flags that it is named with", () => {
+  const files = spawnSync("git", ["ls-files", "*.md"], { cwd: ROOT, encoding: "utf8" }).stdout.split("\n").filter((file) => file && !/^CHANGELOG|fuzz\/REPORT/.test(file));
+  let named = 0;
+  for (const file of files) {
+    const prose = readFileSync(join(ROOT, file), "utf8").replaceAll(/^ *```[\s\S]*?^ *```$/gm, "");
+    for (const [, code] of prose.matchAll(/`((?:edgeseal|make) [^`\n]+)`/g)) {
+      named += 1;
+      assertKnown(code.replaceAll("\\|", "|"), `${file}: ${code}`);
+    }
+  }
+  assert.ok(named > 40, `${named} commands`);
+});
+
+/** Lines of commands, `make` and edgeseal's, of which each exists. */
+function assertKnown(text, place) {
+  const makefile = readFileSync(join(ROOT, "Makefile"), "utf8");
+  for (const line of text.split("\n").map((line) => line.replace(/\s+#.*$/, "").replace(/^(target\/debug\/)/, "").trim()).filter(Boolean)) {
+    for (const command of line.split(" && ")) {
+      const [program, ...words] = command.split(" ");
+      if (program === "make") {
+        for (const target of words.filter((word) => /^[a-z]/.test(word))) assert.match(makefile, new RegExp(`^${target}:`, "m"), `${place}: there is no "make ${target}"`);
+      } else if (program === "edgeseal") assertCommands({ text: command, place });
+      else assert.match(command, /wrangler deploy$|^npm pack |^wrangler kv key put /, `${place}: what is "${command}"?`);
+    }
+  }
+}
+
 function assertStands({ text, argument, place }) {
   const file = readFileSync(join(ROOT, argument), "utf8");
   const documented = file.replaceAll(/^\/\/[!/] ?/gm, "");

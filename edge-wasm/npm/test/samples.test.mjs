@@ -12,7 +12,9 @@ import { makeKey, seconds } from "./support.mjs";
 import { freePort } from "./wrangler.mjs";
 
 const LOGIN = "https://login.example.com";
-const samples = [...readFileSync(join(here, "README.md"), "utf8").matchAll(/^```(ts|html)\n([\s\S]*?)^```$/gm)].map(([, kind, code]) => ({ kind, code }));
+// This package's page, and the first page of the repository.
+const pages = ["README.md", "../../README.md"].map((page) => readFileSync(join(here, page), "utf8"));
+const samples = pages.flatMap((page) => [...page.matchAll(/^```(ts|html)\n([\s\S]*?)^```$/gm)]).map(([, kind, code]) => ({ kind, code }));
 const key = await makeKey("k1");
 const claims = { iss: LOGIN, aud: ["https://api.example.com", "my-client-id"], sub: "alice", exp: seconds() + 600, scope: "read write" };
 const token = await key.token(claims);

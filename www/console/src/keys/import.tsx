@@ -7,7 +7,7 @@ import { useAgain } from "../api/queries";
 import { send } from "../api/session";
 import type { Key, Profile, Share } from "../api/types";
 import { useWords } from "../i18n";
-import { Badge, Button, Choice, Dialog, Notice, Refusal, TextArea, TextField } from "../kit";
+import { Badge, Button, Choice, Dialog, Marked, Notice, Refusal, TextArea, TextField } from "../kit";
 import { useTell } from "../kit/toasts";
 
 export function ImportKey({ open, onClose, profiles }: { open: boolean; onClose: () => void; profiles: Profile[] }) {
@@ -73,7 +73,7 @@ export function ImportKey({ open, onClose, profiles }: { open: boolean; onClose:
   }
 
   return (
-    <Dialog open={open} onClose={onClose} title={t("import.title")} lead={t("import.lead")} wide>
+    <Dialog open={open} onClose={onClose} title={t("import.title")} lead={<Marked text={t("import.lead")} />} wide>
       <form className="form" onSubmit={(event) => void run(event)}>
         <div className="pair">
           <Choice label={t("generate.profile")} value={chosen?.name ?? ""} onChange={(event) => setProfile(event.target.value)} required data-testid="profile">

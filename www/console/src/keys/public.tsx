@@ -10,8 +10,8 @@ export function PublicKey({ jwk, pem }: { jwk: Record<string, unknown>; pem: str
     <Tabs
       label={t("key.public")}
       tabs={[
-        { key: "jwk", label: "JWK", content: <CodeBlock text={JSON.stringify(jwk, null, 2)} label="JWK" testId="jwk" /> },
-        ...(pem ? [{ key: "pem", label: "PEM", content: <CodeBlock text={pem} label="PEM" testId="pem" /> }] : []),
+        { key: "jwk", label: "JWK", content: <CodeBlock text={JSON.stringify(jwk, null, 2)} label="JWK" testId="jwk" packed /> },
+        ...(pem ? [{ key: "pem", label: "PEM", content: <CodeBlock text={pem} label="PEM" testId="pem" packed /> }] : []),
         { key: "qr", label: t("key.qr"), content: <Qr text={JSON.stringify(jwk)} label={t("key.qr_label")} /> },
       ]}
     />

@@ -4,7 +4,7 @@ import { Dialog as BaseDialog } from "@base-ui/react/dialog";
 import { Menu as BaseMenu } from "@base-ui/react/menu";
 import { Tabs as BaseTabs } from "@base-ui/react/tabs";
 import { Check, CircleAlert, CircleCheck, Copy, Info, TriangleAlert, X } from "lucide-react";
-import { useEffect, useId, useRef, useState, useSyncExternalStore, type ButtonHTMLAttributes, type ComponentType, type InputHTMLAttributes, type ReactElement, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes } from "react";
+import { useEffect, useId, useRef, useState, useSyncExternalStore, type ButtonHTMLAttributes, type ChangeEvent, type ComponentType, type FormEvent, type InputHTMLAttributes, type ReactElement, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes } from "react";
 import { asProblem } from "../api/problem";
 import { session } from "../api/session";
 import { useWords, type Key } from "../i18n";
@@ -86,6 +86,11 @@ export function PageHead({ title, lead, children }: { title: string; lead?: Reac
   );
 }
 
+/** A text whose `commands and names` are set as such. */
+export function Marked({ text }: { text: string }) {
+  return <>{text.split("`").map((part, index) => (index % 2 ? <code key={index}>{part}</code> : part))}</>;
+}
+
 export function Notice({ tone = "info", title, children, aside, role }: { tone?: Tone; title?: ReactNode; children?: ReactNode; aside?: ReactNode; role?: "alert" | "status" }) {
   const Icon = ICONS[tone];
   return (
@@ -121,7 +126,11 @@ export function Refusal({ error, retry }: { error: unknown; retry?: () => void }
       }
     >
       {detail && <p data-testid="problem-detail">{detail}</p>}
-      {known && <p>{mend}</p>}
+      {known && (
+        <p>
+          <Marked text={mend} />
+        </p>
+      )}
       <p className="fine">
         <code data-testid="problem-code">{code}</code>
         {request && (
@@ -165,13 +174,26 @@ interface FieldProps {
 }
 
 export function TextField({ label, hint, wrong, mono, ...input }: FieldProps & { mono?: boolean } & InputHTMLAttributes<HTMLInputElement>) {
+  const { t } = useWords();
   const own = useId();
   const id = input.id ?? own;
+  const [unfit, setUnfit] = useState<string>();
+  // Said at the field and in the console's language, not in a bubble of the browser's.
+  const sayUnfit = (event: FormEvent<HTMLInputElement>) => {
+    event.preventDefault();
+    const { validity, form } = event.currentTarget;
+    setUnfit(t(validity.valueMissing ? "common.wrong.needed" : "common.wrong.unfit"));
+    if (form?.querySelector("input:invalid") === event.currentTarget) event.currentTarget.focus();
+  };
+  const change = (event: ChangeEvent<HTMLInputElement>) => {
+    setUnfit(undefined);
+    input.onChange?.(event);
+  };
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <input autoComplete="off" spellCheck={false} {...input} id={id} className={`input${mono ? " mono" : ""}`} {...described(id, hint, wrong)} />
-      <Hints id={id} hint={hint} wrong={wrong} />
+      <input autoComplete="off" spellCheck={false} {...input} onChange={change} onInvalid={sayUnfit} id={id} className={`input${mono ? " mono" : ""}`} {...described(id, hint, wrong ?? unfit)} />
+      <Hints id={id} hint={hint} wrong={wrong ?? unfit} />
     </div>
   );
 }
@@ -261,10 +283,10 @@ export function CopyButton({ text, label }: { text: string; label?: string }) {
   );
 }
 
-export function CodeBlock({ text, label, testId }: { text: string; label: string; testId?: string }) {
+export function CodeBlock({ text, label, testId, packed }: { text: string; label: string; testId?: string; /** Long values, which may break anywhere. */ packed?: boolean }) {
   const { t } = useWords();
   return (
-    <div className="code-block">
+    <div className={`code-block${packed ? " packed" : ""}`}>
       <pre tabIndex={0} role="group" aria-label={label} data-testid={testId}>
         {text}
       </pre>

@@ -113,7 +113,7 @@ export default function AgentPage({ name }: { name: string }) {
               ]}
             />
           ) : (
-            <Empty title={t("agents.no_certificate")}>{origin === "configuration" ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
+            <Empty title={t("agent.no_certificate")}>{origin === "configuration" ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
           )}
         </Panel>
       </div>

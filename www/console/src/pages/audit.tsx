@@ -1,6 +1,6 @@
 import { Download, ScrollText } from "lucide-react";
-import { Fragment, useState, type FormEvent } from "react";
-import { Link } from "wouter";
+import { Fragment, useEffect, useState, type FormEvent } from "react";
+import { Link, useLocation, useSearch } from "wouter";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useMay } from "../api/queries";
 import { deliver, send } from "../api/session";
@@ -25,8 +25,12 @@ export default function Audit() {
   const { t, n, clock, day, number } = useWords();
   const may = useMay();
   const tell = useTell();
-  const [draft, setDraft] = useState<Filters>(NONE);
-  const [filters, setFilters] = useState<Filters>(NONE);
+  // The filters stand in the address: back, reload and a colleague who was sent it show the same rows.
+  const address = useSearch();
+  const [, go] = useLocation();
+  const filters = filtersIn(address);
+  const [draft, setDraft] = useState<Filters>(filters);
+  useEffect(() => setDraft(filtersIn(address)), [address]);
   const [exporting, setExporting] = useState(false);
   const [error, setError] = useState<unknown>();
   const status = useAuditStatus();
@@ -61,7 +65,8 @@ export default function Audit() {
 
   const search = (event: FormEvent) => {
     event.preventDefault();
-    setFilters(draft);
+    const query = new URLSearchParams(Object.entries(draft).filter(([, value]) => value.trim())).toString();
+    go(query ? `/audit?${query}` : "/audit");
   };
   const set = (field: keyof Filters) => (event: { target: { value: string } }) => setDraft({ ...draft, [field]: event.target.value });
   return (
@@ -102,13 +107,7 @@ export default function Audit() {
               {t("audit.filter")}
             </Button>
             {JSON.stringify(filters) !== JSON.stringify(NONE) && (
-              <Button
-                kind="quiet"
-                onClick={() => {
-                  setDraft(NONE);
-                  setFilters(NONE);
-                }}
-              >
+              <Button kind="quiet" onClick={() => go("/audit")}>
                 {t("audit.all")}
               </Button>
             )}
@@ -167,11 +166,20 @@ function Row({ row, clock }: { row: AuditRow; clock: (at: string) => string }) {
           <span className="muted">{row.actor}</span>
         </summary>
         <div className="audit-detail">
-          <CodeBlock text={JSON.stringify(row, null, 2)} label={t("audit.row", { seq: row.seq })} />
+          <CodeBlock text={JSON.stringify(row, null, 2)} label={t("audit.row", { seq: row.seq })} packed />
         </div>
       </details>
     </li>
   );
+}
+
+function filtersIn(address: string): Filters {
+  const given = new URLSearchParams(address);
+  const moment = (name: string) => {
+    const value = given.get(name) ?? "";
+    return Number.isNaN(Date.parse(value)) ? "" : value;
+  };
+  return { actor: given.get("actor") ?? "", action: given.get("action") ?? "", subject: given.get("subject") ?? "", from: moment("from"), to: moment("to") };
 }
 
 function queryOf(filters: Filters): string {

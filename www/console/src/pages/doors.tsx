@@ -6,7 +6,7 @@ import { useSession } from "../api/queries";
 import { enter, login, logout, recover, register, send, session } from "../api/session";
 import { LANGUAGES, useWords, type Language } from "../i18n";
 import { Brand } from "../frame";
-import { Button, CopyButton, Notice, Refusal, TextField } from "../kit";
+import { Button, CopyButton, Marked, Notice, Refusal, TextField } from "../kit";
 
 type Door = "login" | "code" | "recovery";
 
@@ -81,7 +81,7 @@ function WithCode({ setup, onCodes, goTo }: { setup: boolean; onCodes: (codes: s
     return (
       <Card title={setup ? t("setup.title") : t("invitation.title")} lead={setup ? t("setup.lead") : t("invitation.lead")}>
         <form className="form" onSubmit={check}>
-          <TextField label={t("setup.code")} hint={setup ? t("setup.code_hint") : undefined} mono value={code} onChange={(event) => setCode(event.target.value)} required autoFocus data-testid="code" placeholder="XXXXX-XXXXX-XXXXX-…" />
+          <TextField label={t("setup.code")} hint={setup ? <Marked text={t("setup.code_hint")} /> : undefined} mono value={code} onChange={(event) => setCode(event.target.value)} required autoFocus data-testid="code" placeholder="XXXXX-XXXXX-XXXXX-…" />
           <Refusal error={error} />
           <Button type="submit" kind="primary" icon={KeyRound} busy={busy} data-testid="check-code">
             {t("setup.check")}

@@ -5,7 +5,7 @@ import { send } from "../api/session";
 import type { Issuer, Revocation } from "../api/types";
 import { useEdges } from "../api/watch";
 import { useWords } from "../i18n";
-import { Badge, Button, Choice, Confirm, Empty, Facts, Loading, Notice, PageHead, Panel, Refusal, Short, Table, TextField } from "../kit";
+import { Badge, Button, Choice, Confirm, Empty, Facts, Loading, Marked, Notice, PageHead, Panel, Refusal, Short, Table, TextField } from "../kit";
 import { useNow } from "../kit/now";
 import { useTell } from "../kit/toasts";
 
@@ -30,7 +30,7 @@ export default function Edges() {
       {edges?.length === 0 && (
         <Panel>
           <Empty icon={Globe} title={t("edges.none")}>
-            {t("edges.none_lead")}
+            <Marked text={t("edges.none_lead")} />
           </Empty>
         </Panel>
       )}
@@ -87,7 +87,7 @@ function JwkSets({ now }: { now: number }) {
   const { t, ago, date } = useWords();
   const issuers = useResource<{ issuers: Issuer[] }>("/admin/v1/issuers", { every: 10 });
   return (
-    <Panel title={t("edges.jwks")} note={t("edges.jwks_note")} flush>
+    <Panel title={t("edges.jwks")} note={<Marked text={t("edges.jwks_note")} />} flush>
       <Refusal error={issuers.error} retry={() => void issuers.refetch()} />
       {issuers.data && (
         <Table

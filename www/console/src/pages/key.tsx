@@ -65,7 +65,7 @@ export default function KeyPage({ kid }: { kid: string }) {
             <span>
               {key.alg} · {key.key}
             </span>
-            <span>
+            <span className="name">
               <code className="kid">{kid}</code> <CopyButton text={kid} label={t("common.copy_what", { what: "kid" })} />
             </span>
           </span>

@@ -1,4 +1,4 @@
-import { CircleAlert, Import, KeyRound, Plus } from "lucide-react";
+import { CircleAlert, Import, KeyRound, Plus, RefreshCw } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { useMay, useResource } from "../api/queries";
@@ -41,7 +41,7 @@ export default function Keys() {
           </Button>
         )}
         {may("POST /admin/v1/keys/{kid}:activate") && (
-          <Button onClick={() => setOpen("rotate")} disabled={!list.length} data-testid="rotate">
+          <Button icon={RefreshCw} onClick={() => setOpen("rotate")} disabled={!list.length} data-testid="rotate">
             {t("keys.rotate")}
           </Button>
         )}

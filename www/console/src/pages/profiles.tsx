@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { useMay, useResource } from "../api/queries";
 import type { Issuer, Profile } from "../api/types";
 import { useWords } from "../i18n";
-import { Badge, Button, Chip, Chips, Empty, Facts, Loading, PageHead, Panel, Refusal, Short } from "../kit";
+import { Badge, Button, Chip, Chips, Empty, Facts, Loading, Marked, PageHead, Panel, Refusal, Short } from "../kit";
 import { ProfileEditor } from "../profiles/editor";
 
 export default function Profiles() {
@@ -33,7 +33,7 @@ export default function Profiles() {
       {profiles.data && list.length === 0 && (
         <Panel>
           <Empty icon={SlidersHorizontal} title={t("profiles.none")}>
-            {t("profiles.none_lead")}
+            <Marked text={t("profiles.none_lead")} />
           </Empty>
         </Panel>
       )}

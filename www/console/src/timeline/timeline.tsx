@@ -9,7 +9,7 @@ export function Timeline({ slots, window, now }: { slots: SlotLanes[]; window: W
   const words = useWords();
   const { t } = words;
   const { at: ticks, step } = ticksOf(window, 7);
-  const format = new Intl.DateTimeFormat(words.language, step >= 86_400_000 ? { month: "short", day: "numeric", ...(step > 100 * 86_400_000 && { year: "numeric" }) } : { hour: "2-digit", minute: "2-digit" });
+  const format = new Intl.DateTimeFormat(words.language, step >= 86_400_000 ? { month: "short", day: "numeric", ...(step > 100 * 86_400_000 && { year: "numeric" }) } : { hour: "numeric", minute: "2-digit" });
   const here = share(window, now) * 100;
   const shown = ticks.map((tick) => ({ tick, place: share(window, tick) * 100 }));
   return (

@@ -5,12 +5,11 @@ const pages: Record<string, string> = {
   "npm/README.md": "/reference/npm",
   "README.md": "/reference/edge",
   "DEPLOY.md": "/operate/gateway",
+  "../DEPLOY.md": "/operate/gateway",
   "templates/README.md": "/operate/templates",
   "../www/README.md": "/.edgeseal/playground/",
   deploy: "/operate/deploy",
   "RUNBOOKS.md": "/operate/runbooks",
-  "DEPLOY.md": "https://github.com/edgeseal/edgeseal/blob/main/edge-wasm/DEPLOY.md",
-  "templates/README.md": "https://github.com/edgeseal/edgeseal/blob/main/edge-wasm/templates/README.md",
 };
 
 /** Pages that are included from elsewhere in the repository: their links lead here, those of rustdoc stay text. */
