@@ -190,22 +190,21 @@ test("keyboard alone: a profile is created, its mistakes mended, and changed aft
   await write(page, "profile-maxSession", "8h");
   await write(page, "profile-rotateAfter", "30d");
   await press(page, "confirm");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByTestId("confirm").waitFor({ state: "detached" });
   const made = await ask(ready, "/admin/v1/profiles/keyboard");
   assert.deepEqual(
     [made.algorithm, made.rsa_bits, made.audiences, made.max_lifetime, made.default_lifetime, made.modes, made.typ, made.max_session],
     ["PS384", 3072, ["https://one.example", "https://two.example"], 1_800, 300, ["claims", "sd"], "at+jwt", 28_800],
   );
 
-  await tabTo(page, "edit-keyboard");
-  await page.keyboard.press("Enter");
-  await page.getByRole("dialog").waitFor();
+  await press(page, "edit-keyboard");
+  await page.getByTestId("profile-audiences").waitFor();
   await write(page, "profile-audiences", "https://three.example");
   await tabTo(page, "mode-sd");
   await page.keyboard.press("Space");
   await write(page, "profile-defaultLifetime", "");
   await press(page, "confirm");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByTestId("confirm").waitFor({ state: "detached" });
   const changed = await ask(ready, "/admin/v1/profiles/keyboard");
   assert.deepEqual([changed.audiences, changed.modes, changed.max_lifetime, changed.settings.default_lifetime ?? null], [["https://three.example"], ["claims"], 1_800, null]);
   await until("the focus is back", async () => (await focused(page)) === "edit-keyboard");
@@ -226,7 +225,7 @@ test("keyboard alone: an agent is invited, enrols, gets another policy, and is r
   const [, ...args] = (await page.getByTestId("agent-command").textContent()).trim().split(/\s+/);
   assert.equal((await cli([...args, "--out", join(here.directory, "keyboard")], { input: `${code}\n` })).code, 0);
   await press(page, "done");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByTestId("done").waitFor({ state: "detached" });
 
   await tabToText(page, "keyboard");
   await page.keyboard.press("Enter");
@@ -249,7 +248,7 @@ test("keyboard alone: two people destroy a key, and the second comes in by an in
   const code = (await page.getByTestId("user-code").textContent()).trim();
   await look(page, "a user's one-time code");
   await press(page, "done");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByTestId("done").waitFor({ state: "detached" });
 
   const key = (await ask(ready, "/admin/v1/keys")).keys.find(({ state }) => state === "compromised");
   await page.goto(`${ready.console}/keys/${key.kid}`);
@@ -379,7 +378,7 @@ async function open(page, path, button) {
   await page.goto(`${ready.console}${path}`);
   await settled(page);
   await press(page, button);
-  await page.locator("[role=dialog], [role=alertdialog]").waitFor();
+  await page.locator(".dialog").waitFor();
 }
 
 async function press(page, testId) {

@@ -415,7 +415,7 @@ export function Menu({ trigger, entries, label }: { trigger: ReactElement; entri
   return (
     <BaseMenu.Root>
       <BaseMenu.Trigger render={trigger} aria-label={label} />
-      <BaseMenu.Portal>
+      <BaseMenu.Portal container={document.getElementById("main")}>
         <BaseMenu.Positioner className="menu-place" align="end" sideOffset={6}>
           <BaseMenu.Popup className="menu">
             {entries.map((entry, index) => {
