@@ -39,7 +39,7 @@ for (const listener of ["public", "agents", "admin"]) {
     const identity = { public: [], agents: [agent_cert, agent_key], admin: [administrators[0].cert, administrators[0].key] }[listener];
     // Names of what is there, so that not everything ends at 404.
     const settings = join(here.directory, `${listener}.toml`);
-    writeFileSync(settings, `[parameters]\nprofile = "default"\nagent = "demo-app"\nkid = ${JSON.stringify(kid)}\n`);
+    writeFileSync(settings, `[parameters]\nprofile = "default"\nagent = "demo-app"\nissuer = "~"\nkid = ${JSON.stringify(kid)}\n`);
     const args = ["--config-file", settings, "run", `${url.replace("127.0.0.1", "localhost")}/openapi.json`, "--no-color"];
     args.push("--tls-verify", ready.ca, ...(identity.length ? ["--request-cert", identity[0], "--request-cert-key", identity[1]] : []));
     args.push("--phases", "examples,coverage,fuzzing", "-n", "10", "--max-time", String(SECONDS), "--no-shrink", "--generation-deterministic");

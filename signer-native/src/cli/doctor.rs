@@ -1,5 +1,6 @@
 //! `edgeseal doctor`: look at everything that the signer needs, and say how to mend what is wrong.
 
+mod agent;
 mod speed;
 
 use std::{path::Path, process::ExitCode};
@@ -56,6 +57,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn examine(settings: &Settings) -> (Vec<Finding>, Vec<speed::Rate>) {
+    if settings.is_of_agent() {
+        return (agent::examine(settings).await, Vec::new());
+    }
     let mut findings = Vec::new();
     let mut rates = Vec::new();
     let mut note = |what: &'static str, outcome: Result<String, String>| {
@@ -140,6 +144,10 @@ async fn examine(settings: &Settings) -> (Vec<Finding>, Vec<speed::Rate>) {
         }
         if let Some(path) = &config.client_ca {
             note("certificate", certificate("listen.agents.client_ca", path));
+        }
+        if let Some((listen, client_ca)) = &config.admin {
+            note("certificate", certificate("listen.admin.certificate", &listen.certificate));
+            note("certificate", certificate("listen.admin.client_ca", client_ca));
         }
     }
     (findings, rates)

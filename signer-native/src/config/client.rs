@@ -94,6 +94,11 @@ impl Settings {
         })
     }
 
+    /// Whether this is the configuration of an agent's machine, which has no signer.
+    pub fn is_of_agent(&self) -> bool {
+        !self.raw.agent.signers.is_empty() && self.raw.issuer.is_none()
+    }
+
     /// How to reach a signer as an agent.
     ///
     /// # Errors

@@ -160,7 +160,7 @@ pub fn issuer(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(Certificate::from_der(certificate).ok()?.tbs_certificate.issuer.to_string())
 }
 
-/// The public key of a certificate, as SubjectPublicKeyInfo (DER).
+/// The public key of a certificate, as `SubjectPublicKeyInfo` (DER).
 pub fn public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     Certificate::from_der(certificate).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
 }

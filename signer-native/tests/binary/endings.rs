@@ -63,7 +63,6 @@ fn let_sign(signer: &Signer, identity: &Path) -> String {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn a_profile_ends_after_its_keys() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);

@@ -37,6 +37,17 @@ fn renew(configuration: &Path) -> Said {
     run(&["certs", "renew", "--config", configuration.to_str().unwrap()])
 }
 
+/// What the doctor says of one thing, or what ails it.
+fn doctor(configuration: &Path, check: &str) -> Result<String, String> {
+    let said = run(&["doctor", "--json", "--config", configuration.to_str().unwrap()]);
+    let found: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    assert_eq!(found["ok"], said.code == 0, "{said:?}");
+    let checks = found["checks"].as_array().unwrap();
+    let found = checks.iter().find(|found| found["check"] == check).unwrap_or_else(|| panic!("{said:?}"));
+    let detail = found["detail"].as_str().unwrap().to_owned();
+    if found["ok"] == true { Ok(detail) } else { Err(detail) }
+}
+
 fn renewals(signer: &Signer, name: &str) -> usize {
     let path = format!("/admin/v1/audit?action=agents.renew&subject={name}");
     administer(signer, ALICE, "GET", &path, None).json()["rows"].as_array().unwrap().len()
@@ -118,10 +129,14 @@ fn a_certificate_is_renewed_before_its_time() {
     assert_eq!(Open::to(&signer, &identity).post(&ask()).unwrap().0, 200);
     renew(&configuration).ok();
 
+    doctor(&configuration, "certificate").expect("a fresh certificate");
+    doctor(&configuration, "signers").expect("a signer that knows it");
+
     // Who was shown the door does not come in by renewing.
     signer.run(&["agents", "revoke", "shop", "--yes"]).ok();
     until("it is refused", || Open::to(&signer, &identity).post(&ask()).unwrap().0 == 403);
     renew(&configuration).fails(1, "agent_unknown");
+    assert!(doctor(&configuration, "signers").unwrap_err().contains("agent_unknown"));
 }
 
 #[test]
@@ -162,6 +177,7 @@ fn what_cannot_be_renewed_says_why() {
     write_private(&identity, &ended("shop"));
     renew(&configuration).fails(1, "edgeseal agents invite shop");
     assert_eq!(renewals(&signer, "shop"), asked);
+    assert!(doctor(&configuration, "certificate").unwrap_err().contains("edgeseal agents invite shop"));
 
     // A signer that is not the one of agent.ca.
     write_private(&identity, &good);
@@ -169,6 +185,7 @@ fn what_cannot_be_renewed_says_why() {
     let other = Signer::dev(stranger.path(), &["--alg", "ES256"]);
     fs::write(&configuration, settings.replace(signer.text("agent"), other.text("agent"))).unwrap();
     renew(&configuration).fails(7, "UnknownIssuer");
+    assert!(doctor(&configuration, "signers").unwrap_err().contains("UnknownIssuer"));
     assert_eq!(fs::read_to_string(&identity).unwrap(), good);
 
     fs::write(&configuration, settings).unwrap();

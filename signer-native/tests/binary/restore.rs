@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     drills::sql,
     enrolment::{Open, ask, enroll, invite},
-    support::{Said, Signer, edgeseal, until, write_private},
+    support::{Said, Signer, edgeseal, run, until, write_private},
 };
 
 /// A machine with a signer: its folders stand for those of the guide.
@@ -84,10 +84,6 @@ impl Machine {
         assert!(said.status.success(), "{name}: {steps}\n{said:?}");
     }
 
-    fn verify(&self, export: &Path, checkpoint: &Path) -> Said {
-        crate::support::run(&["audit", "verify", export.to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()])
-    }
-
     /// Exports the log as it is now; gives the export and its last checkpoint.
     fn export(&self, signer: &Signer, name: &str) -> (PathBuf, PathBuf) {
         let files = (self.path("elsewhere").join(format!("{name}.jsonl")), self.path("elsewhere").join(format!("{name}.txt")));
@@ -95,6 +91,10 @@ impl Machine {
         signer.run(&["audit", "export", "--out", export, "--checkpoint", checkpoint]).ok();
         files
     }
+}
+
+fn verify(export: &Path, checkpoint: &Path) -> Said {
+    run(&["audit", "verify", export.to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()])
 }
 
 fn issued(open: &mut Open) -> String {
@@ -125,24 +125,24 @@ fn a_signer_comes_back_from_its_backup() {
     enroll(&signer, &invite(&signer, "shop"), &machine.path("shop")).ok();
 
     // Backed up while tokens are signed as fast as one connection can.
-    let (ends, signed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (ends, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut open = Open::to(&signer, &shop);
     let busy = {
-        let (ends, signed) = (Arc::clone(&ends), Arc::clone(&signed));
+        let (ends, count) = (Arc::clone(&ends), Arc::clone(&count));
         std::thread::spawn(move || {
             let mut last = issued(&mut open);
             while !ends.load(Ordering::Relaxed) {
                 last = issued(&mut open);
-                signed.fetch_add(1, Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
             }
             last
         })
     };
-    until("it signs", || signed.load(Ordering::Relaxed) > 20);
+    until("it signs", || count.load(Ordering::Relaxed) > 20);
     let before = issued(&mut Open::to(&signer, &shop));
-    let at_its_beginning = signed.load(Ordering::Relaxed);
+    let at_its_beginning = count.load(Ordering::Relaxed);
     machine.follow("backup");
-    assert!(signed.load(Ordering::Relaxed) > at_its_beginning, "it signed on");
+    assert!(count.load(Ordering::Relaxed) > at_its_beginning, "it signed on");
     ends.store(true, Ordering::Relaxed);
     let during = busy.join().unwrap();
     let backup = machine.path("backup/edgeseal.db");
@@ -164,7 +164,7 @@ fn a_signer_comes_back_from_its_backup() {
     let late = machine.path("late/agent.pem");
     issued(&mut Open::to(&signer, &late));
     let (last_export, last_checkpoint) = machine.export(&signer, "last");
-    machine.verify(&last_export, &machine.path("elsewhere/checkpoint.txt")).ok();
+    verify(&last_export, &machine.path("elsewhere/checkpoint.txt")).ok();
 
     // The machine dies, and the folder of the store with it. The HSM is elsewhere.
     signer.kill();
@@ -187,7 +187,7 @@ fn a_signer_comes_back_from_its_backup() {
     let refused = signer.verify(&after, "ES256");
     assert!(refused.out.contains("key_not_found"), "{refused:?}");
     let export = fs::read_to_string(&last_export).unwrap();
-    let generated = export.lines().filter(|line| line.contains("keys.generate")).next_back().unwrap();
+    let generated = export.lines().rfind(|line| line.contains("keys.generate")).unwrap();
     let id = subject(generated);
     let imported = signer.run(&["keys", "import", "--profile", "default", "--id", &id, "--json"]).json();
     assert_eq!(
@@ -204,8 +204,8 @@ fn a_signer_comes_back_from_its_backup() {
 
     // The log is whole, holds what was in the backup, and not what came after it: the last export has that.
     let (now_export, now_checkpoint) = machine.export(&signer, "now");
-    machine.verify(&now_export, &now_checkpoint).ok();
-    let said = machine.verify(&now_export, &last_checkpoint);
+    verify(&now_export, &now_checkpoint).ok();
+    let said = verify(&now_export, &last_checkpoint);
     assert_eq!(said.code, 1, "{said:?}");
     signer.run(&["audit", "find", "--token", &before]).ok();
     signer.run(&["audit", "find", "--token", &token]).ok();
@@ -214,20 +214,17 @@ fn a_signer_comes_back_from_its_backup() {
 
     // Once more, over what a signer left that was killed while it signed: its write-ahead log is not read into the restored
     // database.
-    let ends = AtomicBool::new(false);
+    let count = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let busy = scope.spawn(|| {
+        scope.spawn(|| {
             let mut open = Open::to(&signer, &shop);
-            let mut count = 0;
-            while open.post(&ask()).is_ok() && !ends.load(Ordering::Relaxed) {
-                count += 1;
+            // Until nobody answers any more.
+            while open.post(&ask()).is_ok() {
+                count.fetch_add(1, Ordering::Relaxed);
             }
-            count
         });
-        std::thread::park_timeout(std::time::Duration::from_millis(700));
+        until("it signs", || count.load(Ordering::Relaxed) > 20);
         signer.signal("KILL");
-        ends.store(true, Ordering::Relaxed);
-        assert!(busy.join().unwrap() > 10);
     });
     signer.kill();
     assert!(fs::metadata(machine.path("var/edgeseal.db-wal")).unwrap().len() > 0, "there is something to be read");

@@ -1,5 +1,8 @@
+mod endings;
+
 use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
 
+use self::endings::{a_deleted_agent_does_not_come_back, a_profile_ends_when_it_is_retired_and_keyless};
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     audit::AuditRow,
@@ -71,6 +74,8 @@ on_both!(
     a_compromise_is_on_the_list_or_did_not_happen,
     sequences_of_an_edge_rise_and_see_no_less,
     an_edge_that_was_told_and_one_that_was_not,
+    a_profile_ends_when_it_is_retired_and_keyless,
+    a_deleted_agent_does_not_come_back,
 );
 
 const THEN: Timestamp = Timestamp::from_millis(1_760_000_000_456);
