@@ -1,5 +1,5 @@
 // Screenshots of the console from a running signer: every page at three widths in both themes into target/screens/console.
-// With --readme also the README's into www/site/screens. `node tests/demo/console-screens.mjs [--readme]`
+// With --readme also the README's into www/site/screens, with --readme-only those alone. `node tests/demo/console-screens.mjs [--readme|--readme-only]`
 
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -50,7 +50,7 @@ try {
       await page.screenshot({ path: join(out, `dialog-${name}-${width}-${colorScheme}.png`) });
     }
   }
-  if (process.argv.includes("--readme")) {
+  if (process.argv.some((word) => word.startsWith("--readme"))) {
     await page.setViewportSize({ width: 1280, height: 860 });
     for (const [name, path, colorScheme] of [["console-keys", "/keys", "light"], ["console-overview", "/", "dark"]]) {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
@@ -65,6 +65,7 @@ try {
 }
 
 function looks() {
+  if (process.argv.includes("--readme-only")) return [];
   return [360, 768, 1440].flatMap((width) => ["light", "dark"].map((theme) => [width, theme]));
 }
 

@@ -1,5 +1,5 @@
 // Takes the playground's and the documentation's screenshots at three widths in both themes into target/screens; with --readme
-// the README's one of the playground into www/site/screens/playground.png as well. Needs a built www/dist.
+// the README's one of the playground into www/site/screens/playground.png as well, with --readme-only that alone. Needs a built www/dist.
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { launchChromium, openPlayground, serveDist, verdict } from "../test/support.mjs";
@@ -7,6 +7,7 @@ import { launchChromium, openPlayground, serveDist, verdict } from "../test/supp
 const FOLDER = process.env.EDGESEAL_SCREENS ?? fileURLToPath(new URL("../../target/screens/", import.meta.url));
 const README_SCREEN = fileURLToPath(new URL("../site/screens/playground.png", import.meta.url));
 const README_LIMIT = 200 * 1024;
+const THEMES = process.argv.includes("--readme-only") ? [] : ["light", "dark"];
 
 const SCENES = {
   empty: async () => {},
@@ -21,7 +22,7 @@ await mkdir(FOLDER, { recursive: true });
 const server = await serveDist();
 const browser = await launchChromium();
 try {
-  for (const theme of ["light", "dark"]) {
+  for (const theme of THEMES) {
     for (const width of [360, 768, 1440]) {
       for (const [scene, prepare] of Object.entries(SCENES)) {
         const page = await open(theme, width, 900);
@@ -31,7 +32,7 @@ try {
       }
     }
   }
-  for (const theme of ["light", "dark"]) {
+  for (const theme of THEMES) {
     for (const width of [360, 768, 1440]) {
       const page = await browser.newPage({ colorScheme: theme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
       for (const [name, path] of Object.entries(DOCS)) {
@@ -42,7 +43,7 @@ try {
       await page.close();
     }
   }
-  if (process.argv.includes("--readme")) {
+  if (process.argv.some((word) => word.startsWith("--readme"))) {
     const page = await open("light", 1200, 860);
     await load(page, "tamper-signature");
     const png = await page.screenshot();
