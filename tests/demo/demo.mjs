@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { openBrowser, openPlayground } from "../support/browser.mjs";
 import { edgeseal, root } from "../support/paths.mjs";
 import { busy } from "../support/ports.mjs";
-import { issue, jwks, startSigner, verifyNatively } from "../support/signer.mjs";
+import { issueThrough, jwks, startAgent, startSigner, verifyNatively } from "../support/signer.mjs";
 import { algorithmNone, claims, flipSignatureBit, foreignKey } from "../support/tamper.mjs";
 import { until } from "../support/wait.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -31,7 +31,7 @@ try {
   await demo();
 } catch (error) {
   console.error(`  ✗ ${doing}: ${error.message}`);
-  console.error(`    logs: ${["signer.log", "worker.log"].map((name) => relative(root, join(directory, name))).join(", ")}`);
+  console.error(`    logs: ${["signer.log", "agent.log", "worker.log"].map((name) => relative(root, join(directory, name))).join(", ")}`);
   await end(1);
 }
 
@@ -44,7 +44,7 @@ async function demo() {
     doing = "Ports";
     if (await busy(port)) throw new Error(`port ${port} (${what}) is taken by another process: end it, or name three free ports in EDGESEAL_DEMO_PORTS=8443,8444,8787`);
   }
-  for (const name of ["state", "wrangler-state", "token", "jwks.json", "signer.log", "worker.log"]) rmSync(join(directory, name), { recursive: true, force: true });
+  for (const name of ["state", "wrangler-state", "token", "jwks.json", "signer.log", "agent.log", "worker.log"]) rmSync(join(directory, name), { recursive: true, force: true });
 
   const signer = await step("Signer", async () => {
     const signer = await startSigner({ directory, publicPort, agentsPort, mark, onStart: remember });
@@ -53,7 +53,6 @@ async function demo() {
     return [signer, `${signer.ready.issuer}   JWK Set, discovery`];
   });
   const { ready } = signer;
-  line("✓", "Agents", `${ready.agent}   mutual TLS, certificate ${ready.agent_name}`);
   line("✓", "Console", `${ready.console}   set-up code in ${relative(root, ready.setup_code_file)}`);
   const { profiles } = ready;
   const algorithms = profiles.map(({ algorithm }) => algorithm);
@@ -64,6 +63,10 @@ async function demo() {
     return [text, `ES256 ${kid.slice(0, 6)}… and ${algorithms.length - 1} more, generated inside, not extractable`];
   });
 
+  const agent = await step("Agent", async () => {
+    const agent = await startAgent({ directory, ready, mark, onStart: remember });
+    return [agent, `${relative(root, agent.socket)}   certificate ${ready.agent_name}, over mutual TLS`];
+  });
   const settings = { echo: true, issuers: [{ issuer: ready.issuer, audience: AUDIENCE, algorithms, leeway: 0 }] };
   const worker = await step("Edge worker", async () => {
     const worker = await startWorker({ directory, port: workerPort, settings, ca: ready.ca, mark, onStart: remember });
@@ -77,7 +80,7 @@ async function demo() {
   const tokens = {};
   await step("Tokens issued", async () => {
     for (const { name, algorithm } of profiles) {
-      tokens[algorithm] = await issue(ready, { profile: name, audience: AUDIENCE, ttl: "1h", claims: { sub: "alice", scope: "read" } });
+      tokens[algorithm] = await issueThrough(agent, { profile: name, audience: AUDIENCE, ttl: "1h", claims: { sub: "alice", scope: "read" } });
     }
     return [null, `${tokens.ES256.slice(0, 20)}…   signed in the HSM, and ${Object.keys(tokens).length - 1} more, one per algorithm`];
   });
@@ -108,7 +111,7 @@ async function demo() {
     return [null, `native, workerd, Chromium: same verdict, same claims, ${Object.keys(tokens).length} algorithms`];
   });
 
-  const ask = (more) => issue(ready, { profile: profileOf(profiles, "ES256"), audience: AUDIENCE, ttl: "1h", claims: { sub: "alice" }, ...more });
+  const ask = (more) => issueThrough(agent, { profile: profileOf(profiles, "ES256"), audience: AUDIENCE, ttl: "1h", claims: { sub: "alice" }, ...more });
   const broken = [
     ["Bit flipped", "signature_invalid", () => flipSignatureBit(token)],
     ["Other audience", "audience_mismatch", () => ask({ audience: "https://other.example.com" })],
@@ -128,10 +131,11 @@ async function demo() {
     }, "✗");
   }
 
-  const pids = Object.fromEntries(started.map(({ name, pid }) => [name === "edgeseal dev" ? "signer" : "worker", pid]));
+  const names = { "edgeseal dev": "signer", "edgeseal agent": "agent" };
+  const pids = Object.fromEntries(started.map(({ name, pid }) => [names[name] ?? "worker", pid]));
   writeFileSync(envFile, `${JSON.stringify({
     issuer: ready.issuer, jwks_uri: ready.jwks_uri, ca: ready.ca, audience: AUDIENCE, tokens, worker: worker.url, agent: ready.agent,
-    agent_cert: ready.agent_cert, agent_key: ready.agent_key, console: ready.console, pids,
+    agent_cert: ready.agent_cert, agent_key: ready.agent_key, agent_socket: agent.socket, console: ready.console, pids,
   }, null, 2)}\n`, { mode: 0o600 });
   await browser.close();
   browser = undefined;
@@ -143,8 +147,8 @@ async function demo() {
   }
   const shown = relative(process.cwd(), directory) || ".";
   console.log(`\n  Try it:  curl -H "authorization: Bearer $(cat ${shown}/token)" ${worker.url}/hello`);
+  console.log(`           curl --unix-socket ${shown}/state/agent.sock http://agent/v1/tokens --json '{"profile":"${profileOf(profiles, "ES256")}","audience":"${AUDIENCE}","claims":{"sub":"bob"}}'`);
   console.log(`           ${relative(process.cwd(), edgeseal)} keys list --dir ${shown}/state`);
-  console.log(`           ${relative(process.cwd(), edgeseal)} token issue --dir ${shown}/state --audience ${AUDIENCE} --claim sub=bob`);
   console.log(`           ${worker.url}/.edgeseal/playground/   with ${shown}/token and ${shown}/jwks.json`);
   console.log(`           ${worker.url}/.edgeseal/   the documentation\n`);
   if (keep) {

@@ -39,6 +39,7 @@ test("make demo </dev/null: accepted on three hosts, refused on three hosts with
   for (const [name, expected] of [["Bit flipped", "signature_invalid"], ["Other audience", "audience_mismatch"], ["Expired", "token_expired"], ["alg none", "algorithm_not_allowed"], ["Unknown key", "key_not_found"]]) {
     assert.match(output, new RegExp(`✗ ${name}\\s+native, workerd, Chromium: ${expected}\\b.*as it should be`));
   }
+  assert.match(output, /✓ Agent\s+target\/demo\/state\/agent\.sock/);
   for (const url of ["https://localhost:8443", "http://localhost:8787", "http://localhost:8787/.edgeseal/playground/"]) assert.ok(output.includes(url), url);
   assert.ok(await allFree(), "its ports are free again");
   assert.ok(!existsSync(join(directory, "running.json")));
@@ -69,6 +70,9 @@ test("make demo KEEP=1 leaves everything running and env.json true; make demo-st
     }
     const issued = await call(`${env.agent}/v1/tokens`, { ca, cert: readFileSync(env.agent_cert, "utf8"), key: readFileSync(env.agent_key, "utf8"), body: { profile: "default", audience: env.audience, claims: {} } });
     assert.ok(issued.json.token, issued.text);
+    const through = await call("http://agent/v1/tokens", { socketPath: env.agent_socket, body: { profile: "default", audience: env.audience, claims: {} } });
+    assert.ok(through.json.token, through.text);
+    assert.deepEqual(Object.keys(env.pids).sort(), ["agent", "signer", "worker"]);
     for (const pid of Object.values(env.pids)) assert.ok(identity(pid), `process ${pid} runs`);
 
     const stopped = await make("demo-stop");

@@ -49,6 +49,27 @@ export async function startSigner({ directory, publicPort, agentsPort, mark, env
   return Object.assign(signer, { ready, state: join(directory, "state"), ca: readFileSync(ready.ca, "utf8") });
 }
 
+/** Starts `edgeseal agent` on what `edgeseal dev` wrote, and waits until it answers: {socket, stop}. */
+export async function startAgent({ directory, ready, mark, onStart }) {
+  const agent = start({ name: "edgeseal agent", command: edgeseal, args: ["agent", "--config", ready.config], log: join(directory, "agent.log"), mark });
+  onStart?.(agent);
+  const socket = ready.agent_socket;
+  try {
+    await until("the agent answers", () => call("http://agent/", { socketPath: socket }).catch(() => null), { seconds: 30, giveUp: () => agent.trouble });
+  } catch (error) {
+    await agent.stop();
+    throw error;
+  }
+  return Object.assign(agent, { socket });
+}
+
+/** A token from an agent's socket, or an error that says why not. */
+export async function issueThrough(agent, request) {
+  const answer = await call("http://agent/v1/tokens", { socketPath: agent.socket, body: request });
+  if (answer.status !== 200) throw new Error(`the agent refused a token: ${answer.status} ${answer.text}`);
+  return answer.json.token;
+}
+
 /** A token from the agents' listener, with the agent's certificate: the whole answer. */
 export function askForToken(ready, request, { identity = true } = {}) {
   return call(`${ready.agent}/v1/tokens`, {

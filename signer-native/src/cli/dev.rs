@@ -159,6 +159,7 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
         "agent_name": arguments.agent,
         "agent_cert": certificates.agent_certificate,
         "agent_key": certificates.agent_key,
+        "agent_socket": layout.path("agent.sock"),
         "admin": admin_url,
         "console": admin_url,
         "setup_code_file": layout.path(SETUP_CODE),
@@ -176,6 +177,10 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
     });
     output::line(format_args!(
         "\n  Try it:  edgeseal token issue --dir {} --audience https://api.example.com --claim sub=alice",
+        arguments.dir.display()
+    ));
+    output::line(format_args!(
+        "           edgeseal agent --dir {}      the daemon beside an application, on a Unix socket there",
         arguments.dir.display()
     ));
     let serving = tokio::spawn(signer.serve(stop));
@@ -345,6 +350,13 @@ level = "warn"
 
 [client]
 url = {agents_url}
+ca = {ca}
+certificate = {agent_certificate}
+key = {agent_key}
+
+[agent]
+socket = "agent.sock"
+signers = [{agents_url}]
 ca = {ca}
 certificate = {agent_certificate}
 key = {agent_key}
