@@ -337,7 +337,7 @@ impl TokenVerifier {
         host: HostSettings,
     ) -> Result<Self, (Option<usize>, PolicyError)> {
         let HostSettings { backend: choice, has_web_crypto, token_cache, seed, proves_possession } = host;
-        cache.check().map_err(|error| (None, error))?;
+        cache.check().map_err(|error| (None, error.within("cache")))?;
         host.check().map_err(|error| (None, error))?;
         let mut entries = Vec::with_capacity(issuers.len());
         for (index, settings) in issuers.iter().enumerate() {

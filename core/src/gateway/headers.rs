@@ -21,11 +21,31 @@ const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"];
 
 /// By these some origins take another path than the request's.
-const PATH_OVERRIDES: [&str; 6] =
-    ["x-original-url", "x-original-uri", "x-rewrite-url", "x-override-url", "x-forwarded-prefix", "x-forwarded-path"];
+const PATH_OVERRIDES: [&str; 12] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-rewrite-url",
+    "x-override-url",
+    "x-forwarded-prefix",
+    "x-forwarded-path",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-request-uri",
+    "x-envoy-original-path",
+    "x-waws-unencoded-url",
+];
 
 /// By these some origins take another method than the request's.
-const METHOD_OVERRIDES: [&str; 4] = ["x-http-method-override", "x-http-method", "x-method-override", "x-method"];
+const METHOD_OVERRIDES: [&str; 7] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-method",
+    "x-forwarded-method",
+    "x-original-method",
+    "x-envoy-original-method",
+];
 
 /// Which claims go to the origin in headers of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -52,6 +52,8 @@ async function get(
   const headers: Record<string, string> = { accept: "application/jwk-set+json, application/json" };
   if (etag !== null) headers["if-none-match"] = etag;
   const response = await fetch(url, { ...init, method: "GET", redirect: "manual", headers });
+  // An injected fetch may give anything.
+  if (typeof (response as Partial<Response> | null | undefined)?.headers?.get !== "function") throw new Error("fetch gave no Response");
   if (response.type === "opaqueredirect" || response.redirected) throw new Error("redirected");
   const { status } = response;
   if (status !== 200) {

@@ -41,6 +41,7 @@ export function demandSchema(schema: StandardSchema): void {
  */
 export async function applySchema(schema: StandardSchema, claims: object, refusal: (detail: string) => Error): Promise<object> {
   const result = await schema["~standard"].validate(claims);
+  if (typeof result !== "object" || result === null) throw new TypeError("schema: validate must give a result, with value or issues");
   if (result.issues) throw refusal(`the schema says ${issuesText(result.issues)}`);
   const { value } = result;
   if (typeof value !== "object" || value === null) throw new TypeError("schema: must give an object");

@@ -33,6 +33,8 @@ const LONGEST_PAUSE = 100;
 /** Imported keys and headers that are kept: those of several full sets. */
 const MAX_KEYS = 1_024;
 const MAX_HEADERS = 256;
+/** The last second of the year 9999, as for every `NumericDate`. */
+const MAX_NOW = 253_402_300_799;
 
 export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   readonly #host: Host;
@@ -207,7 +209,8 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
 
   #now(): number {
     const seconds = this.#clock();
-    if (!Number.isFinite(seconds) || seconds < 0) {
+    // By milliseconds every token would have expired.
+    if (!Number.isFinite(seconds) || seconds < 0 || seconds > MAX_NOW) {
       throw new ConfigurationError("clock", `clock: must return seconds since 1970, returned ${seconds}`);
     }
     return seconds * 1_000;
@@ -323,6 +326,10 @@ function authorization(instance: Instance, request: RequestLike | null | undefin
   if (request === undefined || request === null) {
     throw refusal(instance.run((wasm) => wasm.tokenMissing("no token was given")));
   }
-  if (typeof request === "object" && typeof request.headers?.get === "function") return request.headers.get("authorization") ?? "";
+  if (typeof request === "object" && typeof request.headers?.get === "function") {
+    const value: unknown = request.headers.get("authorization");
+    if (typeof value === "string") return value;
+    if (value === null || value === undefined) throw refusal(instance.run((wasm) => wasm.tokenMissing("the request has no Authorization field")));
+  }
   throw new TypeError("verify takes a compact token or a Request; for Express and node:http there is edgeseal/express");
 }

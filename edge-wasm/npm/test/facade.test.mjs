@@ -50,7 +50,9 @@ test("takes a Request, and refuses what is not one bearer token", async () => {
   await refused(verifier.verify(request("Basic dTpw")), "token_missing", null);
   await refused(verifier.verify(undefined), "token_missing", null);
   await refused(verifier.verify(request(`Bearer ${token}`, `Bearer ${token}`)), "authorization_malformed", null);
+  await assert.rejects(verifier.verify(request()), /the request has no Authorization field/);
   await assert.rejects(verifier.verify(42), TypeError);
+  await assert.rejects(verifier.verify({ headers: { get: () => [`Bearer ${token}`] } }), /takes a compact token or a Request/);
   await assert.rejects(verifier.verify({ headers: { authorization: `Bearer ${token}` } }), /edgeseal\/express/);
 });
 
@@ -137,7 +139,7 @@ test("a mistake in the options is the caller's, names the option, and is said at
   misconfigured(make({ jwksUri: "https://a.example/jwks" }), "jwks");
   misconfigured(make({ jwks: undefined, jwksUri: "http://a.example/jwks" }), "jwksUri");
   misconfigured(make({ jwks: undefined, issuer: "urn:x" }), "jwksUri");
-  misconfigured(make({ cache: { staleIfError: 100_000 } }), "staleIfError");
+  misconfigured(make({ cache: { staleIfError: 100_000 } }), "cache.staleIfError");
   misconfigured(make({ cache: { stale: 1 } }), "cache.stale");
   misconfigured(make({ fetch: "fetch" }), "fetch");
   misconfigured(() => createVerifier({ issuers: [] }), "issuers");
@@ -151,7 +153,8 @@ test("a mistake in the options is the caller's, names the option, and is said at
 
 test("a clock that tells no time refuses nothing and accepts nothing", async () => {
   const token = await key.token(claims());
-  for (const time of [NaN, Infinity, -1, undefined, "1"]) {
+  // The last one is milliseconds.
+  for (const time of [NaN, Infinity, -1, undefined, "1", Date.now()]) {
     await assert.rejects(createVerifier({ ...options, clock: () => time }).verify(token), ConfigurationError, String(time));
   }
 });

@@ -286,6 +286,9 @@ test("an injected fetch is the only one used, and its failures are outages", asy
   await unavailable(createVerifier({ ...options, fetch: failing }).verify(await token()));
   const followed = async () => Object.defineProperty(new Response(JSON.stringify({ keys: [one.jwk] })), "redirected", { value: true });
   await unavailable(createVerifier({ ...options, fetch: followed }).verify(await token()));
+  for (const nothing of [null, undefined, { ok: true }, "{}"]) {
+    await assert.rejects(createVerifier({ ...options, fetch: async () => nothing }).verify(await token()), /^VerifyError: jwks_unavailable: .*fetch gave no Response$/s);
+  }
   assert.equal(server.hits["/jwks"], undefined);
 });
 

@@ -83,7 +83,7 @@ test("a schema that breaks is no refusal, and accepts nothing", async () => {
   const verify = async (validate) => createVerifier({ ...options, schema: schema(validate) }).verify(await token());
   await assert.rejects(verify(() => { throw new RangeError("broken"); }), RangeError);
   await assert.rejects(verify(() => Promise.reject(new RangeError("broken"))), RangeError);
-  await assert.rejects(verify(() => undefined), TypeError);
+  for (const nothing of [undefined, null, true]) await assert.rejects(verify(() => nothing), /^TypeError: schema: validate must give a result/);
   await assert.rejects(verify(() => ({})), TypeError);
   await assert.rejects(verify(() => ({ value: "alice" })), TypeError);
 });
