@@ -329,10 +329,13 @@ impl Settings {
 /// Names stand in URLs, URNs and labels.
 pub(crate) fn check_name(section: &str, name: &str) -> Result<(), Failure> {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    if (1..=64).contains(&name.len()) && name.bytes().all(fine) {
+    // Clients take dots alone for steps in a path, and would ask for something else.
+    if (1..=64).contains(&name.len()) && name.bytes().all(fine) && name != "." && name != ".." {
         return Ok(());
     }
-    Err(Failure::configuration(format!("{section}.{name:?}: a name has 1 to 64 characters out of a-z, 0-9, - _ .")))
+    Err(Failure::configuration(format!(
+        "{section}.{name:?}: a name has 1 to 64 characters out of a-z, 0-9, - _ . and is not . or .."
+    )))
 }
 
 fn lay_over(table: &mut Table, setting: &str, value: Value) {
@@ -355,9 +358,26 @@ fn lay_over(table: &mut Table, setting: &str, value: Value) {
 }
 
 fn malformed(origin: &str, text: &str, error: &toml::de::Error) -> Failure {
-    let line = error.span().map(|span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
-    let place = line.map(|line| format!(", line {line}")).unwrap_or_default();
-    Failure::configuration(format!("{origin}{place}: {}", one_line(error.message())))
+    let line = error.span().map(|span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+    let message = one_line(error.message());
+    // An unknown one is named already.
+    let setting = line.filter(|_| !message.starts_with("unknown field")).map(|line| setting_at(text, line)).unwrap_or_default();
+    let place = line.map(|line| format!(", line {}{setting}", line + 1)).unwrap_or_default();
+    Failure::configuration(format!("{origin}{place}: {message}"))
+}
+
+/// The setting that stands in a line of the file, and never its value; empty where the line is no setting.
+fn setting_at(text: &str, line: usize) -> String {
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.\"".contains(letter));
+    let section = |line: &str| Some(line.trim().strip_prefix('[')?.split_once(']')?.0.trim().to_owned());
+    let Some((name, _)) = text.lines().nth(line).and_then(|line| line.split_once('=')) else { return String::new() };
+    let name = name.trim();
+    match text.lines().take(line).filter_map(section).last() {
+        Some(section) if is_name(&section) && is_name(name) => format!(" ({section}.{name})"),
+        None if is_name(name) => format!(" ({name})"),
+        _ => String::new(),
+    }
 }
 
 fn one_line(message: &str) -> String {
@@ -435,9 +455,16 @@ mod tests {
             ("token = \"edgeseal\"", "tokn = \"edgeseal\"", "line 5: unknown field `tokn`"),
             ("token = \"edgeseal\"", "", "hsm.token is not set in edgeseal.toml"),
             ("token = \"edgeseal\"", "token = \"a\"\nslot = 1", "hsm.token and hsm.slot are both set"),
-            ("\"ES256\"", "\"HS256\"", "unknown algorithm"),
+            ("\"ES256\"", "\"HS256\"", "(profiles.default.algorithm): unknown algorithm"),
+            ("[store]", "[rotation]\nlease = 5.5\n[store]", "line 7 (rotation.lease): invalid type"),
             ("https://signer", "http://signer", "does not begin with https://"),
             ("example.com\"\n        [hsm]", "example.com/\"\n        [hsm]", "ends with a slash"),
+            ("https://signer", "https://user:pass@signer", "a user or a password"),
+            ("signer.example.com\"", "signer.example.com/a/../b\"", "steps . or .."),
+            ("signer.example.com\"", "signer.example.com/%2e%2e\"", "clients write in another way"),
+            ("signer.example.com\"", "signer.example.com/\u{e9}\"", "clients write in another way"),
+            ("https://signer", "https://Signer", "in capitals"),
+            ("[agents.app]", "[agents.\"..\"]", "is not . or .."),
             ("0.0.0.0:9444", "localhost", "listen.agents.address is \"localhost\""),
             ("[\"https://api.example.com\"]", "[]", "profiles.default.audiences is empty"),
             ("profiles = [\"default\"]", "profiles = [\"other\"]", "agents.app.profiles names \"other\""),

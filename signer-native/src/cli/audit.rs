@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use clap::{Args, Subcommand};
 use edgeseal_core::{Algorithm, UnverifiedToken};
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ pub(super) struct Find {
     /// The token, or - for standard input
     #[arg(long, allow_hyphen_values = true, required_unless_present = "digest")]
     token: Option<String>,
-    /// Its hash instead: base64url of the signing input's (all before the last dot), by the hash function of its algorithm
+    /// Its hash instead, as hex or base64url: of all before the last dot, by the hash function of its algorithm
     #[arg(long, allow_hyphen_values = true, conflicts_with = "token", value_name = "HASH")]
     digest: Option<String>,
     /// Look into this export instead of the store
@@ -175,16 +176,27 @@ fn find(arguments: &Find) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A hash as rows hold it, from base64url or from what `sha256sum` prints. No hash of these lengths is both: sixty-four
+/// characters of base64url with none above `f` do not come by chance.
+fn digest_of(text: &str) -> Result<String, Failure> {
+    let is_hex = [64, 96, 128].contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    if is_hex {
+        let octets = (0..text.len()).step_by(2).filter_map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok());
+        return Ok(Base64UrlUnpadded::encode_string(&octets.collect::<Vec<_>>()));
+    }
+    let is_base64url = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_');
+    if is_base64url && [43, 64, 86].contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    let detail = "--digest is the hash of what was signed (the token up to its last dot): 32, 48 or 64 octets as hex, \
+                  or as base64url without padding";
+    Err(Failure::new(FailureKind::Usage, detail))
+}
+
 /// The digests that the row may have.
 fn wanted(arguments: &Find) -> Result<Vec<String>, Failure> {
     if let Some(digest) = &arguments.digest {
-        // 32, 48 or 64 octets.
-        let is_base64url = digest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if !is_base64url || ![43, 64, 86].contains(&digest.len()) {
-            let detail = "--digest is a hash of 32, 48 or 64 octets as base64url without padding: 43, 64 or 86 characters";
-            return Err(Failure::new(FailureKind::Usage, detail));
-        }
-        return Ok(vec![digest.clone()]);
+        return digest_of(digest).map(|digest| vec![digest]);
     }
     let token = arguments.token.as_deref().unwrap_or("-");
     let token = if token == "-" { text(Path::new("-"))? } else { token.to_owned() };

@@ -4,6 +4,7 @@ mod agent;
 mod agents;
 mod audit;
 mod certs;
+mod completions;
 mod dev;
 mod doctor;
 mod edge;
@@ -95,6 +96,8 @@ enum Command {
     Certs(certs::Command),
     /// The OpenAPI document of a listener
     Openapi(openapi::Arguments),
+    /// What a shell has to know to complete these commands
+    Completions(completions::Arguments),
     /// Look at everything that the signer needs, and say how to mend what is wrong
     Doctor(doctor::Arguments),
     /// A worker process of the signer (hsm.processes)
@@ -183,6 +186,7 @@ pub fn main() -> ExitCode {
         Command::Edge(command) => edge::run(&command),
         Command::Certs(command) => certs::run(&command),
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::HsmWorker => hsm_worker(),
     };

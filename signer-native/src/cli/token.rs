@@ -1,4 +1,4 @@
-//! `edgeseal token`: ask a signer for a token as an agent does; look into a token without believing it.
+//! `edgeseal token`: ask a signer for a token as an agent does, and for a fresh one in its place; look into a token without believing it.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) enum Command {
     /// Ask a signer for a token, with an agent's certificate over mutual TLS
     Issue(Box<Issue>),
+    /// Ask the signer for a fresh token in place of one that the same agent got and that still lives
+    Renew(Box<Renew>),
     /// Show what a token says. Nothing in it is verified
     Inspect(Inspect),
 }
@@ -44,6 +46,28 @@ pub(super) struct Issue {
     /// How long the token lives, such as 10m
     #[arg(long, value_name = "SPAN")]
     ttl: Option<String>,
+    #[command(flatten)]
+    signer: Signer,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Renew {
+    /// The token so far, or - for standard input
+    #[arg(allow_hyphen_values = true)]
+    token: String,
+    /// Who may accept the new token: one or more of those of the token so far; all of them by default; may be repeated
+    #[arg(long = "audience", value_name = "AUDIENCE")]
+    audience: Vec<String>,
+    /// How long the new token lives, such as 10m
+    #[arg(long, value_name = "SPAN")]
+    ttl: Option<String>,
+    #[command(flatten)]
+    signer: Signer,
+}
+
+/// Which signer is asked, and as whom.
+#[derive(Debug, Args)]
+struct Signer {
     /// Print the signer's whole answer as JSON
     #[arg(long)]
     json: bool,
@@ -75,17 +99,29 @@ pub(super) struct Inspect {
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Issue(arguments) => issue(arguments),
+        Command::Renew(arguments) => renew(arguments),
         Command::Inspect(arguments) => inspect(arguments),
     }
 }
 
 fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
-    let client = client_of(arguments)?;
-    let body = request_of(arguments)?.to_string();
+    ask(&arguments.signer, "/v1/tokens", &request_of(arguments)?)
+}
+
+fn renew(arguments: &Renew) -> Result<ExitCode, Failure> {
+    let mut request = json!({ "token": token_text(&arguments.token)? });
+    narrow(&mut request, &arguments.audience, arguments.ttl.as_deref());
+    ask(&arguments.signer, "/v1/tokens/renew", &request)
+}
+
+/// Asks the signer for a token, and prints it.
+fn ask(signer: &Signer, path: &str, request: &Value) -> Result<ExitCode, Failure> {
+    let client = client_of(signer)?;
+    let body = request.to_string();
     let ca = client.ca.as_deref().map(|path| ("client.ca (--ca)", path));
     let identity = tls::Identity { section: "client", certificate: &client.certificate, key: &client.key };
     let tls = Arc::new(tls::client(ca, Some(identity))?);
-    let url = format!("{}/v1/tokens", client.url.trim_end_matches('/'));
+    let url = format!("{}{path}", client.url.trim_end_matches('/'));
     let answer = block_on(client::request(Method::POST, &url, None, Some(body), Some(tls), MAX_ANSWER, TIMEOUT))?;
     let parsed: Option<Value> = serde_json::from_str(&answer.body).ok();
     let member = |name: &str| parsed.as_ref().and_then(|value| value.get(name)).and_then(Value::as_str);
@@ -93,7 +129,7 @@ fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
         let Some(token) = member("token") else {
             return Err(Failure::new(FailureKind::Remote, format!("{url} answered without a token; is it a signer?")));
         };
-        output::line(if arguments.json { answer.body.as_str() } else { token });
+        output::line(if signer.json { answer.body.as_str() } else { token });
         return Ok(ExitCode::SUCCESS);
     }
     let Some((code, detail)) = member("code").zip(member("detail")) else {
@@ -107,8 +143,8 @@ fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
 }
 
 /// From flags alone when they are enough, so that an application's machine needs no configuration file.
-fn client_of(arguments: &Issue) -> Result<ClientConfig, Failure> {
-    let Issue { url, ca, cert, key, config, .. } = arguments;
+fn client_of(signer: &Signer) -> Result<ClientConfig, Failure> {
+    let Signer { url, ca, cert, key, config, json: _ } = signer;
     if let (Some(url), Some(certificate), Some(key), None, None) = (url, cert, key, &config.config, &config.dir) {
         return Ok(ClientConfig { url: url.clone(), ca: ca.clone(), certificate: certificate.clone(), key: key.clone() });
     }
@@ -134,15 +170,20 @@ fn request_of(arguments: &Issue) -> Result<Value, Failure> {
         }
     }
     let mut request = json!({ "profile": arguments.profile, "claims": claims });
-    match arguments.audience.as_slice() {
+    narrow(&mut request, &arguments.audience, arguments.ttl.as_deref());
+    Ok(request)
+}
+
+/// For whom a token is to be, and how long: what is not said is the signer's to choose.
+fn narrow(request: &mut Value, audience: &[String], ttl: Option<&str>) {
+    match audience {
         [] => {}
         [one] => request["audience"] = one.as_str().into(),
         several => request["audience"] = several.into(),
     }
-    if let Some(ttl) = &arguments.ttl {
-        request["ttl"] = ttl.as_str().into();
+    if let Some(ttl) = ttl {
+        request["ttl"] = ttl.into();
     }
-    Ok(request)
 }
 
 fn inspect(arguments: &Inspect) -> Result<ExitCode, Failure> {

@@ -51,6 +51,20 @@ fn check_issuer(setting: &str, issuer: &str) -> Result<(), Failure> {
     if issuer.contains(['?', '#']) || issuer.chars().any(|character| character.is_whitespace() || character.is_control()) {
         return Err(refused("has a query, a fragment or blanks (RFC 8414 section 2)"));
     }
+    // Verifiers compare it letter by letter, and ask where a URL parser leads them: both must be the same place.
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.contains('@') {
+        return Err(refused("holds a user or a password, which everybody would see"));
+    }
+    if !issuer.is_ascii() || issuer.contains(['%', '\\', '"', '<', '>', '^', '`', '{', '|', '}']) {
+        return Err(refused("has characters that clients write in another way"));
+    }
+    if authority.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        return Err(refused("names the host in capitals, which clients write small"));
+    }
+    if path.split('/').any(|step| step == "." || step == "..") {
+        return Err(refused("has steps . or .., which clients take away"));
+    }
     if issuer.ends_with('/') {
         return Err(refused("ends with a slash, which verifiers would have to repeat exactly"));
     }

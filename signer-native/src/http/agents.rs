@@ -130,7 +130,7 @@ struct RenewRequest {
 
 /// One name or several.
 #[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "audience takes a name, or an array of names")]
 pub(crate) enum Audience {
     One(String),
     Many(Vec<String>),

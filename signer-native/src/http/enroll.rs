@@ -20,7 +20,7 @@ use super::{
 use crate::{
     agents::{Certified, CertifyError, Known, MAX_REQUEST, check_request, hash},
     audit::Event,
-    issue::{Agent, IssueError},
+    issue::{Agent, rate::Exceeded},
     keys::{Moment, now, registry::RegistryError},
 };
 
@@ -80,7 +80,9 @@ async fn enroll(
     Json(EnrollRequest { code, csr }): Json<EnrollRequest, MAX_BODY>,
 ) -> Result<axum::Json<EnrolmentAnswer>, Problem> {
     let everybody = Agent { name: String::new(), rate: Some(TRIES), ..Agent::default() };
-    service.enrolments.take(&everybody, Instant::now()).map_err(IssueError::RateExceeded)?;
+    service.enrolments.take(&everybody, Instant::now()).map_err(|Exceeded { wait, .. }| {
+        Problem::new(Code::RateExceeded, "too many codes are tried at this signer; try again").retry_after(wait)
+    })?;
     // A request that cannot be granted does not use up the code.
     check_request(&csr).map_err(malformed)?;
     let code = Zeroizing::new(code);

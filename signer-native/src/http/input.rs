@@ -106,5 +106,29 @@ pub(crate) async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
 
 /// A value from JSON.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde would take an array for a struct, its members by their places.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(Code::RequestMalformed, "the body is an array; it takes a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| Problem::new(Code::RequestMalformed, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Pair {
+        first: u8,
+        second: u8,
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let Pair { first, second } = parse(br#" {"first":1,"second":2}"#).unwrap();
+        assert_eq!((first, second), (1, 2));
+        for text in ["[1,2]", " \n[1,2]", "[]", "null", "1"] {
+            assert!(parse::<Pair>(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 }

@@ -184,7 +184,7 @@ impl Code {
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such resource"),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The resource has no such method"),
             Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The request did not come in time"),
-            Self::KeyState => ("key_state", StatusCode::CONFLICT, "No key of the profile signs now"),
+            Self::KeyState => ("key_state", StatusCode::CONFLICT, "The states of the keys do not allow this"),
             Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             Self::UnsupportedMediaType => {
                 ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not JSON")
@@ -202,7 +202,7 @@ impl Code {
             Self::IdempotencyMismatch => {
                 ("idempotency_mismatch", StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request")
             }
-            Self::RateExceeded => ("rate_exceeded", StatusCode::TOO_MANY_REQUESTS, "The agent asks for too many tokens"),
+            Self::RateExceeded => ("rate_exceeded", StatusCode::TOO_MANY_REQUESTS, "More is asked for than is allowed"),
             Self::SignatureDiscarded => {
                 ("signature_discarded", StatusCode::INTERNAL_SERVER_ERROR, "The signature did not verify")
             }

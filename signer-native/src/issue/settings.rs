@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use edgeseal_core::{Algorithm, algorithm::Scheme};
+use edgeseal_core::{Algorithm, algorithm::Scheme, revocation::document};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -115,6 +115,13 @@ impl ProfileSettings {
                 "typ",
                 format!("is {typ:?}; it takes a media type without parameters, such as JWT or at+jwt"),
             ));
+        }
+        if self
+            .typ
+            .as_deref()
+            .is_some_and(|typ| typ.rsplit('/').next().is_some_and(|kind| kind.eq_ignore_ascii_case(document::TYP)))
+        {
+            return Err(Invalid::new("typ", format!("is {}, which the control key alone signs", document::TYP)));
         }
         Ok(Profile {
             name: name.to_owned(),

@@ -8,6 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::Algorithm;
 use edgeseal_signer::audit::{
     token_digest,
@@ -128,6 +129,9 @@ fn an_export_proves_itself_and_finds_tokens() {
         let said = signer.run(&[&["audit", "find", "--digest", digest.as_str()], more.as_slice()].concat()).ok();
         assert!(said.contains("profile rs384"), "{said}");
     }
+    // As other tools print hashes: base64url would be as long, and would be searched for in vain.
+    let hex: String = Base64UrlUnpadded::decode_vec(&digest).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    assert!(signer.run(&["audit", "find", "--digest", &hex]).ok().contains("profile rs384"));
     signer.run(&["audit", "find", "--digest", "short"]).fails(2, "base64url");
     // A signature of the same key over something else is not ours.
     let (rest, signature) = tokens[0].rsplit_once('.').unwrap();

@@ -6,7 +6,7 @@ use edgeseal_core::{JwkSet, Timestamp, UnverifiedToken, Verifier, policy::Issuer
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{AUDIENCE, Answer, Signer, until};
+use crate::support::{AUDIENCE, Answer, Signer, run_with_input, until};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
@@ -82,6 +82,15 @@ fn sd_renewals_batches_and_limits() {
     assert_ne!(first["jti"], second["jti"]);
     let wider = json!({ "token": token, "audience": [AUDIENCE, "https://other.example.com"] });
     assert!(post(&signer, "/v1/tokens/renew", &wider).problem(403, "policy_denied").contains("cannot widen"));
+    // The same from the command line, where the token may come by standard input.
+    let command = ["token", "renew", "-", "--ttl", "4m", "--dir", signer.dir.to_str().unwrap()];
+    let by_command = payload(run_with_input(&command, token.as_bytes()).ok().trim());
+    assert_eq!(
+        (&by_command["edgeseal_session"], by_command["exp"].as_u64().unwrap() - by_command["iat"].as_u64().unwrap()),
+        (&second["edgeseal_session"], 240)
+    );
+    signer.run(&["token", "renew", &token, "--audience", "https://other.example"]).fails(1, "cannot widen");
+    signer.run(&["token", "renew", "a.b.c"]).fails(1, "token_not_renewable");
     let mut tampered = token.clone().into_bytes();
     let last = tampered.len() - 10;
     tampered[last] = if tampered[last] == b'A' { b'B' } else { b'A' };

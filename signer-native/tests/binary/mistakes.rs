@@ -107,6 +107,23 @@ fn busy_ports_and_folders() {
     run(&["dev", "--dir", &dir, "--module", "/nonexistent.so"]).fails(3, "--module /nonexistent.so does not exist");
 }
 
+/// Every command is in them, and a shell that is none is named with those that are.
+#[test]
+fn completions_for_shells() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]).ok();
+        for command in ["schedule-destroy", "audit", "ledger", "completions"] {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+        assert!(!script.contains("hsm-worker"), "{shell}");
+    }
+    let other = run(&["completions", "klingon"]);
+    assert!(other.code == 2 && other.err.contains("possible values: bash"), "{other:?}");
+    let mut bash = std::process::Command::new("bash");
+    let checked = bash.args(["-n", "-c", &run(&["completions", "bash"]).ok()]).status().unwrap();
+    assert!(checked.success());
+}
+
 /// Our own vectors, through every backend: the same verdict and code, line by line.
 #[test]
 fn backends_agree() {

@@ -31,13 +31,16 @@ fn profiles_are_created_used_changed_and_kept() {
         ("max_session", with("max_session", json!("1m"))),
         ("typ", with("typ", json!("at+jwt; charset=utf-8"))),
         ("typ", with("typ", json!(""))),
+        ("typ", with("typ", json!("application/Edgeseal-Revocation+JWT"))),
         ("issuer", with("issuer", json!("nobody"))),
     ] {
         let refused = ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "web", "settings": wrong })));
         let detail = refused.problem(422, "field_invalid");
         assert_eq!((&refused.json()["field"], detail.starts_with(field)), (&json!(field), true), "{detail}");
     }
-    ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": "W!", "settings": settings }))).problem(422, "field_invalid");
+    for name in ["W!", ".", ".."] {
+        ask(&signer, ALICE, "POST", profiles, Some(json!({ "name": name, "settings": settings }))).problem(422, "field_invalid");
+    }
     ask(
         &signer,
         ALICE,

@@ -142,8 +142,9 @@ async fn create(
     Administrator(person): Administrator,
     Input(NewAgent { name, policy }): Input<NewAgent, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
-    crate::config::check_name("agents", &name)
-        .map_err(|_| Problem::new(Code::FieldInvalid, "name has 1 to 64 characters out of a-z, 0-9, - _ .").at("name"))?;
+    crate::config::check_name("agents", &name).map_err(|_| {
+        Problem::new(Code::FieldInvalid, "name has 1 to 64 characters out of a-z, 0-9, - _ . and is not . or ..").at("name")
+    })?;
     check(&service, &policy)?;
     if all(&service).await?.contains_key(&name) {
         return Err(Problem::new(Code::Conflict, format!("an agent {name} is there already")).at("name").into());

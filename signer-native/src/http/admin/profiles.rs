@@ -128,8 +128,9 @@ async fn create(
     Administrator(person): Administrator,
     Input(NewProfile { name, settings }): Input<NewProfile, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
-    crate::config::check_name("profiles", &name)
-        .map_err(|_| Problem::new(Code::FieldInvalid, "name has 1 to 64 characters out of a-z, 0-9, - _ .").at("name"))?;
+    crate::config::check_name("profiles", &name).map_err(|_| {
+        Problem::new(Code::FieldInvalid, "name has 1 to 64 characters out of a-z, 0-9, - _ . and is not . or ..").at("name")
+    })?;
     if service.profiles.profiles().contains_key(&name) {
         return Err(Problem::new(Code::Conflict, format!("a profile {name} is there already")).at("name").into());
     }

@@ -507,7 +507,8 @@ async fn first_user(console: &Console, name: Option<String>, display_name: Optio
 /// Whether somebody can have these names.
 pub(crate) fn check_names(name: &str, display_name: &str) -> Result<(), Problem> {
     if check_name("users", name).is_err() {
-        return Err(Problem::new(Code::FieldInvalid, "name takes 1 to 64 characters out of a-z, 0-9, - _ .").at("name"));
+        return Err(Problem::new(Code::FieldInvalid, "name takes 1 to 64 characters out of a-z, 0-9, - _ . and is not . or ..")
+            .at("name"));
     }
     if display_name.chars().count() > 64 || display_name.chars().any(char::is_control) {
         let detail = "display_name takes at most 64 characters, none of them a control character";
