@@ -367,9 +367,7 @@ fn keys_are_found_in_time_where_searching_is_slow() {
         &format!("{of_agent}{}, ", profiles.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")),
         1,
     );
-    for profile in &profiles {
-        text.push_str(&format!("\n[profiles.{profile}]\nalgorithm = \"ES256\"\naudiences = [\"*\"]\n"));
-    }
+    text.extend(profiles.iter().map(|profile| format!("\n[profiles.{profile}]\nalgorithm = \"ES256\"\naudiences = [\"*\"]\n")));
     fs::write(&prepared.file, text).unwrap();
     for profile in &profiles {
         let made = prepared.command(&["keys", "generate", "--profile", profile, "--json"], &[]).output().unwrap();

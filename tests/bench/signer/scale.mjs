@@ -13,7 +13,9 @@ const USED = 100;
 const CONNECTIONS = 32;
 
 /**
- * @returns {Promise<{row: object, what: string, values: {median: number, min: number, max: number}}[]>}
+ * A case that failed has `failed`, which says why, instead of values: the others are worth having without it.
+ *
+ * @returns {Promise<{row: object, what: string, values?: {median: number, min: number, max: number}, failed?: string}[]>}
  */
 export async function scale({ token, load, us, body, quick }) {
   const seconds = quick ? 0.5 : 2;
@@ -25,13 +27,18 @@ export async function scale({ token, load, us, body, quick }) {
   const measure = async (kase, change, bodies) => {
     const signer = await token.serve(kase.replaceAll(/\W/g, "-"), change);
     const command = { ...us, ...signer.agent, bodies, connections: CONNECTIONS, seconds };
-    // Handles are found once per session: that is not the cost of a token.
-    await load.run({ ...command, seconds: quick ? 2 : 5 });
-    const found = [];
-    for (let round = 0; round < rounds; round += 1) found.push(1e6 / (await load.run(command)).per_s);
-    points.push({ kase, found });
-    await signer.end();
-    return found;
+    try {
+      // Handles are found once per session: that is not the cost of a token.
+      await load.run({ ...command, seconds: quick ? 2 : 5 });
+      const found = [];
+      for (let round = 0; round < rounds; round += 1) found.push(1e6 / (await load.run(command)).per_s);
+      points.push({ kase, found });
+      return { found };
+    } catch (error) {
+      return { failed: error.message };
+    } finally {
+      await signer.end();
+    }
   };
   const manual = (text) => `${text}\n[rotation]\nautomatic = false\n`;
 
@@ -49,12 +56,15 @@ export async function scale({ token, load, us, body, quick }) {
   const medians = Object.fromEntries(points.map(({ kase, found }) => [kase, Number(summary(found).median.toFixed(1))]));
   const spread = Object.fromEntries(points.map(({ kase, found }) => [kase, [Number(Math.min(...found).toFixed(1)), Number(Math.max(...found).toFixed(1))]]));
   const row = { bench: "sign", host: "native", alg: "ES256", case: "scale", us: medians, spread, note: `${USED} keys sign in turn where there are so many; of more, the pairs beyond those are copies of one in the token, each with a row and a JWK of its own` };
-  const times = (name, than) => summary(of[name].map((value, at) => value / than[at]));
+  const times = (many, than) => {
+    const failed = many.failed ?? than.failed;
+    return failed ? { failed } : { values: summary(many.found.map((value, at) => value / than.found[at])) };
+  };
   return [
-    { row, what: `signer: a token beside ${agents} agents, times one without`, values: times("agents", alone) },
-    { row: undefined, what: `signer: a token beside ${rows} rows of the audit log, times one without`, values: times("rows", alone) },
-    { row: undefined, what: `signer: a token of ${USED} keys, times one of a single key`, values: times("few_keys", alone) },
-    { row: undefined, what: `signer: a token beside ${keys} keys, times one beside ${USED}`, values: times("keys", of.few_keys) },
+    { row, what: `signer: a token beside ${agents} agents, times one without`, ...times(of.agents, alone) },
+    { row: undefined, what: `signer: a token beside ${rows} rows of the audit log, times one without`, ...times(of.rows, alone) },
+    { row: undefined, what: `signer: a token of ${USED} keys, times one of a single key`, ...times(of.few_keys, alone) },
+    { row: undefined, what: `signer: a token beside ${keys} keys, times one beside ${USED}`, ...times(of.keys, of.few_keys) },
   ];
 }
 
