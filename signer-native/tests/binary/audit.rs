@@ -130,7 +130,9 @@ fn an_export_proves_itself_and_finds_tokens() {
         assert!(said.contains("profile rs384"), "{said}");
     }
     // As other tools print hashes: base64url would be as long, and would be searched for in vain.
-    let hex: String = Base64UrlUnpadded::decode_vec(&digest).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    let octets = Base64UrlUnpadded::decode_vec(&digest).unwrap();
+    let hex: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex = hex.concat();
     assert!(signer.run(&["audit", "find", "--digest", &hex]).ok().contains("profile rs384"));
     signer.run(&["audit", "find", "--digest", "short"]).fails(2, "base64url");
     // A signature of the same key over something else is not ours.
