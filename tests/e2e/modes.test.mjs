@@ -95,6 +95,16 @@ test("a digest agent that lies gets no token that a verifier of the profile's is
   }
 });
 
+test("whoever tries codes without end keeps nobody out but who shares the address", async () => {
+  const guess = (localAddress) => call(`${signer.ready.issuer}/v1/agents/enroll`, { ca: signer.ca, localAddress, body: { code: "guessed", csr: "" } });
+  const answers = [];
+  for (let round = 0; round < 4; round += 1) answers.push(...(await Promise.all(Array.from({ length: 40 }, () => guess("127.0.0.1")))));
+  const refused = answers.find(({ status }) => status === 429);
+  assert.ok(refused, `160 tries: ${[...new Set(answers.map(({ status }) => status))]}`);
+  assert.ok(Number(refused.headers["retry-after"]) >= 1);
+  assert.notEqual((await guess("127.0.0.2")).status, 429);
+});
+
 async function tokenIn(mode) {
   const answer = await ask("/v1/tokens", { profile: "private", mode, claims, audience: AUDIENCE });
   assert.equal(answer.status, 200, JSON.stringify(answer.json));

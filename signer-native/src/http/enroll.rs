@@ -1,6 +1,6 @@
 //! Certificates for agents: with a one-time code on the public listener, with the certificate so far on the agents' listener.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use axum::{Extension, extract::State};
 use edgeseal_core::Timestamp;
@@ -26,7 +26,7 @@ use crate::{
 
 /// Octets of a request: a request for a certificate, a code, and room for JSON around them.
 const MAX_BODY: usize = 2 * MAX_REQUEST;
-/// Codes a second that anybody may try, as an average. A code has 128 random bits: this spares the store, not the code.
+/// Codes a second that may be tried from one address, as an average. A code has 128 random bits: this spares the store, not the code.
 const TRIES: u32 = 5;
 
 /// What stands on the public listener.
@@ -77,11 +77,12 @@ struct EnrolmentAnswer {
 )]
 async fn enroll(
     State(service): State<Shared>,
+    Extension(peer): Extension<Peer>,
     Json(EnrollRequest { code, csr }): Json<EnrollRequest, MAX_BODY>,
 ) -> Result<axum::Json<EnrolmentAnswer>, Problem> {
-    let everybody = Agent { name: String::new(), rate: Some(TRIES), ..Agent::default() };
-    service.enrolments.take(&everybody, Instant::now()).map_err(|Exceeded { wait, .. }| {
-        Problem::new(Code::RateExceeded, "too many codes are tried at this signer; try again").retry_after(wait)
+    let anybody = Agent { name: network(peer.address.ip()), rate: Some(TRIES), ..Agent::default() };
+    service.enrolments.take(&anybody, Instant::now()).map_err(|Exceeded { wait, .. }| {
+        Problem::new(Code::RateExceeded, "too many codes are tried from this address; try again").retry_after(wait)
     })?;
     // A request that cannot be granted does not use up the code.
     check_request(&csr).map_err(malformed)?;
@@ -93,6 +94,17 @@ async fn enroll(
     let certified = certify(&service, "agents.enroll", &name, &csr).await?;
     tracing::info!(agent = name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "enrolled");
     Ok(answer(&service, &name, &certified))
+}
+
+/// Whose tries are counted together, so that nobody keeps others out: an address, and of IPv6 the 64 bits that one customer has.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
