@@ -232,6 +232,10 @@ impl Signer {
             Ok(Err(error)) => tracing::warn!(%error, "no last checkpoint of the audit log"),
             Err(_) => tracing::warn!("no last checkpoint of the audit log in time"),
         }
+        // What a process leaves is one file, which can be copied or moved without what lies beside it.
+        if tokio::time::timeout(FAREWELL, service.agents.store().close()).await.is_err() {
+            tracing::warn!("the store was not closed in time");
+        }
         tracing::info!("ended");
     }
 }

@@ -322,8 +322,8 @@ impl Signer {
 impl Identity {
     fn load(&self) -> Result<Arc<ClientConfig>, Failure> {
         let ca = self.ca.as_deref().map(|path| ("agent.ca", path));
-        let mut config =
-            tls::client(ca, Some(tls::Identity { section: "agent", certificate: &self.certificate, key: &self.key }))?;
+        let (certificate, key) = (("agent.certificate", &*self.certificate), ("agent.key", &*self.key));
+        let mut config = tls::client(ca, Some(tls::Identity { certificate, key }))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Arc::new(config))
     }

@@ -119,7 +119,10 @@ fn ask(signer: &Signer, path: &str, request: &Value) -> Result<ExitCode, Failure
     let client = client_of(signer)?;
     let body = request.to_string();
     let ca = client.ca.as_deref().map(|path| ("client.ca (--ca)", path));
-    let identity = tls::Identity { section: "client", certificate: &client.certificate, key: &client.key };
+    let identity = tls::Identity {
+        certificate: ("client.certificate (--cert)", &client.certificate),
+        key: ("client.key (--key)", &client.key),
+    };
     let tls = Arc::new(tls::client(ca, Some(identity))?);
     let url = format!("{}{path}", client.url.trim_end_matches('/'));
     let answer = block_on(client::request(Method::POST, &url, None, Some(body), Some(tls), MAX_ANSWER, TIMEOUT))?;

@@ -63,15 +63,13 @@ pub fn clients_of(setting: &str, client_ca: &Path) -> Result<Arc<dyn ClientCertV
     Ok(verifier)
 }
 
-/// A client's certificate and its key, PEM, and what the settings are called.
+/// A client's certificate and its key, PEM, each with what its setting is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
-    /// The section of both settings: `agent`, `client`.
-    pub section: &'a str,
     /// The certificate.
-    pub certificate: &'a Path,
+    pub certificate: (&'a str, &'a Path),
     /// Its private key.
-    pub key: &'a Path,
+    pub key: (&'a str, &'a Path),
 }
 
 /// TLS for this program as a client: this authority or the system's, and this identity or none.
@@ -95,15 +93,12 @@ pub fn client(ca: Option<(&str, &Path)>, identity: Option<Identity<'_>>) -> Resu
         .with_safe_default_protocol_versions()
         .map_err(|error| internal(&error))?
         .with_root_certificates(roots);
-    let Some(Identity { section, certificate, key }) = identity else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates(&format!("{section}.certificate"), certificate)?;
-    let private = private_key(&format!("{section}.key"), key)?;
+    let Some(Identity { certificate, key }) = identity else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(certificate.0, certificate.1)?;
+    let private = private_key(key.0, key.1)?;
     builder.with_client_auth_cert(chain, private).map_err(|error| {
-        Failure::configuration(format!(
-            "{section}.certificate {} and {section}.key {} do not fit together: {error}",
-            certificate.display(),
-            key.display()
-        ))
+        let named = |(setting, path): (&str, &Path)| format!("{setting} {}", path.display());
+        Failure::configuration(format!("{} and {} do not fit together: {error}", named(certificate), named(key)))
     })
 }
 

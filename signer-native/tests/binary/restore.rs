@@ -49,6 +49,7 @@ impl Machine {
     /// A signer whose store is in a folder of its own.
     fn signer(&self) -> Signer {
         Signer::configured(self.folder.path(), &["--alg", "ES256"], |text| {
+            assert!(!self.path("dev/edgeseal.db-wal").exists(), "a signer that has ended leaves all of its store in one file");
             for file in ["edgeseal.db", "edgeseal.audit-key"] {
                 fs::rename(self.path("dev").join(file), self.path("var").join(file)).unwrap();
             }
@@ -68,7 +69,9 @@ impl Machine {
     #[track_caller]
     fn follow(&self, name: &str) {
         let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("RUNBOOKS.md")).unwrap();
-        let (_, rest) = guide.split_once(&format!("<!-- drill: {name} -->\n```sh\n")).unwrap();
+        let (_, rest) = guide
+            .split_once(&format!("<!-- drill: {name} -->\n<!-- tested: signer-native/tests/binary/restore.rs -->\n```sh\n"))
+            .unwrap();
         let (steps, _) = rest.split_once("```").unwrap();
         let mut steps = steps.to_owned();
         for (there, here) in
