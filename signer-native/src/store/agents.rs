@@ -231,11 +231,7 @@ impl Store {
         if transaction.execute(delete.bind(agent)).await? != 1 {
             return Err(StoreError::Conflict(format!("agent {agent} is gone, or has a key of its own again")));
         }
-        let certificates =
-            Statement::new("UPDATE agent_certificates SET revoked_at = $2 WHERE agent = $1 AND revoked_at IS NULL");
-        transaction.execute(certificates.bind(agent).bind(at)).await?;
-        transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await?;
-        changed(&mut transaction).await?;
+        keep_out(&mut transaction, agent, at).await?;
         transaction.commit().await
     }
 
@@ -250,13 +246,17 @@ impl Store {
              ON CONFLICT (name) DO UPDATE SET revoked_at = excluded.revoked_at",
         );
         transaction.execute(upsert.bind(agent).bind(at)).await?;
-        let certificates =
-            Statement::new("UPDATE agent_certificates SET revoked_at = $2 WHERE agent = $1 AND revoked_at IS NULL");
-        transaction.execute(certificates.bind(agent).bind(at)).await?;
-        transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await?;
-        changed(&mut transaction).await?;
+        keep_out(&mut transaction, agent, at).await?;
         transaction.commit().await
     }
+}
+
+/// Revokes every certificate of a name and every invitation for it.
+async fn keep_out(transaction: &mut Transaction, agent: &str, at: Timestamp) -> Result<(), StoreError> {
+    let certificates = Statement::new("UPDATE agent_certificates SET revoked_at = $2 WHERE agent = $1 AND revoked_at IS NULL");
+    transaction.execute(certificates.bind(agent).bind(at)).await?;
+    transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await?;
+    changed(transaction).await
 }
 
 async fn changed(transaction: &mut Transaction) -> Result<(), StoreError> {

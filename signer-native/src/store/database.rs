@@ -207,10 +207,6 @@ impl Database {
         match self {
             Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
-                // Whoever copies or moves the file afterwards has all of it, also where a thread of a driver is still ending.
-                if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await {
-                    tracing::warn!(%error, "the store's log could not be moved into its file; it stays beside it");
-                }
                 writer.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
