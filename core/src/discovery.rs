@@ -96,12 +96,15 @@ pub fn check_fetch_url(url: &str) -> Result<(), UrlProblem> {
     if authority.contains('@') {
         return Err(UrlProblem("has user information"));
     }
-    let host = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']').map_or("", |(host, _)| host),
-        None => authority.split(':').next().unwrap_or_default(),
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     if host.is_empty() {
         return Err(UrlProblem("has no host"));
+    }
+    if !is_port(port) {
+        return Err(UrlProblem("has something else than a port of at most 65535 after its host"));
     }
     if secure || is_loopback(host) { Ok(()) } else { Err(UrlProblem("is http, which is allowed to a loopback host only")) }
 }
@@ -109,6 +112,12 @@ pub fn check_fetch_url(url: &str) -> Result<(), UrlProblem> {
 /// As [`check_fetch_url`], for a setting.
 pub(crate) fn check_setting(setting: &'static str, url: &str) -> Result<(), PolicyError> {
     check_fetch_url(url).map_err(|problem| PolicyError::new(setting, alloc::format!("{} {problem}", quoted(url))))
+}
+
+/// What follows a host: nothing, or a colon and a port, which may be empty (RFC 3986 section 3.2.3).
+fn is_port(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix(':') else { return text.is_empty() };
+    digits.is_empty() || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -129,6 +138,8 @@ mod tests {
             "http://127.0.0.1/jwks",
             "http://[::1]:80/jwks",
             "https://[2001:db8::1]/jwks",
+            "https://a.example:65535/jwks",
+            "https://a.example:/jwks",
         ] {
             assert_eq!(check_fetch_url(url), Ok(()), "{url}");
         }
@@ -149,6 +160,12 @@ mod tests {
             "https://a.example/ x",
             "https://a.example\\@b.example/",
             "ftp://a.example/",
+            "https://a.example:65536/",
+            "https://a.example:+1/",
+            "https://a.example:x/",
+            "https://a.example:1:2/",
+            "https://[::1]x/",
+            "https://[::1]:99999/",
         ] {
             assert!(check_fetch_url(url).is_err(), "{url}");
         }

@@ -231,7 +231,7 @@ mod tests {
             seen[usize::from(ours)] += 1;
         };
         let mut point = C::ProjectivePoint::generator();
-        for step in 0..200_usize {
+        for step in 0..if cfg!(miri) { 2 } else { 200_usize } {
             let encoded = point.to_affine().to_encoded_point(false);
             let (x, y) = (encoded.x().unwrap().to_vec(), encoded.y().unwrap().to_vec());
             judge(&x, &y);
@@ -253,7 +253,7 @@ mod tests {
                 judge(other, edge);
             }
         }
-        assert!(seen[0] > 400 && seen[1] > 300, "{seen:?}");
+        assert!(cfg!(miri) || (seen[0] > 400 && seen[1] > 300), "{seen:?}");
     }
 
     fn from_one(len: usize) -> Vec<u8> {

@@ -503,7 +503,12 @@ mod tests {
             (
                 "profiles = [\"default\"]",
                 "profiles = [\"default\"]\nrequired_claims = [\"a\"]\nforbidden_claims = [\"a\"]",
-                "requires and forbids the claim \"a\"",
+                "agents.app.forbidden_claims holds \"a\", which required_claims holds too",
+            ),
+            (
+                "profiles = [\"default\"]",
+                "profiles = [\"default\"]\nrequired_claims = [\"iss\"]",
+                "agents.app.required_claims holds \"iss\", which no caller may set: the signer writes it",
             ),
         ] {
             let message = edit(from, to);

@@ -22,7 +22,7 @@ use crate::{
         self, Health, Newcomers, Service, Shared,
         door::{Clients, Door},
         listener::Bound,
-        tls,
+        public, tls,
     },
     issue::{Catalog, Issuer, rate::Limiter},
     keys::{Clock, Ledger, Registry, now},
@@ -339,7 +339,8 @@ fn counted(router: Router, service: &Shared) -> Router {
 
 /// `/metrics` in the clear: numbers only, on an address that somebody chose.
 async fn show_metrics(socket: TcpListener, service: Shared) {
-    let router = Router::new().route("/metrics", axum::routing::get(metrics::show)).with_state(service);
+    let router = Router::new().route("/metrics", axum::routing::get(metrics::show)).fallback(public::not_found);
+    let router = router.method_not_allowed_fallback(public::method_not_allowed).with_state(service);
     if let Err(error) = axum::serve(socket, router).await {
         tracing::error!(%error, "listen.metrics");
     }

@@ -39,9 +39,9 @@ pub use self::{
 use crate::{
     discovery,
     dpop::DpopSettings,
-    error::PolicyError,
+    error::{PolicyError, quoted},
     jwks_cache::CacheSettings,
-    policy::IssuerSettings,
+    policy::{IssuerSettings, KeySource},
     revocation::RevocationSettings,
     sd::KeyBinding,
     settings::{Fields, Setting, expected},
@@ -49,6 +49,9 @@ use crate::{
 
 /// The configuration's JSON Schema (draft 2020-12). A test holds it against the settings that are read.
 pub const SCHEMA: &str = include_str!("schema.json");
+
+/// Below this the gateway itself answers, whatever the routes say.
+pub const OWN_PATHS: &str = "/.edgeseal/";
 
 /// The gateway's configuration, as it stands in `wrangler.toml` under `[vars.EDGESEAL]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +157,10 @@ impl GatewaySettings {
         let Some(origin) = &self.origin else { return Ok(None) };
         match origin.strip_prefix("service:") {
             Some("") => Err(PolicyError::new("origin", "names no service binding: write service:NAME")),
+            Some(name) if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$')) => {
+                let detail = alloc::format!("is {}: a binding is named with letters, digits, _ - $", quoted(origin));
+                Err(PolicyError::new("origin", detail))
+            }
             Some(name) => Ok(Some(Origin::Service(name.into()))),
             None => {
                 discovery::check_setting("origin", origin)?;
@@ -207,6 +214,11 @@ impl GatewaySettings {
         for (index, GatewayIssuer { settings, place, .. }) in self.issuers.iter().enumerate() {
             settings.check().map_err(|error| error.within(place))?;
             let within = |setting: &'static str, detail: &'static str| Err(PolicyError::new(setting, detail).within(place));
+            if let KeySource::Inline(keys) = settings.key_source()?
+                && !keys.keys().iter().any(|key| settings.algorithms.iter().any(|algorithm| key.verifies(*algorithm)))
+            {
+                return within("jwks", "holds no key that can be used with one of the algorithms: no token would be accepted");
+            }
             match &settings.issuer {
                 None if self.issuers.len() > 1 => return within("issuer", "may be skipped only where it is the only issuer"),
                 name if self.issuers[..index].iter().any(|earlier| earlier.settings.issuer == *name) => {

@@ -155,7 +155,8 @@ impl Wanted {
     }
 
     fn into_strings(self) -> Result<Self, PolicyError> {
-        match self.all.iter().chain(&self.any).find(|value| !value.is_string()) {
+        match self.all.iter().chain(&self.any).find(|value| value.as_str().is_none_or(str::is_empty)) {
+            Some(Value::String(_)) => Err(PolicyError::new("", "is an empty string: nobody has such a role")),
             Some(value) => Err(expected("a string", value)),
             None => Ok(self),
         }

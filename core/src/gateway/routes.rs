@@ -12,7 +12,9 @@ use core::cmp::Reverse;
 
 use serde_json::Value;
 
-use super::{cors::CorsSettings, headers::push_escaped, path::RequestPath, rate::RateLimitSettings, require::Requirement};
+use super::{
+    OWN_PATHS, cors::CorsSettings, headers::push_escaped, path::RequestPath, rate::RateLimitSettings, require::Requirement,
+};
 use crate::{
     error::{PolicyError, quoted},
     policy::OneOrMany,
@@ -233,6 +235,9 @@ fn parse_pattern(pattern: &str) -> Result<Vec<Piece>, String> {
     }
     if !pattern.starts_with('/') {
         return refuse("a pattern begins with /");
+    }
+    if pattern.starts_with(OWN_PATHS) {
+        return refuse("below /.edgeseal/ the gateway itself answers, whatever the routes say");
     }
     let last = pattern.split('/').count() - 2;
     let mut pieces = Vec::new();

@@ -32,6 +32,7 @@ mod subtle;
 
 use std::rc::Rc;
 
+use edgeseal_core::gateway::OWN_PATHS;
 use futures_util::future::join_all;
 use worker::{
     Context, Env, ScheduleContext, ScheduledEvent, event,
@@ -45,8 +46,6 @@ use self::{gateway::Gateway, head::Head};
 
 /// Seconds after which the cron trigger fetches keys anew: less than the shortest time that they are fresh unless set.
 const WARM_AFTER_SECS: u64 = 240;
-/// Everything below it belongs to Edgeseal and never reaches the origin.
-const OWN_PATHS: &str = "/.edgeseal/";
 
 /// The fetch event: see [`drive`] for what it gives. The response goes out as the origin gave it: its body and its WebSocket stay the runtime's.
 #[wasm_bindgen]

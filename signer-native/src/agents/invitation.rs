@@ -54,7 +54,7 @@ impl Policy {
     /// # Errors
     /// The first member that cannot.
     pub fn check(&self, knows: impl Fn(&str) -> bool) -> Result<(), Invalid> {
-        let Self { profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate } = self;
+        let Self { profiles, audiences, max_lifetime, rate, .. } = self;
         if profiles.is_empty() {
             return Err(Invalid::new("profiles", "is empty; name what the agent may use"));
         }
@@ -67,14 +67,7 @@ impl Policy {
         if *max_lifetime == Some(0) {
             return Err(Invalid::new("max_lifetime", "is 0; it takes seconds, 1 or more"));
         }
-        for (name, claims) in [("required_claims", required_claims), ("forbidden_claims", forbidden_claims)] {
-            if claims.iter().any(String::is_empty) {
-                return Err(Invalid::new(name, "holds an empty name"));
-            }
-        }
-        if let Some(both) = required_claims.iter().find(|claim| forbidden_claims.contains(claim)) {
-            return Err(Invalid::new("forbidden_claims", format!("holds {both:?}, which required_claims holds too")));
-        }
+        self.clone().agent(String::new()).check_claims().map_err(|(member, why)| Invalid::new(member, why))?;
         if *rate == Some(0) {
             return Err(Invalid::new("rate", "is 0; it takes tokens a second, 1 or more"));
         }

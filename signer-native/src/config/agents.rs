@@ -59,9 +59,6 @@ impl Settings {
                     "agents.{name}.profiles names {unknown:?}, and there is no profiles.{unknown}"
                 )));
             }
-            if let Some(both) = raw.required_claims.iter().find(|claim| raw.forbidden_claims.contains(claim)) {
-                return Err(Failure::configuration(format!("agents.{name} both requires and forbids the claim {both:?}")));
-            }
             if raw.rate == Some(0) {
                 return Err(Failure::configuration(format!("agents.{name}.rate is 0; it takes tokens a second, 1 or more")));
             }
@@ -74,6 +71,7 @@ impl Settings {
                 forbidden_claims: raw.forbidden_claims.clone(),
                 rate: raw.rate,
             };
+            agent.check_claims().map_err(|(member, why)| Failure::configuration(format!("agents.{name}.{member} {why}")))?;
             Ok((name.clone(), agent))
         };
         self.raw.agents.iter().map(agent).collect()

@@ -448,11 +448,7 @@ struct DigestAnswer {
     params(("profile" = String, Path, description = "Its name")),
     responses((status = 200, description = "The profile", body = ProfileAnswer)),
 )]
-async fn profile(
-    State(service): State<Shared>,
-    Caller(agent): Caller,
-    Named(name): Named<String>,
-) -> Result<Json<ProfileAnswer>, Problem> {
+async fn profile(State(service): State<Shared>, Caller(agent): Caller, Named(name): Named<String>) -> Result<Response, Problem> {
     let profile = service.issuer.profile(&agent, &name).map_err(IssueError::Denied)?;
     let digest = service.issuer.digest_key(&agent, &profile).await?;
     let digest = digest.map(|key| DigestAnswer {
@@ -462,7 +458,7 @@ async fn profile(
         not_after: key.not_after.as_secs(),
     });
     let snapshot = service.issuer.registry().snapshot();
-    Ok(Json(ProfileAnswer {
+    Ok(uncached(&ProfileAnswer {
         profile: profile.name.clone(),
         agent: agent.name.clone(),
         issuer: service.issuer.url_of(&profile.name),

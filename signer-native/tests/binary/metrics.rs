@@ -10,14 +10,20 @@ use tempfile::tempdir;
 
 use crate::support::{AUDIENCE, Signer, edgeseal, until};
 
-fn scrape(address: &str) -> String {
+/// Head and body of what is answered.
+fn ask(address: &str, what: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "{what} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+fn scrape(address: &str) -> String {
+    let (head, body) = ask(address, "GET /metrics");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("application/openmetrics-text"), "{head}");
-    body.to_owned()
+    body
 }
 
 /// The value of the sample that begins so.
@@ -78,6 +84,11 @@ fn numbers_for_prometheus() {
         for name in names {
             assert!(text.lines().any(|line| line.starts_with(name)), "{file} asks for {name}");
         }
+    }
+    for (what, status, code) in [("GET /", 404, "not_found"), ("POST /metrics", 405, "method_not_allowed")] {
+        let (head, body) = ask(&address, what);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")) && head.contains("application/problem+json"), "{head}");
+        assert!(body.contains(&format!("\"code\":{code:?}")), "{body}");
     }
     assert_eq!(signer.public("/metrics", &[]).status, 404, "numbers are not for everybody");
 }
