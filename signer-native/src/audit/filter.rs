@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::AuditRow;
 
 /// A place among all rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AuditPlace {
     /// When its row was written.
     pub at: Timestamp,
@@ -55,16 +55,22 @@ impl AuditFilter {
         [exact("actor", &self.actor), action, exact("subject", &self.subject)].into_iter().flatten().collect()
     }
 
-    /// Whether a row really is one: patterns know no members, and those of `SQLite` no case.
+    /// Whether a row is one, wherever it stands.
     pub fn fits(&self, row: &AuditRow) -> bool {
+        let Self { actor, action, subject, digest, from, to, before: _ } = self;
+        let is_then = from.is_none_or(|from| row.at >= from) && to.is_none_or(|to| row.at < to);
+        if !is_then || (digest.is_some() && *digest != row.digest) {
+            return false;
+        }
+        // Patterns know no members, and those of `SQLite` no case.
         let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
         let found = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let is = |name, wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| found(name) == wanted);
-        let action = self.action.as_deref().is_none_or(|action| match action.strip_suffix('*') {
+        let action = action.as_deref().is_none_or(|action| match action.strip_suffix('*') {
             Some(beginning) => found("action").starts_with(beginning),
             None => found("action") == action,
         });
-        action && is("actor", &self.actor) && is("subject", &self.subject)
+        action && is("actor", actor) && is("subject", subject)
     }
 }
 

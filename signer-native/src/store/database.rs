@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections to `SQLite` that read.
 const READERS: u32 = 3;
-/// KiB that the writer keeps of the file, negative as `SQLite` has it: the index of the audit's digests is written all over.
+/// KiB that the writer keeps of the file, negative as `SQLite` has it.
 const WRITER_CACHE: &str = "-32768";
 
 /// Between two turns of moving the write-ahead log into the file.
@@ -28,7 +28,7 @@ const MOVING: Duration = Duration::from_millis(250);
 const LONGEST_LOG: i64 = 16_384;
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
@@ -40,6 +40,7 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     (12, "profiles", include_str!("migrations/0012_profiles.sql")),
     (20, "vouched", include_str!("migrations/0020_vouched.sql")),
     (21, "profiles_retired", include_str!("migrations/0021_profiles_retired.sql")),
+    (22, "audit_digest_blocks", include_str!("migrations/0022_audit_digest_blocks.sql")),
 ];
 
 /// Connections to the one or the other.

@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
 use self::endings::{a_deleted_agent_does_not_come_back, a_profile_ends_when_it_is_retired_and_keyless};
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
-    audit::AuditRow,
+    audit::{AuditFilter, AuditRow},
     hsm::KeyId,
     keys::{Change, Key, Mark, Origin, Published, Purpose, State},
     revocation::{Entry, Kind},
@@ -236,6 +236,21 @@ async fn audit_rows_are_appended_once(place: Place) {
     assert_eq!(tails, [("a".to_owned(), 2, "hash-a-2".to_owned()), ("b".to_owned(), 1, "hash-b-1".to_owned())]);
     assert_eq!(store.audit_by_digest("digest-1").await.unwrap(), [row("a", 1), row("b", 1)]);
     assert_eq!(store.audit_by_digest("digest-0").await.unwrap(), []);
+    // Found in every block of the index, the last one included.
+    let far: Vec<AuditRow> = (3..4_100).map(|seq| row("a", seq)).collect();
+    for rows in far.chunks(500) {
+        store.append_audit(rows.to_vec()).await.unwrap();
+    }
+    for seq in [2_047, 2_049, 4_095, 4_097, 4_099] {
+        assert_eq!(store.audit_by_digest(&format!("digest-{seq}")).await.unwrap(), [row("a", seq)]);
+    }
+    let browse = async |filter: AuditFilter| store.audit_browse(&filter, 10).await.unwrap();
+    let about = |seq: u64| AuditFilter { digest: Some(format!("digest-{seq}")), ..AuditFilter::default() };
+    assert_eq!(browse(about(1)).await, [row("b", 1), row("a", 1)]);
+    assert_eq!(browse(AuditFilter { before: Some(row("b", 1).place()), ..about(1) }).await, [row("a", 1)]);
+    assert_eq!(browse(AuditFilter { from: Some(Timestamp::from_millis(1_001)), ..about(1) }).await, []);
+    assert_eq!(browse(AuditFilter { to: Some(Timestamp::from_millis(1_000)), ..about(1) }).await, []);
+    assert_eq!(browse(about(4_099)).await, [row("a", 4_099)]);
 }
 
 async fn audit_pages(place: Place) {
