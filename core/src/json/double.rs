@@ -157,14 +157,14 @@ mod tests {
 
     #[test]
     fn powers_and_their_neighbours() {
-        for exponent in (0..0x7ff_u64).step_by(if cfg!(miri) { 199 } else { 1 }) {
+        for exponent in 0..0x7ff_u64 {
             for fraction in [0, 1, 2, (1 << 51) - 1, 1 << 51, (1 << 52) - 2, (1 << 52) - 1] {
                 for sign in [0, 1 << 63] {
                     check(f64::from_bits(sign | exponent << 52 | fraction));
                 }
             }
         }
-        for power in (-330..309).step_by(if cfg!(miri) { 97 } else { 1 }) {
+        for power in -330..309 {
             let value: f64 = std::format!("1e{power}").parse().unwrap();
             for near in [value.next_down(), value, value.next_up(), 5.0 * value, value * 9.5] {
                 check(if near.is_finite() { near } else { f64::MAX });
@@ -178,12 +178,7 @@ mod tests {
             check(value);
         }
         let mut random = 1_u64;
-        let times = match () {
-            () if cfg!(miri) => 50,
-            () if cfg!(debug_assertions) => 20_000,
-            () => 2_000_000,
-        };
-        for _ in 0..times {
+        for _ in 0..if cfg!(debug_assertions) { 20_000 } else { 2_000_000 } {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mixed = random ^ (random >> 29);
             let value = f64::from_bits(mixed);

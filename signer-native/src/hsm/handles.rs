@@ -1,7 +1,8 @@
-//! Handles of private keys as one session knows them: searched for once each, or read all together where searching is slow.
+//! Handles of private keys: searched for once each, or read all together where searching is slow.
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,13 +16,29 @@ use super::{HsmError, KeyId, mechanism, seat::Fault};
 /// A search that takes longer goes through every object of the token, as that of `SoftHSM` does: with thousands of them, the
 /// first use of a hundred keys would be minutes of searching. An HSM that searches by an index stays below it.
 const SLOW: Duration = Duration::from_millis(20);
+/// How long all handles may be read before there is anybody who waits.
+const BEFORE_ALL: Duration = Duration::from_secs(60);
 
-/// What one session has found.
+/// What the sessions of a module have found: a handle of a token's object is good in every session of the application (PKCS #11
+/// 2.40, section 2.4 of the usage guide).
 #[derive(Debug, Default)]
 pub(super) struct Handles {
+    known: Mutex<Known>,
+    /// Held by the one thread that reads all handles, for itself and for those that wait.
+    reading: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
     found: HashMap<KeyId, ObjectHandle>,
     searching: Searching,
+    /// Rises with every end of what was found.
+    edition: Edition,
 }
+
+/// What was found at one time: handles of an older one than the last are stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edition(u64);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Searching {
@@ -35,41 +52,91 @@ enum Searching {
 }
 
 impl Handles {
-    /// The handle of the private key with this `CKA_ID`. Reading all handles takes at most about `patience`.
-    pub(super) fn of(&mut self, id: KeyId, session: &Session, patience: Duration) -> Result<ObjectHandle, Fault> {
-        if let Some(handle) = self.found.get(&id) {
-            return Ok(*handle);
+    /// Reads all handles where searching for one is slow, before there is anybody who waits.
+    pub(super) fn prepare(&self, session: &Session) -> Result<(), Fault> {
+        let began = Instant::now();
+        session.find_objects(&mechanism::search(KeyId([0; 16]), ObjectClass::PRIVATE_KEY))?;
+        if began.elapsed() > SLOW {
+            let edition = self.lock().edition;
+            self.read(edition, session, BEFORE_ALL)?;
+            tracing::info!(keys = self.lock().found.len(), took = ?began.elapsed(), "searching is slow here: all handles were read");
         }
-        if self.searching == Searching::Slow {
-            self.searching = Searching::Read;
-            self.found.extend(read_all(session, patience)?);
-            if let Some(handle) = self.found.get(&id) {
-                return Ok(*handle);
+        Ok(())
+    }
+
+    /// The handle of the private key with this `CKA_ID`. Reading all handles takes at most about `patience`.
+    pub(super) fn of(&self, id: KeyId, session: &Session, patience: Duration) -> Result<(ObjectHandle, Edition), Fault> {
+        let (mut found, mut edition) = self.look(id);
+        if found.is_none() && self.lock().searching == Searching::Slow {
+            let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.lock().searching == Searching::Slow {
+                self.read(edition, session, patience)?;
             }
+            (found, edition) = self.look(id);
+        }
+        if let Some(handle) = found {
+            return Ok((handle, edition));
         }
         let began = Instant::now();
         let found = session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?;
-        if self.searching == Searching::Quick && began.elapsed() > SLOW {
-            self.searching = Searching::Slow;
-        }
+        let is_slow = began.elapsed() > SLOW;
         match found.as_slice() {
             [handle] => {
-                self.found.insert(id, *handle);
-                Ok(*handle)
+                let mut known = self.lock();
+                if known.edition == edition {
+                    known.found.insert(id, *handle);
+                    if known.searching == Searching::Quick && is_slow {
+                        known.searching = Searching::Slow;
+                    }
+                }
+                Ok((*handle, edition))
             }
             [] => Err(Fault::Absent(id)),
             several => Err(Fault::Final(HsmError::KeyAmbiguous(id, several.len()))),
         }
     }
 
-    /// A key that is to be destroyed.
-    pub(super) fn forget(&mut self, id: KeyId) {
-        self.found.remove(&id);
+    fn look(&self, id: KeyId) -> (Option<ObjectHandle>, Edition) {
+        let known = self.lock();
+        (known.found.get(&id).copied(), known.edition)
     }
 
-    /// They are stale, or their session is gone.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// A key that is to be destroyed.
+    pub(super) fn forget(&self, id: KeyId) {
+        self.lock().found.remove(&id);
+    }
+
+    /// Those of this edition are stale; nothing where another thread has said so already.
+    pub(super) fn end_of(&self, edition: Edition) {
+        let mut known = self.lock();
+        if known.edition == edition {
+            known.end();
+        }
+    }
+
+    /// Their login is gone, or the whole module.
+    pub(super) fn end(&self) {
+        self.lock().end();
+    }
+
+    fn read(&self, edition: Edition, session: &Session, patience: Duration) -> Result<(), Fault> {
+        self.lock().searching = Searching::Read;
+        let found = read_all(session, patience)?;
+        let mut known = self.lock();
+        if known.edition == edition {
+            known.found.extend(found);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn end(&mut self) {
+        *self = Self { edition: Edition(self.edition.0 + 1), ..Self::default() };
     }
 }
 

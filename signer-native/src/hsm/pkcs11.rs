@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     HsmError, StoreDescription,
+    handles::Handles,
     seat::Fault,
     stats::{Counters, count},
 };
@@ -125,6 +126,7 @@ pub(super) struct Module {
     released: Condvar,
     /// Key pairs are generated one at a time: some modules race.
     generation: Mutex<()>,
+    handles: Handles,
     /// Set while a restart waits for the threads.
     draining: AtomicBool,
     /// Wakes the threads, so that they see it.
@@ -171,6 +173,11 @@ impl Module {
     pub(super) fn open(settings: Pkcs11Settings, login: Login) -> Result<Self, HsmError> {
         let counters = Counters::default();
         let live = Live::open(&settings, &counters)?;
+        let handles = Handles::default();
+        // What stands in the way will stand in the way of the first signature, and is dealt with there.
+        if let Err(fault) = handles.prepare(&live.anchor) {
+            tracing::warn!(error = %fault.into_error(), "no search for keys before the first signature");
+        }
         Ok(Self {
             settings,
             login,
@@ -189,6 +196,7 @@ impl Module {
             }),
             released: Condvar::new(),
             generation: Mutex::new(()),
+            handles,
             draining: AtomicBool::new(false),
             wake: None,
             hanging: AtomicUsize::new(0),
@@ -232,6 +240,10 @@ impl Module {
 
     pub(super) fn settings(&self) -> &Pkcs11Settings {
         &self.settings
+    }
+
+    pub(super) fn handles(&self) -> &Handles {
+        &self.handles
     }
 
     /// Held while a key pair is generated.
@@ -303,6 +315,7 @@ impl Module {
         if let Err(Fault::Final(refused @ HsmError::PinRefused(_))) = &outcome {
             state.pin_refused = Some(refused.clone());
         }
+        self.handles.end();
         outcome
     }
 
@@ -341,6 +354,7 @@ impl Module {
         }
         state.epoch += 1;
         self.epoch.store(state.epoch, Ordering::SeqCst);
+        self.handles.end();
         if let Some(Live { context, slot: _, anchor }) = state.live.take() {
             drop(anchor);
             if let Err(error) = context.finalize() {

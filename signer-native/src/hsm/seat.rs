@@ -1,4 +1,4 @@
-//! One thread's session with the handles found in it, and what it does when the module answers with a fault.
+//! One thread's session, and what it does when the module answers with a fault.
 //!
 //! A fault is remedied within the call, each kind once: the key is found again, the session replaced, the login renewed, the
 //! module restarted. Only throttling is waited out again and again, as long as the call's deadline allows.
@@ -17,7 +17,7 @@ use edgeseal_core::PublicKey;
 
 use super::{
     HsmAttribute, HsmError, KeyId, KeyKind, PrivateKey, Protection, StoredKey, attributes,
-    handles::Handles,
+    handles::Edition,
     mechanism,
     pkcs11::{Module, ThreadSession, explain},
     stats::count,
@@ -64,25 +64,25 @@ enum Remedy {
     Wait,
 }
 
-/// One thread's session and the handles found in it.
+/// One thread's session.
 pub(super) struct Seat<'a> {
     module: &'a Module,
     session: Option<ThreadSession>,
     /// The context that the session is from, or that gave none.
     epoch: u64,
-    handles: Handles,
+    /// What its handle was found in.
+    edition: Edition,
 }
 
 impl<'a> Seat<'a> {
     pub(super) fn new(module: &'a Module) -> Self {
-        Self { module, session: None, epoch: 0, handles: Handles::default() }
+        Self { module, session: None, epoch: 0, edition: Edition::default() }
     }
 }
 
 impl Seat<'_> {
     /// Gives the session back.
     pub(super) fn leave(&mut self) {
-        self.handles.clear();
         if let Some(session) = self.session.take() {
             self.module.release(session);
         }
@@ -153,7 +153,7 @@ impl Seat<'_> {
         match remedy {
             Remedy::FindAgain => {
                 count(&counters.handle);
-                self.handles.clear();
+                self.module.handles().end_of(self.edition);
             }
             Remedy::NewSession => {
                 count(&counters.session);
@@ -176,7 +176,8 @@ impl Seat<'_> {
     pub(super) fn sign(&mut self, id: KeyId, input: &mechanism::SignInput) -> Result<Vec<u8>, Fault> {
         let Some(ThreadSession { session, .. }) = &self.session else { return Err(no_session()) };
         // Half of the deadline, so that the other half is left for the signature.
-        let handle = self.handles.of(id, session, self.module.settings().deadline / 2)?;
+        let (handle, edition) = self.module.handles().of(id, session, self.module.settings().deadline / 2)?;
+        self.edition = edition;
         let signature = session.sign(&input.mechanism, handle, &input.data)?;
         count(&self.module.counters().signatures);
         Ok(signature)
@@ -290,7 +291,7 @@ impl Seat<'_> {
     }
 
     pub(super) fn destroy(&mut self, id: KeyId) -> Result<(), Fault> {
-        self.handles.forget(id);
+        self.module.handles().forget(id);
         let session = self.module.writing_session(self.session()?.epoch)?;
         for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
             for handle in session.find_objects(&mechanism::search(id, class))? {

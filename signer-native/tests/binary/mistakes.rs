@@ -81,7 +81,8 @@ fn a_wrong_pin_is_tried_exactly_once() {
     let calls = fs::read_to_string(&log).unwrap();
     assert_eq!(calls.lines().filter(|line| line.contains("C_Login")).count(), 1);
     let searches = calls.lines().filter(|line| line.contains("C_FindObjectsInit")).count();
-    assert!(searches <= 2, "handles are cached: {searches} searches");
+    // One at the start, which tells how long a search takes.
+    assert!(searches <= 3, "handles are cached: {searches} searches");
 }
 
 #[test]
