@@ -390,6 +390,45 @@ test("a revoked agent gets nothing more", async () => {
   assert.ok((await ask(ready, "/admin/v1/agents/orders")).revoked_at);
 });
 
+test("a revoked agent is deleted, and its name is free", async () => {
+  const { page } = alice;
+  await ask(ready, "/admin/v1/agents", { method: "POST", body: { name: "brief", policy: { profiles: [profileOf(signer, "ES256")] } } });
+  await ask(ready, "/admin/v1/agents/brief:revoke", { method: "POST" });
+  await page.goto(`${ready.console}/agents/brief`);
+  await page.getByTestId("delete").click();
+  await page.getByTestId("confirm").click();
+  await page.waitForURL(`${ready.console}/agents`);
+  await page.getByText("brief is deleted.").waitFor();
+  assert.equal((await ask(ready, "/admin/v1/agents")).agents.some(({ name }) => name === "brief"), false);
+});
+
+test("a profile is retired and reinstated; it is deleted once nothing needs it, and what still does is said", async () => {
+  const { page } = alice;
+  const press = async (id, profile) => {
+    await page.getByTestId(`${id}-${profile}`).click();
+    await page.getByTestId("confirm").click();
+  };
+  const done = () => page.getByTestId("confirm").waitFor({ state: "detached" });
+  await page.goto(`${ready.console}/profiles`);
+  await press("retire", "partners");
+  await done();
+  assert.ok((await ask(ready, "/admin/v1/profiles/partners")).retired_at);
+  await page.getByTestId("edit-partners").waitFor({ state: "detached" });
+  await press("delete", "partners");
+  await page.getByTestId("problem-code").getByText("still_needed").waitFor();
+  await page.getByText("Do first what it names, then try again.").waitFor();
+  await page.keyboard.press("Escape");
+  await done();
+  await press("reinstate", "partners");
+  await done();
+  assert.equal((await ask(ready, "/admin/v1/profiles/partners")).retired_at, null);
+  await press("retire", "rivals");
+  await done();
+  await press("delete", "rivals");
+  await done();
+  assert.equal((await ask(ready, "/admin/v1/profiles")).profiles.some(({ name }) => name === "rivals"), false);
+});
+
 test("a refusal shows the problem's text, its code, its request and the mend", async () => {
   const { page } = alice;
   await page.goto(`${ready.console}/agents`);
@@ -431,7 +470,7 @@ test("roles: what an auditor may not do is not offered, and refused when asked f
   const audrey = await openConsole(browser);
   const { page } = audrey;
   await acceptInvitation(page, ready, code);
-  for (const [path, ids] of [["/keys", ["generate", "rotate", "import"]], ["/profiles", ["create-profile", "edit-partners"]], ["/agents", ["invite"]], ["/agents/orders", ["revoke", "invite-again", "save-policy"]]]) {
+  for (const [path, ids] of [["/keys", ["generate", "rotate", "import"]], ["/profiles", ["create-profile", "edit-partners", "retire-partners"]], ["/agents", ["invite"]], ["/agents/orders", ["revoke", "delete", "invite-again", "save-policy"]]]) {
     await page.goto(`${ready.console}${path}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.waitForTimeout(400);

@@ -16,8 +16,8 @@ use edgeseal_core::{
 
 pub use aws_lc::AwsLc;
 
-/// Octets for tables: the generator's and those of 32 keys.
-const HOT_KEYS_BUDGET: usize = 33 * PreparedKey::BYTES;
+/// Octets for tables, at most: the generator's and those of 256 keys, together 64 MiB.
+const HOT_KEYS_BUDGET: usize = 257 * PreparedKey::BYTES;
 /// Valid signatures after which a key gets its table: sooner, it would not have paid for itself with a key that is seldom used.
 const HOT_KEYS_THRESHOLD: u32 = 32;
 

@@ -12,23 +12,35 @@ use crate::{
     jwk::{KeyMaterial, PublicKey},
 };
 
-/// P-256 keys with a table, the least recently used first. The host owns it, as it owns a [`crate::JwksCache`]: one for all
+/// P-256 keys with a table. The host owns it, as it owns a [`crate::JwksCache`]: one for all
 /// issuers, behind a lock where threads share it.
 ///
 /// A key becomes hot by signatures that verified, so tokens that were made up heat nothing. From then on each further one makes a
-/// quarter of the generator's table, then of the key's (some 0.3 ms natively): no request pays for whole tables.
+/// quarter of the generator's table, then of the key's (some 0.3 ms natively): no request pays for whole tables. Where all places are
+/// taken it waits for one whose key has not been used for some thousands of signatures: of more hot keys than there is room for, some
+/// keep their tables, and none is made over and over.
 /// Whether a key may still verify at all is not decided here: the key set decides that before a signature is looked at.
 #[derive(Clone, Debug)]
 pub struct HotKeys {
     generator: Generator,
     /// Keys with a table, and how many may have one.
-    prepared: Vec<(PublicKey, Arc<PreparedKey>)>,
+    prepared: Vec<Used<Arc<PreparedKey>>>,
     capacity: usize,
     /// The key whose table is in the making.
-    building: Option<(PublicKey, TableBuilder)>,
+    building: Option<Used<TableBuilder>>,
     /// Keys without a table, with their valid signatures so far.
     warming: Vec<(PublicKey, u32)>,
     threshold: u32,
+    /// Signatures so far: by them disuse is measured.
+    now: u64,
+}
+
+/// What a key has, and when it was of use last.
+#[derive(Clone, Debug)]
+struct Used<T> {
+    key: PublicKey,
+    value: T,
+    at: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -40,8 +52,8 @@ enum Generator {
 
 /// Keys that are counted on their way to a table; a set of the largest size fits.
 const MAX_WARMING: usize = crate::jwk_set::MAX_JWKS_KEYS;
-/// Valid signatures beyond the threshold with which a key takes the place of one whose table is never finished.
-const IMPATIENCE: u32 = 256;
+/// Signatures of other keys after which a key without any of its own gives up its table, or its place as the one whose table is made.
+const DISUSE: u64 = 4_096;
 
 impl HotKeys {
     /// Room for tables of `budget` octets together, the generator's included; a key's table is begun with its `threshold`th valid
@@ -49,15 +61,15 @@ impl HotKeys {
     pub fn new(budget: usize, threshold: u32) -> Self {
         let capacity = (budget / PreparedKey::BYTES).saturating_sub(1);
         let (prepared, warming) = (Vec::new(), Vec::new());
-        Self { generator: Generator::Absent, prepared, capacity, building: None, warming, threshold }
+        Self { generator: Generator::Absent, prepared, capacity, building: None, warming, threshold, now: 0 }
     }
 
     /// The table of a key, if it is hot.
     pub fn get(&mut self, key: &PublicKey) -> Option<Arc<PreparedKey>> {
-        let position = self.prepared.iter().position(|(hot, _)| hot == key)?;
-        // The last place is that of the most recently used.
-        self.prepared[position..].rotate_left(1);
-        self.prepared.last().map(|(_, prepared)| Arc::clone(prepared))
+        self.now += 1;
+        let hot = self.prepared.iter_mut().find(|hot| hot.key == *key)?;
+        hot.at = self.now;
+        Some(Arc::clone(&hot.value))
     }
 
     /// The table of a P-256 key, made at once where it has none: some milliseconds, for hosts without another backend. `None` for
@@ -77,27 +89,27 @@ impl HotKeys {
         self.generator = Generator::Ready(generator.clone());
         let prepared = Arc::new(PreparedKey::new(&generator, sec1)?);
         if self.prepared.len() == self.capacity {
-            self.prepared.remove(0);
+            self.make_room(0);
         }
-        self.prepared.push((key.clone(), Arc::clone(&prepared)));
+        self.prepared.push(self.used(key, Arc::clone(&prepared)));
         Some(prepared)
     }
 
     /// Counts a valid signature of a key without a table; makes a quarter of a table when the key is hot.
     pub fn count_valid(&mut self, key: &PublicKey) {
         let KeyMaterial::Ec { curve: crate::algorithm::Curve::P256, sec1 } = key.material() else { return };
-        if self.capacity == 0 || self.prepared.iter().any(|(hot, _)| hot == key) {
+        if self.capacity == 0 || self.prepared.iter().any(|hot| hot.key == *key) {
             return;
         }
         let count = self.count(key);
         if count >= self.threshold {
-            self.prepare(key, sec1, count);
+            self.prepare(key, sec1);
         }
     }
 
     /// Makes a quarter of a table.
     #[inline(never)]
-    fn prepare(&mut self, key: &PublicKey, sec1: &[u8], count: u32) {
+    fn prepare(&mut self, key: &PublicKey, sec1: &[u8]) {
         let generator = match core::mem::replace(&mut self.generator, Generator::Absent) {
             Generator::Absent => return self.advance_generator(TableBuilder::of_generator()),
             Generator::Building(builder) => return self.advance_generator(builder),
@@ -105,23 +117,35 @@ impl HotKeys {
         };
         self.generator = Generator::Ready(generator.clone());
         let builder = match self.building.take() {
-            Some((building, builder)) if building == *key => builder,
-            Some(other) if count < self.threshold.saturating_add(IMPATIENCE) => return self.building = Some(other),
+            Some(building) if building.key == *key => building.value,
+            Some(other) if self.now - other.at <= DISUSE => return self.building = Some(other),
             _ => {
-                let Some(builder) = builder(sec1) else { return };
-                if self.prepared.len() == self.capacity {
-                    self.prepared.remove(0);
+                if self.prepared.len() == self.capacity && !self.make_room(DISUSE) {
+                    return;
                 }
+                let Some(builder) = builder(sec1) else { return };
                 builder
             }
         };
         match builder.advance() {
-            ControlFlow::Continue(builder) => self.building = Some((key.clone(), builder)),
+            ControlFlow::Continue(builder) => self.building = Some(self.used(key, builder)),
             ControlFlow::Break(table) => {
                 self.warming.retain(|(warming, _)| warming != key);
-                self.prepared.push((key.clone(), Arc::new(PreparedKey { generator, key: table })));
+                self.prepared.push(self.used(key, Arc::new(PreparedKey { generator, key: table })));
             }
         }
+    }
+
+    /// Takes its table from the key that was used least recently, if that was more than `disuse` signatures ago.
+    fn make_room(&mut self, disuse: u64) -> bool {
+        let oldest = self.prepared.iter().enumerate().min_by_key(|(_, hot)| hot.at);
+        let Some((oldest, _)) = oldest.filter(|(_, hot)| self.now - hot.at >= disuse) else { return false };
+        self.prepared.swap_remove(oldest);
+        true
+    }
+
+    fn used<T>(&self, key: &PublicKey, value: T) -> Used<T> {
+        Used { key: key.clone(), value, at: self.now }
     }
 
     fn advance_generator(&mut self, builder: TableBuilder) {
@@ -221,6 +245,14 @@ mod tests {
         }
     }
 
+    /// Signatures of a key that nobody counts.
+    fn pass(hot: &mut HotKeys, times: u64) {
+        let other = input(9, b"m", true);
+        for _ in 0..times {
+            assert!(hot.get(other.key().public_key()).is_none());
+        }
+    }
+
     #[test]
     fn keys_become_hot_by_valid_signatures_alone() {
         let mut hot = HotKeys::new(10 * PreparedKey::BYTES, 3);
@@ -262,6 +294,12 @@ mod tests {
         heat(&mut hot, 1, FIRST);
         heat(&mut hot, 2, FURTHER);
         heat(&mut hot, 1, 1);
+        // Both are in use.
+        heat(&mut hot, 3, FURTHER);
+        assert!(hot.len() == 2 && !is_hot(&mut hot, 3));
+        pass(&mut hot, DISUSE - 10);
+        heat(&mut hot, 1, 1);
+        pass(&mut hot, 10);
         heat(&mut hot, 3, FURTHER);
         assert!(is_hot(&mut hot, 1) && !is_hot(&mut hot, 2) && is_hot(&mut hot, 3));
         let mut none = HotKeys::new(2 * PreparedKey::BYTES - 1, 1);
@@ -273,7 +311,27 @@ mod tests {
     fn a_key_that_went_cold_does_not_keep_others_from_their_tables() {
         let mut hot = HotKeys::new(3 * PreparedKey::BYTES, 1);
         heat(&mut hot, 1, FIRST - 1);
-        heat(&mut hot, 2, IMPATIENCE as usize + FURTHER);
+        heat(&mut hot, 2, FURTHER);
+        assert!(hot.is_empty());
+        pass(&mut hot, DISUSE);
+        heat(&mut hot, 2, FURTHER);
         assert!(!is_hot(&mut hot, 1) && is_hot(&mut hot, 2));
+    }
+
+    #[test]
+    fn of_more_hot_keys_than_there_is_room_for_some_keep_their_tables() {
+        let mut hot = HotKeys::new(3 * PreparedKey::BYTES, 1);
+        let inputs: Vec<SignatureInput> = (1..=4).map(|secret| input(secret, b"message", true)).collect();
+        let mut round = || {
+            for input in &inputs {
+                hot.verify(input, &RustCrypto).unwrap();
+            }
+            (hot.building.is_some(), hot.prepared.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>())
+        };
+        let settled = (0..=FIRST).map(|_| round()).last().unwrap();
+        assert_eq!((settled.0, settled.1.len()), (false, 2));
+        for _ in 0..8 {
+            assert_eq!(round(), settled);
+        }
     }
 }

@@ -14,6 +14,8 @@ export type HsmAttribute = Whole<Schemas["HsmAttribute"]>;
 export type Approval = Except<Whole<Schemas["Approval"]>, { detail: { days?: number } }>;
 export type Issuer = Whole<Schemas["Issuer"]>;
 export type Profile = Except<Whole<Schemas["Profile"]>, { settings: ProfileSettings }>;
+/** Those for which tokens are signed. */
+export const inUse = (profiles: Profile[] | undefined) => (profiles ?? []).filter(({ retired_at }) => !retired_at);
 export type ProfileSettings = Schemas["ProfileSettings"];
 export type Mode = Schemas["Mode"];
 export type Policy = Schemas["AgentPolicy"];

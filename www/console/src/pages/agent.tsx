@@ -1,6 +1,6 @@
 import { ArrowLeft } from "lucide-react";
 import { useEffect, useState, type FormEvent } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 import { AgentBadge } from "../agents/badge";
 import { PolicyFields } from "../agents/editor";
 import { InviteAgent } from "../agents/invite";
@@ -21,12 +21,19 @@ export default function AgentPage({ name }: { name: string }) {
   const tell = useTell();
   const agent = useResource<Agent>(`/admin/v1/agents/${encodeURIComponent(name)}`, { every: 5 });
   const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles");
-  const [open, setOpen] = useState<"revoke" | "invite">();
+  const [open, setOpen] = useState<"revoke" | "delete" | "invite">();
+  const [, go] = useLocation();
   const close = () => setOpen(undefined);
   const revoke = async () => {
     await send("POST", `/admin/v1/agents/${encodeURIComponent(name)}:revoke`);
     await again("/admin/v1/agents");
     tell(t("agent.revoked", { name }));
+  };
+  const remove = async () => {
+    await send("DELETE", `/admin/v1/agents/${encodeURIComponent(name)}`);
+    await again("/admin/v1/agents");
+    tell(t("agent.deleted", { name }));
+    go("/agents");
   };
   const back = (
     <Link href="/agents" className="crumb">
@@ -53,6 +60,8 @@ export default function AgentPage({ name }: { name: string }) {
     );
   }
   const { policy, origin, revoked_at: revokedAt, read_only: readOnly, certificates, invited_until: invitedUntil } = agent.data;
+  // A retired one is shown to be taken out.
+  const offered = (profiles.data?.profiles ?? []).filter((profile) => !profile.retired_at || policy?.profiles.includes(profile.name));
   const editable = !readOnly && may("PUT /admin/v1/agents/{agent}");
   return (
     <div className="page">
@@ -78,11 +87,16 @@ export default function AgentPage({ name }: { name: string }) {
             {t("agent.revoke")}
           </Button>
         )}
+        {revokedAt && !readOnly && may("DELETE /admin/v1/agents/{agent}") && (
+          <Button kind="danger" onClick={() => setOpen("delete")} data-testid="delete">
+            {t("agent.delete")}
+          </Button>
+        )}
       </PageHead>
       <div className="columns">
         <Panel title={t("agent.policy")} note={readOnly ? t("agent.policy_configured") : undefined}>
           {editable ? (
-            <Editor name={name} agent={agent.data} profiles={profiles.data?.profiles ?? []} />
+            <Editor name={name} agent={agent.data} profiles={offered} />
           ) : (
             <Facts
               rows={[
@@ -126,7 +140,16 @@ export default function AgentPage({ name }: { name: string }) {
         confirm={t("agent.revoke")}
         run={revoke}
       />
-      <InviteAgent open={open === "invite"} onClose={close} profiles={profiles.data?.profiles ?? []} agent={agent.data} />
+      <Confirm
+        open={open === "delete"}
+        onClose={close}
+        danger
+        title={t("agent.delete_title", { name })}
+        will={[t("agent.delete_name"), t("agent.delete_certificates"), t("agent.delete_needs")]}
+        confirm={t("agent.delete")}
+        run={remove}
+      />
+      <InviteAgent open={open === "invite"} onClose={close} profiles={offered} agent={agent.data} />
     </div>
   );
 }

@@ -2,7 +2,7 @@ import { Network, Plus } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { useMay, useResource } from "../api/queries";
-import type { Agent, Profile } from "../api/types";
+import { inUse, type Agent, type Profile } from "../api/types";
 import { AgentBadge, endOf } from "../agents/badge";
 import { InviteAgent } from "../agents/invite";
 import { useWords } from "../i18n";
@@ -53,7 +53,7 @@ export default function Agents() {
           />
         </Panel>
       )}
-      <InviteAgent open={open} onClose={() => setOpen(false)} profiles={profiles.data?.profiles ?? []} />
+      <InviteAgent open={open} onClose={() => setOpen(false)} profiles={inUse(profiles.data?.profiles)} />
     </div>
   );
 }

@@ -2,7 +2,7 @@ import { CircleAlert, Import, KeyRound, Plus, RefreshCw } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { useMay, useResource } from "../api/queries";
-import type { Approval, Key, Profile } from "../api/types";
+import { inUse, type Approval, type Key, type Profile } from "../api/types";
 import { Approvals } from "../keys/approvals";
 import { Generate } from "../keys/generate";
 import { ImportKey } from "../keys/import";
@@ -31,7 +31,7 @@ export default function Keys() {
 
   const list = keys.data?.keys ?? [];
   const slots = slotsOf(list, now);
-  const names = profiles.data?.profiles ?? [];
+  const names = inUse(profiles.data?.profiles);
   return (
     <div className="page">
       <PageHead title={t("keys.title")} lead={t("keys.lead")}>

@@ -1,7 +1,7 @@
 import { Activity as ActivityIcon, CheckCircle2, Cpu, Gauge, Globe, KeyRound, ScrollText } from "lucide-react";
 import { Link } from "wouter";
 import { useResource, useSession } from "../api/queries";
-import type { Activity, Approval, Key, Profile } from "../api/types";
+import { inUse, type Activity, type Approval, type Key, type Profile } from "../api/types";
 import { attention, type Attention } from "../attention";
 import { useAuditStatus, useEdges } from "../api/watch";
 import { useWords, type Words } from "../i18n";
@@ -37,7 +37,7 @@ export default function Overview() {
     me: current?.user?.name ?? "",
     keys: all,
     approvals: approvals.data?.approvals ?? [],
-    profiles: profiles.data.profiles.map(({ name }) => name),
+    profiles: inUse(profiles.data.profiles).map(({ name }) => name),
     activity,
     edges: edges.edges ?? [],
     auditTrouble: audit.trouble,

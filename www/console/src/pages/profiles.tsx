@@ -6,6 +6,7 @@ import type { Issuer, Profile } from "../api/types";
 import { useWords } from "../i18n";
 import { Badge, Button, Chip, Chips, Empty, Facts, Loading, Marked, PageHead, Panel, Refusal, Short } from "../kit";
 import { ProfileEditor } from "../profiles/editor";
+import { ProfileEnding } from "../profiles/ending";
 
 export default function Profiles() {
   const { t, number } = useWords();
@@ -60,25 +61,27 @@ export default function Profiles() {
 }
 
 function ProfileCard({ profile, edit }: { profile: Profile; edit?: (() => void) | undefined }) {
-  const { t, span, word } = useWords();
-  const { name, algorithm, rsa_bits: bits, kid, audiences, modes, typ } = profile;
+  const { t, span, word, date } = useWords();
+  const { name, algorithm, rsa_bits: bits, kid, audiences, modes, typ, retired_at: retired, read_only: readOnly } = profile;
   return (
     <Panel
       title={name}
       aside={
         <div className="actions">
           <Chip>{bits ? `${algorithm} ${bits}` : algorithm}</Chip>
-          {edit && (
+          {edit && !retired && (
             <Button little icon={Pencil} onClick={edit} aria-label={t("profile.edit_what", { name })} data-testid={`edit-${name}`}>
               {t("profile.edit")}
             </Button>
           )}
+          {!readOnly && <ProfileEnding profile={profile} />}
         </div>
       }
     >
       <Facts
         rows={[
-          [t("profiles.signs"), kid ? <Link key="kid" href={`/keys/${encodeURIComponent(kid)}`}><Short text={kid} head={8} /></Link> : <Badge key="none" tone="bad">{t("timeline.nobody")}</Badge>],
+          ...(retired ? [[t("profile.retired"), date(retired)] as [string, string]] : []),
+          [t("profiles.signs"), kid ? <Link key="kid" href={`/keys/${encodeURIComponent(kid)}`}><Short text={kid} head={8} /></Link> : retired ? "–" : <Badge key="none" tone="bad">{t("timeline.nobody")}</Badge>],
           [t("policy.audiences"), <Chips key="audiences" items={audiences} />],
           [t("profile.lifetime"), t("profile.lifetime_value", { usual: span(profile.default_lifetime), most: span(profile.max_lifetime) })],
           [t("profile.modes_short"), <Chips key="modes" items={modes} />],

@@ -1,0 +1,68 @@
+// The end of a profile, in three steps of which each can be refused: retired, its keys destroyed, deleted.
+import { Archive, ArchiveRestore, Trash2 } from "lucide-react";
+import { useState } from "react";
+import { useAgain, useMay } from "../api/queries";
+import { send } from "../api/session";
+import type { Profile } from "../api/types";
+import { useWords, type Key } from "../i18n";
+import { Button, Confirm, type Icon } from "../kit";
+import { useTell } from "../kit/toasts";
+
+interface Step {
+  name: "retire" | "reinstate" | "delete";
+  operation: string;
+  icon: Icon;
+  will: Key[];
+}
+
+const RETIRE: Step = { name: "retire", operation: "POST /admin/v1/profiles/{profile}:retire", icon: Archive, will: ["profile.retire_now", "profile.retire_keys", "profile.retire_back"] };
+const REINSTATE: Step = { name: "reinstate", operation: "POST /admin/v1/profiles/{profile}:reinstate", icon: ArchiveRestore, will: ["profile.reinstate_keys"] };
+const DELETE: Step = { name: "delete", operation: "DELETE /admin/v1/profiles/{profile}", icon: Trash2, will: ["profile.delete_name", "profile.delete_needs"] };
+
+export function ProfileEnding({ profile: { name, retired_at: retired } }: { profile: Profile }) {
+  const { t } = useWords();
+  const may = useMay();
+  const again = useAgain();
+  const tell = useTell();
+  const [open, setOpen] = useState<Step>();
+  // What is shown while the dialog closes.
+  const [step, setStep] = useState<Step>(RETIRE);
+  const path = `/admin/v1/profiles/${encodeURIComponent(name)}`;
+  const run = async () => {
+    if (step.name === "delete") await send("DELETE", path);
+    else await send("POST", `${path}:${step.name}`);
+    await again("/admin/v1/profiles", "/admin/v1/issuers", "/admin/v1/keys");
+    tell(t(`profile.${step.name}_done`, { name }));
+  };
+  return (
+    <>
+      {(retired ? [REINSTATE, DELETE] : [RETIRE])
+        .filter(({ operation }) => may(operation))
+        .map((one) => (
+          <Button
+            key={one.name}
+            little
+            kind={one === REINSTATE ? undefined : "danger"}
+            icon={one.icon}
+            onClick={() => {
+              setStep(one);
+              setOpen(one);
+            }}
+            aria-label={t(`profile.${one.name}_what`, { name })}
+            data-testid={`${one.name}-${name}`}
+          >
+            {t(`profile.${one.name}`)}
+          </Button>
+        ))}
+      <Confirm
+        open={Boolean(open)}
+        onClose={() => setOpen(undefined)}
+        danger={step !== REINSTATE}
+        title={t(`profile.${step.name}_title`, { name })}
+        will={step.will.map((sentence) => t(sentence))}
+        confirm={t(`profile.${step.name}`)}
+        run={run}
+      />
+    </>
+  );
+}
