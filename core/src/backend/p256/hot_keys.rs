@@ -26,8 +26,8 @@ pub struct HotKeys {
     /// Keys with a table, and how many may have one.
     prepared: Vec<Used<Arc<PreparedKey>>>,
     capacity: usize,
-    /// The key whose table is in the making.
-    building: Option<Used<TableBuilder>>,
+    /// Keys whose tables are in the making; each takes the place that its table will have.
+    building: Vec<Used<TableBuilder>>,
     /// Keys without a table, with their valid signatures so far.
     warming: Vec<(PublicKey, u32)>,
     threshold: u32,
@@ -52,7 +52,7 @@ enum Generator {
 
 /// Keys that are counted on their way to a table; a set of the largest size fits.
 const MAX_WARMING: usize = crate::jwk_set::MAX_JWKS_KEYS;
-/// Signatures of other keys after which a key without any of its own gives up its table, or its place as the one whose table is made.
+/// Signatures of other keys after which a key without any of its own gives up its table, or the one that is in the making.
 const DISUSE: u64 = 4_096;
 
 impl HotKeys {
@@ -60,8 +60,8 @@ impl HotKeys {
     /// signature. A budget below two tables ([`PreparedKey::BYTES`] each) keeps none.
     pub fn new(budget: usize, threshold: u32) -> Self {
         let capacity = (budget / PreparedKey::BYTES).saturating_sub(1);
-        let (prepared, warming) = (Vec::new(), Vec::new());
-        Self { generator: Generator::Absent, prepared, capacity, building: None, warming, threshold, now: 0 }
+        let (prepared, building, warming) = (Vec::new(), Vec::new(), Vec::new());
+        Self { generator: Generator::Absent, prepared, capacity, building, warming, threshold, now: 0 }
     }
 
     /// The table of a key, if it is hot.
@@ -88,9 +88,8 @@ impl HotKeys {
         };
         self.generator = Generator::Ready(generator.clone());
         let prepared = Arc::new(PreparedKey::new(&generator, sec1)?);
-        if self.prepared.len() == self.capacity {
-            self.make_room(0);
-        }
+        self.building.retain(|building| building.key != *key);
+        self.make_room(0);
         self.prepared.push(self.used(key, Arc::clone(&prepared)));
         Some(prepared)
     }
@@ -116,11 +115,10 @@ impl HotKeys {
             Generator::Ready(generator) => generator,
         };
         self.generator = Generator::Ready(generator.clone());
-        let builder = match self.building.take() {
-            Some(building) if building.key == *key => building.value,
-            Some(other) if self.now - other.at <= DISUSE => return self.building = Some(other),
-            _ => {
-                if self.prepared.len() == self.capacity && !self.make_room(DISUSE) {
+        let builder = match self.building.iter().position(|building| building.key == *key) {
+            Some(position) => self.building.swap_remove(position).value,
+            None => {
+                if !self.make_room(DISUSE) {
                     return;
                 }
                 let Some(builder) = builder(sec1) else { return };
@@ -128,7 +126,7 @@ impl HotKeys {
             }
         };
         match builder.advance() {
-            ControlFlow::Continue(builder) => self.building = Some(self.used(key, builder)),
+            ControlFlow::Continue(builder) => self.building.push(self.used(key, builder)),
             ControlFlow::Break(table) => {
                 self.warming.retain(|(warming, _)| warming != key);
                 self.prepared.push(self.used(key, Arc::new(PreparedKey { generator, key: table })));
@@ -136,11 +134,24 @@ impl HotKeys {
         }
     }
 
-    /// Takes its table from the key that was used least recently, if that was more than `disuse` signatures ago.
+    /// Whether there is room for one more table: made if need be of what its key has not used for that many signatures, tables in the
+    /// making first.
     fn make_room(&mut self, disuse: u64) -> bool {
-        let oldest = self.prepared.iter().enumerate().min_by_key(|(_, hot)| hot.at);
-        let Some((oldest, _)) = oldest.filter(|(_, hot)| self.now - hot.at >= disuse) else { return false };
-        self.prepared.swap_remove(oldest);
+        fn oldest<T>(all: &[Used<T>], until: u64) -> Option<usize> {
+            let (position, oldest) = all.iter().enumerate().min_by_key(|(_, one)| one.at)?;
+            (oldest.at <= until).then_some(position)
+        }
+        if self.prepared.len() + self.building.len() < self.capacity {
+            return true;
+        }
+        let until = self.now.saturating_sub(disuse);
+        if let Some(position) = oldest(&self.building, until) {
+            self.building.swap_remove(position);
+        } else if let Some(position) = oldest(&self.prepared, until) {
+            self.prepared.swap_remove(position);
+        } else {
+            return false;
+        }
         true
     }
 
@@ -171,7 +182,7 @@ impl HotKeys {
     /// Octets that the tables take now, those in the making counted whole.
     pub fn bytes(&self) -> usize {
         let generator = usize::from(!matches!(self.generator, Generator::Absent));
-        (self.prepared.len() + usize::from(self.building.is_some()) + generator) * PreparedKey::BYTES
+        (self.prepared.len() + self.building.len() + generator) * PreparedKey::BYTES
     }
 
     /// Keys that have a table now.
@@ -309,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_key_that_went_cold_does_not_keep_others_from_their_tables() {
-        let mut hot = HotKeys::new(3 * PreparedKey::BYTES, 1);
+        let mut hot = HotKeys::new(2 * PreparedKey::BYTES, 1);
         heat(&mut hot, 1, FIRST - 1);
         heat(&mut hot, 2, FURTHER);
         assert!(hot.is_empty());
@@ -326,10 +337,10 @@ mod tests {
             for input in &inputs {
                 hot.verify(input, &RustCrypto).unwrap();
             }
-            (hot.building.is_some(), hot.prepared.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>())
+            (hot.building.is_empty(), hot.prepared.iter().map(|hot| hot.key.clone()).collect::<Vec<_>>())
         };
         let settled = (0..=FIRST).map(|_| round()).last().unwrap();
-        assert_eq!((settled.0, settled.1.len()), (false, 2));
+        assert_eq!((settled.0, settled.1.len()), (true, 2));
         for _ in 0..8 {
             assert_eq!(round(), settled);
         }
