@@ -97,8 +97,11 @@ pub fn check_fetch_url(url: &str) -> Result<(), UrlProblem> {
         return Err(UrlProblem("has user information"));
     }
     let (host, port) = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']').unwrap_or_default(),
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']').unwrap_or_default();
+            (host, if rest.is_empty() { "" } else { rest.strip_prefix(':').unwrap_or("none") })
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
     };
     if host.is_empty() {
         return Err(UrlProblem("has no host"));
@@ -114,9 +117,8 @@ pub(crate) fn check_setting(setting: &'static str, url: &str) -> Result<(), Poli
     check_fetch_url(url).map_err(|problem| PolicyError::new(setting, alloc::format!("{} {problem}", quoted(url))))
 }
 
-/// What follows a host: nothing, or a colon and a port, which may be empty (RFC 3986 section 3.2.3).
-fn is_port(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix(':') else { return text.is_empty() };
+/// A port's digits, of which there may be none (RFC 3986 section 3.2.3).
+fn is_port(digits: &str) -> bool {
     digits.is_empty() || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
 }
 

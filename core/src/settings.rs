@@ -187,7 +187,7 @@ pub fn expected(what: &str, value: &Value) -> PolicyError {
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
-        Value::Number(_) if what.contains("number") => "another number",
+        Value::Number(_) if what.starts_with("a whole number") => "another number",
         Value::Number(_) => "a number",
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
