@@ -41,7 +41,7 @@ use crate::{
     dpop::DpopSettings,
     error::{PolicyError, quoted},
     jwks_cache::CacheSettings,
-    policy::{IssuerSettings, KeySource},
+    policy::IssuerSettings,
     revocation::RevocationSettings,
     sd::KeyBinding,
     settings::{Fields, Setting, expected},
@@ -214,11 +214,6 @@ impl GatewaySettings {
         for (index, GatewayIssuer { settings, place, .. }) in self.issuers.iter().enumerate() {
             settings.check().map_err(|error| error.within(place))?;
             let within = |setting: &'static str, detail: &'static str| Err(PolicyError::new(setting, detail).within(place));
-            if let KeySource::Inline(keys) = settings.key_source()?
-                && !keys.keys().iter().any(|key| settings.algorithms.iter().any(|algorithm| key.verifies(*algorithm)))
-            {
-                return within("jwks", "holds no key that can be used with one of the algorithms: no token would be accepted");
-            }
             match &settings.issuer {
                 None if self.issuers.len() > 1 => return within("issuer", "may be skipped only where it is the only issuer"),
                 name if self.issuers[..index].iter().any(|earlier| earlier.settings.issuer == *name) => {

@@ -12,12 +12,43 @@ interface Step {
   name: "retire" | "reinstate" | "delete";
   operation: string;
   icon: Icon;
+  label: Key;
+  what: Key;
+  title: Key;
   will: Key[];
+  done: Key;
 }
 
-const RETIRE: Step = { name: "retire", operation: "POST /admin/v1/profiles/{profile}:retire", icon: Archive, will: ["profile.retire_now", "profile.retire_keys", "profile.retire_back"] };
-const REINSTATE: Step = { name: "reinstate", operation: "POST /admin/v1/profiles/{profile}:reinstate", icon: ArchiveRestore, will: ["profile.reinstate_keys"] };
-const DELETE: Step = { name: "delete", operation: "DELETE /admin/v1/profiles/{profile}", icon: Trash2, will: ["profile.delete_name", "profile.delete_needs"] };
+const RETIRE: Step = {
+  name: "retire",
+  operation: "POST /admin/v1/profiles/{profile}:retire",
+  icon: Archive,
+  label: "profile.retire",
+  what: "profile.retire_what",
+  title: "profile.retire_title",
+  will: ["profile.retire_now", "profile.retire_keys", "profile.retire_back"],
+  done: "profile.retire_done",
+};
+const REINSTATE: Step = {
+  name: "reinstate",
+  operation: "POST /admin/v1/profiles/{profile}:reinstate",
+  icon: ArchiveRestore,
+  label: "profile.reinstate",
+  what: "profile.reinstate_what",
+  title: "profile.reinstate_title",
+  will: ["profile.reinstate_keys"],
+  done: "profile.reinstate_done",
+};
+const DELETE: Step = {
+  name: "delete",
+  operation: "DELETE /admin/v1/profiles/{profile}",
+  icon: Trash2,
+  label: "profile.delete",
+  what: "profile.delete_what",
+  title: "profile.delete_title",
+  will: ["profile.delete_name", "profile.delete_needs"],
+  done: "profile.delete_done",
+};
 
 export function ProfileEnding({ profile: { name, retired_at: retired } }: { profile: Profile }) {
   const { t } = useWords();
@@ -32,7 +63,7 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
     if (step.name === "delete") await send("DELETE", path);
     else await send("POST", `${path}:${step.name}`);
     await again("/admin/v1/profiles", "/admin/v1/issuers", "/admin/v1/keys");
-    tell(t(`profile.${step.name}_done`, { name }));
+    tell(t(step.done, { name }));
   };
   return (
     <>
@@ -48,19 +79,19 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
               setStep(one);
               setOpen(one);
             }}
-            aria-label={t(`profile.${one.name}_what`, { name })}
+            aria-label={t(one.what, { name })}
             data-testid={`${one.name}-${name}`}
           >
-            {t(`profile.${one.name}`)}
+            {t(one.label)}
           </Button>
         ))}
       <Confirm
         open={Boolean(open)}
         onClose={() => setOpen(undefined)}
         danger={step !== REINSTATE}
-        title={t(`profile.${step.name}_title`, { name })}
+        title={t(step.title, { name })}
         will={step.will.map((sentence) => t(sentence))}
-        confirm={t(`profile.${step.name}`)}
+        confirm={t(step.label)}
         run={run}
       />
     </>
