@@ -58,8 +58,11 @@ before(async () => {
     revocation: { ...(await command("edges", "pin", edge)), refresh: R },
   });
   const registry = join(here.directory, "registry");
-  const settings = await settingsOf("eu");
-  assert.equal(settings.revocation.control_keys.length, 2, "the current and the next key");
+  // The next control key is made soon after the start, once the current one is there.
+  const settings = await until("the current and the next control key", async () => {
+    const settings = await settingsOf("eu");
+    return settings.revocation.control_keys.length === 2 && settings;
+  });
   first = await here.worker(settings, { ca: dev.ready.ca, port: eu, registry });
   // Another process, whose binding leads to the Durable Object of the first.
   const config = join(here.directory, "second.json");

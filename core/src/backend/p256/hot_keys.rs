@@ -115,16 +115,12 @@ impl HotKeys {
             Generator::Ready(generator) => generator,
         };
         self.generator = Generator::Ready(generator.clone());
-        let builder = match self.building.iter().position(|building| building.key == *key) {
-            Some(position) => self.building.swap_remove(position).value,
-            None => {
-                if !self.make_room(DISUSE) {
-                    return;
-                }
-                let Some(builder) = builder(sec1) else { return };
-                builder
-            }
-        };
+        let begun = self.building.iter().position(|building| building.key == *key);
+        let begun = begun.map(|position| self.building.swap_remove(position).value);
+        if begun.is_none() && !self.make_room(DISUSE) {
+            return;
+        }
+        let Some(builder) = begun.or_else(|| builder(sec1)) else { return };
         match builder.advance() {
             ControlFlow::Continue(builder) => self.building.push(self.used(key, builder)),
             ControlFlow::Break(table) => {
