@@ -45,7 +45,7 @@ pub const FETCH_TIMEOUT_MILLIS: u64 = 3_000;
 pub const FETCH_BUDGET_MILLIS: u64 = 4_500;
 /// Octets of a fetched document, counted while it streams in, after decompression.
 pub const MAX_DOCUMENT_LEN: usize = edgeseal_core::jwk_set::MAX_JWKS_LEN;
-/// Octets of tables for ES256 keys that have proved hot, some 170 KiB each: a verifier with more active keys than fit goes on
+/// Octets of tables for ES256 keys that have proved hot, 288 KiB each: a verifier with more active keys than fit goes on
 /// without tables for the rest.
 const HOT_KEYS_BUDGET: usize = 8 * 1024 * 1024;
 /// Valid signatures after which a key is hot where pure Rust verified them: a table has paid for itself after some ten tokens.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Settings, check_name};
 use crate::{
     error::Failure,
-    issue::{Agent, Lifetime, Profile},
+    issue::{Agent, Lifetime, Profile, policy::check_claim_rules},
 };
 
 /// How long certificates of agents may last: long enough to be renewed in time, short enough to be worth little when stolen.
@@ -71,7 +71,8 @@ impl Settings {
                 forbidden_claims: raw.forbidden_claims.clone(),
                 rate: raw.rate,
             };
-            agent.check_claims().map_err(|(member, why)| Failure::configuration(format!("agents.{name}.{member} {why}")))?;
+            check_claim_rules(&raw.required_claims, &raw.forbidden_claims)
+                .map_err(|(member, why)| Failure::configuration(format!("agents.{name}.{member} {why}")))?;
             Ok((name.clone(), agent))
         };
         self.raw.agents.iter().map(agent).collect()

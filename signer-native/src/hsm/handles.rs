@@ -19,8 +19,7 @@ const SLOW: Duration = Duration::from_millis(20);
 /// How long all handles may be read before there is anybody who waits.
 const BEFORE_ALL: Duration = Duration::from_mins(1);
 
-/// What the sessions of a module have found: a handle of a token's object is good in every session of the application (PKCS #11
-/// 2.40, section 2.4 of the usage guide).
+/// What the sessions of a module have found: in PKCS #11 a handle of a token's object is good in every session of the application.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
     known: Mutex<Known>,
@@ -57,8 +56,7 @@ impl Handles {
         let began = Instant::now();
         session.find_objects(&mechanism::search(KeyId([0; 16]), ObjectClass::PRIVATE_KEY))?;
         if began.elapsed() > SLOW {
-            let edition = self.lock().edition;
-            self.read(edition, session, BEFORE_ALL)?;
+            self.read(session, BEFORE_ALL)?;
             tracing::info!(keys = self.lock().found.len(), took = ?began.elapsed(), "searching is slow here: all handles were read");
         }
         Ok(())
@@ -70,7 +68,7 @@ impl Handles {
         if found.is_none() && self.lock().searching == Searching::Slow {
             let _one_at_a_time = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
             if self.lock().searching == Searching::Slow {
-                self.read(edition, session, patience)?;
+                self.read(session, patience)?;
             }
             (found, edition) = self.look(id);
         }
@@ -119,8 +117,12 @@ impl Handles {
         self.lock().end();
     }
 
-    fn read(&self, edition: Edition, session: &Session, patience: Duration) -> Result<(), Fault> {
-        self.lock().searching = Searching::Read;
+    fn read(&self, session: &Session, patience: Duration) -> Result<(), Fault> {
+        let edition = {
+            let mut known = self.lock();
+            known.searching = Searching::Read;
+            known.edition
+        };
         let found = read_all(session, patience)?;
         let mut known = self.lock();
         if known.edition == edition {

@@ -165,24 +165,22 @@ impl fmt::Display for Denial {
 
 impl std::error::Error for Denial {}
 
-impl Agent {
-    /// Whether its rules on claims can be meant.
-    ///
-    /// # Errors
-    /// The member that cannot, and what is wrong with it.
-    pub fn check_claims(&self) -> Result<(), (&'static str, String)> {
-        for (member, names) in [("required_claims", &self.required_claims), ("forbidden_claims", &self.forbidden_claims)] {
-            if names.iter().any(String::is_empty) {
-                return Err((member, "holds an empty name".to_owned()));
-            }
-            if let Some((name, why)) = RESERVED_CLAIMS.iter().find(|(name, _)| names.iter().any(|one| one == name)) {
-                return Err((member, format!("holds {name:?}, which no caller may set: {why}")));
-            }
+/// Whether an agent's rules on claims can be meant.
+///
+/// # Errors
+/// The member that cannot, and what is wrong with it.
+pub fn check_claim_rules(required_claims: &[String], forbidden_claims: &[String]) -> Result<(), (&'static str, String)> {
+    for (member, names) in [("required_claims", required_claims), ("forbidden_claims", forbidden_claims)] {
+        if names.iter().any(String::is_empty) {
+            return Err((member, "holds an empty name".to_owned()));
         }
-        match self.required_claims.iter().find(|name| self.forbidden_claims.contains(name)) {
-            Some(both) => Err(("forbidden_claims", format!("holds {both:?}, which required_claims holds too"))),
-            None => Ok(()),
+        if let Some((name, why)) = RESERVED_CLAIMS.iter().find(|(name, _)| names.iter().any(|one| one == name)) {
+            return Err((member, format!("holds {name:?}, which no caller may set: {why}")));
         }
+    }
+    match required_claims.iter().find(|name| forbidden_claims.contains(name)) {
+        Some(both) => Err(("forbidden_claims", format!("holds {both:?}, which required_claims holds too"))),
+        None => Ok(()),
     }
 }
 

@@ -55,8 +55,7 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
   const may = useMay();
   const again = useAgain();
   const tell = useTell();
-  const [open, setOpen] = useState<Step>();
-  // What is shown while the dialog closes.
+  const [open, setOpen] = useState(false);
   const [step, setStep] = useState<Step>(RETIRE);
   const path = `/admin/v1/profiles/${encodeURIComponent(name)}`;
   const run = async () => {
@@ -77,7 +76,7 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
             icon={one.icon}
             onClick={() => {
               setStep(one);
-              setOpen(one);
+              setOpen(true);
             }}
             aria-label={t(one.what, { name })}
             data-testid={`${one.name}-${name}`}
@@ -86,8 +85,8 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
           </Button>
         ))}
       <Confirm
-        open={Boolean(open)}
-        onClose={() => setOpen(undefined)}
+        open={open}
+        onClose={() => setOpen(false)}
         danger={step !== REINSTATE}
         title={t(step.title, { name })}
         will={step.will.map((sentence) => t(sentence))}
