@@ -175,7 +175,7 @@ impl Collector for Now {
             retries,
         } = registry.hsm_stats();
         let snapshot = registry.snapshot();
-        let ready = i64::from(self.0.health.not_ready().is_none());
+        let ready = i64::from(self.0.not_ready().is_none());
         let breaker = match breaker {
             BreakerState::Closed => 0,
             BreakerState::HalfOpen => 1,
@@ -221,7 +221,9 @@ impl Collector for Now {
         }
         family.encode(encoder.encode_descriptor("keys", "Keys by state", None, family.metric_type())?)?;
         let family: Family<Labels, prometheus_client::metrics::gauge::Gauge> = Family::default();
-        for key in snapshot.keys.iter().filter(|key| key.purpose == keys::Purpose::Token && key.state == KeyState::Active) {
+        // Agents' own keys are replaced by their end, not by their age.
+        let of_profile = |key: &&keys::Key| key.purpose == keys::Purpose::Token && key.agent.is_none();
+        for key in snapshot.keys.iter().filter(of_profile).filter(|key| key.state == KeyState::Active) {
             let Some(since) = key.activated_at else { continue };
             let gauge = family.get_or_create_owned(&vec![("profile", key.profile.clone())]);
             gauge.set(i64::try_from(now().millis_since(since) / 1_000).unwrap_or(i64::MAX));

@@ -1,7 +1,7 @@
 //! The authority of agents' certificates: its key is in the HSM, and what it signs is short-lived and written down first.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
 };
-use tokio::{runtime::Handle, sync::Mutex};
+use tokio::runtime::Handle;
 use x509_cert::{
     der::{DecodePem as _, Encode as _, oid::ObjectIdentifier},
     request::CertReq,
@@ -41,8 +41,8 @@ pub struct Authorities {
     registry: Arc<Registry>,
     store: Store,
     lifetime: Duration,
-    making: Mutex<()>,
-    ready: OnceLock<Arc<Ready>>,
+    making: tokio::sync::Mutex<()>,
+    ready: RwLock<Option<Arc<Ready>>>,
 }
 
 struct Ready {
@@ -106,7 +106,7 @@ fn slot() -> Slot {
 impl Authorities {
     /// Certificates will last `lifetime`. The key is made when it is needed first.
     pub fn new(registry: Arc<Registry>, store: Store, lifetime: Duration) -> Self {
-        Self { registry, store, lifetime, making: Mutex::default(), ready: OnceLock::new() }
+        Self { registry, store, lifetime, making: tokio::sync::Mutex::default(), ready: RwLock::default() }
     }
 
     /// A certificate for the key of a request (PKCS#10, PEM), on the name of this agent; what else the request says counts for
@@ -120,8 +120,8 @@ impl Authorities {
         let params = leaf(agent, self.lifetime).map_err(unsound)?;
         let authority = Arc::clone(&ready);
         let signed = blocking(move || {
-            let issuer = Issuer::new(authority_params(&authority.name).map_err(unsound)?, &authority.key);
-            params.signed_by(&subject, &issuer).map_err(unsound)
+            let name = authority_params(&authority.name).map_err(unsound)?;
+            authority.key.sign_once(|key| params.signed_by(&subject, &Issuer::new(name, key)))
         })
         .await?;
         let not_after = now().plus_secs(self.lifetime.as_secs());
@@ -137,12 +137,12 @@ impl Authorities {
     }
 
     async fn ready(&self) -> Result<Arc<Ready>, CertifyError> {
-        if let Some(ready) = self.ready.get() {
-            return Ok(Arc::clone(ready));
+        if let Some(ready) = self.at_hand() {
+            return Ok(ready);
         }
         let _one_at_a_time = self.making.lock().await;
-        if let Some(ready) = self.ready.get() {
-            return Ok(Arc::clone(ready));
+        if let Some(ready) = self.at_hand() {
+            return Ok(ready);
         }
         let key = self.registry.ensure(&slot()).await?;
         let published =
@@ -160,22 +160,27 @@ impl Authorities {
             (authority.certificate, remote)
         } else {
             let params = authority_params(&name).map_err(unsound)?;
-            let (signed, key) = blocking(move || {
-                let signed = params.self_signed(&remote).map_err(unsound)?;
-                Ok((signed, remote))
-            })
-            .await?;
+            let (signed, key) = blocking(move || Ok((remote.sign_once(|key| params.self_signed(key))?, remote))).await?;
             let authority = Authority { kid: published.kid.clone(), certificate: signed.pem() };
             self.store.insert_authority(&authority, now()).await?;
             // Another signer may have been faster.
             let known = self.store.authorities().await?.into_iter().find(|known| known.kid == authority.kid);
             (known.map_or(authority.certificate, |known| known.certificate), key)
         };
-        Ok(Arc::clone(self.ready.get_or_init(|| Arc::new(Ready { certificate, name, key }))))
+        let ready = Arc::new(Ready { certificate, name, key });
+        *self.ready.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ready));
+        Ok(ready)
+    }
+
+    /// What was made ready before, as long as its key is the authority's: one that is compromised signs nothing more.
+    fn at_hand(&self) -> Option<Arc<Ready>> {
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let snapshot = self.registry.snapshot();
+        snapshot.own.get(&Purpose::Ca).is_some_and(|active| active.id == ready.key.id).then_some(ready)
     }
 }
 
-/// A key in the HSM, as rcgen wants it: its calls block, so they run where that is allowed.
+/// A key in the HSM.
 struct RemoteKey {
     registry: Arc<Registry>,
     id: KeyId,
@@ -183,9 +188,26 @@ struct RemoteKey {
     runtime: Handle,
 }
 
-impl PublicKeyData for RemoteKey {
+impl RemoteKey {
+    /// One thing that is signed. What kept the key from it is told as it is: rcgen has no place for it.
+    fn sign_once<T>(&self, make: impl FnOnce(&Signature<'_>) -> Result<T, rcgen::Error>) -> Result<T, CertifyError> {
+        let signature = Signature { key: self, trouble: Mutex::default() };
+        make(&signature).map_err(|error| {
+            let trouble = signature.trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
+            trouble.map_or_else(|| unsound(error), CertifyError::Registry)
+        })
+    }
+}
+
+/// The key as rcgen wants it: its calls block, so they run where that is allowed.
+struct Signature<'key> {
+    key: &'key RemoteKey,
+    trouble: Mutex<Option<RegistryError>>,
+}
+
+impl PublicKeyData for Signature<'_> {
     fn der_bytes(&self) -> &[u8] {
-        &self.public
+        &self.key.public
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
@@ -193,16 +215,18 @@ impl PublicKeyData for RemoteKey {
     }
 }
 
-impl SigningKey for RemoteKey {
+impl SigningKey for Signature<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signed = self.runtime.block_on(self.registry.sign_unverified(self.id, Algorithm::Es256, message));
+        let RemoteKey { registry, id, public, runtime } = self.key;
+        let signed = runtime.block_on(registry.sign_unverified(*id, Algorithm::Es256, message));
         let signature = signed.map_err(|error| {
             tracing::error!(%error, "the authority's key did not sign");
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             rcgen::Error::RemoteKeyError
         })?;
         let signature = der_signature(&signature).ok_or(rcgen::Error::RemoteKeyError)?;
         // As for tokens: nothing leaves that does not verify.
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.public);
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public);
         key.verify(message, &signature).map_err(|_| rcgen::Error::RemoteKeyError)?;
         Ok(signature)
     }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use edgeseal_core::Timestamp;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -24,8 +25,8 @@ use crate::{
         tls::{self, provider},
     },
     issue::Agent,
-    keys::now,
-    store::{Store, StoreError},
+    keys::{Moment, now},
+    store::{AgentCertificate, Store, StoreError},
 };
 
 /// A revocation counts for every request that comes later than this after it, on open connections too. Looking sooner would
@@ -63,6 +64,7 @@ struct Entry {
 struct Certificate {
     agent: String,
     revoked: bool,
+    not_after: Timestamp,
 }
 
 /// What is known about whoever has shown a certificate.
@@ -100,12 +102,17 @@ impl Directory {
         let Some(name) = &peer.agent else {
             return Ok(Known::Nobody("the certificate has no single SAN URI of the form urn:edgeseal:agent:NAME".to_owned()));
         };
+        let moment = now();
+        if let Some(end) = peer.not_after.filter(|end| *end <= moment) {
+            return Ok(ended(name, end));
+        }
         let ours = peer.issuer.as_ref().is_some_and(|issuer| state.authorities.contains(issuer));
         let certificate = peer.fingerprint.as_ref().and_then(|fingerprint| state.certificates.get(fingerprint));
         match certificate {
             Some(certificate) if certificate.revoked || certificate.agent != *name => {
                 return Ok(Known::Nobody(format!("the certificate of agent {name} was revoked")));
             }
+            Some(certificate) if certificate.not_after <= moment => return Ok(ended(name, certificate.not_after)),
             // Our authority vouches for nothing that is not written down.
             None if ours => return Ok(Known::Nobody("the certificate is not known here".to_owned())),
             _ => {}
@@ -191,7 +198,8 @@ impl Directory {
             state.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some() });
         }
         for row in self.store.agent_certificates(now()).await? {
-            state.certificates.insert(row.fingerprint, Certificate { agent: row.agent, revoked: row.revoked_at.is_some() });
+            let AgentCertificate { fingerprint, agent, revoked_at, not_after, .. } = row;
+            state.certificates.insert(fingerprint, Certificate { agent, revoked: revoked_at.is_some(), not_after });
         }
         let mut certificates = Vec::new();
         for authority in self.store.authorities().await? {
@@ -207,6 +215,10 @@ impl Directory {
     fn held(&self) -> Arc<State> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn ended(name: &str, not_after: Timestamp) -> Known {
+    Known::Nobody(format!("the certificate of agent {name} ended at {}", Moment(not_after)))
 }
 
 /// Who vouches for agents' certificates: what the configuration says, and the authorities in the store, which may come while
@@ -291,5 +303,51 @@ impl ClientCertVerifier for AgentRoots {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreSettings;
+
+    #[tokio::test]
+    async fn a_certificate_ends_on_an_open_connection_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+        let configured = BTreeMap::from([("shop".to_owned(), Agent { name: "shop".to_owned(), ..Agent::default() })]);
+        let directory =
+            Directory::new(configured, AgentRoots::new(RootCertStore::empty()), store.clone(), Duration::from_secs(10));
+        let peer = |not_after| Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            agent: Some("shop".to_owned()),
+            fingerprint: Some("one".to_owned()),
+            issuer: None,
+            not_after,
+            admin: None,
+        };
+        let said = async |not_after| match directory.identify(&peer(not_after)).await.unwrap() {
+            Known::Agent { enrolled, .. } => format!("enrolled: {enrolled}"),
+            Known::Nobody(why) => why,
+        };
+        let ended = Timestamp::from_secs(now().as_secs());
+        assert_eq!(said(None).await, "enrolled: false");
+        assert_eq!(said(Some(now().plus_secs(60))).await, "enrolled: false");
+        assert!(said(Some(ended)).await.contains("agent shop ended at 20"));
+
+        // One of the store's: what was read before it ended is not read again when it ends.
+        store.create_agent("shop", "{\"profiles\":[]}", now()).await.unwrap();
+        let row = AgentCertificate {
+            fingerprint: "one".to_owned(),
+            agent: "shop".to_owned(),
+            issued_at: now(),
+            not_after: now().plus_secs(1),
+            revoked_at: None,
+        };
+        store.insert_agent_certificate(&row).await.unwrap();
+        directory.refresh().await.unwrap();
+        assert_eq!(said(None).await, "enrolled: true");
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert!(said(None).await.contains("ended at 20"));
     }
 }

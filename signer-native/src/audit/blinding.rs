@@ -63,6 +63,14 @@ impl Blinding {
         claims.iter().map(|(name, value)| (name.clone(), self.value(name, value))).collect()
     }
 
+    /// One of them that is a text.
+    pub fn text(&self, name: &str, value: &str) -> String {
+        match self.value(name, &Value::String(value.to_owned())) {
+            Value::String(shown) => shown,
+            other => other.to_string(),
+        }
+    }
+
     fn value(&self, name: &str, value: &Value) -> Value {
         let Some(key) = &self.0 else { return value.clone() };
         let mut context = hmac::Context::with_key(key);

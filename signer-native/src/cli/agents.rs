@@ -33,7 +33,7 @@ pub(super) enum Command {
 pub(super) struct Invite {
     /// The agent: 1 to 64 characters out of a-z, 0-9, - _ .
     name: String,
-    /// A profile that it may use; may be repeated [default: what agents.NAME of the configuration says]
+    /// A profile that it may use; may be repeated [default: what the agent may do already]
     #[arg(long = "profile", value_name = "PROFILE")]
     profiles: Vec<String>,
     /// Narrows the profiles' audiences; may be repeated
@@ -100,7 +100,15 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
                 "agents.{name} stands in the configuration, which says what it may do; leave --profile away"
             )));
         }
-        (false, true) => return Err(usage(format!("no agents.{name} is configured; say by --profile what it may use"))),
+        // Whoever was here before comes back to what it might do then.
+        (false, true) => {
+            let held = block_on(async {
+                let Ok(store) = existing_store(&settings).await else { return Ok(None) };
+                Ok(store.agents().await?.into_iter().find(|row| row.name == *name).and_then(|row| row.policy))
+            })?;
+            let missing = || usage(format!("no agents.{name} is configured or in the store; say by --profile what it may use"));
+            Some(held.ok_or_else(missing)?)
+        }
         (false, false) => {
             let mut known: Vec<String> = settings.profiles()?.into_keys().collect();
             if profiles.iter().any(|profile| !known.contains(profile)) {
@@ -113,14 +121,15 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
             if let Some(unknown) = profiles.iter().find(|profile| !known.contains(profile)) {
                 return Err(usage(format!("--profile {unknown:?} is not configured; the profiles are {}", known.join(", "))));
             }
-            Some(Policy {
+            let policy = Policy {
                 profiles: profiles.clone(),
                 audiences: (!audiences.is_empty()).then(|| audiences.clone()),
                 max_lifetime: max_lifetime.map(Lifetime::as_secs),
                 required_claims: required_claims.clone(),
                 forbidden_claims: forbidden_claims.clone(),
                 rate: *rate,
-            })
+            };
+            Some(json!(policy).to_string())
         }
     };
     let shown = settings.public_certificate()?;
@@ -129,7 +138,6 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
     let fingerprint: [u8; 32] = chain.last().map(|certificate| Sha256::digest(certificate).into()).unwrap_or_default();
     let invitation = Invitation::new(fingerprint)
         .map_err(|error| Failure::new(FailureKind::System, format!("this machine gives no randomness: {error}")))?;
-    let policy = policy.map(|policy| json!(policy).to_string());
     let (store, timing, at) = (settings.store()?, settings.timing()?, now());
     let expires_at = at.plus_secs(LIFETIME);
     block_on(async {

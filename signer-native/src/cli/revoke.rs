@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigArguments, block_on, keys, output};
 use crate::{
+    audit::Blinding,
     config::Settings,
     error::{Failure, FailureKind},
     http::revocations::describe,
@@ -216,8 +217,10 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
 
 async fn open(settings: &Settings) -> Result<(Ledger, Store), Failure> {
     let store = keys::existing_store(settings).await?;
+    let key = settings.audit()?.hmac_key_file;
+    let blinding = key.map(|path| Blinding::open("audit.hmac_key_file", &path)).transpose()?;
     let ledger = Ledger::new(store.clone(), settings.timing()?, settings.slots()?).with_issuers(settings.issuers()?);
-    Ok((ledger, store))
+    Ok((ledger.with_blinding(blinding.unwrap_or_else(Blinding::none)), store))
 }
 
 fn moment(text: &str) -> Result<Timestamp, Failure> {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     console::hash,
-    keys::now,
+    keys::{Moment, now},
     store::{SessionRow, StoreError},
 };
 
@@ -230,6 +230,10 @@ async fn visit(service: &Shared, request: &Parts) -> Result<Visit, Response> {
             let detail = "the certificate has no single SAN URI of the form urn:edgeseal:admin:NAME";
             return Err(Problem::new(Code::AdminUnknown, detail).into_response());
         };
+        if let Some(end) = peer.not_after.filter(|end| *end <= now()) {
+            let detail = format!("the certificate of {name} ended at {}", Moment(end));
+            return Err(Problem::new(Code::AdminUnknown, detail).into_response());
+        }
         visit.person = Some(of_certificate(service, name).await.map_err(IntoResponse::into_response)?);
     }
     same_site(service, request, &visit).map_err(IntoResponse::into_response)?;

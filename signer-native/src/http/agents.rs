@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use edgeseal_core::{Algorithm, json};
+use edgeseal_core::{Algorithm, UnverifiedToken, json};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -274,9 +274,11 @@ async fn renew(
     let renewal = Renewal { audience: Audience::names(audience), ttl };
     let stamp = stamp(&service, &agent, &headers, "/v1/tokens/renew", &body).await?;
     let began = Instant::now();
-    let issued = service.issuer.renew(&agent, &token, renewal, stamp).await.map_err(Problem::from);
-    service.activity.token(issued.as_ref().err().map(|problem| problem.code().as_str()), began.elapsed());
-    let issued = issued?;
+    let snapshot = service.issuer.registry().snapshot();
+    let kid = UnverifiedToken::parse(&token).ok().and_then(|token| token.header().kid().map(ToOwned::to_owned));
+    let profile = kid.and_then(|kid| snapshot.of_kid(&kid)).map_or("", |key| key.profile.as_str());
+    let outcome = service.issuer.renew(&agent, &token, renewal, stamp).await;
+    let issued = counted(&service, profile, "renewal", began, outcome)?;
     Ok(uncached(&told(&agent, "renewed", issued)))
 }
 
@@ -314,18 +316,18 @@ async fn sign_one(service: &Shared, agent: &Agent, request: SignatureRequest) ->
     let declared = object("declared", declared)?;
     let began = Instant::now();
     let outcome = service.issuer.sign_digest(agent, &profile, &digest, kid.as_deref(), &declared).await;
-    let signed = counted(service, &profile, Mode::Digest, began, outcome)?;
+    let signed = counted(service, &profile, Mode::Digest.as_str(), began, outcome)?;
     tracing::info!(agent = agent.name, profile, kid = signed.kid, "signed a digest");
     let issuer = service.issuer.agent_url(&profile, &agent.name);
     Ok(SignatureAnswer { signature: signed.signature, kid: signed.kid, issuer })
 }
 
-fn counted<T>(service: &Shared, profile: &str, mode: Mode, began: Instant, outcome: Result<T, IssueError>) -> Result<T, Problem> {
+fn counted<T>(service: &Shared, profile: &str, mode: &str, began: Instant, outcome: Result<T, IssueError>) -> Result<T, Problem> {
     let outcome = outcome.map_err(Problem::from);
     // Whoever asks for what is not there shall not make up names for the metrics.
     let known = if service.issuer.has_profile(profile) { profile } else { "none" };
     let code = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "issued");
-    service.metrics.token(known, mode.as_str(), code);
+    service.metrics.token(known, mode, code);
     service.activity.token(outcome.as_ref().err().map(|_| code), began.elapsed());
     outcome
 }
@@ -352,7 +354,7 @@ async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest, stamp
     let request = Request { mode, claims: object("claims", claims)?, audience: Audience::names(audience), ttl };
     let began = Instant::now();
     let outcome = service.issuer.issue(agent, &profile, request, stamp).await;
-    Ok(Outcome::Token(told(agent, "issued", counted(service, &profile, mode, began, outcome)?)))
+    Ok(Outcome::Token(told(agent, "issued", counted(service, &profile, mode.as_str(), began, outcome)?)))
 }
 
 /// `jti` and `iat`: fresh ones, or those of the request that came first under the same `Idempotency-Key`.

@@ -86,12 +86,21 @@ async fn enroll(
     })?;
     // A request that cannot be granted does not use up the code.
     check_request(&csr).map_err(malformed)?;
-    let code = Zeroizing::new(code);
-    let invited = service.agents.store().use_invitation(&hash(&code), now()).await.map_err(RegistryError::Store)?;
+    let code = hash(&Zeroizing::new(code));
+    let store = service.agents.store();
+    let invited = store.use_invitation(&code, now()).await.map_err(RegistryError::Store)?;
     let Some(name) = invited else {
         return Err(Problem::new(Code::CodeRefused, "the code is unknown, used or older than 10 minutes; ask for another one"));
     };
-    let certified = certify(&service, "agents.enroll", &name, &csr).await?;
+    let certified = match certify(&service, "agents.enroll", &name, &csr).await {
+        Ok(certified) => certified,
+        Err(problem) => {
+            if let Err(error) = store.give_invitation_back(&code).await {
+                tracing::warn!(agent = name, %error, "a code that gave no certificate is used up");
+            }
+            return Err(problem);
+        }
+    };
     tracing::info!(agent = name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "enrolled");
     Ok(answer(&service, &name, &certified))
 }
@@ -146,7 +155,10 @@ async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str)
     let event = Event::new(format!("agent:{agent}"), action, agent);
     service.audit.append(event).await.map_err(RegistryError::Audit)?;
     let certified = service.authorities.certify(agent, csr).await.map_err(problem)?;
-    service.agents.refresh().await.map_err(RegistryError::Store)?;
+    if let Err(error) = service.agents.refresh().await {
+        // It stands in the store, and is looked for there with the next request.
+        tracing::warn!(agent, %error, "reading the agents after a new certificate");
+    }
     Ok(certified)
 }
 

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use edgeseal_core::Timestamp;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -44,6 +45,8 @@ pub struct Peer {
     pub fingerprint: Option<String>,
     /// Who issued its certificate (RFC 4514).
     pub issuer: Option<String>,
+    /// When its certificate ends: TLS looks at the beginning of a connection alone.
+    pub not_after: Option<Timestamp>,
     /// The administrator that its certificate names.
     pub admin: Option<String>,
 }
@@ -171,7 +174,9 @@ async fn connection(
     let certificate = certificates.and_then(|chain| chain.first());
     let (agent, admin) = (certificate.and_then(tls::agent_name), certificate.and_then(tls::admin_name));
     let (fingerprint, issuer) = (certificate.map(tls::fingerprint), certificate.and_then(tls::issuer));
-    let service = TowerToHyperService::new(WithPeer { router, peer: Peer { address, agent, fingerprint, issuer, admin } });
+    let not_after = certificate.and_then(tls::not_after).map(Timestamp::from_secs);
+    let peer = Peer { address, agent, fingerprint, issuer, not_after, admin };
+    let service = TowerToHyperService::new(WithPeer { router, peer });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder

@@ -134,6 +134,10 @@ async fn add(
     if before.is_some() && kind != Kind::Sub || !issuer.is_empty() && kind == Kind::Kid {
         return Err(malformed("before belongs to kind sub, issuer to jti and sub".to_owned()).into());
     }
+    // Whichever way it is asked for, a compromise is a dangerous act.
+    if kind == Kind::Kid {
+        person.needs_proof()?;
+    }
     let registry = service.issuer.registry();
     let ledger = registry.ledger();
     let answer = match kind {

@@ -140,7 +140,7 @@ impl Issuer {
 
     fn found(&self, snapshot: &Snapshot, agent: &Agent, profile: &Profile) -> Option<(Arc<ActiveKey>, DigestKey)> {
         let active = snapshot.of_agents.get(&(profile.name.clone(), agent.name.clone()))?;
-        if active.algorithm != profile.algorithm {
+        if !self.signs_for(active, profile) {
             return None;
         }
         let key = snapshot.of_id(active.id)?;

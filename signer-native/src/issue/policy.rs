@@ -239,14 +239,16 @@ pub fn renew(
         )));
     }
     let audience = if audience.is_empty() { held.into_iter().map(str::to_owned).collect() } else { audience };
-    let claims: Map<String, Value> = old
-        .iter()
-        .filter(|(name, _)| !RESERVED_CLAIMS.iter().any(|(reserved, _)| reserved == name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let claims = of_caller(old);
     let mode = if claims.contains_key("_sd") { Mode::Sd } else { Mode::Claims };
     let request = Request { mode, claims, audience, ttl };
     grant(issuer, agent, profile, request, now, jwt_id, Some(Session { start, most }))
+}
+
+/// The claims of a token that its caller set.
+pub fn of_caller(claims: &Map<String, Value>) -> Map<String, Value> {
+    let reserved = |name: &String| RESERVED_CLAIMS.iter().any(|(reserved, _)| reserved == name);
+    claims.iter().filter(|(name, _)| !reserved(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -332,6 +334,9 @@ fn decide_claims(agent: &Agent, mode: Mode, claims: &Map<String, Value>) -> Resu
         }
     } else if let Some(name) = SD_MEMBERS.into_iter().find(|name| claims.contains_key(*name)) {
         return Err(Denial(format!("claim {name} may not be set by the caller: selective disclosure needs mode sd")));
+    } else if let Some((name, _)) = claims.iter().find(|(_, value)| conveys_digests(value)) {
+        let reason = "holds _sd, _sd_alg or ..., behind which claims could hide: selective disclosure needs mode sd";
+        return Err(Denial(format!("claim {name} {reason}")));
     }
     if let Some(missing) = agent.required_claims.iter().find(|name| !claims.contains_key(*name)) {
         let clear = if mode == Mode::Sd { ", in clear" } else { "" };
@@ -579,7 +584,11 @@ mod tests {
             decide_here(&agent(), Request { mode: Mode::Sd, ..request("{}") }).unwrap_err(),
             "profile default allows the modes claims; sd was asked"
         );
-        assert!(decide_here(&agent(), request(r#"{"_sd":[]}"#)).unwrap_err().contains("needs mode sd"));
+        for hiding in
+            [r#"{"_sd":[]}"#, r#"{"address":{"_sd":[]}}"#, r#"{"list":[[{"...":"x"}]]}"#, r#"{"a":[{"b":{"_sd_alg":"x"}}]}"#]
+        {
+            assert!(decide_here(&agent(), request(hiding)).unwrap_err().contains("needs mode sd"), "{hiding}");
+        }
     }
 
     #[test]

@@ -266,6 +266,12 @@ impl Issuer {
         let keys = JwkSet::from_keys(jwk);
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
         self.check_not_revoked(old.claims()).await?;
+        // What is hidden can be checked beside the application alone.
+        if !old.claims().members().contains_key("_sd")
+            && let Some(schema) = self.schema(&profile.name)
+        {
+            schema.check(&policy::of_caller(old.claims().members())).map_err(IssueError::SchemaMismatch)?;
+        }
         let grant =
             policy::renew(&self.url_of(&profile.name), agent, &profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
         self.fulfil(agent, &profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
@@ -303,8 +309,7 @@ impl Issuer {
             return Err(IssueError::TooLate);
         }
         let snapshot = self.fresh_snapshot()?;
-        // A profile whose algorithm was changed has no key until one of the new kind is active.
-        let key = snapshot.active.get(&profile.name).filter(|key| key.algorithm == profile.algorithm);
+        let key = snapshot.active.get(&profile.name).filter(|key| self.signs_for(key, profile));
         let key = key.ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
         let sd = grant.claims.contains_key("_sd");
         let shown = self.audit.blinding().claims(&grant.claims);
@@ -336,6 +341,13 @@ impl Issuer {
         self.audit.outcome(&intent, token.as_ref().err().map(ToString::to_string));
         let token = token?;
         Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id: stamp.jwt_id })
+    }
+
+    /// Whether a key signs for a profile as it is now. One whose algorithm or issuer was changed has no key until one of the new
+    /// kind is active: tokens of the old one would stand in no JWK Set of their `iss`.
+    pub(super) fn signs_for(&self, key: &ActiveKey, profile: &Profile) -> bool {
+        let url = self.registry.ledger().issuers().get(&key.issuer);
+        key.algorithm == profile.algorithm && url.is_some_and(|url| *url == self.url_of(&profile.name))
     }
 
     async fn sign(&self, key: &ActiveKey, unsigned: UnsignedToken) -> Result<String, IssueError> {

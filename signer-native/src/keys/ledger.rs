@@ -18,7 +18,7 @@ use super::{
 use crate::{
     audit::{AuditError, Blinding, Event, Log},
     hsm::{HsmError, KeyId},
-    revocation::{Entry, MOST_TOKENS, Wish},
+    revocation::{Entry, Kind, MOST_TOKENS, Wish},
     store::{Approval, Guard, Store, StoreError},
 };
 
@@ -48,6 +48,8 @@ pub struct Ledger {
     /// Seconds after which somebody of whom another vouched counts as one of two people.
     second_person_after: u64,
     log: Option<Log>,
+    /// How a command of its own process shows claim values.
+    blinding: Blinding,
 }
 
 /// What became of a command.
@@ -170,6 +172,7 @@ impl Ledger {
             issuers: BTreeMap::new(),
             second_person_after: SECOND_PERSON_AFTER,
             log: None,
+            blinding: Blinding::none(),
         }
     }
 
@@ -189,6 +192,12 @@ impl Ledger {
     #[must_use]
     pub fn with_log(self, log: Log) -> Self {
         Self { log: Some(log), ..self }
+    }
+
+    /// The same, showing claim values like this in logs of its own.
+    #[must_use]
+    pub fn with_blinding(self, blinding: Blinding) -> Self {
+        Self { blinding, ..self }
     }
 
     /// All keys, the oldest first.
@@ -224,7 +233,10 @@ impl Ledger {
 
     /// The delays for one key: those of its profile.
     pub fn timing_of(&self, key: &Key) -> Timing {
-        self.slots().iter().find(|slot| slot.holds(key)).map_or(self.timing, |slot| slot.timing(&self.timing))
+        // An agent's own keys are of their profile too, though no slot lists them.
+        let slots = self.slots();
+        let of_it = slots.iter().find(|slot| (slot.purpose, &slot.profile) == (key.purpose, &key.profile));
+        of_it.map_or(self.timing, |slot| slot.timing(&self.timing))
     }
 
     /// What the configuration wants keys for.
@@ -395,7 +407,13 @@ impl Ledger {
     }
 
     async fn write_revocation(&self, entry: &Entry, most: usize, actor: &Actor) -> Result<(), RegistryError> {
-        self.record(actor, "revocations.add", &entry.value, &entry.describe().to_string()).await?;
+        // A subject is a claim's value: the log shows it as it shows those.
+        let blinding = self.log.as_ref().map_or(&self.blinding, Log::blinding);
+        let mut shown = entry.view();
+        if entry.kind == Kind::Sub {
+            shown.value = blinding.text("sub", &entry.value);
+        }
+        self.record(actor, "revocations.add", &shown.value, &serde_json::json!(shown).to_string()).await?;
         if self.store.revoke(entry, most).await? {
             return Ok(());
         }
@@ -464,7 +482,8 @@ impl Ledger {
             return log.append(event).await.map(drop).map_err(RegistryError::Audit);
         }
         // A command of its own process: a chain of three rows.
-        let (log, end) = Log::begin(self.store.clone(), AUDIT_PATIENCE, Blinding::none()).await.map_err(RegistryError::Audit)?;
+        let (log, end) =
+            Log::begin(self.store.clone(), AUDIT_PATIENCE, self.blinding.clone()).await.map_err(RegistryError::Audit)?;
         let written = log.append(event).await;
         end.end().await;
         written.map(drop).map_err(RegistryError::Audit)
@@ -508,5 +527,46 @@ pub fn until(key: &Key, timing: &Timing) -> Option<Timestamp> {
         State::Retiring => timing.earliest_retirement(key),
         State::DestroyScheduled => key.destroy_at,
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use edgeseal_core::Algorithm;
+
+    use super::*;
+    use crate::store::StoreSettings;
+
+    const TIMING: Timing =
+        Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 60, dangerous_activation_delay: None };
+
+    #[tokio::test]
+    async fn the_delays_of_a_profile_are_those_of_agents_own_keys_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+        let slot = Slot {
+            purpose: Purpose::Token,
+            issuer: String::new(),
+            profile: "web".to_owned(),
+            agent: None,
+            algorithm: Algorithm::Es256,
+            rsa_bits: 0,
+            max_lifetime: 3_600,
+            rotate_after: None,
+            publish_ahead: DAY,
+            valid_for: None,
+        };
+        let ledger = Ledger::new(store, TIMING, vec![slot]);
+        let id = KeyId::random().unwrap();
+        let key = |purpose, profile: &str, agent: Option<&str>| Key {
+            profile: profile.to_owned(),
+            agent: agent.map(ToOwned::to_owned),
+            ..Key::generating(id, purpose, Algorithm::Es256, now())
+        };
+        let ahead = |key: &Key| ledger.timing_of(key).publish_ahead;
+        assert_eq!(ahead(&key(Purpose::Token, "web", None)), DAY);
+        assert_eq!(ahead(&key(Purpose::Token, "web", Some("shop"))), DAY);
+        assert_eq!(ahead(&key(Purpose::Token, "other", None)), 60);
+        assert_eq!(ahead(&key(Purpose::Audit, "", None)), 60);
     }
 }

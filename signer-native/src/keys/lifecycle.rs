@@ -192,8 +192,8 @@ impl Command {
         match self {
             Self::Activate { .. } => &[State::Published],
             Self::Retire => &[State::Published, State::Retiring],
-            Self::Suspend | Self::Expire => &[State::Active],
-            Self::Conclude => &[State::Active, State::Suspended],
+            Self::Suspend => &[State::Active],
+            Self::Expire | Self::Conclude => &[State::Active, State::Suspended],
             Self::Resume => &[State::Suspended],
             Self::Compromise => &[
                 State::Published,
@@ -323,6 +323,13 @@ pub enum Refusal {
     Days(u64),
     /// It was destroyed already.
     Destroyed(String),
+    /// It is being destroyed.
+    TooLate {
+        /// Which key.
+        kid: String,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -362,6 +369,9 @@ impl fmt::Display for Refusal {
                 DESTRUCTION_DAYS.end()
             ),
             Self::Destroyed(kid) => write!(formatter, "key {kid} was destroyed already"),
+            Self::TooLate { kid, since } => {
+                write!(formatter, "key {kid} has been due for destruction since {}: its pair may be gone already", Moment(*since))
+            }
         }
     }
 }
@@ -412,9 +422,7 @@ pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: T
         }
         Command::Suspend => step(key, State::Suspended, [(Mark::Suspended, at)]),
         // The timers ran: it has not signed since it was suspended.
-        Command::Resume if keys.iter().any(|other| other.same_slot(key) && other.state == State::Active) => {
-            step(key, State::Retiring, [(Mark::Demoted, key.suspended_at.or(at)), (Mark::Suspended, None)])
-        }
+        Command::Resume if keys.iter().any(|other| other.same_slot(key) && other.state == State::Active) => conclude(key, now),
         Command::Resume => {
             if let Some(not_after) = key.not_after.filter(|not_after| *not_after <= now) {
                 return Err(Refusal::Expired { kid: name(key), not_after });
@@ -431,6 +439,10 @@ pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: T
             step(key, State::DestroyScheduled, [(Mark::Destroy, Some(now.plus_secs(days * DAY)))])
         }
         Command::CancelDestroy => {
+            // From then on the pair may be gone at any moment.
+            if let Some(since) = key.destroy_at.filter(|since| *since <= now) {
+                return Err(Refusal::TooLate { kid: name(key), since });
+            }
             let before = if key.compromised_at.is_some() { State::Compromised } else { State::Retired };
             step(key, before, [(Mark::Destroy, None)])
         }
@@ -445,12 +457,16 @@ pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: T
             if now < earliest {
                 return Err(too_early(earliest));
             }
-            step(key, State::Retiring, [(Mark::Demoted, at)])
+            conclude(key, now)
         }
-        // As of its suspension, since when it has not signed.
-        Command::Conclude => step(key, State::Retiring, [(Mark::Demoted, key.suspended_at.or(at)), (Mark::Suspended, None)]),
+        Command::Conclude => conclude(key, now),
     };
     Ok(Outcome { changes: vec![change], window: None })
+}
+
+/// To retiring, as of its suspension where there was one: since then it has not signed.
+fn conclude(key: &Key, now: Timestamp) -> Change {
+    step(key, State::Retiring, [(Mark::Demoted, key.suspended_at.or(Some(now))), (Mark::Suspended, None)])
 }
 
 /// published -> active, and the slot's active key -> retiring, in one transaction and in this order of writing: the old

@@ -118,23 +118,43 @@ pub enum Origin {
     Generated,
     /// Elsewhere, or it cannot be proved otherwise.
     Imported,
+    /// Elsewhere, and the signer is putting it into the HSM: what comes of that is its own to take out again, until the key is
+    /// published as imported.
+    Entering,
 }
 
 impl Origin {
-    /// Every origin.
-    pub const ALL: [Self; 2] = [Self::Generated, Self::Imported];
+    /// Every name for people.
+    pub const NAMES: [&str; 2] = ["generated", "imported"];
 
-    /// Its name, in the store and for people.
+    /// Its name for people.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Generated => "generated",
-            Self::Imported => "imported",
+            Self::Imported | Self::Entering => "imported",
         }
     }
 
-    /// The origin of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|origin| origin.as_str() == name)
+    /// Its name in the store.
+    pub const fn stored(self) -> &'static str {
+        match self {
+            Self::Entering => "entering",
+            other => other.as_str(),
+        }
+    }
+
+    /// The origin of this name in the store.
+    pub fn from_stored(name: &str) -> Option<Self> {
+        [Self::Generated, Self::Imported, Self::Entering].into_iter().find(|origin| origin.stored() == name)
+    }
+
+    /// What it is once the key is published.
+    #[must_use]
+    pub const fn published(self) -> Self {
+        match self {
+            Self::Entering => Self::Imported,
+            other => other,
+        }
     }
 }
 

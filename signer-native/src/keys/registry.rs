@@ -139,17 +139,21 @@ impl Registry {
             Ok(stored) => self.publish(&key, stored).await,
             Err(error) => Err(error.into()),
         };
-        match outcome {
-            Ok(key) => Ok(key),
-            // The HSM may still be at it, and the store may know more than its answer said: `tend` looks later.
-            Err(error @ (RegistryError::Hsm(HsmError::Deadline(_)) | RegistryError::Store(StoreError::Unavailable(_)))) => {
-                Err(error)
-            }
-            Err(error) => {
-                self.abandon(&key, &error).await;
-                Err(error)
-            }
+        self.made(&key, outcome).await
+    }
+
+    /// What came of a pair that the signer itself put into the HSM.
+    async fn made(&self, key: &Key, outcome: Result<Key, RegistryError>) -> Result<Key, RegistryError> {
+        // The HSM may still be at it, and the store may know more than its answer said: `tend` looks later.
+        let unknown = |error: &RegistryError| {
+            matches!(error, RegistryError::Hsm(HsmError::Deadline(_)) | RegistryError::Store(StoreError::Unavailable(_)))
+        };
+        if let Err(error) = &outcome
+            && !unknown(error)
+        {
+            self.abandon(key, error).await;
         }
+        outcome
     }
 
     /// The active key of a slot that no verifier's JWK Set shows (the audit's, the agents' authority), made if there is none.
@@ -266,7 +270,7 @@ impl Registry {
         }
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
         let key = Key {
-            origin: Origin::Imported,
+            origin: Origin::Entering,
             issuer: slot.issuer.clone(),
             profile: slot.profile.clone(),
             label: label.map(ToOwned::to_owned),
@@ -284,11 +288,7 @@ impl Registry {
             Ok(stored) => self.publish(&key, stored).await,
             Err(error) => Err(error.into()),
         };
-        if let Err(error) = &outcome {
-            // It was we who put it there.
-            self.abandon(&key, error).await;
-        }
-        outcome
+        self.made(&key, outcome).await
     }
 
     /// What the HSM says of a key, attribute by attribute.
@@ -313,7 +313,7 @@ impl Registry {
             let age = Duration::from_millis(moment.millis_since(key.created_at));
             let settled = match key.state {
                 State::Generating if age >= ORPHANED_AFTER => self.settle(&key).await,
-                State::Failed if key.destroyed_at.is_none() && key.origin == Origin::Generated => self.remove(&key).await,
+                State::Failed if key.destroyed_at.is_none() && key.origin != Origin::Imported => self.remove(&key).await,
                 _ => Ok(()),
             };
             if let Err(error) = settled {
@@ -373,7 +373,7 @@ impl Registry {
         for key in self.store.keys().await? {
             let Some(seconds) = seconds.get(key.profile.as_str()) else { continue };
             if key.purpose == super::Purpose::Token
-                && matches!(key.state, State::Generating | State::Published | State::Active)
+                && matches!(key.state, State::Generating | State::Published | State::Active | State::Suspended)
                 && key.max_lifetime < *seconds
             {
                 self.store.allow_lifetime(key.id, *seconds).await?;
@@ -431,8 +431,14 @@ impl Registry {
     }
 
     async fn publish(&self, key: &Key, stored: StoredKey) -> Result<Key, RegistryError> {
-        if key.origin == Origin::Generated && !stored.protection.is_complete() {
-            return Err(RegistryError::Unsound(format!("the key is not kept as asked: {:?}", stored.protection)));
+        let protection = stored.protection;
+        let kept = match key.origin {
+            Origin::Generated => protection.is_complete(),
+            Origin::Entering => protection.value_refused,
+            Origin::Imported => true,
+        };
+        if !kept {
+            return Err(RegistryError::Unsound(format!("the key is not kept as asked: {protection:?}")));
         }
         let kid = stored.public_key.thumbprint();
         let jwk = Jwk::new(stored.public_key, Some(key.algorithm), Some(kid.clone()))
@@ -444,7 +450,7 @@ impl Registry {
         }
         self.has_room(key, &text).await?;
         let published = Published { kid, jwk: text };
-        self.store.publish(&lifecycle::publish(key, now())?, &published, key.origin).await?;
+        self.store.publish(&lifecycle::publish(key, now())?, &published, key.origin.published()).await?;
         self.ledger.read_back(key.id).await
     }
 

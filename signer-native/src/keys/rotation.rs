@@ -44,7 +44,10 @@ impl Slot {
 
     /// Whether a key is of the kind that the slot wants now.
     pub fn wants(&self, key: &Key) -> bool {
-        self.holds(key) && key.algorithm == self.algorithm && key.kind() == KeyKind::of(self.algorithm, self.rsa_bits)
+        self.holds(key)
+            && key.issuer == self.issuer
+            && key.algorithm == self.algorithm
+            && key.kind() == KeyKind::of(self.algorithm, self.rsa_bits)
     }
 
     /// The delays for its keys.
@@ -68,7 +71,7 @@ pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Ve
     let allowed = |key: &Key, command, timing: &Timing| lifecycle::decide(keys, key, command, timing, now).is_ok();
     for key in keys {
         let commands = match key.state {
-            State::Active => Command::Expire,
+            State::Active | State::Suspended => Command::Expire,
             State::Retiring => Command::Retire,
             State::DestroyScheduled => Command::Destroy,
             _ => continue,

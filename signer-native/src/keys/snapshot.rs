@@ -48,6 +48,8 @@ pub struct ActiveKey {
     pub id: KeyId,
     /// Its `kid`.
     pub kid: String,
+    /// The issuer whose JWK Set shows it, by its name; empty is the top-level one.
+    pub issuer: String,
     /// What it signs with.
     pub algorithm: Algorithm,
     /// A set of this key alone: what every signature is checked against before it leaves.
@@ -75,7 +77,13 @@ impl Snapshot {
                 .map_err(|problem| StoreError::Corrupt(format!("the JWK of {}: {}", published.kid, problem.as_str())))?;
             if key.state == State::Active {
                 let alone = JwkSet::from_keys([jwk.clone()]);
-                let active = Arc::new(ActiveKey { id: key.id, kid: published.kid.clone(), algorithm: key.algorithm, alone });
+                let active = Arc::new(ActiveKey {
+                    id: key.id,
+                    kid: published.kid.clone(),
+                    issuer: key.issuer.clone(),
+                    algorithm: key.algorithm,
+                    alone,
+                });
                 match (key.purpose, &key.agent) {
                     (Purpose::Token, None) => drop(snapshot.active.insert(key.profile.clone(), active)),
                     (Purpose::Token, Some(agent)) => {

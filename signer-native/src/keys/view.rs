@@ -252,7 +252,7 @@ fn states() -> Schema {
 }
 
 fn origins() -> Schema {
-    one_of(super::Origin::ALL.map(super::Origin::as_str))
+    one_of(super::Origin::NAMES)
 }
 
 /// The algorithms that a key may sign with.

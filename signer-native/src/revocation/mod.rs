@@ -115,10 +115,13 @@ impl Entry {
     /// In words, when it cannot be meant.
     pub fn of_wish(wish: &Wish, issuer: &str, longest: u64, now: Timestamp, actor: &str) -> Result<Self, String> {
         let sized = |name: &str, value: &str, most: usize| {
-            if (1..=most).contains(&value.len()) {
-                return Ok(value.to_owned());
+            if !(1..=most).contains(&value.len()) {
+                return Err(format!("a {name} has 1 to {most} octets, and this one has {}", value.len()));
             }
-            Err(format!("a {name} has 1 to {most} octets, and this one has {}", value.len()))
+            if value.contains('\0') {
+                return Err(format!("a {name} that holds a NUL cannot be kept"));
+            }
+            Ok(value.to_owned())
         };
         let issuer = sized("issuer", issuer, MAX_NAME)?;
         let rest = longest.saturating_add(SKEW);
@@ -177,7 +180,7 @@ pub struct EntryView {
     /// What is revoked.
     #[schema(schema_with = kinds)]
     pub kind: &'static str,
-    /// The `kid` or the `jti`; of a `sub`, its hash.
+    /// The `kid`, the `jti` or the `sub`.
     pub value: String,
     /// The URL of the issuer that it concerns; null is every one.
     pub issuer: Option<String>,

@@ -198,6 +198,16 @@ impl Store {
         rows.first().map(|row| row.text("agent")).transpose()
     }
 
+    /// Lets an invitation be used after all: whoever used it got no certificate.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn give_invitation_back(&self, code: &str) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.execute(Statement::new("UPDATE invitations SET used_at = NULL WHERE code = $1").bind(code)).await?;
+        transaction.commit().await
+    }
+
     /// Writes a certificate, before anybody gets it.
     ///
     /// # Errors

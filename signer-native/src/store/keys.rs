@@ -76,7 +76,7 @@ impl Store {
             .bind(key.agent.clone())
             .bind(key.algorithm.name())
             .bind(u64::from(key.rsa_bits))
-            .bind(key.origin.as_str())
+            .bind(key.origin.stored())
             .bind(key.state.as_str())
             .bind(key.created_at)
             .bind(key.not_after)
@@ -119,7 +119,7 @@ impl Store {
         write(&mut transaction, change).await?;
         let Published { kid, jwk } = published;
         let statement = Statement::new("UPDATE keys SET kid = $2, jwk = $3, origin = $4 WHERE cka_id = $1");
-        let statement = statement.bind(change.id.to_string()).bind(kid.as_str()).bind(jwk.as_str()).bind(origin.as_str());
+        let statement = statement.bind(change.id.to_string()).bind(kid.as_str()).bind(jwk.as_str()).bind(origin.stored());
         transaction.execute(statement).await?;
         transaction.commit().await
     }
@@ -165,7 +165,7 @@ fn key(row: &Row) -> Result<Key, StoreError> {
         label: row.optional_text("label")?,
         algorithm: Algorithm::from_name(&algorithm).ok_or_else(|| named("algorithm", &algorithm))?,
         rsa_bits: u16::try_from(row.number("rsa_bits")?).map_err(|error| StoreError::Corrupt(format!("rsa_bits: {error}")))?,
-        origin: Origin::from_name(&origin).ok_or_else(|| named("origin", &origin))?,
+        origin: Origin::from_stored(&origin).ok_or_else(|| named("origin", &origin))?,
         state: State::from_name(&state).ok_or_else(|| named("state", &state))?,
         created_at: row.moment("created_at")?,
         published_at: row.optional_moment("published_at")?,

@@ -109,6 +109,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn revocations_of(&self, issuer: &str, jti: &str, sub: &str) -> Result<Vec<Entry>, StoreError> {
+        // PostgreSQL takes no NUL in a text, and no entry holds one.
+        let [jti, sub] = [jti, sub].map(|text| if text.contains('\0') { "" } else { text });
         let select =
             Statement::new(entries!("WHERE issuer = $1 AND ((kind = 'jti' AND value = $2) OR (kind = 'sub' AND value = $3))"));
         self.database.rows(select.bind(issuer).bind(jti).bind(sub)).await?.iter().map(entry).collect()

@@ -10,9 +10,12 @@ use std::{
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::Algorithm;
-use edgeseal_signer::audit::{
-    token_digest,
-    verify::{self, Expectation, Flaw, VerifyError},
+use edgeseal_signer::{
+    audit::{
+        Blinding, Log, token_digest,
+        verify::{self, Expectation, Flaw, VerifyError},
+    },
+    store::{Store, StoreSettings},
 };
 use serde_json::Value;
 use tempfile::tempdir;
@@ -263,6 +266,34 @@ fn tampering_is_named_by_its_first_row() {
     let said = run(&["audit", "verify", changed.to_str().unwrap()]);
     assert!(said.out.starts_with(&format!("✗ row {} (line {}): ", rows[place].unwrap(), place + 1)), "{said:?}");
     run(&["audit", "verify", folder.path().join("none").to_str().unwrap()]).fails(2, "cannot be read");
+}
+
+#[test]
+fn many_processes_between_two_checkpoints() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let (dir, db) = (signer.dir.clone(), signer.path("db"));
+    let said = signer.run(&["revoke", "sub", "alice@example.com", "--no-wait"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(signer.end(), Some(0));
+    // Each command that writes is a process, and so a chain of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&StoreSettings::Sqlite(db)).await.unwrap();
+        for _ in 0..350 {
+            let (_, end) = Log::begin(store.clone(), std::time::Duration::from_secs(10), Blinding::none()).await.unwrap();
+            end.end().await;
+        }
+    });
+    for name in ["first", "second"] {
+        let export = Export::of(&dir, folder.path(), name);
+        let chains: std::collections::BTreeSet<String> =
+            export.proves().iter().map(|row| row["chain"].as_str().unwrap().to_owned()).collect();
+        assert!(chains.len() > 350, "{}", chains.len());
+        let text = fs::read_to_string(&export.file).unwrap();
+        // A subject is a claim's value.
+        assert!(!text.contains("alice@") && text.contains("\"action\":\"revocations.add\",\"subject\":\"hmac:"), "{text}");
+    }
 }
 
 #[test]

@@ -11,7 +11,9 @@ use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    admin::{ALICE, ask as ask_as},
     agent::Agent,
+    faults::Faulty,
     support::{AUDIENCE, Said, Signer, client, run_with_input, until},
 };
 
@@ -150,6 +152,28 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     assert_eq!(Open::to(&signer, &folder.path().join("again/agent.pem")).post(&ask()).unwrap().0, 200);
     assert_eq!(Open::to(&signer, &old).post(&ask()).unwrap().0, 403);
 
+    // Invited again without a word about its policy, it may do what it might before.
+    signer.run(&["agents", "invite", "new-app"]).ok();
+    let policy = ask_as(&signer, ALICE, "GET", "/admin/v1/agents/new-app", None).json()["policy"].clone();
+    assert_eq!((&policy["profiles"], &policy["rate"]), (&json!(["default"]), &json!(100)), "{policy}");
+
+    // An authority whose key is compromised signs nothing more.
+    let authorities = || -> Vec<(String, String)> {
+        let keys = signer.run(&["keys", "list", "--all", "--json"]).json();
+        let of_agents = keys.as_array().unwrap().iter().filter(|key| key["purpose"] == "ca");
+        let mut found: Vec<(String, String)> =
+            of_agents.map(|key| (key["state"].as_str().unwrap().to_owned(), key["kid"].as_str().unwrap().to_owned())).collect();
+        found.sort_unstable();
+        found
+    };
+    let (state, kid) = authorities().remove(0);
+    assert_eq!((authorities().len(), state.as_str()), (1, "active"));
+    let compromise = format!("/admin/v1/keys/{kid}:compromise");
+    assert_eq!(ask_as(&signer, ALICE, "POST", &compromise, None).status, 200);
+    enroll(&signer, &invite(&signer, "new-app"), &folder.path().join("later")).ok();
+    let after = authorities();
+    assert_eq!((after.len(), after[0].0.as_str(), &after[1]), (2, "active", &("compromised".to_owned(), kid)), "{after:?}");
+
     // A name of the configuration is invited as it stands there.
     signer.run(&["agents", "invite", "demo-app", "--profile", "default"]).fails(2, "stands in the configuration");
     signer.run(&["agents", "invite", "unheard-of"]).fails(2, "--profile");
@@ -163,6 +187,22 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
         let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!found, "the code is in {}", file.display());
     }
+}
+
+#[test]
+fn a_code_is_good_again_when_the_hsm_could_not_sign() {
+    let faulty = Faulty::serve("deadline = \"1s\"");
+    let out = faulty.folder.path().join("app");
+    enroll(&faulty.signer, &invite(&faulty.signer, "first-app"), &out.join("first")).ok();
+    let code = invite(&faulty.signer, "new-app");
+    faulty.show("hang");
+    for _ in 0..2 {
+        enroll(&faulty.signer, &code, &out).fails(7, "hsm_unavailable");
+    }
+    faulty.end();
+    until("it signs again", || faulty.ask().status == 200);
+    enroll(&faulty.signer, &code, &out).ok();
+    enroll(&faulty.signer, &code, &out.join("again")).fails(1, "code_refused");
 }
 
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {

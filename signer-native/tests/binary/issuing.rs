@@ -6,7 +6,7 @@ use edgeseal_core::{JwkSet, Timestamp, UnverifiedToken, Verifier, policy::Issuer
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{AUDIENCE, Answer, Signer, run_with_input, until};
+use crate::support::{AUDIENCE, Answer, Signer, edgeseal, run_with_input, until};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
@@ -27,13 +27,35 @@ fn disclosure(salt: &str, name: &str, value: &str) -> (String, String) {
 }
 
 fn signer(folder: &std::path::Path) -> Signer {
+    with_schema(folder, &json!({ "properties": { "age": { "type": "integer" } } }))
+}
+
+fn with_schema(folder: &std::path::Path, of_claims: &Value) -> Signer {
     let schema = folder.join("schema.json");
-    fs::write(&schema, json!({ "properties": { "age": { "type": "integer" } } }).to_string()).unwrap();
+    fs::write(&schema, of_claims.to_string()).unwrap();
     Signer::configured(folder, &["--alg", "ES256", "--alg", "RS256"], |text| {
         let profile = format!("modes = [\"claims\", \"sd\"]\nmax_session = \"1h\"\nschema = {schema:?}\n");
         text.replace("[profiles.default]\n", &format!("[profiles.default]\n{profile}"))
             .replace("[agents.\"demo-app\"]\n", "[agents.demo-app]\nrequired_claims = [\"sub\"]\nrate = 4\n")
     })
+}
+
+#[test]
+fn a_renewal_is_held_to_the_schema_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = with_schema(folder.path(), &json!({}));
+    let ask = |claims: Value| json!({ "profile": "default", "audience": AUDIENCE, "claims": claims });
+    let token = |claims: Value| post(&signer, "/v1/tokens", &ask(claims)).json()["token"].as_str().unwrap().to_owned();
+    let tokens = [token(json!({ "sub": "alice" })), token(json!({ "sub": "alice", "age": 7 }))];
+    let (ready, dir) = (signer.ready.clone(), signer.dir.clone());
+    assert_eq!(signer.end(), Some(0));
+    fs::write(folder.path().join("schema.json"), json!({ "required": ["age"] }).to_string()).unwrap();
+    let mut command = edgeseal();
+    command.arg("serve").arg("--config").arg(dir.join("edgeseal.toml"));
+    let signer = Signer::serve(command, &folder.path().join("again.log"), ready, dir);
+    let renew = |token: &str| post(&signer, "/v1/tokens/renew", &json!({ "token": token }));
+    assert!(renew(&tokens[0]).problem(422, "schema_mismatch").contains("age"));
+    assert_eq!(payload(renew(&tokens[1]).json()["token"].as_str().unwrap())["age"], 7);
 }
 
 #[test]

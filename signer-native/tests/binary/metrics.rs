@@ -53,17 +53,21 @@ fn numbers_for_prometheus() {
     }
     let body = format!("{{\"profile\":\"no-such-profile\",\"audience\":{AUDIENCE:?}}}");
     signer.ask(&body).problem(403, "policy_denied");
+    let renewal = format!("{{\"token\":{:?}}}", signer.issue("default"));
+    let renewed = signer.agents("POST", "/v1/tokens/renew", &[("content-type", "application/json")], renewal.as_bytes());
+    renewed.problem(403, "policy_denied");
     until("the canary was counted", || sample(&scrape(&address), "edgeseal_ready ") > 0.0);
     let text = scrape(&address);
     let is = |name: &str, value: f64| assert!((sample(&text, name) - value).abs() < 1e-9, "{name}: {text}");
-    is("edgeseal_tokens_total{profile=\"default\",mode=\"claims\",outcome=\"issued\"}", 3.0);
+    is("edgeseal_tokens_total{profile=\"default\",mode=\"claims\",outcome=\"issued\"}", 4.0);
+    is("edgeseal_tokens_total{profile=\"default\",mode=\"renewal\",outcome=\"policy_denied\"}", 1.0);
     is("edgeseal_tokens_total{profile=\"none\",mode=\"claims\",outcome=\"policy_denied\"}", 1.0);
     is("edgeseal_hsm_breaker ", 0.0);
     is("edgeseal_keys{state=\"active\"}", 2.0);
     for phase in ["policy", "audit", "sign", "check"] {
-        is(&format!("edgeseal_issue_seconds_count{{phase=\"{phase}\"}}"), 3.0);
+        is(&format!("edgeseal_issue_seconds_count{{phase=\"{phase}\"}}"), 4.0);
     }
-    is("edgeseal_request_seconds_count{route=\"/v1/tokens\",status=\"200\"}", 3.0);
+    is("edgeseal_request_seconds_count{route=\"/v1/tokens\",status=\"200\"}", 4.0);
     assert!(sample(&text, "edgeseal_hsm_signatures_total") >= 3.0, "{text}");
     assert!(sample(&text, "edgeseal_registry_age_seconds") < 60.0, "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");

@@ -136,3 +136,62 @@ fn profiles_are_created_used_changed_and_kept() {
     let issued = token(&again, "5m");
     assert_eq!(issued.status, 200, "{issued:?}");
 }
+
+#[test]
+fn a_profile_that_moves_to_another_issuer_signs_by_a_key_that_is_shown_there() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        let issuer = text.lines().find_map(|line| line.strip_prefix("issuer = \"")?.strip_suffix('"')).unwrap().to_owned();
+        format!("{text}\n[issuers.tenant]\nurl = \"{issuer}/tenant\"\n")
+    });
+    let settings = |more: Value| {
+        let mut settings = json!({ "algorithm": "ES256", "audiences": [AUDIENCE], "max_lifetime": "10m" });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        settings
+    };
+    let web = "/admin/v1/profiles/web";
+    let made = json!({ "name": "web", "settings": settings(json!({})) });
+    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/profiles", Some(made)).status, 201);
+    let policy = json!({ "profiles": ["web"] });
+    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/agents", Some(json!({ "name": "shop", "policy": policy }))).status, 201);
+    let invited = ask(&signer, BOB, "POST", "/admin/v1/agents/shop:enrol", None).json();
+    let out = folder.path().join("shop");
+    let arguments = ["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()];
+    run_with_input(&arguments, format!("{}\n", invited["code"].as_str().unwrap()).as_bytes()).ok();
+    let identity = out.join("agent.pem");
+    let token = || {
+        let body = json!({ "profile": "web", "claims": { "sub": "alice" }, "ttl": "1m" }).to_string();
+        signer.agents_as(&identity, &identity, "POST", "/v1/tokens", &[("content-type", "application/json")], body.as_bytes())
+    };
+    let keys = || {
+        let keys = ask(&signer, BOB, "GET", "/admin/v1/keys", None).json();
+        keys["keys"].as_array().unwrap().iter().filter(|key| key["profile"] == "web").cloned().collect::<Vec<Value>>()
+    };
+    let generate = || ask(&signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "web" }))).json();
+    let step = |key: &Value, verb: &str| {
+        let path = format!("/admin/v1/keys/{}:{verb}", key["kid"].as_str().unwrap());
+        assert_eq!(ask(&signer, ALICE, "POST", &path, None).status, 200, "{verb}");
+    };
+    let first = generate();
+    step(&first, "activate");
+    until("it signs", || token().status == 200);
+
+    // The longest lifetime is remembered of a key that is suspended too: it may come back.
+    step(&first, "suspend");
+    assert_eq!(ask(&signer, ALICE, "PUT", web, Some(settings(json!({ "max_lifetime": "20m" })))).status, 200);
+    until("the key remembers", || keys()[0]["max_lifetime"] == 1_200);
+    step(&first, "resume");
+    until("it signs again", || token().status == 200);
+
+    // No verifier of the new issuer would find the key of the old one.
+    assert_eq!(ask(&signer, ALICE, "PUT", web, Some(settings(json!({ "issuer": "tenant" })))).status, 200);
+    until("the old key signs nothing", || token().status != 200);
+    token().problem(409, "key_state");
+    let second = generate();
+    step(&second, "activate");
+    until("the new issuer's key signs", || token().status == 200);
+    let kid = token().json()["kid"].clone();
+    assert_eq!(kid, second["kid"]);
+    let shown = signer.public("/tenant/.well-known/jwks.json", &[]).json();
+    assert!(shown["keys"].as_array().unwrap().iter().any(|key| key["kid"] == kid), "{shown}");
+}

@@ -2,12 +2,19 @@
 
 use std::{fs, path::Path, process::Command};
 
+use edgeseal_core::{Algorithm, Timestamp};
+use edgeseal_signer::{
+    hsm::KeyId,
+    keys::{Change, Key, Mark, Origin, Purpose, State},
+    store::{Guard, Store, StoreSettings},
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::{
     admin::{ALICE, BOB, ask},
-    support::{Signer, run},
+    faults::generate_with_another_tool,
+    support::{Signer, run, until},
 };
 
 fn openssl(arguments: &[&str]) -> String {
@@ -111,6 +118,44 @@ fn shares_make_a_key_that_is_imported_for_good() {
     for share in &shares {
         assert!(!log.contains(share["data"].as_str().unwrap()), "a share is in a log");
     }
+}
+
+#[test]
+fn what_an_import_left_in_the_hsm_is_taken_out_again() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let db = signer.path("db");
+    // As if the HSM had gone away between taking the pair in and being asked to take it out.
+    let ids = [KeyId::random().unwrap(), KeyId::random().unwrap()];
+    for id in ids {
+        generate_with_another_tool(&signer, id);
+    }
+    assert_eq!(signer.end(), Some(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&StoreSettings::Sqlite(db)).await.unwrap();
+        for (id, origin) in ids.into_iter().zip([Origin::Entering, Origin::Imported]) {
+            let then = Timestamp::from_secs(1_700_000_000);
+            let key = Key {
+                origin,
+                profile: "default".to_owned(),
+                max_lifetime: 3_600,
+                ..Key::generating(id, Purpose::Token, Algorithm::Es256, then)
+            };
+            store.insert_key(&key, &Guard::None).await.unwrap();
+            let failed = Change { id, from: State::Generating, to: State::Failed, set: vec![(Mark::Retired, Some(then))] };
+            store.apply(&[failed], &Guard::None).await.unwrap();
+        }
+    });
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let shown = |id: KeyId| {
+        let keys = signer.run(&["keys", "list", "--all", "--json"]).json();
+        keys.as_array().unwrap().iter().find(|key| key["cka_id"] == id.to_string()).unwrap().clone()
+    };
+    until("the signer's own is gone", || !shown(ids[0])["destroyed_at"].is_null());
+    assert_eq!(shown(ids[0])["origin"], "imported");
+    // Whoever put the other one there may want it back.
+    assert!(shown(ids[1])["destroyed_at"].is_null());
 }
 
 #[test]

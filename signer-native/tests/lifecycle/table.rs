@@ -5,7 +5,7 @@ use edgeseal_signer::{
     hsm::KeyId,
     keys::{
         Command, Key, Outcome, Published, Purpose, Refusal, State, Timing, lifecycle,
-        rotation::{self, Due},
+        rotation::{self, Due, Slot},
     },
 };
 
@@ -87,6 +87,11 @@ fn every_state_command_and_time() {
                 let said = lifecycle::decide(&keys, &keys[0], command, &TIMING, after(seconds));
                 let shown = format!("{state} {command:?} {seconds}: {said:?}");
                 judged += 1;
+                // From the day of its destruction the pair may be gone.
+                if command == Command::CancelDestroy && state == State::DestroyScheduled && seconds >= WEEK {
+                    assert_eq!(said, Err(Refusal::TooLate { kid: "kid-1".to_owned(), since: after(WEEK) }));
+                    continue;
+                }
                 match rule(state, command) {
                     Some((from, to)) if from <= seconds => {
                         let Outcome { changes, window } = said.expect(&shown);
@@ -212,6 +217,52 @@ fn a_suspended_key_comes_back_or_retires_as_of_its_suspension() {
     assert_eq!((retiring.demoted_at, retiring.suspended_at), (Some(after(0)), None));
     assert_eq!(states(&[retiring], Command::Retire, 5_000), [State::Retired], "the timers ran");
     assert_eq!(states(&keys[..1], Command::Resume, 5_000), [State::Active]);
+}
+
+#[test]
+fn a_key_ends_by_its_published_exp_also_while_it_is_suspended() {
+    for state in [State::Active, State::Suspended] {
+        let key = Key { not_after: Some(after(1_000)), ..key(1, state) };
+        let keys = std::slice::from_ref(&key);
+        let refused = lifecycle::decide(keys, &key, Command::Expire, &TIMING, after(999));
+        assert_eq!(
+            refused,
+            Err(Refusal::TooEarly { kid: "kid-1".to_owned(), command: Command::Expire, earliest: after(1_000) }),
+            "{state}"
+        );
+        assert_eq!(rotation::plan(keys, &[], &TIMING, after(999)), [], "{state}");
+        assert_eq!(rotation::plan(keys, &[], &TIMING, after(1_000)), [Due::Step(key.id, Command::Expire)], "{state}");
+        let outcome = lifecycle::decide(keys, &key, Command::Expire, &TIMING, after(1_000)).unwrap();
+        let ended = outcome.changes[0].applied(&key);
+        let since = if state == State::Active { after(1_000) } else { after(0) };
+        assert_eq!((ended.state, ended.demoted_at, ended.suspended_at), (State::Retiring, Some(since), None));
+    }
+}
+
+#[test]
+fn a_slot_wants_keys_of_its_issuer() {
+    let slot = Slot {
+        purpose: Purpose::Token,
+        issuer: "tenant".to_owned(),
+        profile: "default".to_owned(),
+        agent: None,
+        algorithm: Algorithm::Es256,
+        rsa_bits: 0,
+        max_lifetime: 3_600,
+        rotate_after: None,
+        publish_ahead: 0,
+        valid_for: None,
+    };
+    let (active, standby) = (key(1, State::Active), key(2, State::Published));
+    let of_tenant = Key { issuer: "tenant".to_owned(), ..key(3, State::Published) };
+    assert!(slot.holds(&active) && !slot.wants(&active) && slot.wants(&of_tenant));
+    let slots = [slot];
+    // The standby of the old issuer is none here: another is made, and takes over when verifiers can know it.
+    let keys = [active.clone(), standby.clone()];
+    assert_eq!(rotation::plan(&keys, &slots, &TIMING, after(ACTIVATION)), [Due::Generate(slots[0].clone())]);
+    let keys = [active, standby, of_tenant.clone()];
+    let step = Due::Step(of_tenant.id, Command::Activate { emergency: false });
+    assert_eq!(rotation::plan(&keys, &slots, &TIMING, after(ACTIVATION)), [step]);
 }
 
 #[test]

@@ -612,6 +612,10 @@ async fn a_revocation_only_gets_longer(place: Place) {
     assert_eq!(found("https://signer.example", "alice", "alice").await, 2);
     assert_eq!(found("https://signer.example", "x", "alice").await, 1);
     assert_eq!(found("https://other.example", "alice", "alice").await, 0);
+    // PostgreSQL takes no NUL in a text; what is asked with one is not there.
+    assert_eq!(found("https://signer.example", "alice", "a\0").await, 1);
+    assert_eq!(store.user("a\0").await, Ok(None));
+    assert_eq!(store.audit_by_digest("\0").await, Ok(Vec::new()));
     // A full list takes no more, and says so.
     assert_eq!(store.revoke(&entry(Kind::Jti, "one more", 100), 2).await, Ok(false));
     assert_eq!(store.revocations_version().await, Ok(3));

@@ -363,8 +363,8 @@ pub(super) async fn recover(
 ) -> Result<Response, AdminProblem> {
     let console = console(&service)?;
     may_try(console, Try::Refused, &visit.address)?;
-    may_try(console, Try::Recovery, &name)?;
     let name = name.trim();
+    may_try(console, Try::Recovery, name)?;
     let refuse = || {
         count_try(console, Try::Refused, &visit.address);
         count_try(console, Try::Recovery, name);

@@ -203,6 +203,9 @@ fn sessions_and_proofs_end() {
     let compromise = format!("/admin/v1/keys/{kid}:compromise");
     until("the proof is too old", || alice.who()["reauthenticated_until"] == Value::Null);
     alice.ask("POST", &compromise, None).problem(403, "reauthentication_required");
+    let revoke = |kind: &str, value: &str| json!({ "kind": kind, "value": value });
+    alice.post("/admin/v1/revocations", &revoke("kid", &kid)).problem(403, "reauthentication_required");
+    assert_eq!(alice.post("/admin/v1/revocations", &revoke("jti", "j-1")).status, 201, "a token is no key");
     alice.post("/admin/v1/users", &json!({ "name": "bob", "role": "auditor" })).problem(403, "reauthentication_required");
     alice.post("/console/v1/recovery-codes", &json!({})).problem(403, "reauthentication_required");
     alice.post("/console/v1/register/start", &json!({})).problem(403, "reauthentication_required");
