@@ -12,7 +12,7 @@ use std::{
 };
 
 use edgeseal_core::{
-    Algorithm, JwkSet, JwksCache, Timestamp,
+    Algorithm, JwkSet, JwksCache, Timestamp, VerifyError,
     jwk::KeyRules,
     jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, FetchResponse, Lookup, Snapshot, Source, Ticket},
@@ -24,6 +24,10 @@ const SEEDS: u64 = 10;
 const SECOND: u64 = 1_000;
 /// The cache's own promise: a caller that never answers blocks nobody for longer.
 const LEASE: u64 = 5 * SECOND;
+/// The longest pause after a failure, with its jitter, and a minute: for no longer does a failure speak for an outage.
+const OUTAGE: u64 = 75 * SECOND + 60 * SECOND;
+/// The slowest answer. What it says may be as old when it comes.
+const SLOWEST: u64 = 20 * SECOND;
 
 const ISSUER: &str = "https://i.example";
 const URI: &str = "https://i.example/jwks";
@@ -51,8 +55,6 @@ struct Issuer {
     current: u64,
     version: u64,
     up: bool,
-    /// The last moment at which the endpoint was not up.
-    last_down: u64,
 }
 
 enum Event {
@@ -95,6 +97,11 @@ struct Simulation {
     waiting_since: Vec<Option<u64>>,
     /// The last fetch that each verifier began, until it succeeds.
     last_fetch: Vec<Option<Ticket>>,
+    /// When each verifier began its last fetch, and when its last failure was.
+    began: Vec<u64>,
+    failed: Vec<u64>,
+    /// When each verifier's last forced fetch was, and how many failures it had had by then.
+    forced: Vec<Option<(u64, u64)>>,
     /// The newest version of the issuer's set that each verifier has used.
     newest: Vec<u64>,
     seen: HashMap<&'static str, usize>,
@@ -110,14 +117,7 @@ impl Simulation {
             order: 0,
             queue: BinaryHeap::new(),
             events: HashMap::new(),
-            issuer: Issuer {
-                keys: HashMap::from([(0, (start, None))]),
-                revoked: Vec::new(),
-                current: 0,
-                version: 0,
-                up: true,
-                last_down: 0,
-            },
+            issuer: Issuer { keys: HashMap::from([(0, (start, None))]), revoked: Vec::new(), current: 0, version: 0, up: true },
             verifiers: (0..VERIFIERS).map(|index| empty(seed * 100 + index as u64)).collect(),
             lives: vec![0; VERIFIERS],
             told: vec![0; VERIFIERS],
@@ -125,6 +125,9 @@ impl Simulation {
             fetches: vec![VecDeque::new(); VERIFIERS],
             waiting_since: vec![None; VERIFIERS],
             last_fetch: vec![None; VERIFIERS],
+            began: vec![0; VERIFIERS],
+            failed: vec![0; VERIFIERS],
+            forced: vec![None; VERIFIERS],
             newest: vec![0; VERIFIERS],
             seen: HashMap::new(),
         };
@@ -169,9 +172,6 @@ impl Simulation {
                     }
                 }
                 Event::Toggle => self.toggle(),
-            }
-            if !self.issuer.up {
-                self.issuer.last_down = self.now;
             }
         }
     }
@@ -230,6 +230,7 @@ impl Simulation {
         self.fetches[verifier].clear();
         self.waiting_since[verifier] = None;
         self.last_fetch[verifier] = None;
+        (self.began[verifier], self.failed[verifier], self.forced[verifier]) = (0, 0, None);
         self.newest[verifier] = 0;
         self.verifiers[verifier].on_revocation(self.told[verifier]);
         self.restore(verifier);
@@ -271,7 +272,12 @@ impl Simulation {
     }
 
     fn request(&mut self, verifier: usize) {
-        let longest = if self.random.chance(80) { SECOND } else { 60 * SECOND };
+        // Now and then nobody asks for hours: what was true before may have ended meanwhile.
+        let longest = match self.random.below(1_000) {
+            0..10 => 7_200 * SECOND,
+            10..200 => 60 * SECOND,
+            _ => SECOND,
+        };
         let pause = 1 + self.random.below(longest);
         self.after(pause, Event::Request(verifier));
         // A token of the current key, of an older one, or of a kid that an attacker made up.
@@ -284,7 +290,12 @@ impl Simulation {
             _ => self.issuer.current.to_string(),
         };
         let request = KeyRequest { kid: Some(&kid), algorithm: Algorithm::EdDsa };
+        let failures = self.failures(verifier);
         let lookup = self.verifiers[verifier].lookup(request, Timestamp::from_millis(self.now));
+        if self.failures(verifier) > failures {
+            // A caller vanished, or is late: its lease ended then, not now.
+            self.failed[verifier] = self.began[verifier] + LEASE;
+        }
         if !matches!(lookup, Lookup::Wait { .. }) {
             self.waiting_since[verifier] = None;
         }
@@ -326,18 +337,31 @@ impl Simulation {
         *self.seen.entry(name).or_default() += 1;
     }
 
-    /// A key that was removed is refused within the bound of its set's life.
+    fn failures(&self, verifier: usize) -> u64 {
+        self.verifiers[verifier].stats().failures
+    }
+
+    /// A key that was removed is refused within the bound of its set's life, which a failure prolongs for as long as it speaks for an
+    /// outage.
     fn used(&mut self, verifier: usize, kid: &str, set: &JwkSet) {
         let version = version_of(set);
         assert!(version >= self.newest[verifier], "seed {}: version {version} after {}", self.seed, self.newest[verifier]);
         self.newest[verifier] = version;
         assert!(set.keys().iter().any(|key| key.kid() == Some(kid)), "seed {}: used a set without {kid}", self.seed);
+        let CacheSettings { fresh_max, stale_if_error, .. } = CacheSettings::default();
+        let is_outage = self.now - self.failed[verifier] < OUTAGE;
+        let bound = fresh_max * SECOND + if is_outage { stale_if_error * SECOND } else { 0 };
+        let age = self.now - self.verifiers[verifier].fetched_at().unwrap().as_millis();
+        assert!(
+            age < bound,
+            "seed {}: used at an age of {age} ms, {} ms after a failure",
+            self.seed,
+            self.now - self.failed[verifier]
+        );
         let Some((_, Some(removed))) = kid.parse().ok().and_then(|kid: u64| self.issuer.keys.get(&kid)) else { return };
-        let settings = CacheSettings::default();
-        let up_since_removal = self.issuer.up && self.issuer.last_down < *removed;
         // An answer may have been on its way when the key was removed.
-        let bound = settings.fresh_max * SECOND + LEASE + if up_since_removal { 0 } else { settings.stale_if_error * SECOND };
-        assert!(self.now - removed <= bound, "seed {}: {kid} used {} ms after its removal", self.seed, self.now - removed);
+        let since = self.now - removed;
+        assert!(since < bound + SLOWEST, "seed {}: {kid} used {since} ms after its removal", self.seed);
     }
 
     /// No token is blamed for an outage, nor for long for being the first of its key.
@@ -357,6 +381,15 @@ impl Simulation {
 
     fn fetch(&mut self, verifier: usize, ticket: Ticket) {
         self.last_fetch[verifier] = Some(ticket.clone());
+        self.began[verifier] = self.now;
+        if ticket.is_forced() {
+            let failures = self.failures(verifier);
+            if let Some((last, before)) = self.forced[verifier].replace((self.now, failures)) {
+                let cooldown = CacheSettings::default().unknown_kid_cooldown * SECOND;
+                let held = self.now - last >= cooldown || failures > before;
+                assert!(held, "seed {}: two forced fetches within {} ms", self.seed, self.now - last);
+            }
+        }
         let window = &mut self.fetches[verifier];
         window.push_back(self.now);
         while window.front().is_some_and(|first| self.now - first > 60 * SECOND) {
@@ -401,6 +434,7 @@ impl Simulation {
 
     fn answer(&mut self, verifier: usize, ticket: &Ticket, outcome: Outcome) {
         let now = Timestamp::from_millis(self.now);
+        let failures = self.failures(verifier);
         let cache = &mut self.verifiers[verifier];
         let max_age = Some(self.random.below(10_000));
         let answered = match outcome {
@@ -414,9 +448,12 @@ impl Simulation {
             }
             Outcome::Failure => {
                 cache.on_failure(ticket, now);
-                return;
+                Err(VerifyError::jwks_unavailable("down"))
             }
         };
+        if self.failures(verifier) > failures {
+            self.failed[verifier] = self.now;
+        }
         if answered.is_ok() && self.last_fetch[verifier].as_ref() == Some(ticket) {
             self.last_fetch[verifier] = None;
         }

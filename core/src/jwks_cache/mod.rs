@@ -3,8 +3,8 @@
 //!
 //! - A set is fresh for its `max-age`, within bounds; in the last fifth of that time one caller refreshes it off the request
 //!   path while all go on using it.
-//! - When fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
-//!   never a refusal of the token.
+//! - While fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
+//!   never a refusal of the token. A failure speaks for its pause and a minute more: whoever comes later asks the endpoint first.
 //! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch
 //!   has just shown to be absent.
 //! - Failures are followed by a growing pause, also when there never was a set.
@@ -29,6 +29,9 @@ use crate::{
 
 /// Milliseconds until a fetch whose host never answered counts as failed: the host's own limit is 3 s.
 const LEASE_MILLIS: u64 = 5_000;
+/// Milliseconds past its pause for which a failure is taken for an outage that goes on. Steady callers retry off the request path in
+/// that time; after a quiet one the failure says nothing any more.
+const OUTAGE_MILLIS: u64 = 60_000;
 /// Unknown kids that are remembered; the oldest goes first. A kid that was forgotten costs at most a forced fetch per cooldown.
 const MAX_UNKNOWN_KIDS: usize = 256;
 
@@ -41,7 +44,7 @@ pub struct CacheSettings {
     pub fresh_min: u64,
     /// The longest time that a set is fresh: the bound within which a removed key is refused while the endpoint is up.
     pub fresh_max: u64,
-    /// How long past its freshness a set may serve while fetching fails.
+    /// How long past its freshness a set may serve while fetching fails: no longer than a minute past the pause after the last failure.
     pub stale_if_error: u64,
     /// The least time between two fetches forced by unknown kids.
     pub unknown_kid_cooldown: u64,
@@ -146,9 +149,15 @@ impl Ticket {
         self.forced
     }
 
-    /// The entity tag to send as `If-None-Match`.
+    /// The entity tag to send as `If-None-Match`, to the URL that the set at hand came from; elsewhere it means nothing.
     pub fn etag(&self) -> Option<&str> {
         self.etag.as_deref()
+    }
+
+    /// The same right for another URL than that of the set at hand: nothing to send as `If-None-Match`, and a 304 is a failure.
+    #[must_use]
+    pub fn unconditional(self) -> Self {
+        Self { etag: None, ..self }
     }
 }
 
@@ -259,18 +268,20 @@ impl JwksCache {
         let Some(current) = self.current.as_ref().filter(|current| now < current.window.stale_until) else {
             return self.fetch_or_wait(now);
         };
+        let Window { refresh_at, fresh_until, .. } = current.window;
+        let is_stale = now >= fresh_until;
+        if is_stale && !self.is_failing(now) {
+            // Nor does a set past its freshness say which keys there are not.
+            return self.fetch_or_wait(now);
+        }
         let set = Arc::clone(&current.set);
         if set.is_unknown(request) {
             return self.lookup_unknown(request, set, now);
         }
-        let Window { refresh_at, fresh_until, .. } = current.window;
         if now < refresh_at {
             return Lookup::Use(set);
         }
-        if now >= fresh_until {
-            if self.failures == 0 {
-                return self.fetch_or_wait(now);
-            }
+        if is_stale {
             self.stats.stale_served += 1;
         }
         if self.lease.is_some() || now < self.not_before {
@@ -376,12 +387,12 @@ impl JwksCache {
                 self.stats.suppressed += 1;
                 return Lookup::Unavailable { retry_at: self.not_before };
             }
-            return Lookup::Fetch(self.forced_ticket(now));
-        }
-        let cooldown_until = self.last_forced.map(|forced| forced.plus_secs(self.settings.unknown_kid_cooldown));
-        if cooldown_until.is_some_and(|until| now < until) {
-            self.stats.suppressed += 1;
-            return Lookup::UnknownKid(set);
+        } else {
+            let cooldown_until = self.last_forced.map(|forced| forced.plus_secs(self.settings.unknown_kid_cooldown));
+            if cooldown_until.is_some_and(|until| now < until) {
+                self.stats.suppressed += 1;
+                return Lookup::UnknownKid(set);
+            }
         }
         self.last_forced = Some(now);
         self.forced_for = Some(digest);
@@ -435,9 +446,12 @@ impl JwksCache {
         if self.lease.is_some_and(|lease| lease.sequence <= ticket.sequence) {
             self.lease = None;
         }
-        let (set, body, etag) = match (changed, &self.current) {
-            (Some(changed), _) => changed,
-            (None, Some(current)) => (Arc::clone(&current.set), Arc::clone(&current.body), current.etag.clone()),
+        let (set, body, etag, max_age) = match (changed, &self.current) {
+            (Some((set, body, etag)), _) => (set, body, etag, max_age),
+            // What a 304 does not say again stays as it was (RFC 9111 section 3.2).
+            (None, Some(Current { set, body, etag, max_age: known, .. })) => {
+                (Arc::clone(set), Arc::clone(body), etag.clone(), max_age.or(*known))
+            }
             // `on_response` lets a 304 through only where there is a set.
             (None, None) => return,
         };
@@ -471,11 +485,18 @@ impl JwksCache {
         }
     }
 
-    /// Counts the lease of a caller that never answered as a failure.
+    /// Whether the endpoint has failed so lately that it cannot be said to be up.
+    fn is_failing(&self, now: Timestamp) -> bool {
+        self.failures > 0 && now < self.not_before.plus_millis(OUTAGE_MILLIS)
+    }
+
+    /// Counts the lease of a caller that never answered as a failure, of the moment at which it ended: nobody may have looked since.
     fn lapse(&mut self, now: Timestamp) {
-        if self.lease.is_some_and(|lease| now >= lease.until) {
+        if let Some(Lease { until, .. }) = self.lease
+            && now >= until
+        {
             self.lease = None;
-            self.fail(now);
+            self.fail(until);
         }
     }
 
@@ -621,10 +642,49 @@ mod tests {
             .on_response(&ticket, FetchResponse { status: 200, body: "<html>", max_age: None, etag: None }, at(602))
             .unwrap_err();
         assert!(matches!(cache.lookup(request("a"), at(602)), Lookup::Use(_)));
-        assert!(matches!(cache.lookup(request("a"), at(4_199)), Lookup::UseAndRefresh(..)));
-        // 600 s fresh + 3600 s stale: the lease of the last refresh is still out, then nothing is left.
-        let Lookup::Wait { until } = cache.lookup(request("a"), at(4_200)) else { std::panic!() };
-        assert!(matches!(cache.lookup(request("a"), until), Lookup::Unavailable { .. }));
+        // Steady callers retry off the request path, whoever comes after a quiet time does it first.
+        let Lookup::UseAndRefresh(_, ticket) = cache.lookup(request("a"), at(662)) else { std::panic!() };
+        cache.on_failure(&ticket, at(662));
+        let ticket = fetch(&mut cache, "a", at(4_195));
+        assert!(matches!(cache.lookup(request("a"), at(4_195)), Lookup::Wait { .. }));
+        cache.on_failure(&ticket, at(4_195));
+        assert!(matches!(cache.lookup(request("a"), at(4_195)), Lookup::Use(_)));
+        assert!(matches!(cache.lookup(request("a"), at(4_199)), Lookup::Use(_)));
+        // 600 s fresh + 3600 s stale, then nothing is left; the pause after a fourth failure is 8 s and more.
+        assert!(matches!(cache.lookup(request("a"), at(4_200)), Lookup::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_failure_of_long_ago_is_no_outage() {
+        // It failed while the set was fresh, and nobody has asked since.
+        let mut cache = filled();
+        let Lookup::UseAndRefresh(_, ticket) = cache.lookup(request("a"), at(545)) else { std::panic!() };
+        cache.on_failure(&ticket, at(545));
+        let retry_at = cache.not_before;
+        let mut steady = cache.clone();
+        let ticket = fetch(&mut cache, "a", at(4_199));
+        cache.on_response(&ticket, ok(r#"{"keys":[]}"#), at(4_199)).unwrap();
+        assert_eq!(cache.stats().stale_served, 0);
+
+        // To the millisecond, where the set is past its freshness in that minute.
+        let Lookup::UseAndRefresh(_, ticket) = steady.lookup(request("a"), retry_at) else { std::panic!() };
+        steady.on_failure(&ticket, at(599));
+        let end = steady.not_before.plus_millis(OUTAGE_MILLIS);
+        let mut last = steady.clone();
+        assert!(matches!(last.lookup(request("a"), Timestamp::from_millis(end.as_millis() - 1)), Lookup::UseAndRefresh(..)));
+        assert_eq!(last.stats().stale_served, 1);
+        fetch(&mut steady, "a", end);
+    }
+
+    #[test]
+    fn a_caller_that_vanished_long_ago_is_no_outage() {
+        let mut cache = filled();
+        let Lookup::UseAndRefresh(..) = cache.lookup(request("a"), at(545)) else { std::panic!() };
+        let mut soon = cache.clone();
+        fetch(&mut cache, "a", at(4_100));
+        assert_eq!((cache.stats().failures, cache.stats().stale_served), (1, 0));
+        // Its lease ended at 550 s: the pause after it is over at 552 s, whenever that is noticed.
+        assert!(matches!(soon.lookup(request("a"), at(552)), Lookup::UseAndRefresh(..)));
     }
 
     #[test]
@@ -655,6 +715,36 @@ mod tests {
             }
         }
         assert_eq!(cache.stats().fetches, 1 + 10);
+    }
+
+    #[test]
+    fn a_fetch_for_an_unknown_kid_after_a_failure_counts_like_any_other() {
+        let mut cache = filled();
+        let ticket = fetch(&mut cache, "x", at(100));
+        cache.on_failure(&ticket, at(100));
+        let ticket = fetch(&mut cache, "y", at(129));
+        cache.on_response(&ticket, ok(&set(&["a"])), at(129)).unwrap();
+        // This one was shown to be absent, and others wait for the cooldown of that fetch.
+        for kid in ["y", "z"] {
+            assert!(matches!(cache.lookup(request(kid), at(158)), Lookup::UnknownKid(_)), "{kid}");
+        }
+        assert!(matches!(cache.lookup(request("y"), at(159)), Lookup::UnknownKid(_)));
+        fetch(&mut cache, "z", at(159));
+    }
+
+    #[test]
+    fn a_set_past_its_freshness_calls_no_kid_unknown() {
+        let settings = CacheSettings { fresh_min: 10, fresh_default: 10, fresh_max: 10, ..CacheSettings::default() };
+        let mut cache = JwksCache::new(settings, KeyRules::default(), 7).unwrap();
+        let ticket = fetch(&mut cache, "a", T0);
+        cache.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
+        let ticket = fetch(&mut cache, "x", at(1));
+        cache.on_response(&ticket, ok(&set(&["a"])), at(1)).unwrap();
+        assert!(matches!(cache.lookup(request("new"), at(10)), Lookup::UnknownKid(_)), "within the cooldown");
+        let ticket = fetch(&mut cache, "new", at(11));
+        assert!(!ticket.is_forced(), "the fetch was due");
+        cache.on_response(&ticket, ok(&set(&["a", "new"])), at(11)).unwrap();
+        assert!(matches!(cache.lookup(request("new"), at(11)), Lookup::Use(_)));
     }
 
     #[test]
@@ -742,7 +832,11 @@ mod tests {
         let unchanged = FetchResponse { status: 304, body: "", max_age: Some(1_000_000), etag: None };
         cache.on_response(&ticket, unchanged.clone(), at(300)).unwrap();
         assert!(matches!(cache.lookup(request("a"), at(300 + 2_500)), Lookup::Use(_)));
-        fetch(&mut cache, "a", at(300 + 3_600));
+        fetch(&mut cache.clone(), "a", at(300 + 3_600));
+        // One that names no time leaves the one that was named before.
+        let ticket = cache.refresh(0, at(300 + 3_599)).unwrap();
+        cache.on_response(&ticket, FetchResponse { max_age: None, ..unchanged.clone() }, at(300 + 3_599)).unwrap();
+        assert!(matches!(cache.lookup(request("a"), at(300 + 3_599 + 2_500)), Lookup::Use(_)));
         // A 304 that nobody asked for is a failure.
         let mut cold = super::tests::cache();
         let ticket = fetch(&mut cold, "a", T0);
@@ -821,7 +915,12 @@ mod tests {
         let ticket = fetch(&mut cache, "a", retry_at);
         cache.on_response(&ticket, tagged("2"), retry_at).unwrap();
         assert_eq!(late.etag(), Some("1"));
-        cache.on_response(&late, unchanged, retry_at.plus_secs(1)).unwrap_err();
+        cache.on_response(&late, unchanged.clone(), retry_at.plus_secs(1)).unwrap_err();
+        // It was asked of another URL.
+        let ticket = cache.refresh(0, retry_at.plus_secs(2)).unwrap().unconditional();
+        assert_eq!(ticket.etag(), None);
+        assert!(ticket.is_forced());
+        cache.on_response(&ticket, unchanged, retry_at.plus_secs(2)).unwrap_err();
     }
 
     #[test]

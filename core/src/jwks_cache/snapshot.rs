@@ -99,6 +99,11 @@ impl Snapshot {
         self.issuer.as_deref()
     }
 
+    /// Where the set was fetched.
+    pub fn jwks_uri(&self) -> &str {
+        &self.jwks_uri
+    }
+
     /// When the set was fetched.
     pub fn fetched_at(&self) -> Timestamp {
         Timestamp::from_millis(self.fetched_at)
@@ -244,7 +249,7 @@ mod tests {
         let snapshot = filled(kid, now).snapshot(ISSUER, URI).unwrap();
         let read = Snapshot::from_json(&snapshot.to_json()).unwrap();
         assert_eq!(read, snapshot);
-        assert_eq!((read.issuer(), read.fetched_at()), (ISSUER, now));
+        assert_eq!((read.issuer(), read.jwks_uri(), read.fetched_at()), (ISSUER, URI, now));
         read
     }
 

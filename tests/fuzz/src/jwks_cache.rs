@@ -12,6 +12,8 @@ use edgeseal_core::{
 
 const SECOND: u64 = 1_000;
 const LEASE: u64 = 5 * SECOND;
+/// The longest pause after a failure, with its jitter, and a minute: for no longer does a failure speak for an outage.
+const OUTAGE: u64 = 75 * SECOND + 60 * SECOND;
 const SETTINGS: CacheSettings = CacheSettings {
     fresh_default: 600,
     fresh_min: 300,
@@ -31,6 +33,7 @@ struct Set {
     kids: u8,
     fetched_at: u64,
     fresh: u64,
+    max_age: Option<u64>,
     sequence: usize,
     revocation: u64,
     etag: Option<u8>,
@@ -51,6 +54,7 @@ struct Model {
     /// The fetch whose lease is out.
     lease: Option<usize>,
     failures: u32,
+    failed_at: u64,
     revocation: u64,
     recent: VecDeque<u64>,
 }
@@ -104,6 +108,7 @@ impl Model {
             fetches: Vec::new(),
             lease: None,
             failures: 0,
+            failed_at: 0,
             revocation: 0,
             recent: VecDeque::new(),
         }
@@ -113,10 +118,12 @@ impl Model {
     fn lookup(&mut self, kid: u8, now: u64) {
         let name = kid.to_string();
         let request = KeyRequest { kid: (kid < KIDS).then_some(name.as_str()), algorithm: Algorithm::EdDsa };
-        if self.lease.is_some_and(|lease| now >= self.fetches[lease].until) {
-            self.lease = None;
-            self.failures += 1;
+        if let Some(lease) = self.lease
+            && now >= self.fetches[lease].until
+        {
+            self.failed(lease, self.fetches[lease].until);
         }
+        let is_outage = self.failures > 0 && now < self.failed_at + OUTAGE;
         let has = |set: Set| if kid < KIDS { set.kids >> kid & 1 == 1 } else { set.kids != 0 };
         let usable = self.current.filter(|set| now < set.fetched_at + set.fresh + SETTINGS.stale_if_error * SECOND);
         match self.cache.lookup(request, Timestamp::from_millis(now)) {
@@ -124,17 +131,14 @@ impl Model {
                 let current = usable.expect("a set that is past all use is used");
                 assert_eq!(kids_of(&set), current.kids);
                 assert!(has(current), "used without the key");
-                assert!(
-                    now < current.fetched_at + current.fresh || self.failures > 0,
-                    "used past its freshness without an outage"
-                );
+                assert!(now < current.fetched_at + current.fresh || is_outage, "used past its freshness without an outage");
             }
             Lookup::UseAndRefresh(_, ticket) => {
                 let current = usable.expect("a set that is past all use is used");
                 assert!(has(current), "used without the key");
                 let age = now - current.fetched_at;
                 assert!(age >= current.fresh * 7 / 10, "refreshed after {age} ms of {}", current.fresh);
-                assert!(age < current.fresh || self.failures > 0, "used past its freshness without an outage");
+                assert!(age < current.fresh || is_outage, "used past its freshness without an outage");
                 self.fetched(ticket, now);
             }
             Lookup::Fetch(ticket) => {
@@ -151,6 +155,7 @@ impl Model {
                 let current = usable.expect("judged by a set that is past all use");
                 assert_eq!(kids_of(&set), current.kids);
                 assert!(!has(current), "a known key is called unknown");
+                assert!(now < current.fetched_at + current.fresh || is_outage, "called unknown by a set past its freshness");
             }
             Lookup::Unavailable { retry_at } => {
                 assert!(self.failures > 0, "unavailable without a failure");
@@ -206,7 +211,7 @@ impl Model {
             || unchanged && ticket.etag().is_some() && self.current.is_some_and(|set| tag(set).as_deref() == ticket.etag());
         assert_eq!(answered.is_ok(), succeeds, "{answered:?}");
         if !succeeds {
-            return self.failed(index);
+            return self.failed(index, now);
         }
         if self.current.is_some_and(|set| set.sequence > index + 1) {
             return;
@@ -215,21 +220,25 @@ impl Model {
             self.lease = None;
         }
         self.failures = 0;
+        let Set { kids, etag, max_age, .. } = match self.current.filter(|_| unchanged) {
+            Some(current) => Set { max_age: max_age.or(current.max_age), ..current },
+            None => Set { kids: detail, etag, max_age, fetched_at: 0, fresh: 0, sequence: 0, revocation },
+        };
         let fresh = max_age.unwrap_or(SETTINGS.fresh_default).clamp(SETTINGS.fresh_min, SETTINGS.fresh_max) * SECOND;
-        let (kids, etag) = if unchanged { self.current.map(|set| (set.kids, set.etag)).unwrap() } else { (detail, etag) };
-        self.current = Some(Set { kids, fetched_at: now, fresh, sequence: index + 1, revocation, etag });
+        self.current = Some(Set { kids, etag, max_age, fetched_at: now, fresh, sequence: index + 1, revocation });
     }
 
     fn fail(&mut self, back: usize, now: u64) {
         let Some((index, fetch)) = self.pending(back) else { return };
         self.cache.on_failure(&fetch.ticket, Timestamp::from_millis(now));
-        self.failed(index);
+        self.failed(index, now);
     }
 
-    fn failed(&mut self, index: usize) {
+    fn failed(&mut self, index: usize, at: u64) {
         if self.lease == Some(index) {
             self.lease = None;
             self.failures += 1;
+            self.failed_at = at;
         }
     }
 
