@@ -182,6 +182,8 @@ enum KeysNow {
 struct Remote {
     cache: JwksCache,
     location: Location,
+    /// The URL of the set at hand. Discovery may have named another one since.
+    set_uri: Option<String>,
     /// Where the set at hand came from.
     origin: KeysOrigin,
     /// Why the last fetch failed; `None` once one has succeeded.
@@ -504,11 +506,11 @@ impl TokenVerifier {
             Document::JwkSet => {
                 let Answer { status, cache_control, etag, .. } = answer;
                 let response = FetchResponse { status, body, max_age: cache_control.and_then(http::max_age), etag };
-                remote.borrow_mut().cache.on_response(&fetch.ticket, response, now).map(|()| None)
+                remote.borrow_mut().answered(&fetch, response, now).map(|()| None)
             }
         };
         match outcome {
-            Ok(Some(url)) => Fetched::Next(Fetch { document: Document::JwkSet, url, ..fetch }),
+            Ok(Some(url)) => Fetched::Next(Fetch::of(&fetch.issuer, fetch.ticket, Document::JwkSet, url)),
             Ok(None) => {
                 let mut remote = remote.borrow_mut();
                 (remote.trouble, remote.origin) = (None, KeysOrigin::Endpoint);
@@ -632,7 +634,13 @@ impl Issuer {
             }
         };
         let cache = JwksCache::new(cache, settings.key_rules(), seed)?;
-        let keys = Keys::Remote(Box::new(RefCell::new(Remote { cache, location, origin: KeysOrigin::default(), trouble: None })));
+        let keys = Keys::Remote(Box::new(RefCell::new(Remote {
+            cache,
+            location,
+            set_uri: None,
+            origin: KeysOrigin::default(),
+            trouble: None,
+        })));
         Ok(Self { name: settings.issuer.clone(), verifier, keys })
     }
 
@@ -663,15 +671,17 @@ impl Issuer {
 impl Issuer {
     fn snapshot(&self) -> Option<Snapshot> {
         let Keys::Remote(remote) = &self.keys else { return None };
-        let Remote { cache, location, .. } = &*remote.borrow();
-        cache.snapshot(self.name.as_deref(), location.jwks_uri()?)
+        let Remote { cache, set_uri, .. } = &*remote.borrow();
+        cache.snapshot(self.name.as_deref(), set_uri.as_deref()?)
     }
 
     fn restore(&self, snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
         let Keys::Remote(remote) = &self.keys else { return Err("its issuer's keys are given in the settings".into()) };
-        let Remote { cache, location, .. } = &mut *remote.borrow_mut();
+        let Remote { cache, location, set_uri, .. } = &mut *remote.borrow_mut();
         let source = Source { issuer: self.name.as_deref(), jwks_uri: location.jwks_uri() };
-        cache.restore(snapshot, source, now).map_err(|refused| refused.to_string())
+        cache.restore(snapshot, source, now).map_err(|refused| refused.to_string())?;
+        *set_uri = Some(snapshot.jwks_uri().into());
+        Ok(())
     }
 }
 
@@ -773,7 +783,19 @@ impl Fetch {
             Keys::Remote(remote) => remote.borrow().location.next(now),
             Keys::Inline(_) => (Document::JwkSet, String::new()),
         };
-        Self { issuer: Rc::clone(issuer), ticket, document, url }
+        Self::of(issuer, ticket, document, url)
+    }
+
+    /// The entity tag of the set at hand is for the URL that it came from.
+    fn of(issuer: &Rc<Issuer>, ticket: Ticket, document: Document, url: String) -> Self {
+        let issuer = Rc::clone(issuer);
+        let is_conditional = match (&issuer.keys, document) {
+            (Keys::Remote(remote), Document::JwkSet) => remote.borrow().set_uri.as_ref() == Some(&url),
+            // Whether its answer names that URL is not known yet.
+            _ => true,
+        };
+        let ticket = if is_conditional { ticket } else { ticket.unconditional() };
+        Self { issuer, ticket, document, url }
     }
 
     /// Where from.
@@ -849,6 +871,16 @@ impl Remote {
         let document = Discovery::from_json(body, issuer)?;
         *jwks_uri = Some((document.jwks_uri.clone(), now.plus_secs(DISCOVERY_LIFETIME_SECS)));
         Ok(document.jwks_uri)
+    }
+
+    fn answered(&mut self, fetch: &Fetch, response: FetchResponse<'_>, now: Timestamp) -> Result<(), VerifyError> {
+        let before = self.cache.current().map(Arc::as_ptr);
+        self.cache.on_response(&fetch.ticket, response, now)?;
+        // A late answer, and a 304, leave the set that is there.
+        if self.cache.current().map(Arc::as_ptr) != before {
+            self.set_uri = Some(fetch.url.clone());
+        }
+        Ok(())
     }
 }
 
@@ -952,6 +984,53 @@ mod tests {
     }
 
     #[test]
+    fn a_set_keeps_the_url_that_it_came_from() {
+        let verifier = verifier("");
+        let token = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let discovered = |fetch: Fetch, path: &str, now: Timestamp| {
+            let document = format!(r#"{{"issuer":"https://i.example","jwks_uri":"https://i.example/{path}"}}"#);
+            match TokenVerifier::on_response(fetch, answer(&document), now) {
+                Fetched::Next(keys) => keys,
+                other => panic!("expected the keys, got {other:?}"),
+            }
+        };
+        let urls = |verifier: &TokenVerifier| -> Vec<String> {
+            let read = |text: &String| Snapshot::from_json(text).unwrap().jwks_uri().to_owned();
+            verifier.snapshots().iter().map(read).collect()
+        };
+        let keys = discovered(fetch(verifier.begin(&token, None, START)), "old", START);
+        assert!(urls(&verifier).is_empty());
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+
+        // Elsewhere discovery has not said anything, and need not.
+        let second = super::tests::verifier("");
+        second.restore(&verifier.snapshots()[0], START.plus_secs(1)).unwrap();
+        assert_eq!(second.snapshots(), verifier.snapshots());
+        assert_eq!(
+            fetch(second.begin(&token, None, START.plus_secs(601))).url(),
+            "https://i.example/.well-known/openid-configuration"
+        );
+
+        // A failure ends the belief in what was discovered, not the set.
+        let mut now = START.plus_secs(601);
+        let failing = fetch(verifier.begin(&token, None, now));
+        assert!(matches!(TokenVerifier::on_failure(&failing, "down", now), Fetched::Failed(_)));
+        assert_eq!(urls(&verifier), ["https://i.example/old"]);
+
+        // The entity tag of the old URL says nothing at the new one, and the set is the old one's until the new one has given another.
+        for status in [304, 200] {
+            now = now.plus_secs(600);
+            let keys = discovered(fetch(verifier.begin(&token, None, now)), "new", now);
+            assert_eq!((keys.url(), keys.if_none_match()), ("https://i.example/new", None));
+            assert_eq!(urls(&verifier), ["https://i.example/old"]);
+            let fetched = TokenVerifier::on_response(keys, Answer { status, ..answer(&jwks()) }, now);
+            assert_eq!(matches!(fetched, Fetched::Keys), status == 200, "{fetched:?}");
+        }
+        assert_eq!(urls(&verifier), ["https://i.example/new"]);
+        assert_eq!(fetch(verifier.begin(&token, None, now.plus_secs(601))).if_none_match(), Some("\"1\""));
+    }
+
+    #[test]
     fn another_issuers_discovery_document_is_an_outage() {
         let verifier = verifier("");
         let token = token(r#"{"alg":"ES256","kid":"k"}"#);
@@ -997,6 +1076,8 @@ mod tests {
         assert!(cold.restore("{}", "kv", START.plus_secs(200)).is_err());
         assert_eq!(cold.restore(&text, "kv", START.plus_secs(200)), Ok(true));
         assert!(matches!(second.begin(&token, None, START.plus_secs(200)), Step::Verify(_)));
+        // And goes on to the layers before that one.
+        assert_eq!(cold.shared().snapshot(START.plus_secs(200)), Some((text.clone(), 4_000)));
         second.stats(|stats| {
             assert_eq!((stats.origin, stats.fetched_at), (KeysOrigin::Layer("kv"), Some(START)));
             assert_eq!((stats.cache.fetches, stats.cache.suppressed), (0, 1));

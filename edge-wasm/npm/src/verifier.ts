@@ -194,7 +194,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   }
 
   exportState(): string {
-    return this.#inside === undefined ? "[]" : this.#current().call((core) => core.exportState());
+    return this.#inside === undefined ? JSON.stringify(this.#state) : this.#current().call((core) => core.exportState());
   }
 
   async #importKey(inside: Inside, id: number, number: number): Promise<VerifyKey | Error> {

@@ -371,6 +371,76 @@ test("what one verifier fetched serves another, as old as it is", async (t) => {
   for (const wrong of ["", "{}", "[1]", 7]) assert.throws(() => createVerifier({ ...options, state: wrong }), /state: must be what exportState/);
 });
 
+test("state with discovery: a verifier gives on what it was given, and keeps it through an outage", async (t) => {
+  const { server, options, token, time, state: issuer } = await setUp(t);
+  const discovering = { ...options, jwksUri: undefined };
+  server.paths["/.well-known/openid-configuration"] = { issuer: server.origin, jwks_uri: `${server.origin}/jwks` };
+  const compact = await token();
+  const first = createVerifier(discovering);
+  await first.verify(compact);
+  const state = first.exportState();
+  assert.equal(JSON.parse(JSON.parse(state)[0]).jwks_uri, `${server.origin}/jwks`);
+
+  const second = createVerifier({ ...discovering, state });
+  assert.equal(second.exportState(), state);
+  await second.verify(compact);
+  assert.equal(second.exportState(), state);
+  assert.deepEqual(server.hits, { "/.well-known/openid-configuration": 1, "/jwks": 1 });
+
+  // Nobody answers any more: the set is as good as it was, for this process and the next.
+  issuer.status = 500;
+  server.paths["/.well-known/openid-configuration"] = (_, response) => response.writeHead(500).end();
+  time.now += 601;
+  for (const verifier of [first, second]) {
+    await verifier.verify(compact);
+    assert.equal(verifier.stats().issuers[0].failures, 1);
+    assert.equal(verifier.exportState(), state);
+  }
+  await createVerifier({ ...discovering, state: second.exportState() }).verify(compact);
+});
+
+test("when the JWK Set moves, the entity tag of the old place is not shown at the new one", async (t) => {
+  const { server, options, token, time } = await setUp(t);
+  const seen = [];
+  // Both places number their versions, as many servers do.
+  const place = (path, keys) => {
+    server.paths[path] = (request, response) => {
+      seen.push([path, request.headers["if-none-match"]]);
+      if (request.headers["if-none-match"] === '"1"') return response.writeHead(304).end();
+      response.writeHead(200, { etag: '"1"' }).end(JSON.stringify({ keys }));
+    };
+  };
+  place("/old", [one.jwk]);
+  place("/new", [two.jwk]);
+  const discovery = (path) => (server.paths["/.well-known/openid-configuration"] = { issuer: server.origin, jwks_uri: `${server.origin}${path}` });
+  discovery("/old");
+  const verifier = createVerifier({ ...options, jwksUri: undefined });
+  await verifier.verify(await token(one));
+  discovery("/new");
+  time.now += 86_401;
+  await verifier.verify(await token(two));
+  await assert.rejects(verifier.verify(await token(one)), { code: "key_not_found" });
+  time.now += 601;
+  await verifier.verify(await token(two));
+  const [first, moved, ...known] = seen;
+  assert.deepEqual([first, moved, known.at(-1)], [["/old", undefined], ["/new", undefined], ["/new", '"1"']]);
+});
+
+test("a failure of an hour ago is no outage: whoever comes after a quiet time asks first", async (t) => {
+  const { verifier, token, state, time, fetches } = await setUp(t);
+  state.headers = { "cache-control": "max-age=3600" };
+  const compact = await token();
+  await verifier.verify(compact);
+  state.status = 500;
+  time.now = START + 3_300;
+  await verifier.verify(compact);
+  await until(() => verifier.stats().issuers[0], ({ failures }) => failures === 1);
+  Object.assign(state, { status: 200, keys: [two.jwk] });
+  time.now = START + 7_199;
+  await assert.rejects(verifier.verify(compact), { code: "key_not_found" });
+  assert.ok(fetches() >= 3);
+});
+
 test("a key that its issuer removes takes the remembered tokens with it", async (t) => {
   const { verifier, token, time, state } = await setUp(t);
   const compact = await token();

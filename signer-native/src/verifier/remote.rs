@@ -7,7 +7,7 @@ use std::{
 };
 
 use edgeseal_core::{
-    Issuers, Jwk, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier,
+    Issuers, Jwk, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     discovery::{Discovery, MAX_DISCOVERY_LEN},
     http::{Refusal, max_age},
     jwk_set::{KeyRequest, MAX_JWKS_LEN},
@@ -64,6 +64,8 @@ struct Remote {
 struct State {
     cache: JwksCache,
     jwks_uri: Option<(String, Timestamp)>,
+    /// The URL of the set at hand. Discovery may have named another one since.
+    set_uri: Option<String>,
     /// Why the last fetch failed; `None` once one has succeeded.
     trouble: Option<String>,
 }
@@ -136,7 +138,7 @@ impl Remote {
         // Without randomness the jitter of refreshes is that of every other process: no harm to a verdict.
         let _ = getrandom::fill(&mut seed);
         let cache = JwksCache::new(CacheSettings::default(), settings.key_rules(), u64::from_le_bytes(seed))?;
-        let state = Mutex::new(State { cache, jwks_uri: None, trouble: None });
+        let state = Mutex::new(State { cache, jwks_uri: None, set_uri: None, trouble: None });
         Ok(Arc::new(Self { state, ended: Notify::new(), tls: Arc::clone(tls), location }))
     }
 
@@ -182,21 +184,21 @@ impl Remote {
         Refusal::keys_unavailable(trouble.unwrap_or_else(|| "the keys have not arrived".to_owned()), retry_at, now())
     }
 
-    fn begin(self: &Arc<Self>, ticket: Ticket) {
+    fn begin(self: &Arc<Self>, mut ticket: Ticket) {
         let remote = Arc::clone(self);
         tokio::spawn(async move {
-            let fetched = tokio::time::timeout(FETCH_BUDGET, remote.fetch(&ticket)).await;
+            let fetched = tokio::time::timeout(FETCH_BUDGET, remote.fetch(&mut ticket)).await;
             let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {} ms", FETCH_BUDGET.as_millis())));
             let mut state = remote.state();
             let outcome = match fetched {
-                Ok(answer) => {
+                Ok((url, answer)) => {
                     let response = FetchResponse {
                         status: answer.status.as_u16(),
                         body: &answer.body,
                         max_age: answer.header(&header::CACHE_CONTROL).and_then(max_age),
                         etag: answer.header(&header::ETAG).map(ToOwned::to_owned),
                     };
-                    state.cache.on_response(&ticket, response, now()).map_err(|error| error.to_string())
+                    state.answered(url, &ticket, response).map_err(|error| error.to_string())
                 }
                 Err(reason) => {
                     state.cache.on_failure(&ticket, now());
@@ -213,9 +215,14 @@ impl Remote {
         });
     }
 
-    async fn fetch(&self, ticket: &Ticket) -> Result<client::Answer, String> {
+    /// The answer, and the URL that gave it. The entity tag of the set at hand is for the URL that it came from.
+    async fn fetch(&self, ticket: &mut Ticket) -> Result<(String, client::Answer), String> {
         let url = self.jwks_uri().await?;
-        self.get(&url, ticket.etag(), MAX_JWKS_LEN).await
+        if self.state().set_uri.as_ref() != Some(&url) {
+            *ticket = ticket.clone().unconditional();
+        }
+        let answer = self.get(&url, ticket.etag(), MAX_JWKS_LEN).await?;
+        Ok((url, answer))
     }
 
     async fn jwks_uri(&self) -> Result<String, String> {
@@ -243,5 +250,17 @@ impl Remote {
         client::request(Method::GET, url, condition, None, Some(Arc::clone(&self.tls)), most, FETCH_TIMEOUT)
             .await
             .map_err(|failure| failure.to_string())
+    }
+}
+
+impl State {
+    fn answered(&mut self, url: String, ticket: &Ticket, response: FetchResponse<'_>) -> Result<(), VerifyError> {
+        let before = self.cache.current().map(Arc::as_ptr);
+        self.cache.on_response(ticket, response, now())?;
+        // A late answer, and a 304, leave the set that is there.
+        if self.cache.current().map(Arc::as_ptr) != before {
+            self.set_uri = Some(url);
+        }
+        Ok(())
     }
 }
