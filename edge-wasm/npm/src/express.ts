@@ -52,6 +52,10 @@ export function edgeseal<C extends object = Claims>(
 export function edgeseal<C extends object = Claims>(
   options: (EdgesealOptions<C> & { required?: true }) | Verifier<C>,
 ): EdgesealMiddleware<Verified<C>>;
+/** For options whose `required` is known only when it runs. */
+export function edgeseal<C extends object = Claims>(
+  options: EdgesealOptions<C> | Verifier<C>,
+): EdgesealMiddleware<Verified<C> | undefined>;
 export function edgeseal<C extends object = Claims>(
   options: EdgesealOptions<C> | Verifier<C>,
 ): EdgesealMiddleware<Verified<C> | undefined> {

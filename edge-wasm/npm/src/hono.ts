@@ -27,6 +27,10 @@ export function edgeseal<C extends object = Claims>(
 export function edgeseal<C extends object = Claims>(
   options: (EdgesealOptions<C> & { required?: true }) | Verifier<C>,
 ): MiddlewareHandler<{ Variables: EdgesealVariables<C> }>;
+/** For options whose `required` is known only when it runs. */
+export function edgeseal<C extends object = Claims>(
+  options: EdgesealOptions<C> | Verifier<C>,
+): MiddlewareHandler<{ Variables: Partial<EdgesealVariables<C>> }>;
 export function edgeseal<C extends object = Claims>(
   options: EdgesealOptions<C> | Verifier<C>,
 ): MiddlewareHandler {

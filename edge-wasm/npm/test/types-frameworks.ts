@@ -1,8 +1,8 @@
 // Compiled by package.test.mjs against the packed package and the real Hono, Express, zod and valibot, never run.
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { createVerifier, type Claims, type StandardSchema, type Verified, type Verifier } from "edgeseal";
-import { edgeseal as expressSeal } from "edgeseal/express";
-import { edgeseal as honoSeal, type EdgesealVariables } from "edgeseal/hono";
+import { edgeseal as expressSeal, type EdgesealOptions as ExpressOptions } from "edgeseal/express";
+import { edgeseal as honoSeal, type EdgesealOptions as HonoOptions, type EdgesealVariables } from "edgeseal/hono";
 import express from "express";
 import { Hono } from "hono";
 import * as v from "valibot";
@@ -31,6 +31,18 @@ new Hono().get("/me", honoSeal({ ...options, required: false }), (c) => {
   c.get("claims").sub;
   return c.text(c.get("claims")?.sub ?? "nobody");
 });
+// Options that a function of the application's own takes, and a decision that falls when it runs: there may be nobody.
+declare const given: HonoOptions<Mine>;
+new Hono().get("/me", honoSeal(given), (c) => {
+  // @ts-expect-error there may be nobody
+  c.get("claims").scope;
+  return c.text(c.get("claims")?.scope ?? "nobody");
+});
+new Hono().get("/me", honoSeal({ ...options, required: Math.random() < 0.5 }), (c) => {
+  // @ts-expect-error there may be nobody
+  c.get("verified").claims;
+  return c.text(c.get("verified")?.claims.sub ?? "nobody");
+});
 // @ts-expect-error an option that does not exist
 honoSeal({ ...options, leewy: 1 });
 // @ts-expect-error algorithms must be named
@@ -50,6 +62,14 @@ server.get("/", optional, (req, res) => {
   optional.of(req).claims;
   res.send(optional.of(req)?.claims.sub);
 });
+declare const taken: ExpressOptions<Mine>;
+for (const maybe of [expressSeal(taken), expressSeal<Mine>({ ...options, required: Math.random() < 0.5 })]) {
+  server.get("/maybe", maybe, (req, res) => {
+    const of = maybe.of(req);
+    holds<Equal<typeof of, Verified<Mine> | undefined>>();
+    res.send(of?.claims.scope);
+  });
+}
 
 // A schema names the type of the claims: for a verifier, for one call, and behind a middleware.
 type Shaped = { sub: string; scope: string[] };
