@@ -129,21 +129,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return corpus::run(arguments.backend, arguments.timing);
     }
     let token = token_text(arguments.token.as_deref().unwrap_or("-"))?;
-    let policy = settings(arguments).policy().map_err(|error| usage(&error))?;
-    let keys = match keys(arguments, &token) {
+    let judge = Verifier::new(settings(arguments).policy().map_err(|error| usage(&error))?);
+    let read = || {
+        let token = UnverifiedToken::parse(&token)?;
+        Ok(arguments.nonce.iter().fold(token, UnverifiedToken::with_nonce))
+    };
+    // Nothing is fetched for a token that no key could make good.
+    if let Err(error) = read().and_then(|token| judge.admit(&token).map(drop)) {
+        return Ok(reject(arguments, &error, None));
+    }
+    let keys = match keys(arguments) {
         Ok(keys) => keys,
         Err(NoKeys::Verdict(error)) => return Ok(reject(arguments, &error, None)),
         Err(NoKeys::Failure(failure)) => return Err(failure),
     };
     let moment = arguments.now.map_or_else(now, Timestamp::from_secs);
-    let judge = Verifier::new(policy);
     let native = Native::new(arguments.backend);
     let backend = Witness::new(&native);
     let began = Instant::now();
-    let outcome = UnverifiedToken::parse(&token).and_then(|token| {
-        let token = arguments.nonce.iter().fold(token, UnverifiedToken::with_nonce);
-        judge.verify_with(&backend, token, &keys, moment)
-    });
+    let outcome = read().and_then(|token| judge.verify_with(&backend, token, &keys, moment));
     let elapsed = began.elapsed();
     let verified = match outcome {
         Ok(verified) => verified,
@@ -266,7 +270,7 @@ impl From<Failure> for NoKeys {
 }
 
 /// From a file, from a URL, or from where the issuer's discovery document says.
-fn keys(arguments: &Arguments, token: &str) -> Result<JwkSet, NoKeys> {
+fn keys(arguments: &Arguments) -> Result<JwkSet, NoKeys> {
     let text = match (&arguments.jwks, &arguments.issuer) {
         (Some(place), _) if !place.starts_with("https://") && !place.starts_with("http://") => {
             String::from_utf8(read_input(Path::new(place))?)
@@ -274,8 +278,6 @@ fn keys(arguments: &Arguments, token: &str) -> Result<JwkSet, NoKeys> {
         }
         (Some(url), _) => fetch(url, "--jwks", MAX_JWKS_LEN, arguments.ca.as_deref())?,
         (None, Some(issuer)) => {
-            // Nothing is fetched for a token that is none.
-            UnverifiedToken::parse(token)?;
             let url = Discovery::url(issuer);
             let document = fetch(&url, "--issuer", MAX_DISCOVERY_LEN, arguments.ca.as_deref())?;
             let jwks_uri = Discovery::from_json(&document, issuer)?.jwks_uri;

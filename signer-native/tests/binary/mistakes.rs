@@ -207,6 +207,12 @@ fn verifying() {
     );
     assert!(said.ok().starts_with("✓ accepted"));
     verify(&token, &["--jwks", "https://127.0.0.1:1/jwks.json"]).fails(7, "https://127.0.0.1:1/jwks.json cannot be reached");
+    // A token that no key could make good is judged without any: nothing is asked there.
+    let unsigned = "eyJhbGciOiJub25lIn0.e30.";
+    for place in [["--jwks", "https://127.0.0.1:1/jwks.json"], ["--issuer", "https://127.0.0.1:1"]] {
+        rejected(verify("x", &place), "token_malformed");
+        rejected(verify(unsigned, &place), "algorithm_not_allowed");
+    }
     verify(&token, &["--jwks", &format!("{issuer}/nothing")]).fails(7, "answered 404");
     verify(&token, &["--jwks", "http://example.com/jwks.json"]).fails(2, "loopback");
     verify(&token, &["--jwks", "/nonexistent.json"]).fails(2, "/nonexistent.json cannot be read");
