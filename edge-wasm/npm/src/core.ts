@@ -184,7 +184,8 @@ export class Wire {
     if (this.#input.length === 0) this.#input = this.bytes(this.#inputAt, this.#inputLength);
     const input = this.#input;
     if (text.length > input.length) return text.length;
-    return encoder.encodeInto(text, input).written;
+    const { read, written } = encoder.encodeInto(text, input);
+    return read < text.length ? input.length + 1 : written;
   }
 
   /** A number of the last reply. */

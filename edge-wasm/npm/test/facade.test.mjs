@@ -51,6 +51,11 @@ test("takes a Request, and refuses what is not one bearer token", async () => {
   await refused(verifier.verify(undefined), "token_missing", null);
   await refused(verifier.verify(request(`Bearer ${token}`, `Bearer ${token}`)), "authorization_malformed", null);
   await assert.rejects(verifier.verify(request()), /the request has no Authorization field/);
+  // However long the field is, no character of it is overlooked: the last of these has no room where texts are handed over.
+  for (let length = 65_590; length < 65_610; length += 1) {
+    const surplus = `${"Bearer".padEnd(length - token.length - 1)}${token}é`;
+    await assert.rejects(verifier.verify({ headers: { get: () => surplus } }), VerifyError, `${length}`);
+  }
   await assert.rejects(verifier.verify(42), TypeError);
   await assert.rejects(verifier.verify({ headers: { get: () => [`Bearer ${token}`] } }), /takes a compact token or a Request/);
   await assert.rejects(verifier.verify({ headers: { authorization: `Bearer ${token}` } }), /edgeseal\/express/);
@@ -88,7 +93,7 @@ test("errors carry both values for the log, and toResponse the code only", async
     code: "audience_mismatch",
   });
   const missing = await createVerifier(options).verify(null).catch((error) => error);
-  assert.equal(missing.toResponse().headers.get("www-authenticate"), "Bearer");
+  assert.equal(missing.toResponse().headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
 });
 
 test("several issuers: the token's own decides, the list is closed", async () => {
