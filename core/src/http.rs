@@ -199,7 +199,8 @@ impl Refusal {
             // RFC 6750 section 3.1: "revoked" is among the reasons of invalid_token.
             Kind::TokenRevoked => Some("Bearer error=\"invalid_token\", error_description=\"token_revoked\"".into()),
             Kind::Verify(code) => Some(alloc::format!("Bearer error=\"invalid_token\", error_description=\"{code}\"")),
-            Kind::TokenMissing => Some("Bearer".into()),
+            // Section 3 asks for one auth-param at least, and section 3.1 for no error where no token came.
+            Kind::TokenMissing => Some("Bearer realm=\"edgeseal\"".into()),
             Kind::InsufficientScope | Kind::AccessDenied => {
                 let scope = self.scope.as_ref().map_or_else(String::new, |scope| alloc::format!(", scope=\"{scope}\""));
                 Some(alloc::format!("Bearer error=\"insufficient_scope\", error_description=\"{}\"{scope}", self.code()))
@@ -382,7 +383,7 @@ mod tests {
     #[test]
     fn a_missing_token_gets_no_error_code() {
         let refusal = Refusal::token_missing("none");
-        assert_eq!((refusal.status(), refusal.challenge().as_deref()), (401, Some("Bearer")));
+        assert_eq!((refusal.status(), refusal.challenge().as_deref()), (401, Some(r#"Bearer realm="edgeseal""#)));
     }
 
     #[test]

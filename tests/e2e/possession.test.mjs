@@ -136,12 +136,12 @@ test("a certificate-bound token passes with the certificate that the platform ha
 
 test("DPoP is offered where the configuration names it", async () => {
   const missing = await call(`${first.url}/hello`);
-  assert.equal(missing.headers["www-authenticate"], "Bearer");
+  assert.equal(missing.headers["www-authenticate"], 'Bearer realm="edgeseal"');
   const [port] = await freePorts(1);
   const served = await startWorkerd({ folder: join(here.directory, "offers"), mark: here.mark, settings: { ...settings, dpop: { algorithms: ["ES256", "PS256"], max_age: 30 } }, sockets: { open: { port } } });
   here.cleanup(() => served.stop());
   const offered = await call(`http://127.0.0.1:${port}/hello`);
-  assert.equal(offered.headers["www-authenticate"], 'Bearer, DPoP algs="ES256 PS256"');
+  assert.equal(offered.headers["www-authenticate"], 'Bearer realm="edgeseal", DPoP algs="ES256 PS256"');
   const holder = await client("EdDSA");
   const token = await issuer.issue({ cnf: { jkt: holder.jkt } });
   const url = `http://127.0.0.1:${port}/hello`;

@@ -59,7 +59,7 @@ for (const [name, start] of Object.entries(frameworks)) {
     assert.equal(await (await ask("/open")).text(), "open");
 
     const missing = await ask("/api/me");
-    assert.deepEqual([missing.status, missing.headers.get("www-authenticate")], [401, "Bearer"]);
+    assert.deepEqual([missing.status, missing.headers.get("www-authenticate")], [401, 'Bearer realm="edgeseal"']);
     const refused = await ask("/api/me", bearer(await token({ aud: "secret-service" })));
     assert.equal(refused.status, 401);
     assert.equal(refused.headers.get("www-authenticate"), 'Bearer error="invalid_token", error_description="audience_mismatch"');
@@ -157,7 +157,7 @@ test("Hono in workerd, with the packed package", async (t) => {
   assert.deepEqual([me.status, (await me.json()).sub], [200, "alice"]);
   const refused = await fetch(`${worker}/api/me`, bearer(await token({ exp: 1_000 })));
   assert.deepEqual([refused.status, (await refused.json()).code], [401, "token_expired"]);
-  assert.equal((await fetch(`${worker}/api/me`)).headers.get("www-authenticate"), "Bearer");
+  assert.equal((await fetch(`${worker}/api/me`)).headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
 });
 
 test("Express: two Authorization fields are refused, not halved", async (t) => {

@@ -27,7 +27,7 @@ for (const [name, path] of [["worker", "/me"], ["hono", "/api/me"]]) {
     assert.deepEqual(await (await ask(token)).json(), { hello: "alice" });
     const refused = await ask(`${token.slice(0, -4)}AAAA`);
     assert.deepEqual([refused.status, (await refused.json()).code], [401, "signature_invalid"]);
-    assert.equal((await ask()).headers.get("www-authenticate"), "Bearer");
+    assert.equal((await ask()).headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
     assert.equal(await (await fetch(`${worker}/health`)).text(), "ok");
     await t.waitFor(() => assert.match(t.log(), /signature does not verify/));
   });

@@ -129,7 +129,7 @@ test("refusals follow RFC 6750, and tell the code only", async (t) => {
   assert.equal((await ok.json()).claims.sub, "alice");
 
   const missing = await fetch(worker);
-  assert.equal(missing.headers.get("www-authenticate"), "Bearer");
+  assert.equal(missing.headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
   await problem(missing, 401, "token_missing");
   await problem(await fetch(worker, { headers: { authorization: "Basic dTpw" } }), 401, "token_missing");
 

@@ -49,7 +49,7 @@ test("a user's Worker verifies, refuses, and refreshes keys after its response",
   const refused = await fetch(worker, { headers: { authorization: `Bearer ${token.slice(0, -4)}AAAA` } });
   assert.equal(refused.status, 401);
   assert.equal((await refused.json()).code, "signature_invalid");
-  assert.equal((await fetch(worker)).headers.get("www-authenticate"), "Bearer");
+  assert.equal((await fetch(worker)).headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
 
   // In the last fifth of their time the keys are refreshed, and the request that noticed does not wait for it.
   slow = true;

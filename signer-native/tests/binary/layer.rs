@@ -56,7 +56,7 @@ async fn a_native_service_takes_verified_tokens_and_nothing_else() {
         assert!(body.contains(&format!("\"code\":\"{code}\"")) && !body.contains("alice"), "{code}: {body}");
         (status.as_u16(), challenge)
     };
-    assert_eq!(refused(ask(&mut service, &[]).await, "token_missing"), (401, "Bearer".to_owned()));
+    assert_eq!(refused(ask(&mut service, &[]).await, "token_missing"), (401, "Bearer realm=\"edgeseal\"".to_owned()));
     assert_eq!(refused(ask(&mut service, &["Basic dTpw"]).await, "token_missing").0, 401);
     assert_eq!(refused(ask(&mut service, &[&bearer, &bearer]).await, "authorization_malformed").0, 400);
     let mut forged = token.clone().into_bytes();

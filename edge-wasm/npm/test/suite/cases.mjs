@@ -173,7 +173,7 @@ const cases = {
     const text = await response.text();
     equal([JSON.parse(text).code, text.includes("secret")], ["audience_mismatch", false]);
     const missing = await createVerifier(options).verify(undefined).catch((error) => error);
-    equal(missing.toResponse().headers.get("www-authenticate"), "Bearer");
+    equal(missing.toResponse().headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
   },
 
   "inline keys as text and as an object, several issuers": async () => {
