@@ -1,11 +1,18 @@
 //! A native service behind `RequireToken`: a real signer, an axum router with the layer, its keys over HTTPS.
 
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{Request, StatusCode},
+    extract::State,
+    http::{HeaderMap, Request, StatusCode, Uri},
     routing::get,
 };
+use base64ct::{Base64UrlUnpadded as Base64Url, Encoding as _};
 use edgeseal_core::{Algorithm, IssuerSettings, policy::OneOrMany};
 use edgeseal_signer::verifier::{RemoteVerifier, RequireToken, Token};
 use tempfile::tempdir;
@@ -77,4 +84,72 @@ async fn a_native_service_takes_verified_tokens_and_nothing_else() {
     assert_eq!((status, challenge.as_str(), retry), (StatusCode::SERVICE_UNAVAILABLE, "", true), "{body}");
     assert!(body.contains("jwks_unavailable"), "{body}");
     assert_eq!(ask(&mut service, &[&bearer]).await.0, StatusCode::OK);
+}
+
+/// An issuer on a loopback port that moves its JWK Set. Both places number their versions, as many servers do.
+#[derive(Debug, Default)]
+struct Moving {
+    origin: String,
+    has_moved: bool,
+    /// The paths that were asked for, with their `If-None-Match`.
+    seen: Vec<(String, Option<String>)>,
+}
+
+type Answer = (StatusCode, [(&'static str, &'static str); 1], String);
+
+async fn moving(State(issuer): State<Arc<Mutex<Moving>>>, uri: Uri, headers: HeaderMap) -> Answer {
+    let mut issuer = issuer.lock().unwrap();
+    let condition = headers.get("if-none-match").map(|value| value.to_str().unwrap().to_owned());
+    let is_known = condition.as_deref() == Some("\"1\"");
+    issuer.seen.push((uri.path().to_owned(), condition));
+    let Moving { origin, has_moved, .. } = &*issuer;
+    // RFC 7515 appendix A.3.
+    let key = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
+    let (status, body) = match (uri.path(), has_moved) {
+        ("/old", false) => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"old"}}]}}"#)),
+        ("/new", true) if is_known => (StatusCode::NOT_MODIFIED, String::new()),
+        ("/new", true) => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"new"}}]}}"#)),
+        ("/old" | "/new", _) => (StatusCode::NOT_FOUND, String::new()),
+        _ => {
+            let place = if *has_moved { "new" } else { "old" };
+            (StatusCode::OK, format!(r#"{{"issuer":"{origin}","jwks_uri":"{origin}/{place}"}}"#))
+        }
+    };
+    (status, [("etag", "\"1\"")], body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_entity_tag_of_one_place_is_not_shown_at_another() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let issuer = Arc::new(Mutex::new(Moving { origin: origin.clone(), ..Moving::default() }));
+    let server = Router::new().fallback(moving).with_state(Arc::clone(&issuer));
+    let task = tokio::spawn(async move { axum::serve(listener, server).await });
+
+    let settings = IssuerSettings {
+        issuer: Some(origin.clone()),
+        audience: Some(OneOrMany::One(AUDIENCE.to_owned())),
+        algorithms: vec![Algorithm::Es256],
+        ..IssuerSettings::default()
+    };
+    let verifier = RemoteVerifier::new(vec![settings], None).unwrap();
+    // Whoever is told that the signature is wrong has the key.
+    let code = async |kid: &str| {
+        let header = Base64Url::encode_string(format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#).as_bytes());
+        let claims = Base64Url::encode_string(format!(r#"{{"iss":"{origin}"}}"#).as_bytes());
+        let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        verifier.verify(&format!("{header}.{claims}.{signature}")).await.unwrap_err().code()
+    };
+    assert_eq!(code("old").await, "signature_invalid");
+    issuer.lock().unwrap().has_moved = true;
+    assert_eq!(code("new").await, "jwks_unavailable");
+    // The longest pause after a first failure.
+    tokio::time::sleep(Duration::from_millis(1_250)).await;
+    assert_eq!(code("new").await, "signature_invalid");
+    assert_eq!(code("old").await, "key_not_found");
+    let seen = issuer.lock().unwrap().seen.clone();
+    let asked: Vec<(&str, Option<&str>)> = seen.iter().map(|(path, tag)| (path.as_str(), tag.as_deref())).collect();
+    let discovery = ("/.well-known/openid-configuration", None);
+    assert_eq!(asked[..5], [discovery, ("/old", None), ("/old", Some("\"1\"")), discovery, ("/new", None)]);
+    task.abort();
 }
