@@ -1,6 +1,7 @@
 // Keys that isolates share, through outages of every kind: two processes of the gateway, one KV namespace, an issuer that misbehaves.
 
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -111,6 +112,27 @@ test("a second process takes the keys from the shared layers: no fetch, and no y
   } finally {
     issuer.jwks.keys.pop();
   }
+});
+
+test("what KV alone has goes on into the cache, also where discovery names the place of the keys", async () => {
+  const server = await here.server((request, response) => {
+    response.end(JSON.stringify(request.url === "/jwks" ? own.jwks : { issuer: server.url, jwks_uri: `${server.url}/jwks` }));
+  });
+  const own = await testIssuer({ issuer: server.url });
+  const persist = join(here.directory, "passed-on");
+  const source = async () => {
+    const worker = await here.worker({ echo: true, issuers: [own.settings] }, { persist, vars: { EDGESEAL_HEALTH_TOKEN: SECRET } });
+    assert.equal((await worker.ask(await own.issue())).status, 200);
+    const { source } = await keysOf(worker);
+    // The layers are written beside the answer.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await worker.stop();
+    return source;
+  };
+  assert.equal(await source(), "endpoint");
+  rmSync(join(persist, "v3", "cache"), { recursive: true });
+  assert.deepEqual([await source(), await source()], ["kv", "cache"]);
+  assert.equal(server.requests.length, 2, "discovery and one fetch");
 });
 
 for (const [name, behave] of Object.entries(FAULTS)) {
