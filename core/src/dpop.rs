@@ -221,7 +221,9 @@ impl DpopProof {
         }
         let (told, asked) = (target(uri), target(request.url));
         if told.is_none() || told != asked {
-            return Err(invalid(alloc::format!("htu is {}, asked was {}", quoted(uri), quoted(request.url))));
+            // Without the query, in which a token may stand.
+            let shown = |target: &Option<String>| target.as_deref().map_or_else(|| "no URL of HTTP".into(), quoted);
+            return Err(invalid(alloc::format!("htu is {}, asked was {}", shown(&told), shown(&asked))));
         }
         judge_nonce(&claims, request.nonces)?;
         judge_time(&claims, issued_at, max_age, now)?;

@@ -91,6 +91,9 @@ fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
         { "match": "/Thrice/*", "access": "required" },
         { "match": "/docs", "access": "public", "methods": ["GET"] },
         { "match": "/docs", "methods": ["DELETE"] },
+        { "match": "/closed/" },
+        { "match": "/named" },
+        { "match": "/named/*", "require": { "scope": "a" } },
     ] }));
     for (method, target, expected) in [
         ("GET", "/", "public"),
@@ -109,12 +112,24 @@ fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
         ("DELETE", "/docs", "required"),
         ("DELETE", "/DOCS/", "required"),
         ("delete", "/docs", "required"),
+        ("GET", "/api.json", "required"),
+        ("GET", "/API.json/", "required"),
+        ("GET", "/apis", "public"),
+        ("GET", "/apis.json", "public"),
+        ("GET", "/thrice.html", "required"),
+        ("GET", "/closed", "required"),
+        ("GET", "/closed.json", "required"),
+        ("GET", "/closed/x", "public"),
     ] {
         assert_eq!(access(&rules, method, target), expected, "{method} {target}");
     }
     assert_eq!(access(&self::rules(&json!({})), "GET", "/"), "required", "no route at all");
     let matched = ask("GET", "/thrice/x", &[], |head| rules.locate(head)).unwrap();
     assert_eq!(matched.routes.len(), 2, "both requirements count: {matched:?}");
+    for (target, route) in [("/named", 12), ("/named.json", 12), ("/named/x", 13)] {
+        let matched = ask("GET", target, &[], |head| rules.locate(head)).unwrap();
+        assert_eq!(matched.routes, [route], "an extension falls under what its name falls under: {target}");
+    }
 }
 
 #[test]
@@ -141,6 +156,11 @@ fn only_a_preflight_passes_without_a_token() {
     });
     let gone: BTreeSet<String> = gone.remove.into_iter().collect();
     assert_eq!(gone, ["authorization", "cookie", "dpop", "edgeseal-claims"].map(String::from).into());
+    let rules = self::rules(&json!({ "token": { "header": "x-token" }, "forward_token": true }));
+    let gone = ask("OPTIONS", "/x", &preflight, |head| {
+        rules.outbound(&rules.locate(head).unwrap(), head, ["x-token", "X_Token", "accept"].into_iter(), None)
+    });
+    assert_eq!(gone.remove[..2], ["x-token", "X_Token"]);
 }
 
 #[test]
@@ -191,6 +211,8 @@ fn a_token_is_found_in_one_place() {
         ("GET", "/x", vec![("cookie", "session=a"), upgrade], "origin_not_allowed"),
         ("GET", "/o", vec![], "none"),
         ("GET", "/o", vec![("authorization", "Basic eDp5")], "none"),
+        ("GET", "/o", vec![("authorization", "Digest username=\"a\", realm=\"b\"")], "none"),
+        ("GET", "/o", vec![("authorization", "Digest username=\"a\""), bearer], "authorization_malformed"),
         ("GET", "/x", vec![("authorization", "Bearer a.b.c~")], "token_malformed"),
     ] {
         assert_eq!(found(method, target, &headers), Err(code), "{method} {target} {headers:?}");
@@ -205,7 +227,7 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
     let more = json!({
         "token": { "header": "x-token", "cookie": "session", "query": "access_token" },
         "claim_headers": { "x-user": "sub", "x-roles": "/realm_access/roles" },
-        "routes": [{ "match": "/p", "access": "public", "methods": ["GET"] }],
+        "routes": [{ "match": "/p", "methods": ["GET"] }],
     });
     let table = table();
     let hostile: Vec<&str> = table["headers"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
@@ -223,7 +245,7 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
             ("connection", "close, X-HOP, upgrade"),
         ];
         let out = ask("GET", "/p?a=1&access_token=s&b=2", &headers, |head| {
-            let names = hostile.iter().chain(&hops).chain(&kept).copied();
+            let names = hostile.iter().chain(&hops).chain(&kept).chain(&["x-token"]).copied();
             rules.outbound(&rules.locate(head).unwrap(), head, names.collect::<Vec<_>>().into_iter(), None)
         });
         let mut expected: BTreeSet<&str> = hostile.iter().chain(&hops).copied().collect();
@@ -240,6 +262,66 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
         rules.outbound(&rules.locate(head).unwrap(), head, ["cookie", "authorization"].into_iter(), None)
     });
     assert_eq!((out.remove, out.target.as_str()), (vec!["cookie".to_owned()], "/p"));
+}
+
+#[test]
+fn nobody_looks_at_the_token_header_of_a_public_route_so_it_goes_no_further() {
+    for forward in [false, true] {
+        let rules = rules(&json!({
+            "token": { "authorization": false, "header": "cf-access-jwt-assertion" },
+            "forward_token": forward,
+            "routes": [{ "match": "/p", "access": "public" }, { "match": "/o", "access": "optional" }],
+        }));
+        let removed = |target: &str| {
+            ask("GET", target, &[("cf-access-jwt-assertion", "a.b.c")], |head| {
+                let names = ["cf-access-jwt-assertion", "CF_ACCESS_JWT_ASSERTION", "authorization"];
+                rules.outbound(&rules.locate(head).unwrap(), head, names.into_iter(), None).remove
+            })
+        };
+        assert_eq!(removed("/p"), ["cf-access-jwt-assertion", "CF_ACCESS_JWT_ASSERTION"]);
+        let looked_at =
+            if forward { &["CF_ACCESS_JWT_ASSERTION"][..] } else { &["cf-access-jwt-assertion", "CF_ACCESS_JWT_ASSERTION"] };
+        assert_eq!(removed("/x"), looked_at);
+        assert_eq!(removed("/o"), looked_at);
+    }
+}
+
+#[test]
+fn a_method_override_goes_no_further_where_a_cookie_is_judged_by_the_method() {
+    for (more, is_removed) in [
+        (json!({ "token": { "cookie": "session" } }), true),
+        (json!({ "routes": [{ "match": "/x", "methods": ["GET"] }] }), true),
+        (json!({}), false),
+    ] {
+        let rules = rules(&more);
+        let out = ask("GET", "/x", &[("cookie", "session=a.b.c")], |head| {
+            let names = ["x-http-method-override", "HTTP_X_METHOD_OVERRIDE"];
+            rules.outbound(&rules.locate(head).unwrap(), head, names.into_iter(), None).remove
+        });
+        assert_eq!(!out.is_empty(), is_removed, "{more}: {out:?}");
+    }
+}
+
+#[test]
+fn other_cookies_stay_as_they_are() {
+    let rules = rules(&json!({ "token": { "cookie": "session" } }));
+    for (cookies, kept) in [
+        ("prefs=a,b; session=x", "prefs=a,b"),
+        ("t={\"a\":1,\"b\":2}; session=x; u= v ", "t={\"a\":1,\"b\":2}; u= v"),
+        ("session=x; a=1,b=2", "a=1,b=2"),
+        ("a=1, session=x, b=2", "a=1; b=2"),
+        ("prefs=a,b, session=x, c=d", "prefs=a,b; c=d"),
+        ("a=1;; session=x;", "a=1"),
+        (" session = x , ", ""),
+    ] {
+        let out = ask("GET", "/x", &[("cookie", cookies)], |head| {
+            rules.outbound(&rules.locate(head).unwrap(), head, ["cookie"].into_iter(), None)
+        });
+        match kept {
+            "" => assert_eq!(out.remove, ["cookie"], "{cookies}"),
+            kept => assert_eq!(out.set, [("cookie".to_owned(), kept.to_owned())], "{cookies}"),
+        }
+    }
 }
 
 #[test]
@@ -344,6 +426,19 @@ fn mistakes_name_the_field_and_the_mend() {
             "issuers[0].tenants: holds 0 of 1 to 500",
         ),
         (
+            json!({ "issuers": [{ "preset": "entra", "audience": "a", "issuer": "https://login.microsoftonline.com/contoso.onmicrosoft.com/v2.0" }] }),
+            "issuers[0].issuer: names no tenant's id",
+        ),
+        (
+            json!({ "issuers": [{ "preset": "entra", "audience": "a", "issuer": "https://login.microsoftonline.com/common/v2.0" }] }),
+            "issuers[0].issuer: is no token's issuer",
+        ),
+        (
+            json!({ "issuers": [{ "issuer": "https://i.example", "audience": "a", "algorithms": ["ES256"],
+                "require": { "claims": { "tid": ["x", "{tenantid}"] } } }] }),
+            "issuers[0].require: holds {tenantid}, and the issuer does not",
+        ),
+        (
             json!({ "issuers": [{ "preset": "auth0", "issuer": "https://t.auth0.com", "audience": "a" }] }),
             "issuers[0].issuer: does not end with a slash",
         ),
@@ -398,6 +493,15 @@ fn a_preset_fills_ordinary_settings_and_gives_way() {
         ]
     );
     assert_eq!(tenants[0].require.claims[0].1.all, [json!("8eaef023-2b34-4da1-9baa-8bc8c9d6a490")]);
+    for issuer in [
+        "https://login.microsoftonline.com/8eaef023-2b34-4da1-9baa-8bc8c9d6a490/v2.0",
+        "https://sts.windows.net/8eaef023-2b34-4da1-9baa-8bc8c9d6a490/",
+    ] {
+        let concrete = one(json!({ "preset": "entra", "audience": "a", "issuer": issuer }));
+        assert_eq!((concrete.len(), concrete[0].settings.issuer.as_deref()), (1, Some(issuer)));
+        let (path, wanted) = &concrete[0].require.claims[0];
+        assert_eq!((path.as_str(), &wanted.all), ("tid", &vec![json!("8eaef023-2b34-4da1-9baa-8bc8c9d6a490")]));
+    }
 }
 
 /// Every object of the configuration, at the place of `{}`; `$` is a member that no setting has.

@@ -55,6 +55,17 @@ fn core_judges_every_request_as_it_says() {
     assert!(all.len() > 80, "only {} requests", all.len());
 }
 
+#[test]
+fn a_refusal_says_no_query_since_a_token_may_stand_in_one() {
+    let mut request = requests().into_iter().find(|request| request.code.is_none() && request.scheme == "DPoP").unwrap();
+    request.url = "https://api.example:443/elsewhere?access_token=eyJhbGciOi.secret".into();
+    let refusal = accepted(&request, &mut BTreeSet::new()).unwrap_err();
+    assert!(refusal.detail().ends_with("asked was \"https://api.example/elsewhere\""), "{}", refusal.detail());
+    request.url = "ws:elsewhere?access_token=eyJhbGciOi.secret".into();
+    let refusal = accepted(&request, &mut BTreeSet::new()).unwrap_err();
+    assert!(refusal.detail().ends_with("asked was no URL of HTTP"), "{}", refusal.detail());
+}
+
 /// The code of the refusal; `seen` is the replay store.
 fn judged(request: &Request, seen: &mut BTreeSet<String>) -> Option<String> {
     accepted(request, seen).err().map(|refusal| refusal.code().to_owned())

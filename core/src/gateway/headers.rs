@@ -47,6 +47,9 @@ const METHOD_OVERRIDES: [&str; 7] = [
     "x-envoy-original-method",
 ];
 
+/// In these the origin finds credentials that were looked at here; in no other spelling may it find any.
+const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "dpop"];
+
 /// Which claims go to the origin in headers of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimHeaders(pub Vec<(String, ClaimPath)>);
@@ -56,18 +59,27 @@ pub struct ClaimHeaders(pub Vec<(String, ClaimPath)>);
 pub struct Stripping {
     /// Identity headers, as [`normal`] writes them.
     identity: Vec<String>,
+    /// The header of tokens. Its name is as [`normal`] writes it.
+    token: Option<String>,
     method_overrides: bool,
 }
 
 impl Stripping {
-    pub(super) fn new(claim_headers: &ClaimHeaders, method_overrides: bool) -> Self {
+    pub(super) fn new(claim_headers: &ClaimHeaders, token: Option<&str>, method_overrides: bool) -> Self {
         let identity = claim_headers.0.iter().map(|(name, _)| normal(name)).collect();
-        Self { identity, method_overrides }
+        Self { identity, token: token.map(String::from), method_overrides }
     }
 
     /// The names, of those that a client sent, that must not reach the origin: identity headers in any spelling that some
-    /// origin reads as them, those of one hop, those that `Connection` names, and those that say another path or method.
-    pub fn names<'a>(&self, names: impl Iterator<Item = &'a str>, connection: Option<&str>, is_preflight: bool) -> Vec<&'a str> {
+    /// origin reads as them, those of one hop, those that `Connection` names, and those that say another path or method. Of the
+    /// header of tokens every spelling but the one that is looked at, and that too unless tokens are forwarded.
+    pub fn names<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        connection: Option<&str>,
+        is_preflight: bool,
+        forwards_token: bool,
+    ) -> Vec<&'a str> {
         let listed: Vec<String> =
             connection.unwrap_or_default().split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
         let strip = |name: &&str| {
@@ -77,11 +89,16 @@ impl Stripping {
             let bare = normal.trim_start_matches("http-");
             let is_identity =
                 bare.starts_with(OWN_PREFIX) || self.identity.iter().any(|identity| identity == bare || *identity == normal);
+            let is_token = match &self.token {
+                Some(token) if token == bare || *token == normal => !forwards_token || lower != *token,
+                _ => lower != bare && CREDENTIALS.contains(&bare),
+            };
             is_identity
+                || is_token
                 || HOP_BY_HOP.contains(&&*lower)
                 || (lower != "upgrade" && listed.contains(&lower))
-                || PATH_OVERRIDES.contains(&&*normal)
-                || ((self.method_overrides || is_preflight) && METHOD_OVERRIDES.contains(&&*normal))
+                || PATH_OVERRIDES.contains(&bare)
+                || ((self.method_overrides || is_preflight) && METHOD_OVERRIDES.contains(&bare))
         };
         names.filter(strip).collect()
     }

@@ -56,6 +56,12 @@ fn read_entry(entry: Value, place: &str, issuers: &mut Vec<GatewayIssuer>) -> Re
     }
     let tenants = tenants_of(&mut members)?;
     let Some(tenants) = tenants else {
+        if let Some((name, _)) = members.iter().find(|(name, value)| *name != "jwks" && holds_tenant(value)) {
+            return Err(PolicyError::new(
+                name.clone(),
+                "holds {tenantid}, and the issuer does not: there are no tenants to put there",
+            ));
+        }
         issuers.push(read_issuer(members, place)?);
         return Ok(());
     };
@@ -111,6 +117,15 @@ fn set_tenant(value: &mut Value, tenant: &str) {
             members.iter_mut().filter(|(name, _)| *name != "jwks").for_each(|(_, member)| set_tenant(member, tenant));
         }
         _ => {}
+    }
+}
+
+fn holds_tenant(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains(TENANT),
+        Value::Array(elements) => elements.iter().any(holds_tenant),
+        Value::Object(members) => members.values().any(holds_tenant),
+        _ => false,
     }
 }
 

@@ -117,13 +117,20 @@ impl Folder {
             Some((name, _)) => (name, true),
             None => (decoded, false),
         };
-        self.is_plain &= !has_parameters && !decoded.contains("::$");
+        self.is_plain &= !has_parameters;
         let start = self.out.len();
         for character in decoded.chars() {
             check(character)?;
         }
         for character in name.chars() {
             self.fold(character);
+        }
+        // NTFS reads `admin::$DATA`, or `admin:$i30:$INDEX_ALLOCATION`, as `admin`.
+        if self.out[start..].contains(":$")
+            && let Some(colon) = self.out[start..].find(':')
+        {
+            self.is_plain = false;
+            self.out.truncate(start + colon);
         }
         // Windows drops trailing dots and spaces.
         let kept = self.out[start..].trim_end_matches(['.', ' ']).len();
@@ -146,7 +153,10 @@ impl Folder {
             }
             '\0'..='\x7f' => self.out.push(character),
             _ => match compatible(character) {
-                Fold::No => self.out.extend(character.to_lowercase()),
+                Fold::No => {
+                    self.is_plain &= !is_other_form(character);
+                    self.out.extend(character.to_lowercase());
+                }
                 Fold::To(text) => {
                     self.is_plain = false;
                     self.out.push_str(text);
@@ -238,6 +248,20 @@ fn compatible(character: char) -> Fold {
     }
 }
 
+/// Characters whose compatibility forms (UAX 15, NFKC) hold ASCII: letters and digits raised, lowered, circled, of mathematics, several
+/// in one. By ranges of them, so that some are among these which have none.
+fn is_other_form(character: char) -> bool {
+    matches!(character,
+        '\u{aa}' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{ba}' | '\u{bc}'..='\u{be}'
+        | '\u{132}' | '\u{133}' | '\u{13f}' | '\u{140}' | '\u{149}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}'
+        | '\u{2b0}'..='\u{2b8}' | '\u{2e0}'..='\u{2e4}' | '\u{1d2c}'..='\u{1d6a}' | '\u{1d9b}'..='\u{1dbf}' | '\u{1e9a}'
+        | '\u{203c}' | '\u{2047}'..='\u{2049}' | '\u{2070}'..='\u{209f}' | '\u{20a8}' | '\u{2100}'..='\u{218f}'
+        | '\u{2460}'..='\u{24ff}' | '\u{2a74}'..='\u{2a76}' | '\u{2c7c}' | '\u{2c7d}' | '\u{3200}'..='\u{33ff}'
+        | '\u{a7f2}'..='\u{a7f4}' | '\u{fb00}'..='\u{fb06}' | '\u{fb29}' | '\u{fe10}'..='\u{fe19}' | '\u{fe30}'..='\u{fe6b}'
+        | '\u{107a5}' | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f190}' | '\u{1fbf0}'..='\u{1fbf9}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,7 +346,18 @@ mod tests {
             ("/admin%20/users", "/admin/users", false),
             ("/admin%3fx", "/admin", false),
             ("/admin%23x", "/admin", false),
-            ("/admin::$DATA", "/admin::$data", false),
+            ("/admin::$DATA", "/admin", false),
+            ("/admin:$i30:$INDEX_ALLOCATION/x", "/admin/x", false),
+            ("/admin%ef%bc%9a%24i30%3a$INDEX_ALLOCATION/x", "/admin/x", false),
+            ("/admin%20:x:$DATA", "/admin", false),
+            ("/items/x:batch", "/items/x:batch", true),
+            ("/%e2%93%90dmin", "/\u{24d0}dmin", false),
+            ("/%f0%9d%90%9admin", "/\u{1d41a}dmin", false),
+            ("/%e2%84%80", "/\u{2100}", false),
+            ("/o%ef%ac%83ce", "/o\u{fb03}ce", false),
+            ("/x%c2%b2", "/x\u{b2}", false),
+            ("/%e2%85%a8", "/\u{2178}", false),
+            ("/na%c3%afve/%e6%bc%a2%e5%ad%97/%d0%b6", "/na\u{ef}ve/\u{6f22}\u{5b57}/\u{436}", true),
             ("/as%e2%84%aa", "/ask", false),
             ("/%ef%bc%a1dmin", "/admin", false),
             ("/adm%c4%b1n", "/admin", false),

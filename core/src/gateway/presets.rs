@@ -92,6 +92,12 @@ impl Preset {
         {
             defaults.insert("jwks_uri".into(), Value::String(alloc::format!("{issuer}/cdn-cgi/access/certs")));
         }
+        if self == Self::Entra
+            && let Some(issuer) = settings.get("issuer").and_then(Value::as_str)
+            && let Some(tenant) = tenant_of(issuer)
+        {
+            defaults.insert("require".into(), require_claim("tid", tenant));
+        }
         fill(settings, defaults);
         self.check(settings)
     }
@@ -141,6 +147,10 @@ impl Preset {
             Self::Entra if ["/common/", "/organizations/", "/consumers/"].iter().any(|open| issuer.contains(open)) => {
                 refuse("issuer", "is no token's issuer: leave it out, and name the tenants' ids in tenants")
             }
+            Self::Entra if tenant_of(issuer).is_none() => refuse(
+                "issuer",
+                "names no tenant's id, such as \"https://login.microsoftonline.com/ID/v2.0\": leave it out, and name the tenants' ids in tenants",
+            ),
             Self::Auth0 if !issuer.is_empty() && !issuer.ends_with('/') => {
                 refuse("issuer", "does not end with a slash: Auth0's do, such as \"https://TENANT.eu.auth0.com/\"")
             }
@@ -195,6 +205,17 @@ fn fill(settings: &mut Map<String, Value>, defaults: Map<String, Value>) {
             _ => {}
         }
     }
+}
+
+/// The tenant of a concrete issuer of Entra's: the first segment of its path.
+fn tenant_of(issuer: &str) -> Option<&str> {
+    issuer.split('/').nth(3).filter(|tenant| is_guid(tenant))
+}
+
+/// `{"claims":{NAME:VALUE}}`.
+fn require_claim(name: &str, value: &str) -> Value {
+    let object = |name: &str, value: Value| Value::Object(Map::from_iter([(String::from(name), value)]));
+    object("claims", object(name, Value::String(value.into())))
 }
 
 fn is_guid(text: &str) -> bool {

@@ -5,7 +5,7 @@
 //!
 //! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
 //! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
-//! extension. `/admin/*` closes `/admin` too.
+//! extension. `/admin/*` closes `/admin` too, and so `/admin.json`.
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 use core::cmp::Reverse;
@@ -147,15 +147,20 @@ impl Routes {
 impl Entry {
     fn push(route: usize, settings: &RouteSettings, pieces: &[Piece], entries: &mut Vec<Self>) {
         let RouteSettings { methods, access, .. } = settings;
-        let entry = |with_extension: bool| {
+        let entry = |of: &[Piece], with_extension: bool| {
             let rank = rank_of(pieces, with_extension);
-            Self { route, rank, pieces: pieces.to_vec(), methods: methods.clone(), access: *access, with_extension }
+            Self { route, rank, pieces: of.to_vec(), methods: methods.clone(), access: *access, with_extension }
         };
-        let ends_in_name = matches!(pieces.last(), Some(Piece::Literal { folded, .. }) if !folded.is_empty());
-        if *access == Access::Required && ends_in_name {
-            entries.push(entry(true));
+        // Without what follows the last name: all of it, or a slash.
+        let named = match pieces {
+            [named @ .., Piece::Rest] => named,
+            [named @ .., Piece::Literal { folded, .. }] if folded.is_empty() => named,
+            named => named,
+        };
+        if *access == Access::Required && matches!(named.last(), Some(Piece::Literal { .. })) {
+            entries.push(entry(named, true));
         }
-        entries.push(entry(false));
+        entries.push(entry(pieces, false));
     }
 
     fn matches(&self, method: &str, path: &RequestPath<'_>) -> bool {
@@ -209,6 +214,7 @@ impl Entry {
 
 fn rank_of(pieces: &[Piece], with_extension: bool) -> Vec<u8> {
     let mut ranks = Vec::with_capacity(pieces.len() + 1);
+    let mut end = rank::END;
     for piece in pieces {
         ranks.push(match piece {
             // A trailing slash makes a pattern no more specific.
@@ -216,15 +222,15 @@ fn rank_of(pieces: &[Piece], with_extension: bool) -> Vec<u8> {
             Piece::Literal { .. } => rank::LITERAL,
             Piece::One => rank::ONE,
             Piece::Rest => {
-                ranks.push(rank::REST);
-                return ranks;
+                end = rank::REST;
+                break;
             }
         });
     }
     if with_extension && let Some(last) = ranks.last_mut() {
         *last = rank::LITERAL_WITH_EXTENSION;
     }
-    ranks.push(rank::END);
+    ranks.push(end);
     ranks
 }
 

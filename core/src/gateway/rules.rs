@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Check, ErrorCode, PolicyError, quoted},
-    http::Refusal,
+    http::{Refusal, holds_token_scheme},
     verify::VerifiedToken,
 };
 
@@ -74,13 +74,14 @@ impl Rules {
     pub fn new(settings: &GatewaySettings) -> Result<Self, PolicyError> {
         let GatewaySettings { issuers, routes, token, claims_header, claim_headers, forward_token, cors, rate_limit, .. } =
             settings;
-        let by_method = routes.iter().any(|route| !route.methods.is_empty());
+        // A cookie is good for some methods without an Origin, too.
+        let by_method = token.cookie.is_some() || routes.iter().any(|route| !route.methods.is_empty());
         Ok(Self {
             routes: Routes::new(routes)?,
             settings: routes.clone(),
             issuers: issuers.clone(),
             token: token.clone(),
-            stripping: Stripping::new(claim_headers, by_method),
+            stripping: Stripping::new(claim_headers, token.header.as_deref(), by_method),
             claims_header: claims_header.clone(),
             claim_headers: claim_headers.clone(),
             forward_token: *forward_token,
@@ -157,17 +158,18 @@ impl Rules {
     ) -> Outbound {
         let connection = head.header("connection");
         let is_preflight = head.is_preflight();
-        let mut remove: Vec<String> =
-            self.stripping.names(names, connection.as_deref(), is_preflight).into_iter().map(String::from).collect();
+        let forwards_token = !is_preflight && self.forwards_token(matched);
+        // A header of tokens says that somebody has looked at what it holds: on a public route nobody has.
+        let forwards_header = forwards_token && matched.access != Access::Public;
+        let stripped = self.stripping.names(names, connection.as_deref(), is_preflight, forwards_header);
+        let mut remove: Vec<String> = stripped.into_iter().map(String::from).collect();
         let mut set = Vec::new();
         if is_preflight {
             remove.extend(["authorization".into(), "cookie".into(), "dpop".into()]);
-            remove.extend(self.token.header.clone());
-        } else if !self.forwards_token(matched) {
-            if self.token.authorization && head.header("authorization").is_some_and(|value| is_token_scheme(&value)) {
+        } else if !forwards_token {
+            if self.token.authorization && head.header("authorization").is_some_and(|value| holds_token_scheme(&value)) {
                 remove.extend(["authorization".into(), "dpop".into()]);
             }
-            remove.extend(self.token.header.clone());
             if let Some(kept) = head.header("cookie").and_then(|cookies| self.token.strip_cookies(&cookies)) {
                 if kept.is_empty() {
                     remove.push("cookie".into());
@@ -268,13 +270,4 @@ impl GatewayIssuer {
     pub fn is_named(&self, name: &str) -> bool {
         self.written == name || self.settings.issuer.as_deref() == Some(name)
     }
-}
-
-/// Whether an `Authorization` value carries a token of ours, alone or beside others.
-fn is_token_scheme(value: &str) -> bool {
-    let is_ours = |part: &str| {
-        let scheme = part.trim_start().split([' ', '\t']).next().unwrap_or_default();
-        scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop")
-    };
-    value.split(',').any(is_ours)
 }

@@ -147,11 +147,25 @@ impl TokenSettings {
         if !cookies_of(cookies).any(|(cookie, _)| cookie == name) {
             return None;
         }
-        let kept: Vec<String> = cookies_of(cookies)
-            .filter(|(cookie, _)| *cookie != name)
-            .map(|(cookie, value)| if cookie.is_empty() { value.into() } else { alloc::format!("{cookie}={value}") })
-            .collect();
-        Some(kept.join("; "))
+        let mut kept = String::new();
+        let mut keep = |separator: &str, text: &str| {
+            if !kept.is_empty() && !text.is_empty() {
+                kept.push_str(separator);
+            }
+            kept.push_str(text);
+        };
+        let is_token = |text: &str| cookies_of(text).any(|(cookie, _)| cookie == name);
+        for pair in cookies.split(';') {
+            if !is_token(pair) {
+                keep("; ", pair.trim());
+                continue;
+            }
+            // As often a comma is part of a value: it separates cookies only beside the token's.
+            for part in pair.split(',').filter(|part| !is_token(part)) {
+                keep(if part.contains('=') { "; " } else { "," }, part.trim());
+            }
+        }
+        Some(kept)
     }
 
     fn check(&self) -> Result<(), PolicyError> {
