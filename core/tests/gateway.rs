@@ -233,6 +233,7 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
     let hostile: Vec<&str> = table["headers"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let hops =
         ["Connection", "Keep-Alive", "Proxy-Authorization", "proxy-connection", "TE", "Trailer", "Transfer-Encoding", "X-Hop"];
+    let spelled = ["X_Token", "x.token", "HTTP_X_TOKEN"];
     let kept = ["accept", "x-username", "user", "cookie", "upgrade", "edgesealed", "authorization2"];
     for forward in [false, true] {
         let mut more = more.clone();
@@ -245,10 +246,10 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
             ("connection", "close, X-HOP, upgrade"),
         ];
         let out = ask("GET", "/p?a=1&access_token=s&b=2", &headers, |head| {
-            let names = hostile.iter().chain(&hops).chain(&kept).chain(&["x-token"]).copied();
+            let names = hostile.iter().chain(&hops).chain(&spelled).chain(&kept).chain(&["x-token"]).copied();
             rules.outbound(&rules.locate(head).unwrap(), head, names.collect::<Vec<_>>().into_iter(), None)
         });
-        let mut expected: BTreeSet<&str> = hostile.iter().chain(&hops).copied().collect();
+        let mut expected: BTreeSet<&str> = hostile.iter().chain(&hops).chain(&spelled).copied().collect();
         if !forward {
             expected.extend(["authorization", "dpop", "x-token"]);
         }

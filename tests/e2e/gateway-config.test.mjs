@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -25,11 +26,27 @@ test("a configuration in a KV namespace: while it is not there nothing passes, t
   assertProblem(await call(`${worker.url}/`), 500, "configuration_invalid");
   await until("the log says why", () => worker.output().includes("EDGESEAL is kv:CONFIG/gateway.json, which is not there"));
   const document = join(here.directory, "gateway.json");
-  writeFileSync(document, JSON.stringify({ echo: true, issuers: [issuer], routes: [{ match: "/public/*", access: "public" }] }));
   const place = join(here.directory, "worker-1");
-  await run(node22, [wrangler, "kv", "key", "put", "gateway.json", "--path", document, "--binding", "CONFIG", "--local", "--persist-to", join(place, "wrangler-state"), "--config", join(place, "wrangler.toml")], { cwd: root, env });
+  const put = async (text) => {
+    writeFileSync(document, text);
+    await run(node22, [wrangler, "kv", "key", "put", "gateway.json", "--path", document, "--binding", "CONFIG", "--local", "--persist-to", join(place, "wrangler-state"), "--config", join(place, "wrangler.toml")], { cwd: root, env });
+  };
+  const opens = (match) => JSON.stringify({ echo: true, issuers: [issuer], routes: [{ match, access: "public" }] });
+  await put(opens("/public/*"));
   await until("the document serves", async () => (await call(`${worker.url}/public/x`)).status === 200);
+  const served = Date.now();
   assertProblem(await call(`${worker.url}/x`), 401, "token_missing");
+
+  // Once a minute has passed cron reads it again, and nobody is judged by the old one then. What cannot be meant is logged.
+  const cron = () => call(`${worker.url}/__scheduled?cron=${encodeURIComponent("* * * * *")}`, { seconds: 30 });
+  await put("{");
+  await new Promise((resolve) => setTimeout(resolve, served + 61_000 - Date.now()));
+  assert.equal((await cron()).status, 200);
+  await until("the log says so", () => /"event":"configuration_invalid","reason":"EDGESEAL: /.test(worker.output().replaceAll("\\", "")));
+  await put(opens("/open/*"));
+  assert.equal((await cron()).status, 200);
+  assert.equal((await call(`${worker.url}/open/x`)).status, 200);
+  assertProblem(await call(`${worker.url}/public/x`), 401, "token_missing");
 });
 
 test("the command line says the Worker's own sentence, for wrangler.toml, wrangler.jsonc and the configuration alone", async () => {
@@ -54,10 +71,31 @@ test("the command line says the Worker's own sentence, for wrangler.toml, wrangl
   assert.equal(good.code, 0, good.err);
   assert.match(good.out, /\[env\.live\.vars\.EDGESEAL\]\n +origin +https:\/\/o\.example\n +issuer +https:\/\/accounts\.google\.com +RS256/);
   const unbound = await check("unbound.toml", toml("service:API"), "--env", "live");
-  assert.ok(unbound.err.includes('origin: names API, and there is no [[services]] with binding = "API"'), unbound.err);
+  assert.ok(unbound.err.includes('origin: needs API, and there is no [[services]] with binding = "API"'), unbound.err);
   const bound = await check("bound.toml", toml("service:API", '[[env.live.services]]\nbinding = "API"\nservice = "api"\n'), "--json");
   assert.equal(JSON.parse(bound.out).ok, true);
   assert.match((await check("bound.toml", toml("https://o.example"), "--env", "other")).err, /holds no vars\.EDGESEAL of the environment other/);
+  // What wrangler reads is read as wrangler reads it, what the Worker reads as the Worker does.
+  const valid = { echo: true, issuers: [issuer] };
+  const commas = await check("commas.jsonc", `{ "name": "x", "vars": { "EDGESEAL": ${JSON.stringify(valid).slice(0, -1)}, /* , */ } , }, // all\n }`);
+  assert.equal(commas.code, 0, commas.err);
+  assert.match((await check("comma.jsonc", '{ "name": "x", "vars": [,] }')).err, /is no JSON/);
+  const plain = JSON.stringify(valid);
+  assert.equal((await check("plain.json", plain)).code, 0);
+  for (const [name, text] of [["commented.json", plain.replace("{", "{ /* here */ ")], ["commas.json", plain.replace(/}$/, ",}")]]) {
+    const { code, err } = await check(name, text);
+    assert.equal(code, 3, `${name} ${err}`);
+    assert.match(err, /EDGESEAL/);
+  }
+  // What every token would be answered 503 for.
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const control_keys = [{ ...publicKey.export({ format: "jwk" }), kid: "k", alg: "ES256" }];
+  for (const [setting, more, binding] of [["revocation", { revocation: { edge: "eu", control_keys } }, "EDGESEAL_REVOCATIONS"], ["dpop", { dpop: {} }, "EDGESEAL_REPLAYS"]]) {
+    const named = (...bindings) => JSON.stringify({ name: "x", vars: { EDGESEAL: { ...valid, ...more } }, durable_objects: { bindings: bindings.map((name) => ({ name, class_name: "X" })) } });
+    const missing = await check("objects.jsonc", named("OTHER"));
+    assert.ok(missing.err.includes(`${setting}: needs ${binding}, and there is no [[durable_objects.bindings]] with name = "${binding}"`), missing.err);
+    assert.equal((await check("objects.jsonc", named("OTHER", binding))).code, 0);
+  }
   assert.match((await check("twice.json", '{"echo":true,"echo":true,"issuers":[]}')).err, /a member name occurs twice/);
   assert.equal(JSON.parse((await cli(["edge", "schema"])).out).title, "EDGESEAL, the edge gateway's configuration");
 });

@@ -1,18 +1,22 @@
 // Keys that isolates share, through outages of every kind: two processes of the gateway, one KV namespace, an issuer that misbehaves.
 
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { assertProblem, bench } from "../support/harness.mjs";
 import { call } from "../support/http.mjs";
+import { node22, path, root, wrangler } from "../support/paths.mjs";
 import { freePorts } from "../support/ports.mjs";
 import { testIssuer } from "../support/tokens.mjs";
 import { until } from "../support/wait.mjs";
 import { startWorkerd } from "../support/workerd.mjs";
 
 const here = bench("layers");
+const run = promisify(execFile);
 const SECRET = "a-health-token-of-the-tests";
 let issuer, token, count = 0;
 
@@ -133,6 +137,23 @@ test("what KV alone has goes on into the cache, also where discovery names the p
   rmSync(join(persist, "v3", "cache"), { recursive: true });
   assert.deepEqual([await source(), await source()], ["kv", "cache"]);
   assert.equal(server.requests.length, 2, "discovery and one fetch");
+});
+
+test("cron in an isolate that has nothing yet: what it takes from a layer, and is four minutes old, it fetches anew", async () => {
+  const served = await keyServer();
+  const persist = join(here.directory, "cold");
+  const put = async (age) => {
+    const snapshot = { version: 1, issuer: issuer.settings.issuer, jwks_uri: served.url, fetched_at: Date.now() - age * 1000, jwks: JSON.stringify(issuer.jwks) };
+    const file = join(here.directory, "snapshot.json");
+    writeFileSync(file, JSON.stringify(snapshot));
+    await run(node22, [wrangler, "kv", "key", "put", `jwks/v1/${encodeURIComponent(snapshot.issuer)}`, "--path", file, "--binding", "EDGESEAL_KEYS", "--local", "--persist-to", persist], { cwd: root, env: { ...process.env, PATH: path, CI: "1", WRANGLER_SEND_METRICS: "false" } });
+  };
+  await put(300);
+  const worker = await gateway(served, { persist });
+  assert.equal((await cron(worker)).status, 200);
+  await until("cron fetches the keys", async () => served.requests.length === 1);
+  await until("and has them", async () => (await keysOf(worker)).source === "endpoint");
+  assert.equal((await keysOf(worker)).fetches_suppressed, 1, "the layer was asked first");
 });
 
 for (const [name, behave] of Object.entries(FAULTS)) {

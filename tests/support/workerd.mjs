@@ -15,14 +15,18 @@ const COMPATIBILITY_DATE = "2026-09-01";
 /**
  * Writes the configuration of a workerd that serves the gateway.
  * @param {string} folder
- * @param {{settings: object, sockets: Record<string, {port: number, cfBlobHeader?: string}>, build?: string, vars?: Record<string, string>}} options
- *   `cfBlobHeader` names the header whose JSON text becomes `request.cf`: what the platform's own servers do in front of workerd
+ * @param {{settings: object, sockets: Record<string, {port: number, cfBlobHeader?: string}>, build?: string, vars?: Record<string, string>, wrapped?: Record<string, string>}} options
+ *   `cfBlobHeader` names the header whose JSON text becomes `request.cf`: what the platform's own servers do in front of workerd; `wrapped` are
+ *   bindings of the test's own, each the expression of an object: the replay store's among them, where it takes that name
  */
-export function writeConfiguration(folder, { settings, sockets, build = join(root, "edge-wasm/build"), vars = {} }) {
+export function writeConfiguration(folder, { settings, sockets, build = join(root, "edge-wasm/build"), vars = {}, wrapped = {} }) {
   mkdirSync(join(folder, "objects"), { recursive: true });
   for (const name of ["index.js", "index_bg.wasm"]) copyFileSync(join(build, name), join(folder, name));
   const texts = { EDGESEAL: JSON.stringify(settings), ...vars };
   const bindings = Object.entries(texts).map(([name, text]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(text)})`);
+  if (!wrapped.EDGESEAL_REPLAYS) bindings.push('(name = "EDGESEAL_REPLAYS", durableObjectNamespace = "EdgesealReplays")');
+  bindings.push(...Object.keys(wrapped).map((name) => `(name = "${name}", wrapped = (moduleName = "test:${name}", innerBindings = []))`));
+  const extensions = Object.entries(wrapped).map(([name, object]) => `(name = "test:${name}", internal = true, esModule = ${JSON.stringify(`export default () => (${object});`)})`);
   const listening = Object.entries(sockets).map(([name, { port, cfBlobHeader }]) => {
     const http = cfBlobHeader ? `(cfBlobHeader = ${JSON.stringify(cfBlobHeader)})` : "()";
     return `(name = ${JSON.stringify(name)}, address = "127.0.0.1:${port}", http = ${http}, service = "gateway")`;
@@ -35,11 +39,12 @@ const config :Workerd.Config = (
     (name = "internet", network = (allow = ["public", "private", "local"])),
   ],
   sockets = [${listening.join(", ")}],
+  extensions = [(modules = [${extensions.join(", ")}])],
 );
 const gateway :Workerd.Worker = (
   modules = [(name = "index.js", esModule = embed "index.js"), (name = "./index_bg.wasm", wasm = embed "index_bg.wasm")],
   compatibilityDate = "${COMPATIBILITY_DATE}",
-  bindings = [${[...bindings, `(name = "EDGESEAL_REPLAYS", durableObjectNamespace = "EdgesealReplays")`].join(", ")}],
+  bindings = [${bindings.join(", ")}],
   durableObjectNamespaces = [(className = "EdgesealReplays", uniqueKey = "edgeseal-replays", enableSql = true)],
   durableObjectStorage = (localDisk = "disk"),
 );

@@ -85,18 +85,15 @@ impl Preset {
     /// # Errors
     /// The setting, and what the vendor's issuers look like.
     pub fn fill(self, settings: &mut Map<String, Value>) -> Result<(), PolicyError> {
-        let (_, mut defaults) = json::parse_object(self.defaults().as_bytes())
+        let issuer = settings.get("issuer").and_then(Value::as_str).unwrap_or_default();
+        let defaults = match tenant_of(issuer) {
+            Some(tenant) => self.defaults().replace(TENANT, tenant),
+            None => self.defaults().into(),
+        };
+        let (_, mut defaults) = json::parse_object(defaults.as_bytes())
             .map_err(|error| PolicyError::new("preset", alloc::format!("{}: {error}", self.name())))?;
-        if self == Self::CloudflareAccess
-            && let Some(issuer) = settings.get("issuer").and_then(Value::as_str)
-        {
+        if self == Self::CloudflareAccess && !issuer.is_empty() {
             defaults.insert("jwks_uri".into(), Value::String(alloc::format!("{issuer}/cdn-cgi/access/certs")));
-        }
-        if self == Self::Entra
-            && let Some(issuer) = settings.get("issuer").and_then(Value::as_str)
-            && let Some(tenant) = tenant_of(issuer)
-        {
-            defaults.insert("require".into(), require_claim("tid", tenant));
         }
         fill(settings, defaults);
         self.check(settings)
@@ -147,10 +144,9 @@ impl Preset {
             Self::Entra if ["/common/", "/organizations/", "/consumers/"].iter().any(|open| issuer.contains(open)) => {
                 refuse("issuer", "is no token's issuer: leave it out, and name the tenants' ids in tenants")
             }
-            Self::Entra if tenant_of(issuer).is_none() => refuse(
-                "issuer",
-                "names no tenant's id, such as \"https://login.microsoftonline.com/ID/v2.0\": leave it out, and name the tenants' ids in tenants",
-            ),
+            Self::Entra if tenant_of(issuer).is_none() => {
+                refuse("issuer", "names no tenant's id: leave it out, and name the tenants' ids in tenants")
+            }
             Self::Auth0 if !issuer.is_empty() && !issuer.ends_with('/') => {
                 refuse("issuer", "does not end with a slash: Auth0's do, such as \"https://TENANT.eu.auth0.com/\"")
             }
@@ -207,15 +203,9 @@ fn fill(settings: &mut Map<String, Value>, defaults: Map<String, Value>) {
     }
 }
 
-/// The tenant of a concrete issuer of Entra's: the first segment of its path.
+/// The tenant of a concrete issuer of Entra's: the first segment of its path. Others' defaults have no place for it.
 fn tenant_of(issuer: &str) -> Option<&str> {
     issuer.split('/').nth(3).filter(|tenant| is_guid(tenant))
-}
-
-/// `{"claims":{NAME:VALUE}}`.
-fn require_claim(name: &str, value: &str) -> Value {
-    let object = |name: &str, value: Value| Value::Object(Map::from_iter([(String::from(name), value)]));
-    object("claims", object(name, Value::String(value.into())))
 }
 
 fn is_guid(text: &str) -> bool {

@@ -152,10 +152,10 @@ impl Entry {
             Self { route, rank, pieces: of.to_vec(), methods: methods.clone(), access: *access, with_extension }
         };
         // Without what follows the last name: all of it, or a slash.
-        let named = match pieces {
-            [named @ .., Piece::Rest] => named,
-            [named @ .., Piece::Literal { folded, .. }] if folded.is_empty() => named,
-            named => named,
+        let named = match pieces.split_last() {
+            Some((Piece::Rest, named)) => named,
+            Some((Piece::Literal { folded, .. }, named)) if folded.is_empty() => named,
+            _ => pieces,
         };
         if *access == Access::Required && matches!(named.last(), Some(Piece::Literal { .. })) {
             entries.push(entry(named, true));

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Check, ErrorCode, PolicyError, quoted},
-    http::{Refusal, holds_token_scheme},
+    http::{Refusal, Scheme},
     verify::VerifiedToken,
 };
 
@@ -270,4 +270,9 @@ impl GatewayIssuer {
     pub fn is_named(&self, name: &str) -> bool {
         self.written == name || self.settings.issuer.as_deref() == Some(name)
     }
+}
+
+/// Whether an `Authorization` value carries a token of ours, alone or beside others.
+pub(super) fn holds_token_scheme(value: &str) -> bool {
+    value.split(',').any(|part| Scheme::from_name(part.trim_start().split([' ', '\t']).next().unwrap_or_default()).is_some())
 }

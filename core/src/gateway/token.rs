@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use serde_json::Value;
 
-use super::{RequestHead, cors::check_origin, headers::check_name};
+use super::{RequestHead, cors::check_origin, headers::check_name, rules::holds_token_scheme};
 use crate::{
     error::PolicyError,
     http::{Refusal, Scheme, presented_token},
@@ -65,15 +65,12 @@ impl TokenSettings {
             found = Some(FoundToken { text, place, scheme });
             Ok(())
         };
+        // Another scheme: somebody else's credentials, be they a list.
         if self.authorization
-            && let Some(value) = head.header("authorization")
+            && let Some(value) = head.header("authorization").filter(|value| holds_token_scheme(value))
         {
-            match presented_token(Some(&value)) {
-                Ok((scheme, token)) => add(token.into(), Place::Authorization, scheme)?,
-                // Another scheme: somebody else's credentials.
-                Err(refusal) if refusal.code() == "token_missing" => {}
-                Err(refusal) => return Err(refusal),
-            }
+            let (scheme, token) = presented_token(Some(&value))?;
+            add(token.into(), Place::Authorization, scheme)?;
         }
         if let Some(name) = &self.header
             && let Some(value) = head.header(name)

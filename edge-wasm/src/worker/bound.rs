@@ -1,7 +1,10 @@
 //! Calls to what is bound to the Worker, without a wrapper for each kind of it.
 
+use std::{pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
 use worker::{
-    Env,
+    Delay, Env,
     js_sys::{self, Function, Promise, Reflect},
     wasm_bindgen::{JsCast, JsValue},
     wasm_bindgen_futures::JsFuture,
@@ -37,6 +40,17 @@ async fn call_on(whose: &JsValue, method: &str, arguments: &[JsValue]) -> Result
     let method: Function = Reflect::get(whose, &method.into()).and_then(JsCast::dyn_into).map_err(text)?;
     let promise: Promise = method.apply(whose, &arguments.iter().collect()).and_then(JsCast::dyn_into).map_err(text)?;
     JsFuture::from(promise).await.map_err(text)
+}
+
+/// Gives up after so many milliseconds.
+///
+/// # Errors
+/// Those of the work, and that nothing came.
+pub(super) async fn within<T>(millis: u64, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    match select(pin!(work), Delay::from(Duration::from_millis(millis))).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), _)) => Err(format!("no answer within {millis} ms")),
+    }
 }
 
 /// What went wrong, in words.

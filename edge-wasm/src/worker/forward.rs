@@ -41,7 +41,7 @@ pub(super) async fn forward(flow: &Flow<'_>, matched: &Matched, token: Option<&V
         }
         changes.extend(["+", &name, "\n", &value, "\n"]);
     }
-    let answering = host::forward(request, &format!("{base}{target}"), &changes, &service).map_err(text)?;
+    let answering = host::forward(request, &format!("{base}{target}"), &changes, &service, token.is_some()).map_err(text)?;
     drive::settled(answering).await.map(JsCast::unchecked_into).map_err(text)
 }
 

@@ -8,15 +8,15 @@ use edgeseal_core::{
     gateway::{ConfigurationText, GatewaySettings, Origin, Rules, token::FoundToken},
     http::Refusal,
 };
-use worker::{Context, Delay, Env, Request, console_error, js_sys, web_sys};
+use worker::{Context, Delay, Env, Request, js_sys, web_sys};
 
 use super::{
     analytics,
     bound::{call, is_bound},
-    drive, keys,
+    drive, keys, log,
     pipeline::Flow,
-    possession,
-    revocation::Revocation,
+    possession, replays,
+    revocation::{self, Revocation},
     subtle::Subtle,
 };
 use crate::{
@@ -86,20 +86,24 @@ pub(super) async fn of_isolate(env: &Env, context: &Context) -> Result<Rc<Gatewa
         let env = env.clone();
         context.wait_until(async move {
             if let Err(error) = make(&env).await {
-                console_error!("configuration: {error}");
+                log::error("configuration_invalid", &[("reason", &error)]);
             }
         });
     }
     gateway
 }
 
-/// The gateway of this isolate for what no request asks: it may wait for the configuration.
+/// The gateway of this isolate for what no request asks: it may wait for the configuration, be it for a newer one.
 pub(super) async fn at_work(env: &Env) -> Result<Rc<Gateway>, String> {
     let made = MADE.with_borrow(Clone::clone);
-    match made {
-        Some(Made { gateway: Ok(gateway), .. }) => Ok(gateway),
-        _ => make(env).await,
+    let Some(Made { gateway: Ok(gateway), reread_at, .. }) = made else { return make(env).await };
+    if reread_at.is_none_or(|at| now() < at) {
+        return Ok(gateway);
     }
+    Ok(make(env).await.unwrap_or_else(|error| {
+        log::error("configuration_invalid", &[("reason", &error)]);
+        gateway
+    }))
 }
 
 /// Reads the configuration and makes a gateway of it, unless it is the one that there is.
@@ -141,6 +145,8 @@ impl Gateway {
         let settings = GatewaySettings::from_json(text).map_err(|error| error.to_string())?;
         let origin = settings.origin().map_err(|error| error.to_string())?;
         let rules = Rules::new(&settings).map_err(|error| error.to_string())?;
+        needs(env, settings.revocation.is_some(), "revocation", revocation::BINDING)?;
+        needs(env, settings.dpop.is_some(), "dpop", replays::BINDING)?;
         let revocation = settings.revocation.clone().map(Revocation::new).transpose()?;
         let host = HostSettings {
             backend: BackendChoice::Auto,
@@ -250,6 +256,14 @@ impl Gateway {
             }),
         }
     }
+}
+
+/// Without it every token would be answered with 503.
+fn needs(env: &Env, is_set: bool, setting: &str, binding: &str) -> Result<(), String> {
+    if is_set && !is_bound(env, binding) {
+        return Err(format!("{setting}: needs the Durable Object {binding}, and nothing is bound under this name"));
+    }
+    Ok(())
 }
 
 fn carry_out(refresh: Option<Fetch>, env: &Env, context: &Context) {

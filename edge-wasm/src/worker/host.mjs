@@ -25,9 +25,10 @@ export const names = (request) => [...request.headers.keys()].join("\n");
 /**
  * Sends a request on to a URL, with other headers: `changes` are lines, `-name` to take one out, `+name` and a line with its value to set it.
  * As a `RequestInit`, a request brings its method, headers, body stream and redirect mode (manual) along. The response is the runtime's,
- * untouched: what the origin sent compressed, or as a WebSocket, stays so.
+ * untouched: what the origin sent compressed, or as a WebSocket, stays so. An answer to somebody in particular is for no cache that others share:
+ * without the Authorization field that was removed, the platform's own would keep it (RFC 9111 section 3.5).
  */
-export function forward(request, url, changes, service) {
+export function forward(request, url, changes, service, isPersonal) {
   const outbound = new Request(url, request);
   const lines = changes.split("\n");
   for (let at = 0; at < lines.length; at += 1) {
@@ -36,8 +37,11 @@ export function forward(request, url, changes, service) {
     else if (name !== "") outbound.headers.set(name, lines[(at += 1)]);
   }
   if (!SAFE.includes(request.method)) forwarded.add(request);
-  return service ? service.fetch(outbound) : fetch(outbound);
+  if (service) return service.fetch(outbound);
+  return isPersonal ? fetch(outbound, NO_STORE) : fetch(outbound);
 }
+
+const NO_STORE = { cache: "no-store" };
 
 /** Methods that may be repeated (RFC 9110 section 9.2.1). */
 const SAFE = ["GET", "HEAD", "OPTIONS"];

@@ -14,6 +14,12 @@ extern "C" {
     pub(super) fn answer(status: u16, content_type: &str, body: &str, more: Vec<JsString>) -> Response;
     pub(super) fn names(request: &Request) -> String;
     #[wasm_bindgen(catch)]
-    pub(super) fn forward(request: &Request, url: &str, changes: &str, service: &JsValue) -> Result<Promise, JsValue>;
+    pub(super) fn forward(
+        request: &Request,
+        url: &str,
+        changes: &str,
+        service: &JsValue,
+        is_personal: bool,
+    ) -> Result<Promise, JsValue>;
     pub(super) fn wait(promise: &Promise, later: Later);
 }

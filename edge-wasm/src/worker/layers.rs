@@ -22,8 +22,10 @@ const BINDING: &str = "EDGESEAL_KEYS";
 const CACHE_HOST: &str = "https://edgeseal.invalid/";
 /// Under this name, in both layers; another version of the document gets another.
 const PREFIX: &str = "jwks/v1/";
-/// Milliseconds that a layer may take: asking the endpoint takes about as long.
+/// Milliseconds that a layer may take while a request waits: asking the endpoint takes about as long.
 const PATIENCE_MILLIS: u64 = 400;
+/// And while none does: KV takes its time to write.
+const STORE_PATIENCE_MILLIS: u64 = 5_000;
 /// Octets of a name in KV.
 const MAX_KEY_LEN: usize = 512;
 /// The shortest time that KV keeps a value, in seconds.
@@ -47,7 +49,7 @@ impl<'a> Layers<'a> {
             return false;
         }
         let Some(name) = name_of(fetch.issuer()) else { return false };
-        if let Some(text) = within(from_cache(&name)).await
+        if let Some(text) = within(PATIENCE_MILLIS, from_cache(&name)).await
             && restored(fetch, &text, "cache")
         {
             return true;
@@ -56,11 +58,11 @@ impl<'a> Layers<'a> {
             return false;
         }
         let get = async { call(self.env, BINDING, "get", &[name.as_str().into()]).await.ok()?.as_string() };
-        match within(get).await {
+        match within(PATIENCE_MILLIS, get).await {
             Some(text) if restored(fetch, &text, "kv") => {
                 let keys = fetch.shared();
                 if let Some((text, seconds)) = keys.snapshot(now()) {
-                    to_cache(&name, text, seconds).await;
+                    to_cache(&name, text, seconds, PATIENCE_MILLIS).await;
                 }
                 true
             }
@@ -77,11 +79,11 @@ impl<'a> Layers<'a> {
                 let options = js_sys::JSON::parse(&options).ok()?;
                 call(self.env, BINDING, "put", &[name.as_str().into(), text.as_str().into(), options]).await.ok()
             };
-            if within(put).await.is_none() {
+            if within(STORE_PATIENCE_MILLIS, put).await.is_none() {
                 log::error("keys_not_stored", &[("layer", "kv")]);
             }
         }
-        to_cache(&name, text, seconds).await;
+        to_cache(&name, text, seconds, STORE_PATIENCE_MILLIS).await;
     }
 }
 
@@ -95,7 +97,7 @@ async fn from_cache(name: &str) -> Option<String> {
     response.text().await.ok()
 }
 
-async fn to_cache(name: &str, text: String, seconds: u64) {
+async fn to_cache(name: &str, text: String, seconds: u64, patience: u64) {
     let put = async {
         let headers = Headers::new();
         headers.set("content-type", "application/json").ok()?;
@@ -103,13 +105,13 @@ async fn to_cache(name: &str, text: String, seconds: u64) {
         let response = ResponseBuilder::new().with_headers(headers).fixed(text.into_bytes());
         Cache::default().put(format!("{CACHE_HOST}{name}"), response).await.ok()
     };
-    if within(put).await.is_none() {
+    if within(patience, put).await.is_none() {
         log::error("keys_not_stored", &[("layer", "cache")]);
     }
 }
 
-async fn within<T>(layer: impl Future<Output = Option<T>>) -> Option<T> {
-    match select(pin!(layer), Delay::from(Duration::from_millis(PATIENCE_MILLIS))).await {
+async fn within<T>(millis: u64, layer: impl Future<Output = Option<T>>) -> Option<T> {
+    match select(pin!(layer), Delay::from(Duration::from_millis(millis))).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => None,
     }

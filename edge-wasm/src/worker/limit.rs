@@ -2,11 +2,14 @@
 
 use edgeseal_core::{gateway::rate::RateLimitSettings, http::Refusal};
 use worker::{
-    Env, console_error,
+    Env,
     js_sys::{Object, Reflect},
 };
 
-use super::bound::{call, text};
+use super::{
+    bound::{call, text},
+    log,
+};
 
 /// Asks a rate limiting binding whether the client may come.
 ///
@@ -19,7 +22,7 @@ pub(super) async fn ask(env: &Env, rate: &RateLimitSettings, key: String) -> Res
         Ok(true) => Ok(()),
         Ok(false) => Err(Refusal::rate_limited(format!("rate limit {binding}"), *retry_after)),
         Err(error) => {
-            console_error!("rate limit {binding}: {error}");
+            log::error("rate_limit_unavailable", &[("binding", binding), ("reason", &error)]);
             Ok(())
         }
     }

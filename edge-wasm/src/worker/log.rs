@@ -1,7 +1,12 @@
 //! Structured logs: one JSON object a line, so that a log's own search finds a code, a route or an issuer. Never a token.
 
 use edgeseal_core::json::Members;
-use worker::{console_error, console_warn};
+use worker::{console_error, console_log, console_warn};
+
+/// What came to pass.
+pub(super) fn info(event: &str, members: &[(&str, &str)]) {
+    console_log!("{}", line("info", event, members));
+}
 
 /// A request that was refused, or a fault that is being lived with.
 pub(super) fn warn(event: &str, members: &[(&str, &str)]) {

@@ -69,8 +69,11 @@ pub async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
     match gateway::at_work(&env).await {
         Ok(gateway) => {
             gateway.pull_revocations(&env).await;
-            let fetches = gateway.verifier.refresh(WARM_AFTER_SECS, gateway::now());
-            join_all(fetches.into_iter().map(|fetch| keys::fetch_and_share(fetch, env.clone()))).await;
+            // Twice: what an isolate that has nothing yet takes from the layers may be as old itself.
+            for _ in 0..2 {
+                let fetches = gateway.verifier.refresh(WARM_AFTER_SECS, gateway::now());
+                join_all(fetches.into_iter().map(|fetch| keys::fetch_and_share(fetch, env.clone()))).await;
+            }
         }
         Err(error) => log::error("configuration_invalid", &[("reason", &error)]),
     }

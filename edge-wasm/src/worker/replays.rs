@@ -4,10 +4,12 @@
 use edgeseal_core::{ProvenKey, http::Refusal};
 use worker::{DurableObject, Env, Method, Request, RequestInit, Response, Result, State, durable_object, wasm_bindgen};
 
-use super::gateway::now;
+use super::{bound::within, gateway::now};
 
 /// The binding of the namespace.
-const BINDING: &str = "EDGESEAL_REPLAYS";
+pub(super) const BINDING: &str = "EDGESEAL_REPLAYS";
+/// Milliseconds that the store may take to answer.
+const TIMEOUT_MILLIS: u64 = 5_000;
 /// Seconds for which a proof is remembered beyond its own time: clocks of isolates differ.
 const SLACK_SECS: u64 = 60;
 /// An address inside the object: no host resolves under this name.
@@ -19,8 +21,8 @@ const URL: &str = "https://replays.invalid/";
 /// `proof_replayed`; `replay_store_unavailable` (503) where the store does not answer or is not bound: a proof that cannot be remembered
 /// is not accepted.
 pub(super) async fn remember(env: &Env, key: &ProvenKey) -> Result<(), Refusal> {
-    let unavailable = |error: worker::Error| Refusal::replay_store_unavailable(format!("{BINDING}: {error}"));
-    let answer = ask(env, key).await.map_err(unavailable)?;
+    let answer = within(TIMEOUT_MILLIS, async { ask(env, key).await.map_err(|error| error.to_string()) });
+    let answer = answer.await.map_err(|error| Refusal::replay_store_unavailable(format!("{BINDING}: {error}")))?;
     match answer.status_code() {
         204 => Ok(()),
         409 => Err(Refusal::proof_replayed("a proof of this key with this jti was accepted before")),

@@ -2,7 +2,7 @@
 //! verified against the pinned control keys before the Durable Object hears of them; every isolate reads that again every R
 //! seconds, and judges each token by its copy, those of the token cache too.
 
-use std::{cell::RefCell, pin::pin, time::Duration};
+use std::cell::RefCell;
 
 use edgeseal_core::{
     Timestamp, VerifiedToken,
@@ -13,17 +13,20 @@ use edgeseal_core::{
         reader::{READ_TIMEOUT_MILLIS, bound_by},
     },
 };
-use futures_util::{
-    StreamExt as _,
-    future::{Either, select},
-};
+use futures_util::StreamExt as _;
 use serde_json::Value;
 use worker::{
-    AbortController, AbortSignal, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, ResponseBody,
-    Result, console_error, console_log, console_warn, durable::Stub, web_sys::Response as Answer,
+    AbortController, AbortSignal, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, ResponseBody, Result,
+    durable::Stub, web_sys::Response as Answer,
 };
 
-use super::{answer::problem, gateway::now, host, revocation_object, subtle::Subtle};
+use super::{
+    answer::{problem, problem_with},
+    bound::within,
+    gateway::now,
+    host, log, revocation_object,
+    subtle::Subtle,
+};
 
 /// The binding of the Durable Object.
 pub(super) const BINDING: &str = "EDGESEAL_REVOCATIONS";
@@ -35,6 +38,9 @@ const MAX_PUSH_LEN: usize = MAX_DOCUMENT_LEN + 1_024;
 const PULL_TIMEOUT_MILLIS: u64 = 5_000;
 /// Milliseconds that the Durable Object may take to store a list.
 const STORE_TIMEOUT_MILLIS: u64 = 5_000;
+
+/// Seconds after which the signer may push again what could not be stored.
+const RETRY_AFTER_SECS: u64 = 10;
 
 /// The isolate's part.
 #[derive(Debug)]
@@ -74,7 +80,7 @@ impl Revocation {
             match self.read(known, env).await {
                 Ok(reading) => self.reader.borrow_mut().on_read(begun, reading, now()),
                 Err(reason) => {
-                    console_error!("revocation: the list cannot be read: {reason}");
+                    log::error("revocation_unreadable", &[("reason", &reason)]);
                     self.reader.borrow_mut().on_failure(now());
                 }
             }
@@ -82,7 +88,7 @@ impl Revocation {
         match self.reader.borrow().judge(token, now()) {
             Judgement::Good => Ok(()),
             Judgement::GoodByOldCopy(reason) => {
-                console_warn!("revocation: accepted by an old list: {reason}");
+                log::warn("revocation_stale", &[("reason", &reason)]);
                 Ok(())
             }
             Judgement::Refused(refusal) => Err(refusal),
@@ -92,7 +98,8 @@ impl Revocation {
     /// `POST /.edgeseal/revocations`.
     pub(super) async fn pushed(&self, mut request: Request, env: &Env, subtle: &Subtle) -> Answer {
         if request.method() != Method::Post {
-            return problem("Revocation documents are pushed with POST", 405, "method_not_allowed");
+            let allow = [("allow", "POST".into())];
+            return problem_with("Revocation documents are pushed with POST", 405, "method_not_allowed", &allow);
         }
         let body = match read_push(&mut request).await {
             Ok(Some(body)) => body,
@@ -105,24 +112,26 @@ impl Revocation {
         };
         match self.take(&document, env, subtle).await {
             Taken::Stored(seq, stored_at) => {
-                console_log!("revocation: a push was stored as sequence {seq}");
+                stored("push", seq);
                 let (reread_by, bound_by) = bound_by(self.settings.refresh, self.settings.when_stale, stored_at);
                 let second = |at: Timestamp| at.as_millis().div_ceil(1_000);
                 let members = Members::new().with("seq", &seq).with("reread_by", &second(reread_by));
                 respond(200, "application/json", &members.with("bound_by", &bound_by.map(second)).end())
             }
             Taken::Known(seq) => {
-                console_warn!("revocation: a push was refused, sequence {seq} is known");
+                let known = seq.to_string();
+                log::warn("revocation_refused", &[("code", "sequence_not_rising"), ("seq", &known)]);
                 let problem = http::problem("The sequence does not rise", 409, "sequence_not_rising");
                 respond(409, PROBLEM, &format!("{},\"seq\":{seq}}}", problem.trim_end_matches('}')))
             }
             Taken::Refused(code, reason) => {
-                console_warn!("revocation: a push was refused: {code}: {reason}");
+                log::warn("revocation_refused", &[("code", code), ("reason", &reason)]);
                 problem("The revocation document is not accepted", 403, code)
             }
             Taken::Unavailable(reason) => {
-                console_error!("revocation: a push could not be stored: {reason}");
-                problem("The revocation list cannot be stored now", 503, "revocation_unavailable")
+                log::error("revocation_not_stored", &[("reason", &reason)]);
+                let retry_after = [("retry-after", RETRY_AFTER_SECS.to_string())];
+                problem_with("The revocation list cannot be stored now", 503, "revocation_unavailable", &retry_after)
             }
         }
     }
@@ -137,15 +146,17 @@ impl Revocation {
             Ok(document) => document,
             Err(reason) => {
                 controller.abort();
-                console_error!("revocation: {url}: {reason}");
+                log::error("revocation_not_fetched", &[("url", url), ("reason", &reason)]);
                 return;
             }
         };
         match self.take(&document, env, subtle).await {
-            Taken::Stored(seq, _) => console_log!("revocation: the signer's document was stored as sequence {seq}"),
+            Taken::Stored(seq, _) => stored("cron", seq),
             Taken::Known(_) => {}
-            Taken::Refused(code, reason) => console_error!("revocation: {url}: {code}: {reason}"),
-            Taken::Unavailable(reason) => console_error!("revocation: the list could not be stored: {reason}"),
+            Taken::Refused(code, reason) => {
+                log::error("revocation_refused", &[("url", url), ("code", code), ("reason", &reason)]);
+            }
+            Taken::Unavailable(reason) => log::error("revocation_not_stored", &[("reason", &reason)]),
         }
     }
 
@@ -210,17 +221,12 @@ impl Revocation {
     }
 }
 
-fn respond(status: u16, content_type: &str, body: &str) -> Answer {
-    host::answer(status, content_type, body, Vec::new())
+fn stored(by: &str, seq: u64) {
+    log::info("revocation_stored", &[("by", by), ("seq", &seq.to_string())]);
 }
 
-/// Gives up after so many milliseconds.
-async fn within<T>(millis: u64, work: impl Future<Output = std::result::Result<T, String>>) -> std::result::Result<T, String> {
-    let work = pin!(work);
-    match select(work, Delay::from(Duration::from_millis(millis))).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(((), _)) => Err(format!("no answer within {millis} ms")),
-    }
+fn respond(status: u16, content_type: &str, body: &str) -> Answer {
+    host::answer(status, content_type, body, Vec::new())
 }
 
 /// The body of a push; `None` when it is too large.

@@ -45,7 +45,7 @@ export const EdgesealRevocations = durable("EdgesealRevocations");
 
 // Tasks of the WebAssembly run by themselves as well.
 addEventListener("error", ({ error }) => {
-  if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) renew();
+  if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) renew(error);
 });
 
 function answer(request, env, context) {
@@ -86,14 +86,14 @@ function run(call) {
     return call();
   } catch (error) {
     // Refusals are answers, so this is a trap, or a stack that overflowed.
-    renew();
+    renew(error);
     throw error;
   }
 }
 
 /** Nothing in the old instance's memory is to be believed: the next call is one of a new instance of the same module. */
-function renew() {
-  console.error("The WebAssembly has ended and is made anew");
+function renew({ message }) {
+  console.error(JSON.stringify({ level: "error", event: "instance_renewed", reason: message }));
   glue.renew(true);
   glue.renew(false);
   ({ memory } = glue.initSync({ module }));

@@ -192,6 +192,14 @@ impl Found {
         if let Ok(Some(Origin::Service(name))) = settings.origin() {
             self.needs("services", "binding", &name, "origin")?;
         }
+        for (is_set, setting, name) in [
+            (settings.revocation.is_some(), "revocation", "EDGESEAL_REVOCATIONS"),
+            (settings.dpop.is_some(), "dpop", "EDGESEAL_REPLAYS"),
+        ] {
+            if is_set {
+                self.needs("durable_objects.bindings", "name", name, setting)?;
+            }
+        }
         if let Some(rate) = &settings.rate_limit {
             self.needs("ratelimits", "name", &rate.binding, "rate_limit.binding")?;
         }
@@ -207,10 +215,11 @@ impl Found {
     fn needs(&self, table: &str, member: &str, name: &str, setting: &str) -> Result<(), String> {
         let Some(beside) = &self.beside else { return Ok(()) };
         let is_it = |entry: &Value| entry.get(member).and_then(Value::as_str) == Some(name);
-        if beside.get(table).and_then(Value::as_array).is_some_and(|entries| entries.iter().any(is_it)) {
+        let entries = table.split('.').try_fold(beside, |of, name| of.get(name));
+        if entries.and_then(Value::as_array).is_some_and(|entries| entries.iter().any(is_it)) {
             return Ok(());
         }
-        Err(format!("{setting}: names {name}, and there is no [[{table}]] with {member} = \"{name}\" beside it"))
+        Err(format!("{setting}: needs {name}, and there is no [[{table}]] with {member} = \"{name}\" beside it"))
     }
 }
 
@@ -221,9 +230,8 @@ impl Configuration {
         let text = String::from_utf8(read_input(file)?).map_err(|_| failure("is not UTF-8".to_owned()))?;
         let document = parse(file, &text).map_err(failure)?;
         if document.get("issuers").is_some() || is_alone(&document) {
-            // The text as it is: members that occur twice are refused as the Worker refuses them.
-            let value =
-                if document.is_object() && serde_json::from_str::<Value>(&text).is_ok() { Value::String(text) } else { document };
+            // JSON as the text that it is: comments, and members that occur twice, are refused as the Worker refuses them.
+            let value = if is_toml(file) || !text.trim_start().starts_with('{') { document } else { Value::String(text) };
             return Ok(vec![Found { place: "EDGESEAL".to_owned(), value, beside: None }]);
         }
         let mut found = Vec::new();
@@ -256,24 +264,27 @@ fn is_alone(document: &Value) -> bool {
 }
 
 fn parse(file: &Path, text: &str) -> Result<Value, String> {
-    let is_toml = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     let as_toml = || {
         toml::from_str::<toml::Value>(text)
             .map_err(|error| error.to_string())
             .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()))
     };
-    if is_toml {
+    if is_toml(file) {
         return as_toml();
     }
-    match serde_json::from_str(&without_comments(text)) {
+    match serde_json::from_str(&as_json(text)) {
         Ok(value) => Ok(value),
         Err(error) if text.trim_start().starts_with('{') => Err(format!("is no JSON: {error}")),
         Err(_) => as_toml(),
     }
 }
 
-/// `wrangler.jsonc`: comments outside of strings become spaces.
-fn without_comments(text: &str) -> String {
+fn is_toml(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
+/// `wrangler.jsonc`: outside of strings comments become spaces, and so does a comma after the last element, as for wrangler.
+fn as_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     let mut in_string = false;
@@ -302,6 +313,13 @@ fn without_comments(text: &str) -> String {
                     before = next;
                 }
                 out.push(' ');
+            }
+            (']' | '}', _) if !in_string => {
+                let last = out.trim_end().strip_suffix(',').filter(|before| !before.trim_end().ends_with(['[', '{', ',']));
+                if let Some(comma) = last.map(str::len) {
+                    out.replace_range(comma..=comma, " ");
+                }
+                out.push(character);
             }
             _ => out.push(character),
         }
