@@ -24,6 +24,7 @@ before(async () => {
   token = await issuer.issue();
 });
 
+/** `more` are settings beside those of the test's issuer. */
 async function gateway(more = {}, wrapped = {}) {
   const [port] = await freePorts(1);
   const settings = { ...(more.origin ? {} : { echo: true }), issuers: [{ ...issuer.settings, jwks: issuer.jwks }], ...more };
@@ -127,4 +128,23 @@ test("a replay store that never answers keeps nobody waiting for long", async ()
   const answer = await call(url, { headers: { authorization: `DPoP ${bound}`, dpop: await holder.prove({ url, token: bound }) }, seconds: 20 });
   assertProblem(answer, 503, "replay_store_unavailable");
   assert.ok(Date.now() - began < 8_000, `${Date.now() - began} ms`);
+});
+
+test("a rate limiting binding that is not there, or fails, limits nobody, and the log says so", async () => {
+  const routes = [{ match: "/none", access: "public", rate_limit: { binding: "NONE", key: "ip" } }, { match: "/broken", access: "public", rate_limit: { binding: "BROKEN", key: "ip" } }];
+  const worker = await gateway({ routes }, { BROKEN: "{ async limit() { throw new Error('no counter'); } }" });
+  for (const path of ["/none", "/broken"]) assert.equal((await worker.ask(path, {})).status, 200);
+  const lines = await until("the log says so", () => logged(worker, "rate_limit_unavailable").length === 2 && logged(worker, "rate_limit_unavailable"));
+  assert.deepEqual(lines.map(({ level, binding, reason }) => [level, binding, reason]), [["error", "NONE", "nothing is bound as NONE"], ["error", "BROKEN", "no counter"]]);
+});
+
+test("KV may take its time to write, while nobody waits", async () => {
+  const keys = await here.server((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(issuer.jwks)));
+  const slow = "{ async get() { return null; }, put(name) { return new Promise((done) => setTimeout(() => { console.log('PUT ' + name); done(); }, 1000)); } }";
+  const worker = await gateway({ issuers: [{ ...issuer.settings, jwks_uri: `${keys.url}/jwks` }] }, { EDGESEAL_KEYS: slow });
+  assert.equal((await worker.ask("/hello")).status, 200);
+  await until("it is written", () => worker.output().includes("PUT jwks/v1/"));
+  // And the layer behind it, which there is none of here, is told last.
+  await until("the last layer", () => logged(worker, "keys_not_stored").some(({ layer }) => layer === "cache"));
+  assert.deepEqual(logged(worker, "keys_not_stored").filter(({ layer }) => layer === "kv"), []);
 });

@@ -28,6 +28,7 @@ for (const what of ["panic", "panic-later", "memory", "stack"]) {
   test(`${what}: the request fails, the next ones do not`, async () => {
     assert.equal((await worker.ask(token)).status, 200);
     const fetches = served.requests.length;
+    const begun = worker.output().length;
     const failed = await fault(what);
     assert.ok(failed.status >= 500, `${failed.status} ${failed.text}`);
     const marker = worker.output().length;
@@ -38,6 +39,7 @@ for (const what of ["panic", "panic-later", "memory", "stack"]) {
     }
     assert.equal((await worker.ask("not.a.token")).status, 401);
     assert.equal(served.requests.length, fetches, "the new instance has the keys from the layers");
+    assert.match(worker.output().slice(begun).replaceAll("\\", ""), /"event":"instance_renewed","reason":"/);
   });
 }
 
