@@ -677,6 +677,15 @@ mod tests {
     }
 
     #[test]
+    fn without_a_failure_there_is_no_outage_even_in_the_first_minute_of_all() {
+        let settings = CacheSettings { fresh_min: 10, fresh_default: 10, fresh_max: 10, ..CacheSettings::default() };
+        let mut cache = JwksCache::new(settings, KeyRules::default(), 7).unwrap();
+        let ticket = fetch(&mut cache, "a", Timestamp::default());
+        cache.on_response(&ticket, ok(&set(&["a"])), Timestamp::default()).unwrap();
+        fetch(&mut cache, "a", Timestamp::from_secs(10));
+    }
+
+    #[test]
     fn a_caller_that_vanished_long_ago_is_no_outage() {
         let mut cache = filled();
         let Lookup::UseAndRefresh(..) = cache.lookup(request("a"), at(545)) else { std::panic!() };
