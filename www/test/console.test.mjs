@@ -2,7 +2,7 @@
 // sources are TypeScript, which Node reads by leaving its types away.
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const source = fileURLToPath(new URL("../console/src/", import.meta.url));
@@ -11,8 +11,9 @@ const { ko } = await import("../console/src/i18n/ko.ts");
 const { slotsOf, laneOf, windowOf, ticksOf, share } = await import("../console/src/timeline/model.ts");
 const { attention } = await import("../console/src/attention.ts");
 const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/src/agents/policy.ts");
+const filters = await import("../console/src/audit/filters.ts");
 const profile = await import("../console/src/profiles/settings.ts");
-const { stepsFrom } = await import("../console/src/keys/state.ts");
+const { stepsFrom, stepsOf } = await import("../console/src/keys/state.ts");
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -126,6 +127,11 @@ describe("attention", () => {
     for (const { title, detail } of items) for (const name of [title, detail]) assert.ok(name in en, name);
   });
 
+  test("a compromised key is of no concern once it is destroyed", () => {
+    assert.deepEqual(kinds({ keys: [key("compromised", { compromised_at: -1 })] }), ["compromised"]);
+    assert.deepEqual(kinds({ keys: [key("compromised", { destroyed_at: -2, compromised_at: -1 })] }), []);
+  });
+
   test("a standby is a successor only for its own slot", () => {
     assert.deepEqual(kinds({ profiles: ["default"], keys: [key("active", { rotation: 3 }), key("published", {}, { agent: "orders" })] }), ["no-standby"]);
   });
@@ -136,7 +142,7 @@ describe("policies", () => {
   const wrong = (more) => Object.keys(check({ ...EMPTY, profiles: ["default"], ...more }, profiles).wrongs);
 
   test("a good one becomes what the signer takes, and back", () => {
-    const draft = { profiles: ["default"], audiences: "https://a.example\n", maxLifetime: "10m", required: "sub  scope", forbidden: "admin", rate: "50" };
+    const draft = { profiles: ["default"], audiences: "https://a.example\n", maxLifetime: "10m", required: "sub\n\n scope ", forbidden: "admin", rate: "50" };
     const { policy, wrongs } = check(draft, profiles);
     assert.deepEqual(wrongs, {});
     assert.deepEqual(policy, { profiles: ["default"], audiences: ["https://a.example"], max_lifetime: 600, required_claims: ["sub", "scope"], forbidden_claims: ["admin"], rate: 50 });
@@ -151,6 +157,13 @@ describe("policies", () => {
     assert.deepEqual(wrong({ required: "exp" }), ["required"]);
     assert.deepEqual(wrong({ forbidden: "iss" }), ["forbidden"]);
     assert.deepEqual(wrong({ required: "sub", forbidden: "sub" }), ["forbidden"]);
+  });
+
+  test("audiences and claims with commas and spaces stay what they are", () => {
+    const policy = { profiles: ["default"], audiences: ["https://a.example/?x=1,2", "the billing service"], required_claims: ["https://a.example/c,d", "job title"], forbidden_claims: ["x, y"] };
+    assert.deepEqual(check(draftOf(policy), profiles).policy, policy);
+    const settings = { algorithm: "ES256", audiences: policy.audiences, modes: ["claims"] };
+    assert.deepEqual(profile.check(profile.draftOf({ name: "web", settings })).settings, settings);
   });
 
   test("spans are read as the signer reads them, and written shortest", () => {
@@ -196,6 +209,25 @@ describe("profiles", () => {
   });
 });
 
+describe("the audit's filters", () => {
+  const zone = process.env.TZ;
+  after(() => (zone === undefined ? delete process.env.TZ : (process.env.TZ = zone)));
+
+  test("an address holds instants: in another zone the fields differ and the rows do not", () => {
+    process.env.TZ = "Asia/Seoul";
+    const asked = filters.queryOf(filters.meant({ actor: " admin:alice ", action: "", subject: "", from: "2026-11-26T17:00", to: "2026-11-26T17:30:05" }));
+    assert.equal(asked, new URLSearchParams({ actor: "admin:alice", from: "2026-11-26T08:00:00Z", to: "2026-11-26T08:30:05Z" }).toString());
+    assert.deepEqual(filters.typed(filters.filtersIn(asked)), { actor: "admin:alice", action: "", subject: "", from: "2026-11-26T17:00", to: "2026-11-26T17:30:05" });
+    process.env.TZ = "America/New_York";
+    assert.deepEqual(filters.typed(filters.filtersIn(asked)), { actor: "admin:alice", action: "", subject: "", from: "2026-11-26T03:00", to: "2026-11-26T03:30:05" });
+    assert.equal(filters.queryOf(filters.filtersIn(asked)), asked);
+  });
+
+  test("what is no moment is left out", () => {
+    assert.equal(filters.queryOf(filters.filtersIn("from=yesterday&to=&actor=+")), "");
+  });
+});
+
 test("steps are those of the signer's state machine", async () => {
   const rust = await readFile(new URL("../../signer-native/src/keys/lifecycle.rs", import.meta.url), "utf8");
   const table = rust.slice(rust.indexOf("pub const fn starts_from"), rust.indexOf("/// One transition to write"));
@@ -206,8 +238,11 @@ test("steps are those of the signer's state machine", async () => {
     const arm = arms.find(([text]) => text.includes(`Self::${variant}`));
     return [...arm[2].matchAll(/State::(\w+)/g)].map(([, state]) => snake(state));
   };
-  const states = ["published", "active", "suspended", "retiring", "retired", "destroy_scheduled", "compromised", "generating", "failed"];
+  const states = ["published", "active", "suspended", "retiring", "retired", "destroy_scheduled", "destroyed", "compromised", "generating", "failed"];
   for (const step of ["activate", "retire", "suspend", "resume", "compromise", "schedule-destroy", "cancel-destroy"]) {
     assert.deepEqual(states.filter((state) => stepsFrom(state).includes(step)), states.filter((state) => from(step).includes(state)), step);
   }
+  // The signer refuses it, since the key is gone already.
+  assert.deepEqual(stepsOf(key("compromised", { compromised_at: -1 })), ["schedule-destroy"]);
+  assert.deepEqual(stepsOf(key("compromised", { destroyed_at: -2, compromised_at: -1 })), []);
 });

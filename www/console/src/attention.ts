@@ -45,7 +45,8 @@ function* signing({ profiles, keys }: Known): Iterable<Attention> {
 }
 
 function* compromised({ keys }: Known): Iterable<Attention> {
-  for (const key of keys.filter(({ state }) => state === "compromised")) {
+  // Once it is destroyed, nothing is left to do about it.
+  for (const key of keys.filter(({ state, destroyed_at: destroyed }) => state === "compromised" && !destroyed)) {
     yield item("compromised", "warn", nameOf(key), { key: shortOf(key), profile: placeOf(key) }, key.compromised_at ? { when: key.compromised_at } : {}, hrefOf(key));
   }
 }

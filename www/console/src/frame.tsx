@@ -5,10 +5,12 @@ import { Activity, ChevronsUpDown, FileCheck2, Globe, KeyRound, Languages, Layou
 import { useEffect, useState, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { useMay, useResource, useSession } from "./api/queries";
-import { logout } from "./api/session";
+import { asProblem } from "./api/problem";
+import { logout, session } from "./api/session";
 import type { Approval } from "./api/types";
 import { LANGUAGES, useWords, type Key, type Language } from "./i18n";
 import { Button, type Icon } from "./kit";
+import { useTell } from "./kit/toasts";
 import { applyTheme, theme, THEMES, type Theme } from "./theme";
 
 interface Place {
@@ -120,9 +122,16 @@ function SideContent() {
 function Who() {
   const { t, word, language, choose } = useWords();
   const current = useSession();
+  const tell = useTell();
   const [, go] = useLocation();
   const [chosen, setChosen] = useState<Theme>(theme);
   const name = current?.user?.display_name || current?.user?.name || "";
+  const leave = () =>
+    logout().catch((refused: unknown) => {
+      if (!session.get()?.authenticated) return;
+      const { title, code } = asProblem(refused);
+      tell(t("account.logout_failed"), title || word("problem", code), "bad");
+    });
   return (
     <BaseMenu.Root>
       <BaseMenu.Trigger className="who" data-testid="who">
@@ -169,7 +178,7 @@ function Who() {
               ))}
             </BaseMenu.RadioGroup>
             <hr />
-            <BaseMenu.Item onClick={() => void logout()}>
+            <BaseMenu.Item onClick={() => void leave()} data-testid="logout">
               <LogOut aria-hidden />
               {t("account.logout")}
             </BaseMenu.Item>

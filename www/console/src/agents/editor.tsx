@@ -33,8 +33,8 @@ export function PolicyFields({ draft, onChange, wrongs, profiles }: { draft: Dra
         <TextField label={t("policy.rate")} hint={t("policy.rate_hint")} wrong={wrong("rate")} value={draft.rate} onChange={set("rate")} inputMode="numeric" data-testid="rate" />
       </div>
       <div className="pair">
-        <TextField label={t("policy.required")} hint={t("policy.claims_hint")} wrong={wrong("required")} value={draft.required} onChange={set("required")} mono data-testid="required" />
-        <TextField label={t("policy.forbidden")} hint={t("policy.claims_hint")} wrong={wrong("forbidden")} value={draft.forbidden} onChange={set("forbidden")} mono data-testid="forbidden" />
+        <TextArea label={t("policy.required")} hint={t("policy.claims_hint")} wrong={wrong("required")} value={draft.required} onChange={set("required")} rows={2} data-testid="required" />
+        <TextArea label={t("policy.forbidden")} hint={t("policy.claims_hint")} wrong={wrong("forbidden")} value={draft.forbidden} onChange={set("forbidden")} rows={2} data-testid="forbidden" />
       </div>
     </>
   );

@@ -37,10 +37,12 @@ export function InviteAgent({ open, onClose, profiles, agent }: { open: boolean;
     setBusy(true);
     setError(undefined);
     try {
-      // An agent that was created before its code failed is there already: then only the code is asked for again.
+      // An agent that was created before its code failed is there already: it gets what the form says now, and a code.
       if (!agent && !created) {
         await send("POST", "/admin/v1/agents", { name, policy });
         setCreated(true);
+      } else if (!agent) {
+        await send("PUT", `/admin/v1/agents/${encodeURIComponent(name)}`, policy);
       }
       setInvited(await send<AgentInvitation>("POST", `/admin/v1/agents/${encodeURIComponent(name)}:enrol`));
       await again("/admin/v1/agents");
@@ -77,17 +79,19 @@ export function InviteAgent({ open, onClose, profiles, agent }: { open: boolean;
     );
   }
   return (
-    <Dialog open={open} onClose={onClose} wide title={agent ? t("invite.again", { name: agent.name }) : t("invite.title")} lead={agent ? t("invite.again_lead") : t("invite.lead")}>
+    <Dialog open={open} onClose={onClose} busy={busy} wide title={agent ? t("invite.again", { name: agent.name }) : t("invite.title")} lead={agent ? t("invite.again_lead") : t("invite.lead")}>
       <form className="form" onSubmit={(event) => void invite(event)} noValidate={false}>
         {!agent && (
           <>
-            <TextField label={t("invite.name")} hint={t("invite.name_hint")} value={name} onChange={(event) => setName(event.target.value)} required pattern="[a-z0-9_.\-]{1,64}" data-testid="agent-name" />
+            <TextField label={t("invite.name")} hint={t("invite.name_hint")} value={name} onChange={(event) => setName(event.target.value)} required readOnly={created} pattern="[a-z0-9_.\-]{1,64}" data-testid="agent-name" />
             <PolicyFields draft={draft} onChange={setDraft} wrongs={tried ? wrongs : {}} profiles={profiles} />
           </>
         )}
         <Refusal error={error} />
         <div className="actions end">
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
+          <Button onClick={onClose} disabled={busy}>
+            {t("common.cancel")}
+          </Button>
           <Button type="submit" kind="primary" busy={busy} data-testid="confirm">
             {t("invite.button")}
           </Button>

@@ -27,17 +27,17 @@ export function draftOf(policy: Policy | null | undefined): Draft {
     profiles: policy.profiles,
     audiences: (policy.audiences ?? []).join("\n"),
     maxLifetime: policy.max_lifetime ? spanText(policy.max_lifetime) : "",
-    required: (policy.required_claims ?? []).join(" "),
-    forbidden: (policy.forbidden_claims ?? []).join(" "),
+    required: (policy.required_claims ?? []).join("\n"),
+    forbidden: (policy.forbidden_claims ?? []).join("\n"),
     rate: policy.rate ? String(policy.rate) : "",
   };
 }
 
 export function check(draft: Draft, profiles: readonly Profile[]): { policy?: Policy; wrongs: Wrongs } {
   const wrongs: Wrongs = {};
-  const audiences = words(draft.audiences);
-  const required = words(draft.required);
-  const forbidden = words(draft.forbidden);
+  const audiences = lines(draft.audiences);
+  const required = lines(draft.required);
+  const forbidden = lines(draft.forbidden);
   const chosen = profiles.filter(({ name }) => draft.profiles.includes(name));
   if (draft.profiles.length === 0) wrongs.profiles = { text: "policy.wrong.profiles" };
 
@@ -67,8 +67,9 @@ export function check(draft: Draft, profiles: readonly Profile[]): { policy?: Po
   return { policy, wrongs };
 }
 
-export function words(text: string): string[] {
-  return [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+/** One a line: names of claims and audiences may hold commas and spaces. */
+export function lines(text: string): string[] {
+  return [...new Set(text.split("\n").map((line) => line.trim()).filter(Boolean))];
 }
 
 /** Seconds of `90`, `15m`, `1h`; null when it is no span. */

@@ -41,9 +41,17 @@ export function useSession(): Session | undefined {
 
 /** Whether the signer would let this person do that: `POST /admin/v1/keys/{key}:compromise`. */
 export function useMay(): (operation: string) => boolean {
-  const current = useSession();
-  // Names of parameters are a matter of taste: only the places count.
-  const plain = (operation: string) => operation.replace(/\{[^}]*\}/g, "{}");
-  const allowed = current?.allowed?.map(plain);
+  const allowed = useSession()?.allowed?.map(plain);
   return (operation) => allowed?.includes(plain(operation)) ?? true;
+}
+
+/** Whether the signer asks for the passkey again before that: its own list says so. */
+export function useAsksPasskey(): (operation: string) => boolean {
+  const dangerous = useSession()?.dangerous?.map(plain);
+  return (operation) => dangerous?.includes(plain(operation)) ?? false;
+}
+
+/** Names of parameters are a matter of taste: only the places count. */
+function plain(operation: string): string {
+  return operation.replace(/\{[^}]*\}/g, "{}");
 }

@@ -1,7 +1,7 @@
 // What one person proposed and another has to approve.
 import { useState } from "react";
 import { Link } from "wouter";
-import { useAgain, useMay, useSession } from "../api/queries";
+import { useAgain, useAsksPasskey, useMay, useSession } from "../api/queries";
 import { send } from "../api/session";
 import type { Approval } from "../api/types";
 import { useWords } from "../i18n";
@@ -14,6 +14,7 @@ export function Approvals({ approvals }: { approvals: Approval[] }) {
   const may = useMay();
   const again = useAgain();
   const tell = useTell();
+  const asksPasskey = useAsksPasskey();
   const [asked, setAsked] = useState<{ approval: Approval; what: "approve" | "withdraw" }>();
   const days = (approval: Approval) => number(approval.detail.days ?? 7);
   const run = async () => {
@@ -57,7 +58,7 @@ export function Approvals({ approvals }: { approvals: Approval[] }) {
         open={asked !== undefined}
         onClose={() => setAsked(undefined)}
         danger={asked?.what === "approve"}
-        passkey={asked?.what === "approve"}
+        passkey={asked !== undefined && asksPasskey(`POST /admin/v1/approvals/{proposal}:${asked.what}`)}
         title={asked?.what === "withdraw" ? t("approvals.withdraw_title") : t("approvals.approve_title")}
         lead={asked && <Short text={asked.approval.kid} head={12} tail={8} />}
         will={

@@ -52,7 +52,7 @@ export function Generate({ open, onClose, profiles }: { open: boolean; onClose: 
   }
 
   return (
-    <Dialog open={open} onClose={onClose} title={t("generate.title")} lead={t("generate.lead")}>
+    <Dialog open={open} onClose={onClose} busy={busy} title={t("generate.title")} lead={t("generate.lead")}>
       <form className="form" onSubmit={(event) => void generate(event)}>
         <Choice label={t("generate.profile")} value={chosen?.name ?? ""} onChange={(event) => setProfile(event.target.value)} required data-testid="profile">
           {profiles.map(({ name, algorithm }) => (
@@ -74,7 +74,9 @@ export function Generate({ open, onClose, profiles }: { open: boolean; onClose: 
           </p>
         )}
         <div className="actions end">
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
+          <Button onClick={onClose} disabled={busy}>
+            {t("common.cancel")}
+          </Button>
           <Button type="submit" kind="primary" busy={busy} data-testid="confirm">
             {t("generate.button")}
           </Button>

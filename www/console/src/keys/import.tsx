@@ -73,7 +73,7 @@ export function ImportKey({ open, onClose, profiles }: { open: boolean; onClose:
   }
 
   return (
-    <Dialog open={open} onClose={onClose} title={t("import.title")} lead={<Marked text={t("import.lead")} />} wide>
+    <Dialog open={open} onClose={onClose} busy={busy} title={t("import.title")} lead={<Marked text={t("import.lead")} />} wide>
       <form className="form" onSubmit={(event) => void run(event)}>
         <div className="pair">
           <Choice label={t("generate.profile")} value={chosen?.name ?? ""} onChange={(event) => setProfile(event.target.value)} required data-testid="profile">
@@ -108,7 +108,9 @@ export function ImportKey({ open, onClose, profiles }: { open: boolean; onClose:
         <p className="small muted">{t("common.passkey_will_be_asked")}</p>
         <Refusal error={error} />
         <div className="actions end">
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
+          <Button onClick={onClose} disabled={busy}>
+            {t("common.cancel")}
+          </Button>
           <Button type="submit" kind="primary" busy={busy} disabled={!complete} data-testid="confirm">
             {t("import.button")}
           </Button>

@@ -27,9 +27,17 @@ export function stepsFrom(state: string): Step[] {
       return ["schedule-destroy"];
     case "destroy_scheduled":
       return ["cancel-destroy", "compromise"];
+    // A copy of it may be elsewhere, and its tokens live.
+    case "destroyed":
+      return ["compromise"];
     default:
       return [];
   }
+}
+
+/** The steps of one key: what is destroyed is not destroyed again, whatever became known of it afterwards. */
+export function stepsOf({ state, destroyed_at: destroyed }: Pick<Key, "state" | "destroyed_at">): Step[] {
+  return stepsFrom(state).filter((step) => step !== "schedule-destroy" || !destroyed);
 }
 
 /** The earliest time of a step, where the signer has said one that lies ahead. */

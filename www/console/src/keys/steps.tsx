@@ -1,6 +1,6 @@
 // One step of one key: what it will do in words, and the doing of it.
-import { useState } from "react";
-import { useAgain } from "../api/queries";
+import { useEffect, useState } from "react";
+import { useAgain, useAsksPasskey } from "../api/queries";
 import { send } from "../api/session";
 import type { Approval, Key, KeyStep as Done } from "../api/types";
 import { useWords, type Words } from "../i18n";
@@ -23,6 +23,7 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
   const words = useWords();
   const { t, date } = words;
   const again = useAgain();
+  const asksPasskey = useAsksPasskey();
   const tell = useTell();
   const [days, setDays] = useState("7");
   const [emergency, setEmergency] = useState(false);
@@ -30,15 +31,20 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
   const active = same.find(({ state }) => state === "active");
   const wait = step && earliest(key, step, now);
   const emergencyPossible = step === "activate" && wait !== undefined && !active && mayEmergency;
+  const urgent = emergencyPossible && emergency;
+  // What was ticked or typed for a step that was called off says nothing of the next one.
+  useEffect(() => {
+    setDays("7");
+    setEmergency(false);
+  }, [step]);
 
   const run = async () => {
     if (!step) return;
-    const body = step === "schedule-destroy" ? { days: Number(days) } : step === "activate" && emergency ? { emergency } : undefined;
+    const body = step === "schedule-destroy" ? { days: Number(days) } : urgent ? { emergency: true } : undefined;
     const done = await send<Done | Approval>("POST", `/admin/v1/keys/${encodeURIComponent(key.kid ?? "")}:${step}`, body);
     await again("/admin/v1/keys", "/admin/v1/approvals", "/admin/v1/profiles");
     if ("proposal" in done) tell(t("steps.proposed"), t("steps.proposed_detail", { when: date(done.approve_until) }));
     else tell(t(`steps.${keyOf(step)}.done`), afterwards(done, words));
-    setEmergency(false);
   };
 
   if (!step) return null;
@@ -46,8 +52,8 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
     <Confirm
       open
       onClose={onClose}
-      danger={DANGEROUS.includes(step) || emergency}
-      passkey={DANGEROUS.includes(step) || emergency}
+      danger={DANGEROUS.includes(step) || urgent}
+      passkey={urgent || asksPasskey(`POST /admin/v1/keys/{kid}:${step}`)}
       title={t(`steps.${keyOf(step)}.title`)}
       lead={
         <>
@@ -57,7 +63,7 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
       }
       will={willOf(key, step, same, words, days)}
       confirm={t(`steps.${keyOf(step)}.button`)}
-      disabled={wait !== undefined && !emergency}
+      disabled={wait !== undefined && !urgent}
       run={run}
     >
       {step === "schedule-destroy" && <TextField label={t("steps.days")} hint={t("steps.days_hint")} type="number" min={7} max={30} required value={days} onChange={(event) => setDays(event.target.value)} data-testid="days" />}

@@ -308,16 +308,16 @@ export function Short({ text, head = 6, tail = 4 }: { text: string; head?: numbe
   );
 }
 
-export function Dialog({ open, onClose, title, lead, wide, children }: { open: boolean; onClose: () => void; title: string; lead?: ReactNode; wide?: boolean; children: ReactNode }) {
+export function Dialog({ open, onClose, title, lead, wide, busy, children }: { open: boolean; onClose: () => void; title: string; lead?: ReactNode; wide?: boolean; /** A request is under way: what it does is seen here, so the dialog stays. */ busy?: boolean; children: ReactNode }) {
   const { t } = useWords();
   return (
-    <BaseDialog.Root open={open} onOpenChange={(next) => next || onClose()} disablePointerDismissal>
+    <BaseDialog.Root open={open} onOpenChange={(next) => next || busy || onClose()} disablePointerDismissal>
       <BaseDialog.Portal>
         <BaseDialog.Backdrop className="backdrop" />
         <BaseDialog.Popup className={`dialog${wide ? " wide" : ""}`}>
           <div className="dialog-head">
             <BaseDialog.Title>{title}</BaseDialog.Title>
-            <BaseDialog.Close className="button quiet little icon-only" aria-label={t("common.close")}>
+            <BaseDialog.Close className="button quiet little icon-only" aria-label={t("common.close")} disabled={busy}>
               <X aria-hidden />
             </BaseDialog.Close>
           </div>

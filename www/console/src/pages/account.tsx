@@ -1,7 +1,7 @@
 import { Fingerprint, KeyRound } from "lucide-react";
 import { useState } from "react";
 import { useAgain, useResource, useSession } from "../api/queries";
-import { register, send, session } from "../api/session";
+import { enter, register, send, session } from "../api/session";
 import { useWords } from "../i18n";
 import { Badge, Button, Confirm, Dialog, Facts, Loading, PageHead, Panel, Refusal, Table, TextField } from "../kit";
 import { useNow } from "../kit/now";
@@ -43,6 +43,12 @@ export default function Account() {
   const [ending, setEnding] = useState<OneSession>();
   const [renewing, setRenewing] = useState(false);
   const [codes, setCodes] = useState<string[]>();
+
+  /** Until then the session that the new passkey began waits: it would take the codes away. */
+  const keepCodes = () => {
+    setCodes(undefined);
+    enter();
+  };
 
   async function add() {
     setBusy(true);
@@ -138,7 +144,7 @@ export default function Account() {
           </div>
         </Panel>
       </div>
-      <Dialog open={adding} onClose={() => setAdding(false)} title={t("account.add_passkey")} lead={t("account.add_lead")}>
+      <Dialog open={adding} onClose={() => setAdding(false)} busy={busy} title={t("account.add_passkey")} lead={t("account.add_lead")}>
         <form
           className="form"
           onSubmit={(event) => {
@@ -149,7 +155,9 @@ export default function Account() {
           <TextField label={t("setup.label")} hint={t("setup.label_hint")} value={label} onChange={(event) => setLabel(event.target.value)} maxLength={64} required />
           <Refusal error={error} />
           <div className="actions end">
-            <Button onClick={() => setAdding(false)}>{t("common.cancel")}</Button>
+            <Button onClick={() => setAdding(false)} disabled={busy}>
+              {t("common.cancel")}
+            </Button>
             <Button type="submit" kind="primary" icon={Fingerprint} busy={busy} data-testid="confirm">
               {t("setup.make")}
             </Button>
@@ -194,11 +202,11 @@ export default function Account() {
           await session.refresh();
         }}
       />
-      <Dialog open={codes !== undefined} onClose={() => setCodes(undefined)} title={t("codes.title")} lead={t("codes.lead")}>
+      <Dialog open={codes !== undefined} onClose={keepCodes} title={t("codes.title")} lead={t("codes.lead")}>
         <div className="form">
           <RecoveryCodes codes={codes ?? []} />
           <div className="actions end">
-            <Button kind="primary" onClick={() => setCodes(undefined)} data-testid="codes-kept">
+            <Button kind="primary" onClick={keepCodes} data-testid="codes-kept">
               {t("codes.kept")}
             </Button>
           </div>

@@ -1,21 +1,22 @@
 import { ArrowLeft } from "lucide-react";
-import { useEffect, useState, type FormEvent } from "react";
+import { useEffect, useRef, useState, type FormEvent } from "react";
 import { Link, useLocation } from "wouter";
 import { AgentBadge } from "../agents/badge";
 import { PolicyFields } from "../agents/editor";
 import { InviteAgent } from "../agents/invite";
 import { check, draftOf, type Draft } from "../agents/policy";
-import { useAgain, useMay, useResource } from "../api/queries";
+import { useAgain, useAsksPasskey, useMay, useResource } from "../api/queries";
 import { send } from "../api/session";
 import type { Agent, Profile } from "../api/types";
 import { useWords } from "../i18n";
-import { Badge, Button, Chips, Confirm, Empty, Facts, Loading, PageHead, Panel, Refusal, Short, Table } from "../kit";
+import { Badge, Button, Chips, Confirm, Empty, Facts, Loading, Notice, PageHead, Panel, Refusal, Short, Table } from "../kit";
 import { useNow } from "../kit/now";
 import { useTell } from "../kit/toasts";
 
 export default function AgentPage({ name }: { name: string }) {
   const { t, date, span, word, number } = useWords();
   const may = useMay();
+  const asksPasskey = useAsksPasskey();
   const now = useNow(10);
   const again = useAgain();
   const tell = useTell();
@@ -93,6 +94,7 @@ export default function AgentPage({ name }: { name: string }) {
           </Button>
         )}
       </PageHead>
+      <Refusal error={agent.error ?? profiles.error} retry={() => void Promise.all([agent.refetch(), profiles.refetch()])} />
       <div className="columns">
         <Panel title={t("agent.policy")} note={readOnly ? t("agent.policy_configured") : undefined}>
           {editable ? (
@@ -144,6 +146,7 @@ export default function AgentPage({ name }: { name: string }) {
         open={open === "delete"}
         onClose={close}
         danger
+        passkey={asksPasskey("DELETE /admin/v1/agents/{agent}")}
         title={t("agent.delete_title", { name })}
         will={[t("agent.delete_name"), t("agent.delete_certificates"), t("agent.delete_needs")]}
         confirm={t("agent.delete")}
@@ -165,16 +168,28 @@ function Editor({ name, agent, profiles }: { name: string; agent: Agent; profile
   const { policy, wrongs } = check(draft, profiles);
   const changed = JSON.stringify(draft) !== saved;
   // Somebody else's change shows, unless there is one of one's own to lose.
+  const before = useRef(saved);
+  const [overtaken, setOvertaken] = useState(false);
   useEffect(() => {
-    if (!changed) setDraft(draftOf(agent.policy));
+    const untouched = JSON.stringify(draft) === before.current;
+    if (untouched) setDraft(draftOf(agent.policy));
+    setOvertaken(!untouched && changed);
+    before.current = saved;
   }, [saved]);
+  const undo = () => {
+    setDraft(draftOf(agent.policy));
+    setOvertaken(false);
+  };
   async function save(event: FormEvent) {
     event.preventDefault();
     if (!policy) return;
     setBusy(true);
     setError(undefined);
     try {
-      await send("PUT", `/admin/v1/agents/${encodeURIComponent(name)}`, policy);
+      const { policy: kept } = await send<Agent>("PUT", `/admin/v1/agents/${encodeURIComponent(name)}`, policy);
+      // As the signer has it now: `600` was kept as 10m. What was typed meanwhile stays.
+      setDraft((now) => (now === draft ? draftOf(kept) : now));
+      setOvertaken(false);
       await again("/admin/v1/agents");
       tell(t("policy.saved"), t("policy.saved_detail"));
     } catch (refused) {
@@ -185,10 +200,15 @@ function Editor({ name, agent, profiles }: { name: string; agent: Agent; profile
   }
   return (
     <form className="form" onSubmit={(event) => void save(event)}>
+      {overtaken && (
+        <Notice tone="warn" title={t("policy.overtaken")}>
+          <p>{t("policy.overtaken_detail")}</p>
+        </Notice>
+      )}
       <PolicyFields draft={draft} onChange={setDraft} wrongs={wrongs} profiles={profiles} />
       <Refusal error={error} />
       <div className="actions end">
-        <Button onClick={() => setDraft(draftOf(agent.policy))} disabled={!changed}>
+        <Button onClick={undo} disabled={!changed}>
           {t("policy.undo")}
         </Button>
         <Button type="submit" kind="primary" busy={busy} disabled={!changed || !policy} data-testid="save-policy">

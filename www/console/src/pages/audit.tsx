@@ -6,19 +6,11 @@ import { useMay } from "../api/queries";
 import { deliver, send } from "../api/session";
 import type { AuditPage, AuditRow } from "../api/types";
 import { useAuditStatus } from "../api/watch";
+import { filtersIn, meant, queryOf, typed, type Filters } from "../audit/filters";
 import { useWords } from "../i18n";
 import { Button, CodeBlock, Empty, Loading, Notice, PageHead, Panel, Refusal, Short, TextField } from "../kit";
 import { useTell } from "../kit/toasts";
 
-interface Filters {
-  actor: string;
-  action: string;
-  subject: string;
-  from: string;
-  to: string;
-}
-
-const NONE: Filters = { actor: "", action: "", subject: "", from: "", to: "" };
 const PAGE = 50;
 
 export default function Audit() {
@@ -29,15 +21,15 @@ export default function Audit() {
   const address = useSearch();
   const [, go] = useLocation();
   const filters = filtersIn(address);
-  const [draft, setDraft] = useState<Filters>(filters);
-  useEffect(() => setDraft(filtersIn(address)), [address]);
+  const [draft, setDraft] = useState<Filters>(() => typed(filters));
+  useEffect(() => setDraft(typed(filtersIn(address))), [address]);
   const [exporting, setExporting] = useState(false);
   const [error, setError] = useState<unknown>();
   const status = useAuditStatus();
   const query = queryOf(filters);
   const rows = useInfiniteQuery({
     queryKey: ["/admin/v1/audit", query],
-    queryFn: ({ pageParam }) => send<AuditPage>("GET", `/admin/v1/audit?${query}limit=${PAGE}${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ""}`),
+    queryFn: ({ pageParam }) => send<AuditPage>("GET", `/admin/v1/audit?${query && `${query}&`}limit=${PAGE}${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ""}`),
     initialPageParam: "",
     getNextPageParam: ({ next }) => next ?? undefined,
   });
@@ -65,7 +57,7 @@ export default function Audit() {
 
   const search = (event: FormEvent) => {
     event.preventDefault();
-    const query = new URLSearchParams(Object.entries(draft).filter(([, value]) => value.trim())).toString();
+    const query = queryOf(meant(draft));
     go(query ? `/audit?${query}` : "/audit");
   };
   const set = (field: keyof Filters) => (event: { target: { value: string } }) => setDraft({ ...draft, [field]: event.target.value });
@@ -82,12 +74,14 @@ export default function Audit() {
         )}
       </PageHead>
       <Refusal error={error} />
+      <Refusal error={status.error} retry={status.again} />
       {status.trouble ? (
         <Notice tone="bad" title={t("audit.broken")}>
           <p>{status.trouble}</p>
         </Notice>
       ) : (
-        status.data && (
+        status.data &&
+        !status.error && (
           <Notice tone="good" title={status.note ?? t("audit.whole")}>
             <p className="small" data-testid="chain-status">
               {n("audit.status", status.data.chains, { rows: number(status.rows ?? 0) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
@@ -106,7 +100,7 @@ export default function Audit() {
             <Button type="submit" data-testid="filter">
               {t("audit.filter")}
             </Button>
-            {JSON.stringify(filters) !== JSON.stringify(NONE) && (
+            {query && (
               <Button kind="quiet" onClick={() => go("/audit")}>
                 {t("audit.all")}
               </Button>
@@ -171,24 +165,4 @@ function Row({ row, clock }: { row: AuditRow; clock: (at: string) => string }) {
       </details>
     </li>
   );
-}
-
-function filtersIn(address: string): Filters {
-  const given = new URLSearchParams(address);
-  const moment = (name: string) => {
-    const value = given.get(name) ?? "";
-    return Number.isNaN(Date.parse(value)) ? "" : value;
-  };
-  return { actor: given.get("actor") ?? "", action: given.get("action") ?? "", subject: given.get("subject") ?? "", from: moment("from"), to: moment("to") };
-}
-
-function queryOf(filters: Filters): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(filters)) {
-    if (!value.trim()) continue;
-    const moment = name === "from" || name === "to";
-    query.set(name, moment ? new Date(value).toISOString().replace(/\.\d+Z$/, "Z") : value.trim());
-  }
-  const text = query.toString();
-  return text ? `${text}&` : "";
 }

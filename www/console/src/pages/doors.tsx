@@ -138,7 +138,7 @@ function NewPasskey({ onCodes }: { onCodes: (codes: string[]) => void }) {
         {t("setup.make")}
       </Button>
       <p className="other">
-        <button type="button" className="link" onClick={() => void logout()}>
+        <button type="button" className="link" onClick={() => void run(logout)}>
           {t("account.logout")}
         </button>
       </p>

@@ -1,5 +1,5 @@
 import { Globe, ShieldBan } from "lucide-react";
-import { useState, type FormEvent } from "react";
+import { useEffect, useState, type FormEvent } from "react";
 import { useAgain, useMay, useResource } from "../api/queries";
 import { send } from "../api/session";
 import type { Issuer, Revocation } from "../api/types";
@@ -65,9 +65,11 @@ export default function Edges() {
             label={t("edges.revocations")}
             rows={revocations.data.revocations}
             keyOf={({ kind, value, issuer }) => `${kind} ${issuer} ${value}`}
+            rowTestId={({ kind, value }) => `revoked-${kind}-${value}`}
             columns={[
               { head: "edges.kind", cell: ({ kind }) => word("revocation", kind) },
               { head: "edges.value", cell: ({ value }) => <Short text={value} head={14} tail={6} /> },
+              { head: "profile.issuer", cell: ({ issuer }) => issuer ?? t("edges.every_issuer") },
               { head: "edges.before", cell: ({ before }) => (before ? date(before) : "–") },
               { head: "edges.since", cell: ({ revoked_at }) => ago(revoked_at, now) },
               { head: "edges.ends", cell: ({ until }) => (until ? date(until) : t("edges.for_good")) },
@@ -110,15 +112,26 @@ function JwkSets({ now }: { now: number }) {
   );
 }
 
-/** Revokes a token by its `jti`, or all that a subject was issued. Keys are revoked on their own pages. */
+/**
+ * Revokes a token by its `jti`, or all that a subject was issued, of one issuer: where there are several, none is taken for
+ * granted, since an entry of the wrong one revokes nothing. Keys are revoked on their own pages.
+ */
 function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
   const { t, word } = useWords();
   const again = useAgain();
   const tell = useTell();
   const [kind, setKind] = useState("jti");
   const [value, setValue] = useState("");
+  const issuers = useResource<{ issuers: Issuer[] }>("/admin/v1/issuers", { every: 10 });
+  const known = issuers.data?.issuers ?? [];
+  const [url, setUrl] = useState("");
+  const chosen = known.length === 1 ? known[0] : known.find(({ issuer }) => issuer === url);
+  useEffect(() => {
+    if (open) setUrl("");
+  }, [open]);
   const run = async () => {
-    await send("POST", "/admin/v1/revocations", { kind, value: value.trim() });
+    if (!chosen) return;
+    await send("POST", "/admin/v1/revocations", { kind, value: value.trim(), issuer: chosen.name });
     await again("/admin/v1/revocations", "/admin/v1/edges");
     tell(t("edges.revoked"));
     setValue("");
@@ -132,7 +145,7 @@ function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
       title={t("edges.revoke_title")}
       will={[kind === "jti" ? t("edges.will_token") : t("edges.will_subject"), t("edges.will_told"), t("edges.will_final")]}
       confirm={t("edges.revoke_button")}
-      disabled={!value.trim()}
+      disabled={!value.trim() || !chosen}
       run={run}
     >
       <Choice label={t("edges.kind")} value={kind} onChange={(event) => setKind(event.target.value)} data-testid="kind">
@@ -142,6 +155,19 @@ function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
           </option>
         ))}
       </Choice>
+      {known.length > 1 && (
+        <Choice label={t("profile.issuer")} hint={t("edges.issuer_hint")} value={url} onChange={(event) => setUrl(event.target.value)} required data-testid="issuer">
+          <option value="" disabled>
+            {t("edges.issuer_choose")}
+          </option>
+          {known.map(({ name, issuer }) => (
+            <option key={name} value={issuer}>
+              {name ? `${name} (${issuer})` : issuer}
+            </option>
+          ))}
+        </Choice>
+      )}
+      <Refusal error={issuers.error} retry={() => void issuers.refetch()} />
       <TextField label={kind === "jti" ? "jti" : "sub"} mono value={value} onChange={set} required data-testid="value" />
     </Confirm>
   );

@@ -7,7 +7,7 @@ import { useWords, type Key as Text, type Words } from "../i18n";
 import { Approvals } from "../keys/approvals";
 import { PublicKey } from "../keys/public";
 import { Attributes } from "../keys/attributes";
-import { stateTone, stepsFrom, type Step } from "../keys/state";
+import { stateTone, stepsOf, type Step } from "../keys/state";
 import { KeyStep, keyOf } from "../keys/steps";
 import { Badge, Button, CopyButton, Facts, Loading, PageHead, Panel, Refusal } from "../kit";
 import { useNow } from "../kit/now";
@@ -45,7 +45,7 @@ export default function KeyPage({ kid }: { kid: string }) {
       </div>
     );
   }
-  const steps = stepsFrom(key.state).filter((one) => may(`POST /admin/v1/keys/{kid}:${one}`));
+  const steps = stepsOf(key).filter((one) => may(`POST /admin/v1/keys/{kid}:${one}`));
   const slots = slotsOf(
     (keys.data?.keys ?? []).filter((other) => other.purpose === key.purpose && other.profile === key.profile && other.agent === key.agent && other.issuer === key.issuer),
     now,
@@ -77,6 +77,7 @@ export default function KeyPage({ kid }: { kid: string }) {
           </Button>
         ))}
       </PageHead>
+      <Refusal error={keys.error ?? approvals.error} retry={() => void Promise.all([keys.refetch(), approvals.refetch()])} />
       <Approvals approvals={(approvals.data?.approvals ?? []).filter((approval) => approval.kid === key.kid)} />
       <div className="columns">
         <div className="stack">
@@ -106,7 +107,8 @@ export default function KeyPage({ kid }: { kid: string }) {
       </div>
       {key.kid && (
         <Panel title={t("key.attributes")}>
-          {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : detail.error ? <Refusal error={detail.error} retry={() => void detail.refetch()} /> : <Loading />}
+          <Refusal error={detail.error} retry={() => void detail.refetch()} />
+          {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : !detail.error && <Loading />}
         </Panel>
       )}
       <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} mayEmergency={session?.user?.role === "administrator"} />

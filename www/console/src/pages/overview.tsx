@@ -13,25 +13,32 @@ import { Timeline, TimelineLegend } from "../timeline/timeline";
 
 export default function Overview() {
   const words = useWords();
-  const { t, n, number } = words;
+  const { t, n, number, ago } = words;
   const now = useNow(10);
   const current = useSession();
   const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 5 });
   const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles", { every: 30 });
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 15 });
-  const activity = useResource<Activity>("/admin/v1/activity", { every: 2 }).data;
+  const live = useResource<Activity>("/admin/v1/activity", { every: 2 });
   const edges = useEdges();
   const audit = useAuditStatus();
 
+  const error = keys.error ?? profiles.error ?? approvals.error ?? live.error ?? edges.error ?? audit.error;
+  const retry = () => {
+    for (const { refetch } of [keys, profiles, approvals, live]) void refetch();
+    edges.again();
+    audit.again();
+  };
   if (!keys.data || !profiles.data) {
-    const error = keys.error ?? profiles.error;
     return (
       <div className="page">
         <PageHead title={t("nav.overview")} />
-        {error ? <Refusal error={error} retry={() => void Promise.all([keys.refetch(), profiles.refetch()])} /> : <Loading />}
+        {error ? <Refusal error={error} retry={retry} /> : <Loading />}
       </div>
     );
   }
+  // What was read before an error is old: it may stand here, but calms nobody.
+  const activity = live.data;
   const all = keys.data.keys;
   const items = attention({
     me: current?.user?.name ?? "",
@@ -48,11 +55,17 @@ export default function Overview() {
   const slots = slotsOf(all, now);
   const signing = all.filter(({ state, purpose }) => state === "active" && purpose === "token").length;
   const standby = all.filter(({ state, purpose }) => state === "published" && purpose === "token").length;
-  const issuance = activity?.issuance;
+  const issuance = live.error ? undefined : activity?.issuance;
+  const [title, lead] = error
+    ? [t("overview.unknown"), t("overview.unknown_lead", { when: ago(keys.dataUpdatedAt, now) })]
+    : urgent === 0
+      ? [t("overview.calm"), t("overview.calm_lead", { signing: number(signing) })]
+      : [n("overview.attention", urgent), t("overview.attention_lead")];
 
   return (
     <div className="page">
-      <PageHead title={urgent === 0 ? t("overview.calm") : n("overview.attention", urgent)} lead={urgent === 0 ? t("overview.calm_lead", { signing: number(signing) }) : t("overview.attention_lead")} />
+      <PageHead title={title} lead={lead} />
+      <Refusal error={error} retry={retry} />
       {items.length > 0 ? (
         <ul className="attention" aria-label={t("overview.needs")} data-testid="attention">
           {items.map((item) => (
@@ -73,11 +86,11 @@ export default function Overview() {
           href="/activity"
           icon={Cpu}
           what={t("overview.hsm")}
-          value={activity ? (activity.ready && activity.hsm.breaker === "closed" ? t("overview.ready") : t("overview.troubled")) : "–"}
-          note={activity && t("overview.threads", { busy: number(activity.hsm.busy), threads: number(activity.hsm.threads) })}
+          value={activity && !live.error ? (activity.ready && activity.hsm.breaker === "closed" ? t("overview.ready") : t("overview.troubled")) : "–"}
+          note={activity && !live.error ? t("overview.threads", { busy: number(activity.hsm.busy), threads: number(activity.hsm.threads) }) : undefined}
         />
-        <Tile href="/edges" icon={Globe} what={t("nav.edges")} value={edges.headline ?? "–"} note={edges.note} />
-        <Tile href="/audit" icon={ScrollText} what={t("overview.audit")} value={audit.rows === undefined ? "–" : number(audit.rows)} unit={audit.rows === undefined ? undefined : t("unit.rows")} note={audit.note} />
+        <Tile href="/edges" icon={Globe} what={t("nav.edges")} value={(!edges.error && edges.headline) || "–"} note={edges.error ? undefined : edges.note} />
+        <Tile href="/audit" icon={ScrollText} what={t("overview.audit")} value={audit.rows === undefined ? "–" : number(audit.rows)} unit={audit.rows === undefined ? undefined : t("unit.rows")} note={audit.error ? undefined : audit.note} />
       </div>
 
       <Panel title={t("overview.keys")} note={<TimelineLegend />}>

@@ -1,6 +1,6 @@
 import { Ellipsis, Plus } from "lucide-react";
 import { useEffect, useState, type FormEvent } from "react";
-import { useAgain, useMay, useResource, useSession } from "../api/queries";
+import { useAgain, useAsksPasskey, useMay, useResource, useSession } from "../api/queries";
 import { ROLES, send, type Role } from "../api/session";
 import type { User } from "../api/types";
 import { useWords } from "../i18n";
@@ -130,7 +130,7 @@ function Invite({ open, onClose }: { open: boolean; onClose: () => void }) {
   }
   if (done) return <CodeShown open={open} onClose={onClose} done={done} />;
   return (
-    <Dialog open={open} onClose={onClose} title={t("users.invite_title")} lead={t("users.invite_lead")}>
+    <Dialog open={open} onClose={onClose} busy={busy} title={t("users.invite_title")} lead={t("users.invite_lead")}>
       <form className="form" onSubmit={(event) => void invite(event)}>
         <TextField label={t("users.name")} hint={t("setup.name_hint")} value={name} onChange={(event) => setName(event.target.value)} required pattern="[a-z0-9][a-z0-9._\-]{0,63}" data-testid="name" />
         <TextField label={t("users.display_name")} value={display} onChange={(event) => setDisplay(event.target.value)} maxLength={64} />
@@ -144,7 +144,9 @@ function Invite({ open, onClose }: { open: boolean; onClose: () => void }) {
         <p className="small muted">{t("common.passkey_will_be_asked")}</p>
         <Refusal error={error} />
         <div className="actions end">
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
+          <Button onClick={onClose} disabled={busy}>
+            {t("common.cancel")}
+          </Button>
           <Button type="submit" kind="primary" busy={busy} data-testid="confirm">
             {t("users.invite")}
           </Button>
@@ -175,6 +177,7 @@ function UserAct({ user, what, onClose }: { user: User; what: Act; onClose: () =
   const { t, word } = useWords();
   const again = useAgain();
   const tell = useTell();
+  const asksPasskey = useAsksPasskey();
   const [role, setRole] = useState<Role>(user.role as Role);
   const [code, setCode] = useState<CodeOf>();
   const stem = STEMS[what];
@@ -191,7 +194,7 @@ function UserAct({ user, what, onClose }: { user: User; what: Act; onClose: () =
       onClose={what === "invite" ? () => undefined : onClose}
       {...(what === "invite" && { onCancel: onClose })}
       danger={what === "disable" || what === "invite"}
-      passkey
+      passkey={asksPasskey(`POST /admin/v1/users/{user}:${what}`)}
       title={t(`users.${stem}_title`, { name: user.name })}
       will={[t(`users.${stem}_will`), ...(what === "disable" ? [t("users.disable_will_audit")] : [])]}
       confirm={t(`users.${stem}_button`)}

@@ -76,7 +76,7 @@ export function ProfileEditor({ open, onClose, profile, profiles, issuers }: Edi
   }
 
   return (
-    <Dialog open={open} onClose={onClose} wide title={profile ? t("profile.edit_title", { name: profile.name }) : t("profile.create_title")} lead={profile ? t("profile.edit_lead") : t("profile.create_lead")}>
+    <Dialog open={open} onClose={onClose} busy={busy} wide title={profile ? t("profile.edit_title", { name: profile.name }) : t("profile.create_title")} lead={profile ? t("profile.edit_lead") : t("profile.create_lead")}>
       <form className="form" onSubmit={(event) => void save(event)} noValidate>
         <div className="pair">
           <TextField label={t("profile.name")} hint={t("invite.name_hint")} {...text("name")} disabled={Boolean(profile)} mono />
@@ -139,7 +139,9 @@ export function ProfileEditor({ open, onClose, profile, profiles, issuers }: Edi
         </div>
         <Refusal error={error} />
         <div className="actions end">
-          <Button onClick={onClose}>{t("common.cancel")}</Button>
+          <Button onClick={onClose} disabled={busy}>
+            {t("common.cancel")}
+          </Button>
           <Button type="submit" kind="primary" busy={busy} data-testid="confirm">
             {profile ? t("profile.save") : t("profile.create")}
           </Button>

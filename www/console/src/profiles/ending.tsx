@@ -1,7 +1,7 @@
 // The end of a profile, in three steps of which each can be refused: retired, its keys destroyed, deleted.
 import { Archive, ArchiveRestore, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { useAgain, useMay } from "../api/queries";
+import { useAgain, useAsksPasskey, useMay } from "../api/queries";
 import { send } from "../api/session";
 import type { Profile } from "../api/types";
 import { useWords, type Key } from "../i18n";
@@ -55,6 +55,7 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
   const may = useMay();
   const again = useAgain();
   const tell = useTell();
+  const asksPasskey = useAsksPasskey();
   const [open, setOpen] = useState(false);
   const [step, setStep] = useState<Step>(RETIRE);
   const path = `/admin/v1/profiles/${encodeURIComponent(name)}`;
@@ -88,6 +89,7 @@ export function ProfileEnding({ profile: { name, retired_at: retired } }: { prof
         open={open}
         onClose={() => setOpen(false)}
         danger={step !== REINSTATE}
+        passkey={asksPasskey(step.operation)}
         title={t(step.title, { name })}
         will={step.will.map((sentence) => t(sentence))}
         confirm={t(step.label)}

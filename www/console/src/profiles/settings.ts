@@ -1,6 +1,6 @@
 // PURE. A profile's settings between the form and the signer. What is wrong is said at its field, before anything is sent;
 // the signer says it again, and says what the page cannot know (how long a new key has to be known, what the HSM can do).
-import { seconds, spanText, words } from "../agents/policy.ts"; // with its ending: a test reads this file without a bundler
+import { lines, seconds, spanText } from "../agents/policy.ts"; // with its ending: a test reads this file without a bundler
 import type { Mode, Profile, ProfileSettings } from "../api/types";
 import type { Key as Text } from "../i18n";
 
@@ -56,7 +56,7 @@ export function check(draft: Draft, taken: readonly string[] = []): { settings?:
   const name = draft.name.trim();
   if (!/^[a-z0-9._-]{1,64}$/.test(name)) wrongs.name = { text: "profile.wrong.name" };
   else if (taken.includes(name)) wrongs.name = { text: "profile.wrong.taken", values: { name } };
-  const audiences = words(draft.audiences);
+  const audiences = lines(draft.audiences);
   if (audiences.length === 0) wrongs.audiences = { text: "profile.wrong.audiences" };
   if (draft.modes.length === 0) wrongs.modes = { text: "profile.wrong.modes" };
   else if (draft.modes.includes("digest") && !rsaOrEcdsa(draft.algorithm)) wrongs.modes = { text: "profile.wrong.digest", values: { alg: draft.algorithm } };
