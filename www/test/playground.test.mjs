@@ -172,8 +172,10 @@ describe("a presentation of an SD-JWT", () => {
     const { claims } = await contents();
     assert.equal(claims.given_name, "Alice");
     assert.equal(claims.birthdate, undefined);
+    assert.match(await text("snippet"), /await verifier\.verify\(token, \{ nonce \}\);$/);
     await page.getByTestId("key-binding").selectOption("");
     assert.equal((await verdict(page)).state, "rejected");
+    assert.match(await text("snippet"), /await verifier\.verify\(token\);$/);
     await page.getByTestId("key-binding").selectOption("required");
     assert.equal((await verdict(page)).code, "proof_required");
   });
@@ -221,6 +223,26 @@ describe("keys from the issuer", () => {
     assert.deepEqual(asked.map(({ url: path }) => path), ["/.well-known/openid-configuration", "/keys"]);
     for (const part of token.split(".")) assert.ok(!JSON.stringify(asked).includes(part), "a part of the token left the page");
     assert.ok(asked.every(({ headers }) => headers.referer === undefined && headers.cookie === undefined));
+  });
+
+  test("that come after the JWK Set or the issuer was changed do not overwrite what was entered", async () => {
+    const url = `http://127.0.0.1:${issuer.address().port}`;
+    answers = {
+      "/.well-known/openid-configuration": [200, JSON.stringify({ issuer: url, jwks_uri: `${url}/keys` })],
+      "/keys": [200, set(makeKey("ES256").jwk)],
+    };
+    for (const [field, typed] of [["jwks", set(makeKey("ES256", "typed").jwk)], ["issuer", "https://other.example"]]) {
+      await fill({ jwks: "", issuer: url });
+      const { promise: held, resolve: release } = Promise.withResolvers();
+      await page.route(`${url}/keys`, async (route) => held.then(() => route.continue()));
+      await click("fetch-keys");
+      await page.getByTestId(field).fill(typed);
+      release();
+      await page.getByTestId("fetch-note").getByText("changed meanwhile").waitFor();
+      assert.equal(await page.getByTestId(field).inputValue(), typed);
+      assert.equal(await page.getByTestId("jwks").inputValue(), field === "jwks" ? typed : "");
+      await page.unroute(`${url}/keys`);
+    }
   });
 
   test("are not taken from a document of another issuer, and the page says so", async () => {

@@ -47,6 +47,7 @@ const algorithms = ALGORITHMS.map((name) => {
 });
 
 let latest = 0;
+let fetches = 0;
 let shown: { outcome: Outcome; contents: Contents | undefined } | undefined;
 let pause: ReturnType<typeof setTimeout> | undefined;
 
@@ -263,14 +264,22 @@ async function loadExample(kind: ExampleKind): Promise<void> {
 /** The one request that the page makes, and only when it is asked to: the issuer's discovery document and its keys. */
 async function fetchKeys(): Promise<void> {
   const note = byId("fetch-note");
+  fetches += 1;
+  const fetched = fetches;
+  const before = { issuer: texts.issuer.value, jwks: jwks.value };
   setText(note, "Asking …");
-  try {
-    jwks.value = await issuersKeys(texts.issuer.value.trim());
-    setText(note, "These are its keys of now.");
-  } catch (error) {
-    setText(note, sentence(error));
+  const answer = await issuersKeys(before.issuer.trim()).then((keys) => ({ keys }), (error: unknown) => ({ error }));
+  if (fetched !== fetches) return;
+  if (texts.issuer.value !== before.issuer || jwks.value !== before.jwks) {
+    setText(note, "Issuer or JWK Set changed meanwhile; the answer was dropped.");
     return;
   }
+  if ("error" in answer) {
+    setText(note, sentence(answer.error));
+    return;
+  }
+  jwks.value = answer.keys;
+  setText(note, "These are its keys of now.");
   showRunning();
   await judge();
 }

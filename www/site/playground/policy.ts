@@ -69,12 +69,13 @@ export function instant(text: string): number | undefined {
   return parsed / 1000;
 }
 
-/** The same policy as a program would write it. */
+/** The same policy as a program would write it. A nonce is no part of it: it is another one for each presentation. */
 export function snippet(options: IssuerOptions): string {
   const settings: string[] = [];
   for (const [name, value] of Object.entries(options)) {
     settings.push(`  ${name}: ${literal(value)},`);
   }
+  const asksNonce = options.sdJwt !== undefined && !options.dangerous?.skipNonce;
   return [
     `import { createVerifier } from "edgeseal";`,
     "",
@@ -82,7 +83,9 @@ export function snippet(options: IssuerOptions): string {
     ...settings,
     "});",
     "",
-    "const { claims } = await verifier.verify(token);",
+    ...(asksNonce
+      ? ["// nonce: the one that the holder was given for this presentation", "const { claims } = await verifier.verify(token, { nonce });"]
+      : ["const { claims } = await verifier.verify(token);"]),
   ].join("\n");
 }
 
