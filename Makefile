@@ -19,8 +19,8 @@ setup: ## system packages that are missing (apt-get as root; elsewhere prints th
 tools: ## wasm-pack, wasm-bindgen into target/tools, Node 22 and the npm packages by lock file
 	@$(prepare) tools npm-tests npm-edge npm-www
 
-signer: ## the native signer: target/debug/edgeseal
-	@$(prepare) signer
+signer: ## the native signer, and SoftHSM to try it with: target/debug/edgeseal
+	@$(prepare) signer softhsm
 
 kryoptic: ## a PKCS#11 module in Rust, for the signer's tests: target/kryoptic/libkryoptic_pkcs11.so
 	@$(prepare) kryoptic

@@ -29,6 +29,8 @@ const steps = {
   compiler: { what: "C compiler", run: [["sh", "tests/scripts/system.sh", "cc", "make"]] },
   // Browser and HSM are not needed to compile: they are installed meanwhile.
   system: { what: "system packages", after: ["compiler"], run: [["sh", "tests/scripts/system.sh", ...systemNeeds()]] },
+  // What `edgeseal dev` and the commands of the first steps need. The signer first: who has another HSM has it, whatever is missing here.
+  softhsm: { what: "SoftHSM, curl, jq", after: ["signer"], run: [["sh", "tests/scripts/system.sh", "softhsm", "curl", "jq"]] },
   rust: { what: "Rust toolchain and wasm32 target", after: ["compiler"], run: rustCommands() },
   tools: { what: "wasm-pack, wasm-bindgen", after: ["rust"], run: [["sh", "tests/scripts/tools.sh"]], stamp: toolsKey },
   "npm-tests": npmStep("tests"),
