@@ -168,6 +168,7 @@ impl Signer {
             agents,
             authorities,
             enrolments: Limiter::default(),
+            repetitions: Limiter::default(),
             signers: config.enrolment.signers,
             signer_ca: tls::authority_of(&config.agents)?,
             console,

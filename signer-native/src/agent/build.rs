@@ -4,13 +4,14 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
     Algorithm, Timestamp, UnsignedToken,
     algorithm::{Hash, Scheme},
+    sd::NEVER_DISCLOSED,
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::issue::{
     Agent, Denial, Mode, Profile, Request,
-    policy::{self, MAX_DIGESTS},
+    policy::{self, MAX_DIGESTS, SD_MEMBERS},
 };
 
 /// Claims that stay in clear in [`Mode::Sd`] without being asked for: the registered ones that a caller may set.
@@ -37,6 +38,12 @@ pub fn hide(
 ) -> Result<Hidden, String> {
     let is_clear = |name: &String| CLEAR.contains(&name.as_str()) || clear.contains(name);
     let (kept, private): (Vec<_>, Vec<_>) = claims.into_iter().partition(|(name, _)| is_clear(name));
+    if let Some((name, _)) = private.iter().find(|(name, _)| NEVER_DISCLOSED.contains(&name.as_str())) {
+        return Err(format!("claim {name} may not be hidden (RFC 9901 section 9.7); name it in clear"));
+    }
+    if let Some((name, _)) = private.iter().find(|(name, _)| SD_MEMBERS.contains(&name.as_str())) {
+        return Err(format!("claim {name} belongs to selective disclosure itself (RFC 9901 section 4.2)"));
+    }
     if private.is_empty() {
         return Err("no claim is private, so there is nothing to hide; ask for mode claims".to_owned());
     }

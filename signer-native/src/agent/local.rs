@@ -53,10 +53,11 @@ use crate::{
     http::{
         agents::Audience,
         input::{parse, read},
+        listener::{Counted, Requests},
         problem::{Code, Problem},
         public::{method_not_allowed, not_found},
     },
-    issue::{Lifetime, Mode, Request},
+    issue::{Lifetime, Mode, Request, policy},
     keys::{Moment, now},
     verifier::RemoteVerifier,
 };
@@ -155,7 +156,9 @@ impl Daemon {
             background.spawn(keep_renewed(identity, Arc::clone(&shared.signers)));
         }
         let router = router(shared);
-        let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        let graceful = GracefulShutdown::new();
+        // Of its own each: whoever may connect to the loopback address need not be anybody whom the socket would take.
+        let (of_socket, of_loopback) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
         let expected = loopback.as_ref().map(|(_, address, loopback)| {
             let hosts = [address.to_string(), format!("localhost:{}", address.port())];
             Arc::new(Expected { hosts, secret: loopback.secret.clone() })
@@ -172,14 +175,14 @@ impl Daemon {
                     Ok((stream, _)) => {
                         // Whom the kernel does not name is nobody.
                         let Ok(user) = stream.peer_cred().map(|peer| peer.uid()) else { continue };
-                        serve_one(stream, peer(user, owner, &users), &router, &graceful, &places);
+                        serve_one(stream, peer(user, owner, &users), &router, &graceful, &of_socket);
                     }
                     Err(error) => pause_after(&error).await,
                 },
                 accepted = over_tcp => match (accepted, &expected) {
                     (Ok((stream, _)), Some(expected)) => {
                         let _ = stream.set_nodelay(true);
-                        serve_one(stream, Caller::Loopback(Arc::clone(expected)), &router, &graceful, &places);
+                        serve_one(stream, Caller::Loopback(Arc::clone(expected)), &router, &graceful, &of_loopback);
                     }
                     (Ok(_), None) => {}
                     (Err(error), _) => pause_after(&error).await,
@@ -217,13 +220,18 @@ where
         tracing::warn!("{MAX_CONNECTIONS} connections are open; another one was closed");
         return;
     };
-    let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+    let requests = Arc::new(Requests::default());
+    let service = router.clone().layer(Extension(caller));
+    let service = TowerToHyperService::new(Counted { service, requests: Arc::clone(&requests) });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let served = graceful.watcher().watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::debug!(%error, "connection");
+        tokio::select! {
+            served = served => if let Err(error) = served {
+                tracing::debug!(%error, "connection");
+            },
+            () = requests.quiet() => tracing::debug!("a connection without requests is closed"),
         }
         drop(place);
     });
@@ -329,6 +337,8 @@ async fn claims_mode(shared: &Shared, described: &Described, request: Request) -
 }
 
 async fn sd_mode(shared: &Shared, described: &Described, request: Request, clear: &[String]) -> Result<Value, Refused> {
+    // The signer does not see what is hidden.
+    policy::check_callers(&request.claims).map_err(|denial| Problem::new(Code::PolicyDenied, denial.to_string()))?;
     let clear = [clear, &described.agent.required_claims].concat();
     let salt = || random().map_err(|_| "this machine gives no randomness".to_owned());
     let hidden = build::hide(request.claims.clone(), &clear, salt).map_err(malformed)?;
@@ -496,7 +506,8 @@ impl Shared {
         {
             return Ok(verifier.clone());
         }
-        let verifier = RemoteVerifier::new(settings.clone(), self.ca.as_deref())
+        let before = held.as_ref().map(|(_, verifier)| verifier);
+        let verifier = RemoteVerifier::following(before, settings.clone(), self.ca.as_deref())
             .map_err(|failure| Problem::new(Code::SignerUnavailable, failure.to_string()))?;
         *held = Some((settings, verifier.clone()));
         Ok(verifier)

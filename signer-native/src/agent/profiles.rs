@@ -16,6 +16,7 @@ use super::{
     signers::{Answer, Signers},
 };
 use crate::{
+    config::check_name,
     http::problem::{Code, Problem},
     issue::{Agent, Lifetime, Mode, Profile, Schema},
 };
@@ -83,10 +84,9 @@ impl Profiles {
         {
             return Ok(Arc::clone(described));
         }
-        if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet)) {
-            return Err(
-                Problem::new(Code::RequestMalformed, "profile is not a name: it has characters out of a-z, 0-9, - _ .").into()
-            );
+        if check_name("profiles", name).is_err() {
+            let detail = "profile is not a name: it has 1 to 64 characters out of a-z, 0-9, - _ .";
+            return Err(Problem::new(Code::RequestMalformed, detail).into());
         }
         match signers.request(Method::GET, &format!("/v1/profiles/{name}"), None).await {
             Ok(Answer { status: StatusCode::OK, body, .. }) => {

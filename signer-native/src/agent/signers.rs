@@ -16,7 +16,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri, client::conn::http2, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, pki_types::ServerName};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     net::TcpStream,
     sync::{Notify, Semaphore, oneshot},
@@ -42,6 +42,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 2 * 1024 * 1024;
 /// Batches under way at once: one is signed while the next fills, and neither waits for the network.
 const BATCHES: usize = 4;
+/// Octets of a batch, below what a signer takes (`MAX_BATCH` times 32 KiB), so that nobody's large request is everybody's refusal.
+const BATCH_OCTETS: usize = MAX_BATCH * 32 * 1024 - 1024;
 /// Requests that wait for a batch.
 const MAX_WAITING: usize = 4_096;
 
@@ -82,8 +84,24 @@ struct Identity {
 }
 
 struct Waiting {
-    item: Value,
+    /// JSON.
+    item: String,
     reply: oneshot::Sender<Result<Answer, Problem>>,
+}
+
+impl Waiting {
+    fn answer(self, answer: Result<Answer, Problem>) {
+        // Whoever asked may be gone.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl Unanswered {
+    /// What whoever asked is told. A signer's own 503 says more than ours; why the others did not answer is for the log.
+    fn told(self) -> Result<Answer, Problem> {
+        let nobody = || Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why");
+        self.unavailable.ok_or_else(nobody)
+    }
 }
 
 struct Signer {
@@ -147,6 +165,7 @@ impl Signers {
     /// When no signer answers, or too many requests wait already.
     pub async fn issue(&self, item: Value) -> Result<Answer, Problem> {
         let (reply, answer) = oneshot::channel();
+        let item = item.to_string();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() >= MAX_WAITING {
@@ -165,11 +184,7 @@ impl Signers {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let batch = loop {
                 let arrived = self.arrived.notified();
-                let batch: Vec<Waiting> = {
-                    let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                    let count = waiting.len().min(MAX_BATCH);
-                    waiting.drain(..count).filter(|one| !one.reply.is_closed()).collect()
-                };
+                let batch = self.next_batch();
                 if !batch.is_empty() {
                     break batch;
                 }
@@ -185,22 +200,73 @@ impl Signers {
         }
     }
 
+    /// What goes together: of those who still wait as many as a batch takes. Empty only when nobody waits.
+    fn next_batch(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut batch, mut octets) = (Vec::new(), 0);
+        while let Some(next) = waiting.front() {
+            if next.reply.is_closed() {
+                waiting.pop_front();
+                continue;
+            }
+            octets += next.item.len() + 1;
+            if batch.len() >= MAX_BATCH || (octets > BATCH_OCTETS && !batch.is_empty()) {
+                break;
+            }
+            batch.extend(waiting.pop_front());
+        }
+        batch
+    }
+
+    /// Sends a batch; what a signer cannot do at the moment is asked the next one.
     async fn send(&self, batch: Vec<Waiting>) {
-        let (items, replies): (Vec<Value>, Vec<_>) = batch.into_iter().map(|one| (one.item, one.reply)).unzip();
-        let outcome = self.request(Method::POST, "/v1/tokens/batch", Some(json!({ "requests": items }))).await;
-        let results = match outcome {
-            Ok(Answer { status: StatusCode::OK, body, .. }) => match body.get("results").and_then(Value::as_array) {
-                Some(results) if results.len() == replies.len() => results.iter().map(|one| Ok(of_result(one))).collect(),
-                _ => {
-                    vec![Err(Problem::new(Code::SignerUnavailable, "the signer's answer does not fit the batch")); replies.len()]
+        let mut open: Vec<(Waiting, Option<Answer>)> = batch.into_iter().map(|one| (one, None)).collect();
+        let mut unable = Vec::new();
+        loop {
+            let items: Vec<&str> = open.iter().map(|(one, _)| one.item.as_str()).collect();
+            let body = Bytes::from(format!("{{\"requests\":[{}]}}", items.join(",")));
+            let outcome = self.ask_others(&unable, &Method::POST, "/v1/tokens/batch", Some(body)).await;
+            let (index, answer) = match outcome {
+                Ok(answered) => answered,
+                Err(unanswered) => {
+                    let nobody = unanswered.told();
+                    for (one, last) in open {
+                        one.answer(last.map_or_else(|| nobody.clone(), Ok));
+                    }
+                    return;
                 }
-            },
-            // The batch as a whole was refused: its answer is everyone's.
-            other => vec![other; replies.len()],
-        };
-        for (reply, result) in replies.into_iter().zip(results) {
-            // Whoever asked may be gone.
-            let _ = reply.send(result);
+            };
+            let results = match answer {
+                Answer { status: StatusCode::OK, body, .. } => {
+                    let results = body.get("results").and_then(Value::as_array).filter(|results| results.len() == open.len());
+                    let detail = "the signer's answer does not fit the batch";
+                    results.map_or_else(
+                        || vec![Err(Problem::new(Code::SignerUnavailable, detail)); open.len()],
+                        |results| results.iter().map(|one| Ok(of_result(one))).collect(),
+                    )
+                }
+                // The batch as a whole was refused: its answer is everyone's.
+                whole => vec![Ok(whole); open.len()],
+            };
+            let members = open.len();
+            let mut left = Vec::new();
+            for ((one, _), result) in open.into_iter().zip(results) {
+                match result {
+                    // Nothing was handed out for it, so that asking again doubles nothing.
+                    Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => left.push((one, Some(answer))),
+                    result => one.answer(result),
+                }
+            }
+            if left.len() == members
+                && let Some(signer) = self.list.get(index)
+            {
+                signer.failed("it answered 503 to each member of a batch");
+            }
+            if left.is_empty() {
+                return;
+            }
+            unable.push(index);
+            open = left;
         }
     }
 
@@ -210,10 +276,7 @@ impl Signers {
     /// # Errors
     /// When no signer answers.
     pub async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Problem> {
-        // A signer's own 503 says more than ours. Why the others did not answer is for the log: whoever asks need not know them.
-        self.ask(method, path, body).await.or_else(|Unanswered { unavailable, .. }| {
-            unavailable.ok_or_else(|| Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why"))
-        })
+        self.ask(method, path, body).await.or_else(Unanswered::told)
     }
 
     /// As [`Self::request`], for whoever may know why nobody answers.
@@ -222,19 +285,31 @@ impl Signers {
     /// [`Unanswered`].
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Unanswered> {
         let body = body.map(|body| Bytes::from(body.to_string()));
+        self.ask_others(&[], &method, path, body).await.map(|(_, answer)| answer)
+    }
+
+    /// The same, of all signers but these; says which of them answered.
+    async fn ask_others(
+        &self,
+        without: &[usize],
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<(usize, Answer), Unanswered> {
         let first = self.preferred.load(Ordering::Relaxed);
         let order = (0..self.list.len()).map(|step| (first + step) % self.list.len());
+        let order = order.filter(|index| !without.contains(index));
         let (ready, pausing): (Vec<usize>, Vec<usize>) = order.partition(|index| self.list[*index].is_ready());
         let mut unanswered = Unanswered::default();
         // Those that pause come last: when nobody else answers, a try costs little.
         for index in ready.into_iter().chain(pausing) {
             let signer = &self.list[index];
-            let attempt = self.attempt(signer, &method, path, body.clone());
+            let attempt = self.attempt(signer, method, path, body.clone());
             match tokio::time::timeout(ATTEMPT, attempt).await {
                 Ok(Ok(answer)) if answer.status != StatusCode::SERVICE_UNAVAILABLE => {
                     signer.answered();
                     self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(answer);
+                    return Ok((index, answer));
                 }
                 Ok(Ok(unavailable)) => {
                     signer.failed("it answered 503");
@@ -380,4 +455,59 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signers() -> Signers {
+        let identity = Identity { ca: None, certificate: PathBuf::new(), key: PathBuf::new() };
+        let tls = RwLock::new((0, Arc::new(tls::client(None, None).unwrap())));
+        let (waiting, arrived) = (Mutex::default(), Notify::new());
+        Signers { list: Vec::new(), preferred: AtomicUsize::new(0), identity, tls, waiting, arrived }
+    }
+
+    fn wait(signers: &Signers, octets: usize) -> oneshot::Receiver<Result<Answer, Problem>> {
+        let (reply, answer) = oneshot::channel();
+        signers.waiting.lock().unwrap().push_back(Waiting { item: "x".repeat(octets), reply });
+        answer
+    }
+
+    #[test]
+    fn who_still_waits_is_found_behind_those_who_left() {
+        let signers = signers();
+        for _ in 0..3 * MAX_BATCH {
+            drop(wait(&signers, 10));
+        }
+        let _answer = wait(&signers, 10);
+        assert_eq!(signers.next_batch().len(), 1);
+        assert!(signers.next_batch().is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_no_larger_than_a_signer_takes() {
+        let signers = signers();
+        let _large: Vec<_> = (0..40).map(|_| wait(&signers, 60 * 1024)).collect();
+        let _small = wait(&signers, 10);
+        let batches: Vec<usize> = std::iter::from_fn(|| Some(signers.next_batch().len()).filter(|count| *count > 0)).collect();
+        assert_eq!(batches, [34, 7]);
+        // Too large alone: the signer's answer is its own.
+        let _huge = wait(&signers, BATCH_OCTETS + 1);
+        let _next = wait(&signers, 10);
+        assert_eq!((signers.next_batch().len(), signers.next_batch().len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_when_no_signer_is_there() {
+        let signers = Arc::new(signers());
+        for _ in 0..2 * MAX_BATCH {
+            drop(wait(&signers, 10));
+        }
+        let answer = wait(&signers, 10);
+        let sending = tokio::spawn(Arc::clone(&signers).send_batches());
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
+        assert!(answer.is_err());
+        sending.abort();
+    }
 }

@@ -276,12 +276,12 @@ fn keys(arguments: &Arguments) -> Result<JwkSet, NoKeys> {
             String::from_utf8(read_input(Path::new(place))?)
                 .map_err(|_| Failure::new(FailureKind::Usage, format!("--jwks {place} is not UTF-8")))?
         }
-        (Some(url), _) => fetch(url, "--jwks", MAX_JWKS_LEN, arguments.ca.as_deref())?,
+        (Some(url), _) => return Ok(fetch_keys(url, "--jwks", arguments.ca.as_deref())?),
         (None, Some(issuer)) => {
             let url = Discovery::url(issuer);
             let document = fetch(&url, "--issuer", MAX_DISCOVERY_LEN, arguments.ca.as_deref())?;
-            let jwks_uri = Discovery::from_json(&document, issuer)?.jwks_uri;
-            fetch(&jwks_uri, "--issuer", MAX_JWKS_LEN, arguments.ca.as_deref())?
+            let discovery = Discovery::from_json(&document, issuer).map_err(|error| nonsense(&url, &error))?;
+            return Ok(fetch_keys(&discovery.jwks_uri, "--issuer", arguments.ca.as_deref())?);
         }
         (None, None) => {
             return Err(
@@ -290,6 +290,15 @@ fn keys(arguments: &Arguments) -> Result<JwkSet, NoKeys> {
         }
     };
     Ok(JwkSet::from_json(&text)?)
+}
+
+fn fetch_keys(url: &str, flag: &str, ca: Option<&Path>) -> Result<JwkSet, Failure> {
+    JwkSet::from_json(&fetch(url, flag, MAX_JWKS_LEN, ca)?).map_err(|error| nonsense(url, &error))
+}
+
+/// Of the other side, and not of the token.
+fn nonsense(url: &str, error: &VerifyError) -> Failure {
+    Failure::new(FailureKind::Remote, format!("{url} answered what cannot be used: {error}"))
 }
 
 fn fetch(url: &str, flag: &str, most: usize, ca: Option<&Path>) -> Result<String, Failure> {

@@ -4,7 +4,7 @@
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,10 @@ use super::{
 
 /// Calls that may wait in a worker: the signer bounds what it sends.
 const QUEUE: usize = 65_536;
+/// Answers that leave together at most, so that whoever waits for the first asks again in time.
+const TOGETHER: usize = 4;
+/// What follows another answer so soon is likely to be followed as soon.
+const QUICK: Duration = Duration::from_micros(150);
 /// Octets read at once.
 const READ: usize = 64 * 1024;
 
@@ -30,7 +34,7 @@ const READ: usize = 64 * 1024;
 /// When the socket breaks, or what comes is nothing that a signer says.
 pub fn serve_worker(socket: &UnixStream) -> Result<(), HsmError> {
     let broken = |error: std::io::Error| HsmError::Unavailable(format!("the signer's socket: {error}"));
-    let mut worker = Worker { answers: Arc::new(Mutex::new(socket.try_clone().map_err(broken)?)), store: None };
+    let mut worker = Worker { answers: Arc::new(Answers::to(socket.try_clone().map_err(broken)?)), store: None };
     let mut frames = Frames::default();
     let mut chunk = zeroize::Zeroizing::new(vec![0; READ]);
     loop {
@@ -48,7 +52,7 @@ pub fn serve_worker(socket: &UnixStream) -> Result<(), HsmError> {
 }
 
 struct Worker {
-    answers: Arc<Mutex<UnixStream>>,
+    answers: Arc<Answers>,
     store: Option<Pkcs11KeyStore>,
 }
 
@@ -78,39 +82,57 @@ impl Worker {
             Question::Open(settings) => {
                 let opened = Pkcs11KeyStore::open_with(settings.settings(QUEUE), Login::Once).map(|store| {
                     let opened = Opened { description: store.description(), supports: supports(&store), stats: store.stats() };
+                    let answers = Arc::clone(&self.answers);
+                    store.pool().before_idling(move || answers.send_all());
                     self.store = Some(store);
                     opened
                 });
                 self.reply(number, &opened.map(Said::Json));
             }
-            Question::Generate { id, kind, label } => self.run(
+            Question::Generate { id, kind, label } => self.run_alone(
                 number,
                 Instant::now() + GENERATION,
                 move |seat| seat.generate(id, kind.into(), &label),
                 |key| WireKey::of(key).map(Said::Json),
             ),
-            Question::Inspect { id, kind } => self.run(
+            Question::Inspect { id, kind } => self.run_alone(
                 number,
                 soon,
                 move |seat| seat.inspect(id, kind.into()),
                 |key| key.map(WireKey::of).transpose().map(Said::Json),
             ),
             Question::Attributes { id } => {
-                self.run(number, soon, move |seat| seat.attributes(id), |attributes| Ok(Said::Json(attributes)));
+                self.run_alone(number, soon, move |seat| seat.attributes(id), |attributes| Ok(Said::Json(attributes)));
             }
             Question::Import { id, kind, parts, label } => {
                 let key = PrivateKey { kind: kind.into(), parts };
                 let import = move |seat: &mut Seat<'_>| seat.import(id, &key, &label);
-                self.run(number, soon, import, |key| WireKey::of(key).map(Said::Json));
+                self.run_alone(number, soon, import, |key| WireKey::of(key).map(Said::Json));
             }
             Question::Destroy { id } => {
-                self.run(number, soon, move |seat| seat.destroy(id), |()| Ok(Said::Json(())));
+                self.run_alone(number, soon, move |seat| seat.destroy(id), |()| Ok(Said::Json(())));
             }
             Question::Stats => {
                 let stats = self.store.as_ref().map_or_else(StoreStats::default, KeyStore::stats);
                 self.reply(number, &Ok(Said::Json(stats)));
             }
         }
+    }
+
+    /// Runs an operation that may take long: nobody's answer waits for it.
+    fn run_alone<T: 'static, J: Serialize>(
+        &self,
+        number: u64,
+        until: Instant,
+        mut operation: impl FnMut(&mut Seat<'_>) -> Result<T, Fault> + Send + 'static,
+        say: impl FnOnce(T) -> Result<Said<J>, HsmError> + Send + 'static,
+    ) {
+        let answers = Arc::clone(&self.answers);
+        let operation = move |seat: &mut Seat<'_>| {
+            answers.send_all();
+            operation(seat)
+        };
+        self.run(number, until, operation, say);
     }
 
     /// Runs an operation on the pool; its thread sends the answer.
@@ -126,7 +148,7 @@ impl Worker {
         };
         let (pool, answers) = (Arc::clone(store.pool()), Arc::clone(&self.answers));
         let submitted = store.pool().submit(until, operation, move |result| {
-            respond(&answers, number, &result.and_then(say), pool.module.spent());
+            answers.add(number, &result.and_then(say), pool.module.spent());
         });
         if let Err(error) = submitted {
             self.reply::<()>(number, &Err(error));
@@ -134,7 +156,8 @@ impl Worker {
     }
 
     fn reply<J: Serialize>(&self, number: u64, outcome: &Result<Said<J>, HsmError>) {
-        respond(&self.answers, number, outcome, false);
+        self.answers.add(number, outcome, false);
+        self.answers.send_all();
     }
 }
 
@@ -144,16 +167,59 @@ enum Said<J> {
     Json(J),
 }
 
-fn respond<J: Serialize>(answers: &Mutex<UnixStream>, number: u64, outcome: &Result<Said<J>, HsmError>, spent: bool) {
-    let mut out = Vec::new();
-    match outcome {
-        Ok(Said::Signature(signature)) => wire::push(&mut out, number, kind::SIGNATURE, [signature, &[]]),
-        Ok(Said::Json(value)) => wire::push_json(&mut out, number, kind::ANSWER, value),
-        Err(error) => wire::push_json(&mut out, number, if spent { kind::SPENT } else { kind::ERROR }, error),
+/// The way back to the signer. Answers that come quickly after each other leave together: writing one costs half of what a signature
+/// does, and its reader as much again.
+struct Answers(Mutex<Held>);
+
+struct Held {
+    socket: UnixStream,
+    octets: Vec<u8>,
+    count: usize,
+    /// When the last one came.
+    last: Instant,
+}
+
+impl Answers {
+    fn to(socket: UnixStream) -> Self {
+        Self(Mutex::new(Held { socket, octets: Vec::new(), count: 0, last: Instant::now() }))
     }
-    let mut socket = answers.lock().unwrap_or_else(PoisonError::into_inner);
-    // When the signer is gone, reading ends as well, and with it the process.
-    let _ = socket.write_all(&out);
+
+    /// Sends an answer, or holds it for a moment when the next one is likely there by then. Whoever has nothing more to do then says
+    /// [`Answers::send_all`].
+    fn add<J: Serialize>(&self, number: u64, outcome: &Result<Said<J>, HsmError>, spent: bool) {
+        let mut held = self.held();
+        let (now, out) = (Instant::now(), &mut held.octets);
+        match outcome {
+            Ok(Said::Signature(signature)) => wire::push(out, number, kind::SIGNATURE, [signature, &[]]),
+            Ok(Said::Json(value)) => wire::push_json(out, number, kind::ANSWER, value),
+            Err(error) => wire::push_json(out, number, if spent { kind::SPENT } else { kind::ERROR }, error),
+        }
+        held.count += 1;
+        let quick = now.duration_since(held.last) < QUICK && outcome.is_ok();
+        held.last = now;
+        if !quick || held.count >= TOGETHER {
+            held.send();
+        }
+    }
+
+    fn send_all(&self) {
+        self.held().send();
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn send(&mut self) {
+        if !self.octets.is_empty() {
+            // When the signer is gone, reading ends as well, and with it the process.
+            let _ = self.socket.write_all(&self.octets);
+            self.octets.clear();
+            self.count = 0;
+        }
+    }
 }
 
 /// Every pair of algorithm and kind of key that the module can do.

@@ -17,7 +17,7 @@ use super::{HsmError, KeyId, mechanism, seat::Fault};
 /// first use of a hundred keys would be minutes of searching. An HSM that searches by an index stays below it.
 const SLOW: Duration = Duration::from_millis(20);
 /// How long all handles may be read before there is anybody who waits.
-const BEFORE_ALL: Duration = Duration::from_mins(1);
+pub(super) const BEFORE_ALL: Duration = Duration::from_mins(1);
 
 /// What the sessions of a module have found: in PKCS #11 a handle of a token's object is good in every session of the application.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     thread,
@@ -36,6 +36,8 @@ pub(super) struct Pool {
     /// Threads at most, those in quarantine included: the token allows no more sessions.
     most: usize,
     busy: AtomicUsize,
+    /// What a thread does before it waits for a job.
+    before_idling: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -46,6 +48,8 @@ struct Queue {
     alive: usize,
     /// Of these, in quarantine.
     quarantined: usize,
+    /// Threads that wait for a job.
+    idle: usize,
     /// Threads ever started, for their names.
     started: usize,
 }
@@ -66,6 +70,11 @@ impl Progress {
     const DONE: u8 = 2;
     const ABANDONED: u8 = 3;
     const OVERRUN: u8 = 4;
+
+    /// The caller went away. Whether the call had not begun, and will not.
+    pub(super) fn abandon(&self) -> bool {
+        self.change(Self::WAITING, Self::ABANDONED)
+    }
 
     fn change(&self, from: u8, to: u8) -> bool {
         self.0.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -120,6 +129,7 @@ impl Pool {
             threads,
             most: most.max(threads),
             busy: AtomicUsize::new(0),
+            before_idling: OnceLock::new(),
         });
         for _ in 0..threads {
             if let Err(error) = pool.hire(&mut pool.lock()) {
@@ -128,6 +138,12 @@ impl Pool {
             }
         }
         Ok(pool)
+    }
+
+    /// From now on each thread does this whenever there is no job for it. Set once.
+    pub(super) fn before_idling(&self, act: impl Fn() + Send + Sync + 'static) {
+        // A second one would be a mistake of the program, and changes nothing.
+        let _ = self.before_idling.set(Box::new(act));
     }
 
     /// Threads in service when nothing hangs.
@@ -165,14 +181,18 @@ impl Pool {
             }
         }
         queue.jobs.push_back(Job { work, progress: Arc::clone(&progress), until });
+        let idle = queue.idle > 0;
         drop(queue);
-        self.wake.notify_one();
+        // A thread at work looks by itself, and waking is a system call.
+        if idle {
+            self.wake.notify_one();
+        }
         Ok(progress)
     }
 
     /// The caller's deadline is over.
     pub(super) fn give_up(self: &Arc<Self>, progress: &Progress) -> GivenUp {
-        if progress.change(Progress::WAITING, Progress::ABANDONED) {
+        if progress.abandon() {
             return GivenUp::Waiting;
         }
         // Under the lock, so that the thread's return is counted after its quarantine.
@@ -259,7 +279,17 @@ impl Pool {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
             }
+            if let Some(before_idling) = self.before_idling.get() {
+                drop(queue);
+                before_idling();
+                queue = self.lock();
+                if !queue.jobs.is_empty() || queue.closed {
+                    continue;
+                }
+            }
+            queue.idle += 1;
             (queue, _) = self.wake.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
         }
     }
 

@@ -30,6 +30,7 @@ use tokio::{
 use super::{
     HsmAttribute, HsmError, KeyFuture, KeyId, KeyKind, KeyStore, Pkcs11Settings, PrivateKey, StoreDescription, StoreStats,
     StoredKey,
+    handles::BEFORE_ALL,
     stats::{Counters, count},
     wire::{self, Frames, Opened, Question, WireKey, WireKind, WireSettings, kind},
     worker::{GENERATION, Gate},
@@ -42,8 +43,8 @@ pub const WORKER_SUBCOMMAND: &str = "hsm-worker";
 const WINDOW: usize = 16;
 /// How often a question is asked again whose worker ended over it.
 const ATTEMPTS: usize = 3;
-/// How long a worker may take to load the module and log in.
-const OPENING: Duration = Duration::from_secs(30);
+/// How long a worker may take to load the module, log in, and read all handles where searching is slow.
+const OPENING: Duration = Duration::from_secs(30).saturating_add(BEFORE_ALL);
 /// The pause before a worker is replaced; it doubles up to [`PAUSE_MAX`] while workers do not last for [`LASTING`].
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_mins(1);

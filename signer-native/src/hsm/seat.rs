@@ -9,9 +9,10 @@ use std::{
 };
 
 use cryptoki::{
+    context::Function,
     error::{Error, RvError},
     object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
-    session::Session,
+    session::{Session, SessionState},
 };
 use edgeseal_core::PublicKey;
 
@@ -241,7 +242,7 @@ impl Seat<'_> {
         let public = session.find_objects(&mechanism::search(id, ObjectClass::PUBLIC_KEY))?;
         match (private.as_slice(), public.as_slice()) {
             ([private], [public]) => read_pair(session, *public, *private, kind, self.module.tells_local()).map(Some),
-            ([], []) => Ok(None),
+            ([], []) => can_see(session).map(|()| None),
             (private, public) if private.len() > 1 || public.len() > 1 => {
                 Err(Fault::Final(HsmError::KeyAmbiguous(id, private.len().max(public.len()))))
             }
@@ -256,6 +257,9 @@ impl Seat<'_> {
             for handle in session.find_objects(&mechanism::search(id, class))? {
                 found.extend(attributes::read(session, handle, object));
             }
+        }
+        if found.is_empty() {
+            can_see(session)?;
         }
         Ok(found)
     }
@@ -293,15 +297,35 @@ impl Seat<'_> {
     pub(super) fn destroy(&mut self, id: KeyId) -> Result<(), Fault> {
         self.module.handles().forget(id);
         let session = self.module.writing_session(self.session()?.epoch)?;
+        // Who is not logged in sees no private key, and would take it for destroyed.
+        can_see(&session)?;
+        let mut found = 0;
         for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
             for handle in session.find_objects(&mechanism::search(id, class))? {
                 session.destroy_object(handle)?;
+                found += 1;
             }
             if !session.find_objects(&mechanism::search(id, class))?.is_empty() {
                 return Err(Fault::Final(HsmError::Refused(format!("CKA_ID {id} is still there after C_DestroyObject"))));
             }
         }
+        can_see(&session)?;
+        // Nor does a module whose token is gone say so: SoftHSM then finds nothing at all.
+        if found == 0 && session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?.is_empty() {
+            let reason = format!("the token shows no private key at all, so that nobody knows whether CKA_ID {id} is gone");
+            return Err(Fault::Final(HsmError::Unavailable(reason)));
+        }
         Ok(())
+    }
+}
+
+/// Whether private objects can be seen: what is not found then is not there.
+fn can_see(session: &Session) -> Result<(), Fault> {
+    match session.get_session_info()?.session_state() {
+        SessionState::RoUser | SessionState::RwUser => Ok(()),
+        SessionState::RoPublic | SessionState::RwPublic | SessionState::RwSecurityOfficer => {
+            Err(Fault::Module(Error::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo)))
+        }
     }
 }
 

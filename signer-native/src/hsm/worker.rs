@@ -14,7 +14,7 @@ use super::{
     breaker::{Breaker, Leave},
     mechanism,
     pkcs11::{Login, Module, Pkcs11Settings},
-    pool::{GivenUp, Pool},
+    pool::{GivenUp, Pool, Progress},
     seat::{Fault, Seat},
     stats::count,
 };
@@ -27,7 +27,7 @@ const RESERVE: usize = 2;
 /// The [`KeyStore`] over a PKCS#11 module.
 pub struct Pkcs11KeyStore {
     pool: Arc<Pool>,
-    gate: Gate,
+    gate: Arc<Gate>,
     mechanisms: Vec<(MechanismType, usize, usize)>,
 }
 
@@ -48,7 +48,7 @@ impl Pkcs11KeyStore {
             tracing::warn!(wanted, threads, "the token allows fewer sessions than hsm.threads asks for");
         }
         let mechanisms = module.mechanisms()?;
-        Ok(Self { pool: Pool::start(module, threads, most)?, gate: Gate::default(), mechanisms })
+        Ok(Self { pool: Pool::start(module, threads, most)?, gate: Arc::default(), mechanisms })
     }
 
     fn call<T, F>(&self, limit: Duration, operation: F) -> KeyFuture<'_, T>
@@ -64,7 +64,8 @@ impl Pkcs11KeyStore {
             }
         };
         let (reply, answer) = oneshot::channel();
-        let submitted = self.pool.submit(Instant::now() + limit, operation, move |result| {
+        let until = Instant::now() + limit;
+        let submitted = self.pool.submit(until, operation, move |result| {
             // The caller may have gone away; then nobody misses the answer.
             let _ = reply.send(result);
         });
@@ -73,7 +74,10 @@ impl Pkcs11KeyStore {
                 Ok(progress) => progress,
                 Err(error) => return pass.ended(Err(error)),
             };
-            match tokio::time::timeout(limit, answer).await {
+            let watch = Watch { pool: &self.pool, gate: &self.gate, progress: &progress, until, limit };
+            let outcome = tokio::time::timeout_at(until.into(), answer).await;
+            watch.end();
+            match outcome {
                 Ok(Ok(result)) => pass.ended(result),
                 Ok(Err(_)) => pass.ended(Err(HsmError::Unavailable("the HSM threads have ended".to_owned()))),
                 Err(_) => {
@@ -163,6 +167,46 @@ impl KeyStore for Pkcs11KeyStore {
 impl Drop for Pkcs11KeyStore {
     fn drop(&mut self) {
         self.pool.close();
+    }
+}
+
+/// Looks after a call while its caller waits: who goes away before the deadline leaves the call to be judged by it all the same, since a
+/// thread that hangs for nobody is missing to everybody.
+struct Watch<'call> {
+    pool: &'call Arc<Pool>,
+    gate: &'call Arc<Gate>,
+    progress: &'call Arc<Progress>,
+    until: Instant,
+    limit: Duration,
+}
+
+impl Watch<'_> {
+    /// The caller was there to the end.
+    fn end(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.progress.abandon() {
+            return;
+        }
+        // Without a runtime the process is ending.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (pool, gate, progress) = (Arc::clone(self.pool), Arc::clone(self.gate), Arc::clone(self.progress));
+        let (until, limit) = (self.until, self.limit);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(until.into()).await;
+            match pool.give_up(&progress) {
+                GivenUp::Waiting | GivenUp::Ended => {}
+                GivenUp::Quarantined => count(&pool.module.counters().deadlines),
+                GivenUp::AllHang => {
+                    count(&pool.module.counters().deadlines);
+                    gate.trip(HsmError::Deadline(limit));
+                }
+            }
+        });
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     agents::Known,
-    issue::{Agent, IssueError, Issued, Lifetime, MAX_BATCH, Mode, Renewal, Request, Stamp},
+    issue::{Agent, IssueError, Issued, Lifetime, MAX_BATCH, Mode, Renewal, Request, Stamp, policy},
     keys::{Moment, algorithms, registry::RegistryError},
     store::Repeatable,
 };
@@ -367,6 +367,8 @@ async fn stamp(service: &Shared, agent: &Agent, headers: &HeaderMap, path: &str,
         let detail = format!("Idempotency-Key comes once, with 1 to {MAX_IDEMPOTENCY_KEY} visible characters");
         Problem::new(Code::RequestMalformed, detail)
     })?;
+    // What one agent may write is bounded, whatever becomes of the request.
+    service.repetitions.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
     let digest = Sha256::new().chain_update(path).chain_update([0]).chain_update(body).finalize();
     let asked = Repeatable { body: Base64UrlUnpadded::encode_string(&digest), jwt_id: fresh.jwt_id, at: fresh.at };
     let until = fresh.at.plus_secs(REPEATABLE);
@@ -460,6 +462,7 @@ async fn profile(State(service): State<Shared>, Caller(agent): Caller, Named(nam
         not_after: key.not_after.as_secs(),
     });
     let snapshot = service.issuer.registry().snapshot();
+    let longest = policy::longest(&agent, &profile);
     Ok(uncached(&ProfileAnswer {
         profile: profile.name.clone(),
         agent: agent.name.clone(),
@@ -467,9 +470,9 @@ async fn profile(State(service): State<Shared>, Caller(agent): Caller, Named(nam
         algorithm: profile.algorithm,
         typ: profile.typ.clone(),
         kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),
-        audiences: profile.audiences.clone(),
-        default_lifetime: profile.default_lifetime.as_secs(),
-        max_lifetime: profile.max_lifetime.as_secs(),
+        audiences: policy::audiences(&agent, &profile).into_iter().cloned().collect(),
+        default_lifetime: profile.default_lifetime.min(longest).as_secs(),
+        max_lifetime: longest.as_secs(),
         max_session: profile.max_session.map(Lifetime::as_secs),
         modes: profile.modes.clone(),
         digest,

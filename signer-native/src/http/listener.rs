@@ -1,9 +1,21 @@
 //! TLS connections to requests: bounded, timed, and drained when the process is told to end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
-use axum::Router;
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    response::Response,
+};
 use edgeseal_core::Timestamp;
+use hyper::body::{Frame, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -27,8 +39,10 @@ use crate::{
 const MAX_CONNECTIONS: usize = 1_024;
 /// A TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The head of a request, and the pause between two on one connection.
+/// The head of a request, the first one on a connection included, and the pause between two of HTTP/1.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause between two requests of HTTP/2, whose clients keep a connection for long.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long open requests may take after the process was told to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Streams of one HTTP/2 connection.
@@ -176,7 +190,8 @@ async fn connection(
     let (fingerprint, issuer) = (certificate.map(tls::fingerprint), certificate.and_then(tls::issuer));
     let not_after = certificate.and_then(tls::not_after).map(Timestamp::from_secs);
     let peer = Peer { address, agent, fingerprint, issuer, not_after, admin };
-    let service = TowerToHyperService::new(WithPeer { router, peer });
+    let requests = Arc::new(Requests::default());
+    let service = TowerToHyperService::new(Counted { service: WithPeer { router, peer }, requests: Arc::clone(&requests) });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder
@@ -185,11 +200,118 @@ async fn connection(
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
-    let served = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await;
-    if let Err(error) = served {
-        tracing::debug!(%address, %error, "connection");
+    let served = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%address, %error, "connection");
+        },
+        () = requests.quiet() => tracing::debug!(%address, "a connection without requests is closed"),
     }
     drop(place);
+}
+
+/// The requests of one connection. Time limits of the protocols begin with its first octets, and a connection that keeps its place
+/// without asking for anything would keep it from others.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    state: Mutex<(usize, Instant, Duration)>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self { state: Mutex::new((0, Instant::now(), HEAD_TIMEOUT)) }
+    }
+}
+
+impl Requests {
+    fn state(&self) -> MutexGuard<'_, (usize, Instant, Duration)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn began(self: Arc<Self>) -> UnderWay {
+        let mut state = self.state();
+        state.0 += 1;
+        state.2 = IDLE_TIMEOUT;
+        drop(state);
+        UnderWay(self)
+    }
+
+    /// Resolves when the first request has not come within [`HEAD_TIMEOUT`], or none was under way for [`IDLE_TIMEOUT`].
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let (under_way, since, limit) = *self.state();
+            let rest = if under_way == 0 { limit.saturating_sub(since.elapsed()) } else { limit };
+            if rest.is_zero() {
+                return;
+            }
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+/// A request until the last octet of its answer.
+struct UnderWay(Arc<Requests>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.0 = state.0.saturating_sub(1);
+        state.1 = Instant::now();
+    }
+}
+
+/// Counts the requests of a connection.
+#[derive(Clone)]
+pub(crate) struct Counted<S> {
+    pub(crate) service: S,
+    pub(crate) requests: Arc<Requests>,
+}
+
+impl<S> Service<hyper::Request<hyper::body::Incoming>> for Counted<S>
+where
+    S: Service<hyper::Request<hyper::body::Incoming>, Response = Response>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        let under_way = Arc::clone(&self.requests).began();
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            // An answer that is a stream is under way as long as somebody reads it.
+            Ok(answer.map(|body| Body::new(Held { body, _under_way: under_way })))
+        })
+    }
+}
+
+/// An answer's body, and that its request is under way as long as it is there.
+struct Held {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Tells the router who is asking.
@@ -200,11 +322,11 @@ struct WithPeer {
 }
 
 impl Service<hyper::Request<hyper::body::Incoming>> for WithPeer {
-    type Response = axum::response::Response;
+    type Response = Response;
     type Error = std::convert::Infallible;
     type Future = <Router as Service<hyper::Request<hyper::body::Incoming>>>::Future;
 
-    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         <Router as Service<hyper::Request<hyper::body::Incoming>>>::poll_ready(&mut self.router, context)
     }
 

@@ -46,6 +46,8 @@ pub struct Service {
     pub authorities: Authorities,
     /// How often one-time codes may be tried.
     pub enrolments: Limiter,
+    /// How fast each agent may begin what can be repeated.
+    pub repetitions: Limiter,
     /// What enrolled agents are told: the agents' listeners of all signers.
     pub signers: Vec<String>,
     /// What enrolled agents are told: the authority of the agents' listener, PEM, where its chain shows one.

@@ -103,10 +103,10 @@ impl Issuer {
             .with("declared", self.audit.blinding().claims(declared))
             .with_digest(Base64UrlUnpadded::encode_string(&octets));
         let began = Instant::now();
-        let intent = self.audit.append(intent).await.map_err(IssueError::Audit)?;
+        let intent = self.announce(intent).await?;
         self.metrics.phase(Phase::Audit, began.elapsed());
         let signature = self.signature(&active, &octets).await;
-        self.audit.outcome(&intent, signature.as_ref().err().map(ToString::to_string));
+        intent.came_to(signature.as_ref().err());
         Ok(SignedDigest { signature: Base64UrlUnpadded::encode_string(&signature?), kid: key.kid })
     }
 

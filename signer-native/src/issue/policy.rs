@@ -25,7 +25,7 @@ pub const RESERVED_CLAIMS: [(&str, &str); 8] = [
 pub const SESSION_CLAIM: &str = "edgeseal_session";
 
 /// What conveys digests in an SD-JWT (RFC 9901 section 4.2.4): never a claim of its own.
-const SD_MEMBERS: [&str; 3] = ["_sd", "_sd_alg", "..."];
+pub const SD_MEMBERS: [&str; 3] = ["_sd", "_sd_alg", "..."];
 
 /// The shortest lifetime that can be asked for.
 pub const LEAST_LIFETIME: Lifetime = Lifetime(1);
@@ -321,10 +321,19 @@ pub fn may_ask(profile: &Profile, mode: Mode) -> Result<(), Denial> {
     Err(Denial(format!("profile {} allows the modes {}; {mode} was asked", profile.name, list(&modes))))
 }
 
-fn decide_claims(agent: &Agent, mode: Mode, claims: &Map<String, Value>) -> Result<(), Denial> {
-    if let Some((name, why)) = RESERVED_CLAIMS.into_iter().find(|(name, _)| claims.contains_key(*name)) {
-        return Err(Denial(format!("claim {name} may not be set by the caller: {why}")));
+/// Whether none of these claims is the signer's to write.
+///
+/// # Errors
+/// The first that is.
+pub fn check_callers(claims: &Map<String, Value>) -> Result<(), Denial> {
+    match RESERVED_CLAIMS.into_iter().find(|(name, _)| claims.contains_key(*name)) {
+        Some((name, why)) => Err(Denial(format!("claim {name} may not be set by the caller: {why}"))),
+        None => Ok(()),
     }
+}
+
+fn decide_claims(agent: &Agent, mode: Mode, claims: &Map<String, Value>) -> Result<(), Denial> {
+    check_callers(claims)?;
     if mode == Mode::Sd {
         check_digests(claims)?;
         // Whoever hides a claim hides its name as well.
@@ -392,14 +401,23 @@ fn conveys_digests(value: &Value) -> bool {
     }
 }
 
-fn decide_audience(agent: &Agent, profile: &Profile, asked: Vec<String>) -> Result<Vec<String>, Denial> {
-    let any = profile.audiences == [ANY_AUDIENCE];
-    let allowed: Vec<&String> = match &agent.audiences {
-        Some(narrower) if any => narrower.iter().collect(),
+/// The audiences that an agent may ask for of a profile.
+pub fn audiences<'a>(agent: &'a Agent, profile: &'a Profile) -> Vec<&'a String> {
+    match &agent.audiences {
+        Some(narrower) if profile.audiences == [ANY_AUDIENCE] => narrower.iter().collect(),
         Some(narrower) => profile.audiences.iter().filter(|audience| narrower.contains(audience)).collect(),
         None => profile.audiences.iter().collect(),
-    };
-    let any = any && agent.audiences.is_none();
+    }
+}
+
+/// The longest lifetime that an agent may ask for of a profile.
+pub fn longest(agent: &Agent, profile: &Profile) -> Lifetime {
+    agent.max_lifetime.map_or(profile.max_lifetime, |most| most.min(profile.max_lifetime))
+}
+
+fn decide_audience(agent: &Agent, profile: &Profile, asked: Vec<String>) -> Result<Vec<String>, Denial> {
+    let allowed = audiences(agent, profile);
+    let any = profile.audiences == [ANY_AUDIENCE] && agent.audiences.is_none();
     if asked.is_empty() {
         return match allowed.as_slice() {
             _ if any => Err(Denial(format!("audience is missing, and profile {} takes any: name one", profile.name))),
@@ -422,10 +440,8 @@ fn decide_audience(agent: &Agent, profile: &Profile, asked: Vec<String>) -> Resu
 }
 
 fn decide_lifetime(agent: &Agent, profile: &Profile, asked: Option<Lifetime>) -> Result<Lifetime, Denial> {
-    let (most, whose) = match agent.max_lifetime {
-        Some(most) if most < profile.max_lifetime => (most, format!("agent {}", agent.name)),
-        _ => (profile.max_lifetime, format!("profile {}", profile.name)),
-    };
+    let most = longest(agent, profile);
+    let whose = if most < profile.max_lifetime { format!("agent {}", agent.name) } else { format!("profile {}", profile.name) };
     match asked {
         None => Ok(profile.default_lifetime.min(most)),
         Some(asked) if asked > most => Err(Denial(format!("{whose} allows at most {most}; {asked} was asked"))),

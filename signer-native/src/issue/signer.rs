@@ -21,7 +21,7 @@ use super::{
     rate::{Exceeded, Limiter},
     schema::SchemaMismatch,
 };
-use crate::audit::{AuditError, Event, Log, token_digest};
+use crate::audit::{AuditError, Event, Log, Position, token_digest};
 use crate::backend::Native;
 use crate::keys::{ActiveKey, Purpose, Registry, Snapshot, State, now, registry::RegistryError};
 use crate::metrics::{Metrics, Phase};
@@ -325,7 +325,7 @@ impl Issuer {
             .with("claims", shown)
             .with_digest(token_digest(key.algorithm, unsigned.signing_input()));
         let began = Instant::now();
-        let intent = self.audit.append(intent).await.map_err(IssueError::Audit)?;
+        let intent = self.announce(intent).await?;
         self.metrics.phase(Phase::Audit, began.elapsed());
         let began = Instant::now();
         let token = match self.sign(key, unsigned).await {
@@ -338,9 +338,15 @@ impl Issuer {
             }
             Err(error) => Err(error),
         };
-        self.audit.outcome(&intent, token.as_ref().err().map(ToString::to_string));
+        intent.came_to(token.as_ref().err());
         let token = token?;
         Ok(Issued { token, expires_at: grant.expires_at, kid: key.kid.clone(), jwt_id: stamp.jwt_id })
+    }
+
+    /// Writes what is about to be signed.
+    pub(super) async fn announce(&self, intent: Event) -> Result<Intent<'_>, IssueError> {
+        let position = self.audit.append(intent).await.map_err(IssueError::Audit)?;
+        Ok(Intent { audit: &self.audit, position: Some(position) })
     }
 
     /// Whether a key signs for a profile as it is now. One whose algorithm or issuer was changed has no key until one of the new
@@ -386,5 +392,26 @@ impl Issuer {
             .and_then(|token| Verifier::new(policy).verify_with(&self.backend, token, &key.alone, moment))
             .map(drop)
             .map_err(|error| unsound(error.to_string()))
+    }
+}
+/// An intent that stands in the audit log. What came of it follows, also when whoever asked goes away before anybody knows.
+pub(super) struct Intent<'log> {
+    audit: &'log Log,
+    position: Option<Position>,
+}
+
+impl Intent<'_> {
+    pub(super) fn came_to(mut self, error: Option<&IssueError>) {
+        if let Some(position) = self.position.take() {
+            self.audit.outcome(&position, error.map(ToString::to_string));
+        }
+    }
+}
+
+impl Drop for Intent<'_> {
+    fn drop(&mut self) {
+        if let Some(position) = self.position.take() {
+            self.audit.outcome(&position, Some("whoever asked went away; nothing was handed out".to_owned()));
+        }
     }
 }

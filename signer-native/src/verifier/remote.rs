@@ -10,8 +10,9 @@ use edgeseal_core::{
     Issuers, Jwk, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     discovery::{Discovery, MAX_DISCOVERY_LEN},
     http::{Refusal, max_age},
+    jwk::KeyRules,
     jwk_set::{KeyRequest, MAX_JWKS_LEN},
-    jwks_cache::{CacheSettings, FetchResponse, Lookup, Ticket},
+    jwks_cache::{CacheSettings, FetchResponse, Lookup, Source, Ticket},
     policy::{IssuerSettings, KeySource},
 };
 use hyper::{Method, header};
@@ -58,6 +59,7 @@ struct Remote {
     ended: Notify,
     tls: Arc<ClientConfig>,
     location: Location,
+    rules: KeyRules,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,7 @@ struct State {
     trouble: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Location {
     Pinned(String),
     Discovered { issuer: String, url: String },
@@ -83,14 +85,23 @@ impl RemoteVerifier {
     /// # Errors
     /// A setting that cannot be meant, certificates that cannot be used.
     pub fn new(settings: Vec<IssuerSettings>, authority: Option<&Path>) -> Result<Self, Failure> {
+        Self::following(None, settings, authority)
+    }
+
+    /// The same, with the keys that another one has fetched of issuers that both have, so that these verify while nobody answers.
+    pub(crate) fn following(
+        before: Option<&Self>,
+        settings: Vec<IssuerSettings>,
+        authority: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let tls = Arc::new(tls::client(authority.map(|path| ("the certificate authority", path)), None)?);
         let issuers = settings.into_iter().map(|settings| {
             let keys = match settings.key_source()? {
                 KeySource::Inline(set) => Keys::Inline(Arc::new(set)),
-                KeySource::JwksUri(url) => Keys::Remote(Remote::new(&settings, Location::Pinned(url), &tls)?),
+                KeySource::JwksUri(url) => Keys::Remote(Remote::of(before, &settings, Location::Pinned(url), &tls)?),
                 KeySource::Discovery(url) => {
                     let issuer = settings.issuer.clone().unwrap_or_default();
-                    Keys::Remote(Remote::new(&settings, Location::Discovered { issuer, url }, &tls)?)
+                    Keys::Remote(Remote::of(before, &settings, Location::Discovered { issuer, url }, &tls)?)
                 }
             };
             Ok((settings.issuer.clone(), Issuer { verifier: Verifier::new(settings.policy()?), keys }))
@@ -133,13 +144,47 @@ impl RemoteVerifier {
 }
 
 impl Remote {
+    /// A new one, with the set that another verifier has of this place under the same rules. What that one has asked for in vain is
+    /// forgotten: it may be there now.
+    fn of(
+        before: Option<&RemoteVerifier>,
+        settings: &IssuerSettings,
+        location: Location,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Arc<Self>, PolicyError> {
+        let known = before.into_iter().flat_map(|before| before.0.issuers.iter()).find_map(|issuer| match &issuer.keys {
+            Keys::Remote(remote) if remote.location == location && remote.rules == settings.key_rules() => Some(remote),
+            _ => None,
+        });
+        let new = Self::new(settings, location, tls)?;
+        if let Some(known) = known {
+            let issuer = settings.issuer.as_deref();
+            let held = known.state();
+            let place = (held.jwks_uri.clone(), held.set_uri.clone());
+            let snapshot = held.set_uri.as_deref().and_then(|uri| held.cache.snapshot(issuer, uri));
+            drop(held);
+            let mut state = new.state();
+            (state.jwks_uri, state.set_uri) = place;
+            // One that is refused is too old: it is fetched anew.
+            if let Some(Err(refused)) =
+                snapshot.map(|snapshot| state.cache.restore(&snapshot, Source { issuer, jwks_uri: None }, now()))
+            {
+                tracing::debug!(%refused, "keys of another verifier");
+                state.set_uri = None;
+            }
+            drop(state);
+        }
+        Ok(new)
+    }
+
     fn new(settings: &IssuerSettings, location: Location, tls: &Arc<ClientConfig>) -> Result<Arc<Self>, PolicyError> {
         let mut seed = [0; 8];
         // Without randomness the jitter of refreshes is that of every other process: no harm to a verdict.
         let _ = getrandom::fill(&mut seed);
         let cache = JwksCache::new(CacheSettings::default(), settings.key_rules(), u64::from_le_bytes(seed))?;
         let state = Mutex::new(State { cache, jwks_uri: None, set_uri: None, trouble: None });
-        Ok(Arc::new(Self { state, ended: Notify::new(), tls: Arc::clone(tls), location }))
+        let rules = settings.key_rules();
+        Ok(Arc::new(Self { state, ended: Notify::new(), tls: Arc::clone(tls), location, rules }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -21,7 +21,10 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{AUDIENCE, Answer, Signer, client, edgeseal, exchange, until, write_private};
+use crate::{
+    faults::Prepared,
+    support::{AUDIENCE, Answer, Signer, client, edgeseal, exchange, until, write_private},
+};
 
 /// A running daemon; it ends with the test.
 pub(crate) struct Agent {
@@ -177,7 +180,7 @@ fn ask(mode: &str) -> Value {
 #[test]
 fn private_claims_stay_on_this_machine() {
     let folder = tempfile::tempdir().unwrap();
-    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256", "--alg", "RS256"], |text| {
         text.replace("[profiles.default]\n", "[profiles.default]\nmodes = [\"claims\", \"sd\"]\nmax_session = \"1h\"\n")
     });
     let recorder = Recorder::before(&signer);
@@ -198,10 +201,9 @@ fn private_claims_stay_on_this_machine() {
     let other = agent.post("/v1/verify", &json!({ "token": token, "audience": "https://other.example.com" }));
     other.problem(401, "audience_mismatch");
     agent.post("/v1/verify", &json!({ "token": "a.b.c", "audience": AUDIENCE }));
-    assert_eq!(
-        agent.ask("GET", "/.well-known/jwks.json", &[], &Value::Null).json()["keys"][0]["kid"],
-        signer.ready["profiles"][0]["kid"]
-    );
+    let shown = agent.ask("GET", "/.well-known/jwks.json", &[], &Value::Null).json();
+    let kid = &signer.ready["profiles"][0]["kid"];
+    assert!(shown["keys"].as_array().unwrap().iter().any(|key| key["kid"] == *kid), "{shown}");
 
     // A renewal keeps the disclosures, and they still fit.
     let renewed = agent.post("/v1/tokens/renew", &json!({ "token": token })).json();
@@ -237,11 +239,66 @@ fn private_claims_stay_on_this_machine() {
     agent.post("/v1/tokens", &json!({ "profile": "none" })).problem(403, "policy_denied");
     agent.post("/v1/tokens", &json!({ "profile": "../x" })).problem(400, "request_malformed");
 
+    // No name of a profile is longer, and a signer that is asked for it is not down for that.
+    agent.post("/v1/tokens", &json!({ "profile": "x".repeat(17_000) })).problem(400, "request_malformed");
+    assert!(!agent.log().replacen("a signer does not answer", "", 1).contains("a signer does not answer"), "{}", agent.log());
+    // What the signer writes cannot be hidden from it, nor what no verifier takes from a disclosure.
+    let hidden = |name: &str| {
+        let claims = json!({ "sub": "alice", "email": "x", name: 1 });
+        agent.post("/v1/tokens", &json!({ "profile": "default", "mode": "sd", "audience": AUDIENCE, "claims": claims }))
+    };
+    for name in ["iss", "exp", "nbf", "aud", "iat", "jti", "cnf"] {
+        assert!(hidden(name).problem(403, "policy_denied").contains(name));
+    }
+    for name in ["status", "_sd", "..."] {
+        assert!(hidden(name).problem(400, "request_malformed").contains(name));
+    }
+    // Another profile of the same issuer is heard of: the keys at hand stay.
+    let other = json!({ "profile": "rs256", "mode": "claims", "audience": AUDIENCE, "claims": { "sub": "alice" } });
+    agent.token(&other);
+
     // Without any signer there are no tokens, and verification goes on.
     signer.kill();
     agent.post("/v1/tokens", &ask("claims")).problem(503, "signer_unavailable");
     let verdict = agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE })).json();
     assert_eq!(verdict["claims"]["sub"], "alice", "{verdict}");
+}
+
+#[test]
+fn a_signer_whose_hsm_is_gone_is_passed_by() {
+    let prepared = Prepared::new("deadline = \"1s\"");
+    // Another signer on the same token and the same store, whose module is well.
+    let mut text = fs::read_to_string(prepared.dir.join("edgeseal.toml")).unwrap();
+    let mut free = Vec::new();
+    for listener in ["issuer", "agent", "admin"] {
+        let port = prepared.ready[listener].as_str().unwrap().rsplit_once(':').unwrap().1.to_owned();
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap().to_string();
+        text = text.replace(&format!("address = \"127.0.0.1:{port}\""), &format!("address = {address:?}"));
+        free.push((other, address));
+    }
+    let addresses: Vec<String> = free.into_iter().map(|(_, address)| address).collect();
+    let file = prepared.dir.join("healthy.toml");
+    write_private(&file, &text);
+    let mut command = edgeseal();
+    command.arg("serve").arg("--config").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let healthy = Agent { child: command.spawn().unwrap(), socket: PathBuf::new(), log: PathBuf::new() };
+    until("the other signer serves", || TcpStream::connect(&addresses[1]).is_ok());
+    let faulty = prepared.serve(&[]);
+    let second = format!("https://localhost:{}", addresses[1].rsplit_once(':').unwrap().1);
+    let agent = Agent::start(faulty.folder.path(), &faulty.signer, &[faulty.signer.text("agent"), &second], "");
+    let ask = json!({ "profile": "default", "audience": AUDIENCE, "claims": { "sub": "alice" } });
+    agent.token(&ask);
+    faulty.show("hang");
+    for _ in 0..4 {
+        agent.token(&ask);
+    }
+    assert!(agent.log().contains("503 to each member of a batch"), "{}", agent.log());
+    // Nobody else: then its answer is what there is.
+    drop(healthy);
+    until("the other signer is gone", || TcpStream::connect(&addresses[1]).is_err());
+    agent.post("/v1/tokens", &ask).problem(503, "hsm_unavailable");
+    faulty.end();
 }
 
 #[test]

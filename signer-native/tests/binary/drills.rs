@@ -30,8 +30,8 @@ pub(crate) fn sql(place: &Path, statement: &str) -> Vec<Vec<Value>> {
 }
 
 /// `CKA_ID`s in the token, and how many objects have each.
-fn objects(prepared: &Prepared) -> BTreeMap<String, usize> {
-    let text = |member: &str| prepared.ready[member].as_str().unwrap().to_owned();
+fn objects(ready: &Value) -> BTreeMap<String, usize> {
+    let text = |member: &str| ready[member].as_str().unwrap().to_owned();
     let pin = fs::read_to_string(text("pin_file")).unwrap();
     let listed = Command::new("pkcs11-tool")
         .env("SOFTHSM2_CONF", text("softhsm_conf"))
@@ -129,7 +129,7 @@ fn killed_at_each_step_of_a_generation_and_of_an_activation() {
     // No pair without a row, no row without its pair.
     let rows = sql(&prepared.dir, "SELECT cka_id FROM keys WHERE state NOT IN ('failed', 'destroyed')");
     let rows: BTreeSet<String> = rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect();
-    let found = objects(&prepared);
+    let found = objects(&prepared.ready);
     assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), rows);
     assert!(found.values().all(|count| *count == 2), "{found:?}");
 
@@ -191,7 +191,7 @@ fn killed_at_each_step_of_what_the_leader_does() {
         let active = prepared.one_key_is_active();
         assert!(active == before || prepared.in_state("retiring").contains(&before), "{active} {before}");
         let id = sql(&prepared.dir, &format!("SELECT cka_id FROM keys WHERE kid = '{kid}'"))[0][0].as_str().unwrap().to_owned();
-        let left = objects(&prepared).get(&id).copied().unwrap_or_default();
+        let left = objects(&prepared.ready).get(&id).copied().unwrap_or_default();
         if prepared.in_state("destroyed").contains(&kid) {
             assert_eq!(left, 0, "what is called destroyed is gone");
         }
@@ -209,6 +209,24 @@ fn killed_at_each_step_of_what_the_leader_does() {
         assert!(rows.iter().any(|row| row["action"] == "keys.destroy" && row["subject"] == kid.as_str()), "{kid}");
     }
     prepared.serve(&[]).signs();
+}
+
+#[test]
+fn whoever_is_logged_out_proves_no_destruction() {
+    let prepared = Prepared::new("");
+    let kid = prepared.run(&["keys", "generate", "--profile", "default"])["kid"].as_str().unwrap().to_owned();
+    prepared.run(&["keys", "compromise", &kid, "--yes"]);
+    let id = sql(&prepared.dir, &format!("SELECT cka_id FROM keys WHERE kid = '{kid}'"))[0][0].as_str().unwrap().to_owned();
+    assert_eq!(objects(&prepared.ready).get(&id), Some(&2));
+    let (dir, ready) = (prepared.dir.clone(), prepared.ready.clone());
+    let faulty = prepared.serve(&[]);
+    faulty.show("logout-rw");
+    sql(&dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = 1 WHERE kid = '{kid}'"));
+    until("the login was ended", || !faulty.fault.exists());
+    let state = || sql(&dir, &format!("SELECT state FROM keys WHERE kid = '{kid}'"))[0][0].clone();
+    until("it is destroyed", || state() == "destroyed");
+    assert_eq!(objects(&ready).get(&id), None, "what is called destroyed is gone");
+    faulty.signs();
 }
 
 #[test]

@@ -46,19 +46,26 @@ pub(crate) struct Open(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
 impl Open {
     pub(crate) fn to(signer: &Signer, identity: &Path) -> Self {
-        let tls = client(&signer.path("ca"), Some((identity, identity))).unwrap();
+        Self::with(signer, identity, identity)
+    }
+
+    pub(crate) fn with(signer: &Signer, certificate: &Path, key: &Path) -> Self {
+        let tls = client(&signer.path("ca"), Some((certificate, key))).unwrap();
         let connection = ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
         let port: u16 = signer.text("agent").rsplit_once(':').unwrap().1.parse().unwrap();
         Self(BufReader::new(StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())))
     }
 
-    pub(crate) fn post(&mut self, body: &Value) -> std::io::Result<(u16, Value)> {
+    pub(crate) fn send(&mut self, body: &Value) -> std::io::Result<()> {
         let body = body.to_string();
-        write!(
-            self.0.get_mut(),
-            "POST /v1/tokens HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        let length = body.len();
+        let head = format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+        write!(self.0.get_mut(), "POST /v1/tokens HTTP/1.1\r\nhost: localhost\r\n{head}")?;
+        self.0.get_mut().flush()
+    }
+
+    pub(crate) fn post(&mut self, body: &Value) -> std::io::Result<(u16, Value)> {
+        self.send(body)?;
         let (mut status, mut length) = (0, 0);
         loop {
             let mut line = String::new();

@@ -1,7 +1,8 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. Most happen once: the file is removed before. hang, flip,
  * throttle, removed and slow-search last as long as the file is there; hang-once holds one call until the file comes again and says
- * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself. Every C_Login leaves a line with its answer in
+ * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself, logout-rw ends the login when a session is opened that
+ * may write. Every C_Login leaves a line with its answer in
  * the file that FAULT_MODULE_LOGINS names. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes
  * its parameters.
  *
@@ -107,7 +108,15 @@ static word token_info(word slot, void *info) {
 }
 
 static word open_session(word slot, word flags, void *data, void *notify, word *session) {
-    return removed() ? TOKEN_NOT_PRESENT : real.call[OPEN_SESSION](slot, flags, data, notify, session);
+    char name[32];
+    if (removed()) return TOKEN_NOT_PRESENT;
+    word answer = real.call[OPEN_SESSION](slot, flags, data, notify, session);
+    /* CKF_RW_SESSION: somebody logs out between the opening and what it was opened for. */
+    if (!answer && flags & 2 && (peek(name, sizeof name), !strcmp(name, "logout-rw"))) {
+        fault(name, sizeof name);
+        real.call[LOGOUT](*session);
+    }
+    return answer;
 }
 
 static word session_info(word session, void *info) {

@@ -20,6 +20,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::{
     audit::{Export, all_are_there},
+    enrolment::Open,
     support::{AUDIENCE, Answer, Signer, edgeseal, until},
 };
 
@@ -412,6 +413,24 @@ pub(crate) fn change_pin(signer: &Signer, old: &str, new: &str) {
         .output()
         .expect("pkcs11-tool (Debian: apt install opensc)");
     assert!(changed.status.success(), "{changed:?}");
+}
+
+#[test]
+fn a_call_that_hangs_for_nobody_is_missed_all_the_same() {
+    let faulty = Faulty::serve("deadline = \"1s\"\nthreads = 2");
+    let identity = (faulty.signer.path("agent_cert"), faulty.signer.path("agent_key"));
+    for _ in 0..2 {
+        faulty.show("hang-once");
+        let mut open = Open::with(&faulty.signer, &identity.0, &identity.1);
+        open.send(&json!({ "profile": "default", "audience": AUDIENCE })).unwrap();
+        until("the call hangs", || !faulty.fault.exists());
+        drop(open);
+    }
+    // Their threads are in quarantine by the deadline, others in their places.
+    thread::park_timeout(Duration::from_secs(2));
+    faulty.signs_again();
+    faulty.show("release");
+    faulty.proves();
 }
 
 #[test]

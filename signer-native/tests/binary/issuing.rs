@@ -41,6 +41,29 @@ fn with_schema(folder: &std::path::Path, of_claims: &Value) -> Signer {
 }
 
 #[test]
+fn an_agent_s_own_bounds_are_told_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        let narrow = format!("[agents.demo-app]\nmax_lifetime = \"2m\"\naudiences = [{AUDIENCE:?}]\nrate = 1\n");
+        text.replace("[agents.\"demo-app\"]\n", &narrow)
+    });
+    let profile = signer.agents("GET", "/v1/profiles/default", &[], b"").json();
+    assert_eq!(
+        (&profile["max_lifetime"], &profile["default_lifetime"], &profile["audiences"]),
+        (&json!(120), &json!(120), &json!([AUDIENCE])),
+        "{profile}"
+    );
+    // What may be repeated is written down, as fast as the agent may ask and no faster, whatever becomes of it.
+    let asked: Vec<u16> = (0..40)
+        .map(|number| {
+            let headers = [("content-type", "application/json"), ("idempotency-key", &*format!("key-{number}"))];
+            signer.agents("POST", "/v1/tokens", &headers, json!({ "profile": "none" }).to_string().as_bytes()).status
+        })
+        .collect();
+    assert!(asked[0] == 403 && asked.contains(&429), "{asked:?}");
+}
+
+#[test]
 fn a_renewal_is_held_to_the_schema_of_today() {
     let folder = tempfile::tempdir().unwrap();
     let signer = with_schema(folder.path(), &json!({}));

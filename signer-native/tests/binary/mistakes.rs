@@ -1,6 +1,11 @@
 //! What bad input gets: one sentence that names the setting and the mend, a documented exit code, no panic, no partial state.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    path::Path,
+};
 
 use tempfile::tempdir;
 
@@ -175,6 +180,19 @@ fn verifying() {
         assert!(said.out.starts_with(&format!("✗ {code}: ")), "{said:?}");
     };
     assert!(verify(&token, &["--jwks", jwks_uri]).ok().starts_with("✓ accepted  ES256"));
+    // Nonsense of a server is its own mistake, and no verdict about the token.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nonsense = format!("http://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4_096]);
+            let page = "<html>";
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}", page.len());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    verify(&token, &["--jwks", &format!("{nonsense}/jwks")]).fails(7, "cannot be used");
     let jwks = folder.path().join("jwks.json");
     fs::write(&jwks, signer.public("/.well-known/jwks.json", &[]).body).unwrap();
     let keys = ["--jwks", jwks.to_str().unwrap()];

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -167,5 +168,39 @@ fn no_route_stands_beside_the_documents() {
             "{}: routes are added by routes!, which puts them into the document",
             file.display()
         );
+    }
+}
+
+#[test]
+fn who_connects_and_asks_for_nothing_keeps_no_place() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let port: u16 = signer.text("issuer").rsplit_once(':').unwrap().1.parse().unwrap();
+    let ends = |says: &'static [u8], protocol: &'static [u8]| {
+        let mut tls = client(&signer.path("ca"), None).unwrap();
+        std::sync::Arc::make_mut(&mut tls).alpn_protocols = vec![protocol.to_vec()];
+        std::thread::spawn(move || {
+            let connection = rustls::ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
+            let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            stream.write_all(says).unwrap();
+            stream.flush().unwrap();
+            let began = std::time::Instant::now();
+            let mut octets = [0; 1_024];
+            // The end, or that there is none to be read any more; not our own patience.
+            while let Ok(1..) = stream.read(&mut octets) {}
+            began.elapsed()
+        })
+    };
+    // Nothing; the beginning of a preface (RFC 9113 section 3.4); a whole one with SETTINGS.
+    let asked = [
+        ends(b"", b"http/1.1"),
+        ends(b"PRI * HTTP/2.0", b"h2"),
+        ends(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", b"h2"),
+    ];
+    for silent in asked {
+        let held = silent.join().unwrap();
+        assert!((std::time::Duration::from_secs(25)..std::time::Duration::from_secs(55)).contains(&held), "{held:?}");
     }
 }
