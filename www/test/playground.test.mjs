@@ -232,7 +232,7 @@ describe("keys from the issuer", () => {
       "/keys": [200, set(makeKey("ES256").jwk)],
     };
     for (const [field, typed] of [["jwks", set(makeKey("ES256", "typed").jwk)], ["issuer", "https://other.example"]]) {
-      await fill({ jwks: "", issuer: url });
+      await fill({ token: makeKey("ES256").sign(CLAIMS), jwks: "", issuer: url });
       const { promise: held, resolve: release } = Promise.withResolvers();
       await page.route(`${url}/keys`, async (route) => held.then(() => route.continue()));
       await click("fetch-keys");
