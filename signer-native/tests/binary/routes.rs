@@ -182,7 +182,7 @@ fn who_connects_and_asks_for_nothing_keeps_no_place() {
         std::thread::spawn(move || {
             let connection = rustls::ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
             let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-            stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_mins(1))).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, stream);
             stream.write_all(says).unwrap();
             stream.flush().unwrap();
