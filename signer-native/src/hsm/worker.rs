@@ -74,9 +74,9 @@ impl Pkcs11KeyStore {
                 Ok(progress) => progress,
                 Err(error) => return pass.ended(Err(error)),
             };
-            let watch = Watch { pool: &self.pool, gate: &self.gate, progress: &progress, until, limit };
+            let mut watch = Watch { pool: &self.pool, gate: &self.gate, progress: &progress, until, limit, over: false };
             let outcome = tokio::time::timeout_at(until.into(), answer).await;
-            watch.end();
+            watch.over = true;
             match outcome {
                 Ok(Ok(result)) => pass.ended(result),
                 Ok(Err(_)) => pass.ended(Err(HsmError::Unavailable("the HSM threads have ended".to_owned()))),
@@ -178,18 +178,13 @@ struct Watch<'call> {
     progress: &'call Arc<Progress>,
     until: Instant,
     limit: Duration,
-}
-
-impl Watch<'_> {
     /// The caller was there to the end.
-    fn end(self) {
-        std::mem::forget(self);
-    }
+    over: bool,
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if self.progress.abandon() {
+        if self.over || self.progress.abandon() {
             return;
         }
         // Without a runtime the process is ending.

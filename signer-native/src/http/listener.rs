@@ -213,33 +213,40 @@ async fn connection(
 /// The requests of one connection. Time limits of the protocols begin with its first octets, and a connection that keeps its place
 /// without asking for anything would keep it from others.
 #[derive(Debug)]
-pub(crate) struct Requests {
-    state: Mutex<(usize, Instant, Duration)>,
+pub(crate) struct Requests(Mutex<Tally>);
+
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    under_way: usize,
+    /// When the last one ended, or the connection began.
+    since: Instant,
+    /// How long it may last that none is under way.
+    limit: Duration,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { state: Mutex::new((0, Instant::now(), HEAD_TIMEOUT)) }
+        Self(Mutex::new(Tally { under_way: 0, since: Instant::now(), limit: HEAD_TIMEOUT }))
     }
 }
 
 impl Requests {
-    fn state(&self) -> MutexGuard<'_, (usize, Instant, Duration)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn began(self: Arc<Self>) -> UnderWay {
-        let mut state = self.state();
-        state.0 += 1;
-        state.2 = IDLE_TIMEOUT;
-        drop(state);
+        let mut tally = self.tally();
+        tally.under_way += 1;
+        tally.limit = IDLE_TIMEOUT;
+        drop(tally);
         UnderWay(self)
     }
 
     /// Resolves when the first request has not come within [`HEAD_TIMEOUT`], or none was under way for [`IDLE_TIMEOUT`].
     pub(crate) async fn quiet(&self) {
         loop {
-            let (under_way, since, limit) = *self.state();
+            let Tally { under_way, since, limit } = *self.tally();
             let rest = if under_way == 0 { limit.saturating_sub(since.elapsed()) } else { limit };
             if rest.is_zero() {
                 return;
@@ -254,9 +261,9 @@ struct UnderWay(Arc<Requests>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.0 = state.0.saturating_sub(1);
-        state.1 = Instant::now();
+        let mut tally = self.0.tally();
+        tally.under_way = tally.under_way.saturating_sub(1);
+        tally.since = Instant::now();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Profiles that come and change while the signer runs, beside those of the configuration file.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -7,6 +9,17 @@ use crate::{
     admin::{ALICE, BOB, ask},
     support::{AUDIENCE, Signer, edgeseal, run_with_input, until},
 };
+
+/// A new agent that may use profile `web`, enrolled: the file of its key and certificate.
+fn shop(signer: &Signer, folder: &Path) -> PathBuf {
+    let policy = json!({ "profiles": ["web"] });
+    assert_eq!(ask(signer, ALICE, "POST", "/admin/v1/agents", Some(json!({ "name": "shop", "policy": policy }))).status, 201);
+    let invited = ask(signer, BOB, "POST", "/admin/v1/agents/shop:enrol", None).json();
+    let out = folder.join("shop");
+    let arguments = ["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()];
+    run_with_input(&arguments, format!("{}\n", invited["code"].as_str().unwrap()).as_bytes()).ok();
+    out.join("agent.pem")
+}
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one story, told in order")]
@@ -61,13 +74,7 @@ fn profiles_are_created_used_changed_and_kept() {
 
     // A key is made for it (`dev` rotates nothing by itself), an agent may be given it, and tokens are signed.
     assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "web" }))).status, 201);
-    let policy = json!({ "profiles": ["web"] });
-    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/agents", Some(json!({ "name": "shop", "policy": policy }))).status, 201);
-    let invited = ask(&signer, BOB, "POST", "/admin/v1/agents/shop:enrol", None).json();
-    let out = folder.path().join("shop");
-    let arguments = ["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()];
-    run_with_input(&arguments, format!("{}\n", invited["code"].as_str().unwrap()).as_bytes()).ok();
-    let identity = out.join("agent.pem");
+    let identity = shop(&signer, folder.path());
     let token = |signer: &Signer, ttl: &str| {
         let body = json!({ "profile": "web", "claims": { "sub": "alice" }, "ttl": ttl }).to_string();
         signer.agents_as(&identity, &identity, "POST", "/v1/tokens", &[("content-type", "application/json")], body.as_bytes())
@@ -152,13 +159,7 @@ fn a_profile_that_moves_to_another_issuer_signs_by_a_key_that_is_shown_there() {
     let web = "/admin/v1/profiles/web";
     let made = json!({ "name": "web", "settings": settings(json!({})) });
     assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/profiles", Some(made)).status, 201);
-    let policy = json!({ "profiles": ["web"] });
-    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/agents", Some(json!({ "name": "shop", "policy": policy }))).status, 201);
-    let invited = ask(&signer, BOB, "POST", "/admin/v1/agents/shop:enrol", None).json();
-    let out = folder.path().join("shop");
-    let arguments = ["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()];
-    run_with_input(&arguments, format!("{}\n", invited["code"].as_str().unwrap()).as_bytes()).ok();
-    let identity = out.join("agent.pem");
+    let identity = shop(&signer, folder.path());
     let token = || {
         let body = json!({ "profile": "web", "claims": { "sub": "alice" }, "ttl": "1m" }).to_string();
         signer.agents_as(&identity, &identity, "POST", "/v1/tokens", &[("content-type", "application/json")], body.as_bytes())
