@@ -7,7 +7,7 @@ SHELL := /bin/sh
 node22  := tests/node_modules/node/bin/node
 prepare := sh tests/scripts/prepare.sh
 
-.PHONY: help setup tools signer kryoptic edge www console demo demo-stop test conformance bench lint docs clean \
+.PHONY: help setup tools signer kryoptic edge www console demo demo-stop test conformance bench screens lint docs clean \
 	fuzz fuzz-smoke mutants miri simulate p256-differential
 
 help: ## this list
@@ -52,6 +52,11 @@ conformance: ## CORPUS=file.jsonl HOST=native|node|workerd|chromium|all OUT=verd
 bench: ## side by side with jose and others on every host: target/bench/report.md (HOST=workerd,node ALG=ES256 for some of it)
 	@$(prepare) bench
 	@HOST="$(HOST)" ALG="$(ALG)" $(node22) tests/bench/bench.mjs
+
+screens: ## pictures of every page at three widths in both themes: target/screens (needs a browser; three minutes after the build)
+	@$(prepare) demo
+	@$(node22) www/scripts/screens.mjs
+	@$(node22) tests/demo/console-screens.mjs
 
 lint: ## formatting, clippy natively and for wasm32, the bare core build, rustdoc
 	@$(prepare) rust

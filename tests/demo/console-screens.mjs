@@ -1,5 +1,6 @@
 // Screenshots of the console from a running signer: every page at three widths in both themes into target/screens/console.
-// With --readme also the README's into www/site/screens, with --readme-only those alone. `node tests/demo/console-screens.mjs [--readme|--readme-only]`
+// With --readme also the README's into www/site/screens, with --readme-only those alone. Part of `make screens`;
+// `node tests/demo/console-screens.mjs [--readme|--readme-only]`
 
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +36,7 @@ try {
 
   const keys = (await ask(ready, "/admin/v1/keys")).keys;
   const key = keys.find(({ label }) => label === "autumn");
-  const pages = { overview: "/", keys: "/keys", key: `/keys/${key.kid}`, profiles: "/profiles", agents: "/agents", agent: "/agents/demo-app", edges: "/edges", activity: "/activity", audit: "/audit", report: "/audit/report", users: "/users", account: "/account" };
+  const pages = { overview: "/", keys: "/keys", key: `/keys/${key.kid}`, profiles: "/profiles", agents: "/agents", agent: "/agents/demo-app", "revoked-agent": "/agents/old-app", edges: "/edges", activity: "/activity", audit: "/audit", report: "/audit/report", users: "/users", account: "/account" };
   for (const [width, colorScheme] of looks()) {
     await page.setViewportSize({ width, height: 900 });
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
@@ -90,6 +91,8 @@ async function live(ready) {
   const of = (profile) => signing.find((key) => key.profile === profile)?.kid;
   if (second && of(second)) await ask(ready, `/admin/v1/keys/${of(second)}:compromise`, { method: "POST" });
   if (third && of(third)) await ask(ready, `/admin/v1/keys/${of(third)}:suspend`, { method: "POST" });
+  await ask(ready, "/admin/v1/agents", { method: "POST", body: { name: "old-app", policy: { profiles: [first], audiences: ["https://api.example.com"] } } });
+  await ask(ready, "/admin/v1/agents/old-app:revoke", { method: "POST" });
   for (let i = 0; i < 60; i += 1) {
     await issue(ready, { profile: first, audience: "https://api.example.com", ttl: "10m", claims: { sub: "alice" } });
     if (i % 12 === 0) await issue(ready, { profile: "unknown", audience: "https://api.example.com", claims: {} }).catch(() => undefined);
