@@ -87,7 +87,7 @@ simulate: ## the key cache against a simulated issuer; SEED=7 runs one seed, SEE
 p256-differential: ## ten million signatures by tables and by p256, in both fields (SIGNATURES=1000000, SEED=1)
 	@export EDGESEAL_P256_SIGNATURES="$(or $(SIGNATURES),10000000)" EDGESEAL_SEED="$(or $(SEED),1)"; \
 	run="cargo test --locked --release -p edgeseal-core --test p256_differential"; \
-	$$run -- --nocapture && RUSTFLAGS="--cfg edgeseal_field29" $$run --target-dir target/field29 -- --nocapture
+	$$run -- --nocapture && RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/scripts/field29.sh" $$run -- --nocapture
 
 docs: ## the crates' documentation: target/doc
 	@$(prepare) rust

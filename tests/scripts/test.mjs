@@ -1,6 +1,6 @@
 // `make test`: every suite in order, the counts taken from what the suites themselves report, a table at the end.
 // A suite that cannot run is a failure. The last line is exactly `N passed, N failed`.
-// ONLY=rust,npm,www,conformance,e2e runs some of them.
+// ONLY=rust,p256,npm,www,conformance,e2e runs some of them.
 
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -24,6 +24,8 @@ if (env.EDGESEAL_VECTORS) env.EDGESEAL_VECTORS = resolve(root, env.EDGESEAL_VECT
 const node = join(root, "tests/node_modules/node/bin/node");
 const suites = [
   { name: "rust", what: "Rust: unit, integration, documentation", kind: "cargo", run: ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"] },
+  // A release build of core and its tests alone, twice: in the tests' own profile a million would take minutes, so that profile has fewer.
+  { name: "p256", what: "a million signatures, in both fields of P-256", kind: "cargo", run: ["make", "--no-print-directory", "p256-differential", "SIGNATURES=1000000"] },
   { name: "npm", what: "npm package", kind: "node", run: ["npm", "--prefix", "edge-wasm/npm", "test"] },
   { name: "www", what: "playground", kind: "node", run: ["npm", "--prefix", "www", "test"] },
   { name: "conformance", what: "conformance: native, node, workerd, chromium", kind: "summary", run: [node, "tests/conformance/run.mjs", "--host", "all", "--out", "target/conformance/verdicts.jsonl"] },
