@@ -65,7 +65,7 @@ test("a head of any size ends no instance", async () => {
     }
     assert.equal((await fresh.ask(good)).status, 200);
   }
-  assert.doesNotMatch(fresh.output(), /made anew/);
+  assert.doesNotMatch(fresh.output(), /instance_renewed/);
 });
 
 test("a request that the origin has is not sent again after a trap beside it", async () => {
