@@ -8,7 +8,7 @@ import { before, test } from "node:test";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { AUDIENCE, bench, tokenOf } from "../support/harness.mjs";
-import { node22, path, root, which } from "../support/paths.mjs";
+import { node22, path, root, systemNode } from "../support/paths.mjs";
 import { flipSignatureBit } from "../support/tamper.mjs";
 
 const run = promisify(execFile);
@@ -60,7 +60,7 @@ test("the Worker's bundle is at most 300 kB gzipped", async () => {
   assert.ok(size <= 300_000, `${size} bytes`);
 });
 
-for (const [name, node] of [["Node 22", node22], ["the system's Node", which("node")]]) {
+for (const [name, node] of [["Node 22", node22], ["the system's Node", systemNode()]]) {
   test(`${name}: the installed package finds the signer by discovery and verifies a token from the HSM`, async () => {
     const signer = await shared();
     const token = await tokenOf(signer);

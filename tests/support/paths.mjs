@@ -15,10 +15,21 @@ export const path = [dirname(node22), join(target, "tools/bin"), process.env.PAT
 
 /** The first of the names that is an executable on PATH, or null. */
 export function which(...names) {
+  return whichOf(names, () => true);
+}
+
+/** The Node that users of this machine have. `make test` puts the project's own before it on PATH. */
+export function systemNode() {
+  const found = whichOf(["node"], (directory) => !directory.startsWith(root));
+  if (!found) throw new Error("this machine's own Node is missing: run `make setup`");
+  return found;
+}
+
+function whichOf(names, admits) {
   for (const name of names) {
     for (const directory of (process.env.PATH ?? "").split(delimiter)) {
       const file = join(directory, name);
-      if (directory && existsSync(file)) return file;
+      if (directory && admits(directory) && existsSync(file)) return file;
     }
   }
   return null;
