@@ -68,7 +68,7 @@ const steps = {
   },
   console: {
     what: "console",
-    after: ["npm-www"],
+    after: ["npm-tests", "npm-www"], // its Vite wants a newer Node than Debian 12 has: ours
     run: [["npm", "--prefix", "www", "run", "build:console"]],
     stamp: () => digest(["www/console", "www/openapi", "www/package.json", "www/package-lock.json", "www/scripts"]),
     done: () => built("www/console/dist"),
@@ -169,7 +169,7 @@ function npmStep(directory) {
 
 function systemNeeds() {
   const always = ["git", "node", "npm", "softhsm", "chromium", "openssl"];
-  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "sqlite3", "softokn", "postgresql", "python-venv", "haproxy", "jose", "jq", "c++", "pkg-config", "libclang", "openssl-headers", "sqlite-headers"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "sqlite3", "softokn", "postgresql", "python-venv", "haproxy", "jose", "curl", "jq", "c++", "pkg-config", "libclang", "openssl-headers", "sqlite-headers"];
 }
 
 function rustCommands() {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # System packages: finds what is missing of the commands and files named as arguments and installs only that.
-# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool sqlite3 postgresql chromium openssl haproxy jose jq]...
+# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool sqlite3 postgresql chromium openssl haproxy jose curl jq]...
 set -eu
 
 have() {
