@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { chromium as playwright } from "playwright-core";
+import { chromium } from "../../tests/support/paths.mjs";
 
 export const DIST = process.env.EDGESEAL_WWW_DIST ?? fileURLToPath(new URL("../dist/", import.meta.url));
 export const PLAYGROUND = "/.edgeseal/playground/";
@@ -39,10 +40,10 @@ export async function serveDist() {
   };
 }
 
-/** Debian's Chromium with a fresh profile; `CHROMIUM` names another one. */
+/** The machine's Chromium with a fresh profile; `EDGESEAL_CHROMIUM` names another one. */
 export function launchChromium() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  return playwright.launch({
+    executablePath: chromium(),
     args: [
       "--headless",
       "--no-sandbox",

@@ -1,16 +1,16 @@
 // Chromium: the system's browser, driven by playwright-core; a page imports the packed npm package through an import map under the
 // condition `browser`, without any bundler.
 import { createServer } from "node:http";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { extname, join, normalize } from "node:path";
 
-import { chromium } from "playwright-core";
+import { chromium as playwright } from "playwright-core";
 
+import { chromium } from "../../support/paths.mjs";
 import { stageFor } from "../stage.mjs";
 import { PACKAGE_MODES } from "./modes.mjs";
 
 const TYPES = { ".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
-const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 export class ChromiumHost {
   name = "chromium";
@@ -29,10 +29,9 @@ export class ChromiumHost {
   }
 
   async start() {
-    const executablePath = process.env.CHROMIUM_BIN || BROWSERS.find((path) => existsSync(path));
-    if (!executablePath) throw new Error("chromium: no browser found: install Debian's `chromium`, or name one in CHROMIUM_BIN");
+    const executablePath = chromium();
     await this.#serve(await stageFor(this.#root));
-    this.#browser = await chromium.launch({
+    this.#browser = await playwright.launch({
       executablePath,
       headless: true,
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage"],
