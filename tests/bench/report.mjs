@@ -55,7 +55,7 @@ export function toMarkdown({ about, measured, started, whole, verdicts, signer =
   const lines = [
     "# Benchmarks",
     "",
-    `${date.slice(0, 16).replace("T", " ")} UTC, ${machine.cpu}, ${machine.cores} cores, ${machine.system}, load ${machine.load} at the start. Medians of ${rounds} interleaved rounds, smallest and largest beside them.`,
+    `${date.slice(0, 16).replace("T", " ")} UTC, ${machine.cpu}, ${machine.cores} cores, ${machine.system}, load ${machine.load} at the start. Medians of ${rounds} interleaved rounds (worker processes and scale: ${Math.min(rounds, 3)}), smallest and largest beside them.`,
     Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ") + ".",
     "",
     "Everybody finds the key by the token's kid, verifies the signature, checks issuer, audience, algorithm and times, and returns the claims; `webcrypto` and `aws-lc-rs` alone verify and decode, and check nothing. Distinct tokens are never answered from a cache.",
