@@ -37,6 +37,7 @@ impl Answer {
 }
 
 /// Sends one request, with this header field besides those that every request has, and gives up after `limit`. The answer may have `most` bytes.
+/// With TLS settings it goes over TLS or not at all.
 ///
 /// # Errors
 /// When nothing was answered, with the URL and what to look at.
@@ -51,6 +52,12 @@ pub(crate) async fn request(
 ) -> Result<Answer, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::new(FailureKind::Remote, format!("{url} cannot be reached: {why}"));
     let uri: Uri = url.parse().map_err(|error| Failure::new(FailureKind::Usage, format!("{url:?} is not a URL: {error}")))?;
+    if tls.is_some() && uri.scheme_str() != Some("https") {
+        return Err(Failure::new(
+            FailureKind::Usage,
+            format!("{url:?} does not begin with https://, and nothing was sent: it would have gone there unencrypted"),
+        ));
+    }
     match tokio::time::timeout(limit, exchange(method, &uri, field, json, tls, most)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(why)) => Err(failed(&why)),

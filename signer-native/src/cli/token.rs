@@ -105,17 +105,20 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 }
 
 fn issue(arguments: &Issue) -> Result<ExitCode, Failure> {
-    ask(&arguments.signer, "/v1/tokens", &request_of(arguments)?)
+    ask(&arguments.signer, "/v1/tokens", &request_of(arguments)?, None)
 }
 
+/// The signer sees the signed part alone: an SD-JWT's disclosures stay here, and fit the renewed token as well.
 fn renew(arguments: &Renew) -> Result<ExitCode, Failure> {
-    let mut request = json!({ "token": token_text(&arguments.token)? });
+    let token = token_text(&arguments.token)?;
+    let (signed, disclosures) = token.split_once('~').map_or((token.as_str(), None), |(signed, rest)| (signed, Some(rest)));
+    let mut request = json!({ "token": signed });
     narrow(&mut request, &arguments.audience, arguments.ttl.as_deref());
-    ask(&arguments.signer, "/v1/tokens/renew", &request)
+    ask(&arguments.signer, "/v1/tokens/renew", &request, disclosures)
 }
 
-/// Asks the signer for a token, and prints it.
-fn ask(signer: &Signer, path: &str, request: &Value) -> Result<ExitCode, Failure> {
+/// Asks the signer for a token, and prints it with these disclosures.
+fn ask(signer: &Signer, path: &str, request: &Value, disclosures: Option<&str>) -> Result<ExitCode, Failure> {
     let client = client_of(signer)?;
     let body = request.to_string();
     let ca = client.ca.as_deref().map(|path| ("client.ca (--ca)", path));
@@ -126,13 +129,22 @@ fn ask(signer: &Signer, path: &str, request: &Value) -> Result<ExitCode, Failure
     let tls = Arc::new(tls::client(ca, Some(identity))?);
     let url = format!("{}{path}", client.url.trim_end_matches('/'));
     let answer = block_on(client::request(Method::POST, &url, None, Some(body), Some(tls), MAX_ANSWER, TIMEOUT))?;
-    let parsed: Option<Value> = serde_json::from_str(&answer.body).ok();
+    let mut parsed: Option<Value> = serde_json::from_str(&answer.body).ok();
+    if let Some(disclosures) = disclosures
+        && let Some(Value::String(token)) = parsed.as_mut().and_then(|answer| answer.get_mut("token"))
+    {
+        token.push('~');
+        token.push_str(disclosures);
+    }
     let member = |name: &str| parsed.as_ref().and_then(|value| value.get(name)).and_then(Value::as_str);
     if answer.status.is_success() {
         let Some(token) = member("token") else {
             return Err(Failure::new(FailureKind::Remote, format!("{url} answered without a token; is it a signer?")));
         };
-        output::line(if signer.json { answer.body.as_str() } else { token });
+        match (&parsed, signer.json) {
+            (Some(whole), true) => output::json(whole),
+            _ => output::line(token),
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let Some((code, detail)) = member("code").zip(member("detail")) else {

@@ -149,6 +149,13 @@ fn sd_renewals_batches_and_limits() {
     post(&signer, "/v1/tokens/renew", &tampered).problem(422, "token_not_renewable");
     post(&signer, "/v1/tokens/renew", &json!({ "token": "a.b.c" })).problem(422, "token_not_renewable");
 
+    // An SD-JWT's disclosures stay here, and stand behind the new token.
+    let presented = format!("{token}~{disclosed}~");
+    let whole = run_with_input(&[&command[..], &["--json"]].concat(), presented.as_bytes()).json();
+    for renewed in [run_with_input(&command, presented.as_bytes()).ok(), whole["token"].as_str().unwrap().to_owned()] {
+        let claims = verifier.verify(&renewed, &keys, Timestamp::from_secs(now + 60)).unwrap();
+        assert_eq!(claims.claims().get("email"), Some(&json!("alice@example.com")));
+    }
     // The same request under the same key is the same token, signed again; another request is not.
     let keyed = |key: &str, path: &str, body: &Value| {
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
