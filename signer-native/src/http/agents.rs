@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use edgeseal_core::{Algorithm, UnverifiedToken, json};
+use edgeseal_core::{Algorithm, Timestamp, UnverifiedToken, json};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -414,6 +414,9 @@ struct ProfileAnswer {
     typ: Option<String>,
     /// The key that signs now; null when none does.
     kid: Option<String>,
+    /// Seconds since 1970: when that key's turn ends, by age or by the `exp` with which it was published. Another signs then,
+    /// once it is ready; null where neither is set.
+    not_after: Option<u64>,
     audiences: Vec<String>,
     /// Seconds.
     default_lifetime: u64,
@@ -462,6 +465,7 @@ async fn profile(State(service): State<Shared>, Caller(agent): Caller, Named(nam
         not_after: key.not_after.as_secs(),
     });
     let snapshot = service.issuer.registry().snapshot();
+    let active = snapshot.active.get(&profile.name);
     let longest = policy::longest(&agent, &profile);
     Ok(uncached(&ProfileAnswer {
         profile: profile.name.clone(),
@@ -469,7 +473,11 @@ async fn profile(State(service): State<Shared>, Caller(agent): Caller, Named(nam
         issuer: service.issuer.url_of(&profile.name),
         algorithm: profile.algorithm,
         typ: profile.typ.clone(),
-        kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),
+        kid: active.map(|key| key.kid.clone()),
+        not_after: active.and_then(|key| snapshot.of_id(key.id)).and_then(|key| {
+            let by_age = service.issuer.registry().ledger().rotation(key);
+            by_age.into_iter().chain(key.not_after).min().map(Timestamp::as_secs)
+        }),
         audiences: policy::audiences(&agent, &profile).into_iter().cloned().collect(),
         default_lifetime: profile.default_lifetime.min(longest).as_secs(),
         max_lifetime: longest.as_secs(),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use edgeseal_core::{JwkSet, Timestamp, UnverifiedToken, Verifier, policy::IssuerSettings};
+use edgeseal_signer::keys::Moment;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -45,7 +46,7 @@ fn an_agent_s_own_bounds_are_told_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
         let narrow = format!("[agents.demo-app]\nmax_lifetime = \"2m\"\naudiences = [{AUDIENCE:?}]\nrate = 1\n");
-        text.replace("[agents.\"demo-app\"]\n", &narrow)
+        text.replace("[agents.\"demo-app\"]\n", &narrow).replace("automatic = false", "automatic = true")
     });
     let profile = signer.agents("GET", "/v1/profiles/default", &[], b"").json();
     assert_eq!(
@@ -53,6 +54,10 @@ fn an_agent_s_own_bounds_are_told_and_kept() {
         (&json!(120), &json!(120), &json!([AUDIENCE])),
         "{profile}"
     );
+    // It says who signs, and until when by age.
+    let active = signer.run(&["keys", "show", profile["kid"].as_str().unwrap(), "--json"]).json();
+    let Moment(ends) = Moment::parse(active["rotation"].as_str().unwrap()).unwrap();
+    assert_eq!((&active["state"], &profile["not_after"]), (&json!("active"), &json!(ends.as_secs())));
     // What may be repeated is written down, as fast as the agent may ask and no faster, whatever becomes of it.
     let ask = |number: usize| {
         let headers = [("content-type", "application/json"), ("idempotency-key", &*format!("key-{number}"))];
@@ -94,7 +99,11 @@ fn sd_renewals_batches_and_limits() {
 
     // The signer shows what it will ask for.
     let profile = signer.agents("GET", "/v1/profiles/default", &[], b"").json();
-    assert_eq!(profile["modes"], json!(["claims", "sd"]));
+    assert_eq!(
+        (&profile["modes"], &profile["not_after"]),
+        (&json!(["claims", "sd"]), &Value::Null),
+        "it rotates nothing by itself"
+    );
     assert_eq!((&profile["required_claims"], &profile["max_session"]), (&json!(["sub"]), &json!(3_600)));
     assert_eq!(profile["schema"]["properties"]["age"]["type"], "integer");
 
@@ -140,6 +149,13 @@ fn sd_renewals_batches_and_limits() {
         (&by_command["edgeseal_session"], by_command["exp"].as_u64().unwrap() - by_command["iat"].as_u64().unwrap()),
         (&second["edgeseal_session"], 240)
     );
+    // An SD-JWT's disclosures stay here, and stand behind the new token.
+    let presented = format!("{token}~{disclosed}~");
+    let whole = run_with_input(&[&command[..], &["--json"]].concat(), presented.as_bytes()).json();
+    for renewed in [run_with_input(&command, presented.as_bytes()).ok(), whole["token"].as_str().unwrap().to_owned()] {
+        let claims = verifier.verify(&renewed, &keys, Timestamp::from_secs(now + 60)).unwrap();
+        assert_eq!(claims.claims().get("email"), Some(&json!("alice@example.com")));
+    }
     signer.run(&["token", "renew", &token, "--audience", "https://other.example"]).fails(1, "cannot widen");
     signer.run(&["token", "renew", "a.b.c"]).fails(1, "token_not_renewable");
     let mut tampered = token.clone().into_bytes();
@@ -149,13 +165,6 @@ fn sd_renewals_batches_and_limits() {
     post(&signer, "/v1/tokens/renew", &tampered).problem(422, "token_not_renewable");
     post(&signer, "/v1/tokens/renew", &json!({ "token": "a.b.c" })).problem(422, "token_not_renewable");
 
-    // An SD-JWT's disclosures stay here, and stand behind the new token.
-    let presented = format!("{token}~{disclosed}~");
-    let whole = run_with_input(&[&command[..], &["--json"]].concat(), presented.as_bytes()).json();
-    for renewed in [run_with_input(&command, presented.as_bytes()).ok(), whole["token"].as_str().unwrap().to_owned()] {
-        let claims = verifier.verify(&renewed, &keys, Timestamp::from_secs(now + 60)).unwrap();
-        assert_eq!(claims.claims().get("email"), Some(&json!("alice@example.com")));
-    }
     // The same request under the same key is the same token, signed again; another request is not.
     let keyed = |key: &str, path: &str, body: &Value| {
         let headers = [("content-type", "application/json"), ("idempotency-key", key)];
