@@ -500,6 +500,10 @@ mod tests {
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_session = \"1m\"", "profiles.default.max_session is 1m"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nschema = \"/nonexistent\"", "profiles.default.schema /nonexistent"),
             ("profiles = [\"default\"]", "profiles = [\"default\"]\nrate = 0", "agents.app.rate is 0"),
+            ("profiles = [\"default\"]", "profiles = []", "agents.app.profiles is empty"),
+            ("profiles = [\"default\"]", "profiles = [\"default\"]\naudiences = []", "agents.app.audiences is empty"),
+            ("profiles = [\"default\"]", "profiles = [\"default\"]\naudiences = [\"\"]", "agents.app.audiences is empty"),
+            ("profiles = [\"default\"]", "profiles = [\"default\"]\nmax_lifetime = \"0s\"", "agents.app.max_lifetime is 0"),
             (
                 "profiles = [\"default\"]",
                 "profiles = [\"default\"]\nrequired_claims = [\"a\"]\nforbidden_claims = [\"a\"]",

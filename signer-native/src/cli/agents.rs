@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{ConfigArguments, block_on, keys::existing_store, output};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
-    error::{Failure, FailureKind},
+    error::{Failure, FailureKind, Invalid},
     http::tls,
     issue::Lifetime,
     keys::{Actor, Ledger, Moment, now},
@@ -115,8 +115,13 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
                 // They may stand in the store.
                 known.extend(block_on(async {
                     let Ok(store) = existing_store(&settings).await else { return Ok(Vec::new()) };
-                    Ok(store.profiles().await?.into_iter().map(|row| row.name).collect())
-                })?);
+                    Ok(store.profiles().await?)
+                })?;
+                let is_retired = |name: &String| rows.iter().any(|row| row.name == *name && row.retired_at.is_some());
+                if let Some(retired) = profiles.iter().find(|name| !known.contains(name) && is_retired(name)) {
+                    return Err(usage(format!("--profile {retired:?} is retired; edgeseal profiles reinstate {retired} first")));
+                }
+                known.extend(rows.iter().filter(|row| row.retired_at.is_none()).map(|row| row.name.clone()));
             }
             if let Some(unknown) = profiles.iter().find(|profile| !known.contains(profile)) {
                 return Err(usage(format!("--profile {unknown:?} is not configured; the profiles are {}", known.join(", "))));
@@ -129,6 +134,9 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
                 forbidden_claims: forbidden_claims.clone(),
                 rate: *rate,
             };
+            policy
+                .check(|profile| known.iter().any(|known| known == profile))
+                .map_err(|Invalid { field, sentence }| usage(format!("{} {sentence}", flag(&field))))?;
             Some(json!(policy).to_string())
         }
     };
@@ -162,6 +170,18 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
         settings.issuers()?.get("").map_or("https://SIGNER", String::as_str)
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The flag that says this member of a policy.
+fn flag(member: &str) -> String {
+    let flag = match member {
+        "profiles" => "profile",
+        "audiences" => "audience",
+        "required_claims" => "require-claim",
+        "forbidden_claims" => "forbid-claim",
+        other => other,
+    };
+    format!("--{}", flag.replace('_', "-"))
 }
 
 fn list(arguments: &Listing) -> Result<ExitCode, Failure> {

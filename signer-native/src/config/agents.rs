@@ -6,8 +6,9 @@ use serde::Deserialize;
 
 use super::{Settings, check_name};
 use crate::{
-    error::Failure,
-    issue::{Agent, Lifetime, Profile, policy::check_claim_rules},
+    agents::Policy,
+    error::{Failure, Invalid},
+    issue::{Agent, Lifetime, Profile},
 };
 
 /// How long certificates of agents may last: long enough to be renewed in time, short enough to be worth little when stolen.
@@ -59,9 +60,6 @@ impl Settings {
                     "agents.{name}.profiles names {unknown:?}, and there is no profiles.{unknown}"
                 )));
             }
-            if raw.rate == Some(0) {
-                return Err(Failure::configuration(format!("agents.{name}.rate is 0; it takes tokens a second, 1 or more")));
-            }
             let agent = Agent {
                 name: name.clone(),
                 profiles: raw.profiles.clone(),
@@ -71,8 +69,10 @@ impl Settings {
                 forbidden_claims: raw.forbidden_claims.clone(),
                 rate: raw.rate,
             };
-            check_claim_rules(&raw.required_claims, &raw.forbidden_claims)
-                .map_err(|(member, why)| Failure::configuration(format!("agents.{name}.{member} {why}")))?;
+            // What the API refuses cannot be meant here either.
+            Policy::of(&agent)
+                .check(|profile| profiles.contains_key(profile))
+                .map_err(|Invalid { field, sentence }| Failure::configuration(format!("agents.{name}.{field} {sentence}")))?;
             Ok((name.clone(), agent))
         };
         self.raw.agents.iter().map(agent).collect()

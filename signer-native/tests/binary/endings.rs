@@ -130,6 +130,7 @@ fn a_profile_ends_after_its_keys() {
     signer.run(&["profiles", "retire", "nobody", "--yes"]).fails(1, "no profile nobody");
     signer.run(&["profiles", "delete", "web", "--yes"]).fails(1, "in use");
     signer.run(&["profiles", "retire", "web", "--yes"]).ok();
+    signer.run(&["agents", "invite", "late", "--profile", "web"]).fails(2, "edgeseal profiles reinstate web first");
     let listed = signer.run(&["profiles", "list", "--json"]).json();
     assert!(listed["profiles"][1]["retired_at"].is_string(), "{listed}");
     until("the signer follows", || token(&signer, &shop).status == 403);

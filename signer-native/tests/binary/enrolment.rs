@@ -184,6 +184,15 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     // A name of the configuration is invited as it stands there.
     signer.run(&["agents", "invite", "demo-app", "--profile", "default"]).fails(2, "stands in the configuration");
     signer.run(&["agents", "invite", "unheard-of"]).fails(2, "--profile");
+    // With which it could ask for nothing is no invitation.
+    for (flags, says) in [
+        (&["--max-lifetime", "0s"][..], "--max-lifetime is 0"),
+        (&["--audience", ""], "--audience is empty"),
+        (&["--require-claim", "exp"], "--require-claim holds \"exp\", which no caller may set"),
+        (&["--require-claim", "x", "--forbid-claim", "x"], "--forbid-claim holds \"x\""),
+    ] {
+        signer.run(&[&["agents", "invite", "other-app", "--profile", "default"], flags].concat()).fails(2, says);
+    }
     signer.run(&["agents", "invite", "Up/per", "--profile", "default"]).fails(3, "a name has");
 
     // No code stands in a log or in the store.
