@@ -121,7 +121,7 @@ pub(super) struct Listing {
 
 #[derive(Debug, Args)]
 pub(super) struct OneKey {
-    /// The key, or enough of the beginning of its kid
+    /// The key: its kid, enough of the beginning of that, or what listings make of it
     #[arg(allow_hyphen_values = true)]
     kid: String,
     /// Print JSON

@@ -39,7 +39,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Key {
-    /// The key, or enough of the beginning of its kid
+    /// The key: its kid, enough of the beginning of that, or what listings make of it
     #[arg(allow_hyphen_values = true)]
     kid: String,
     /// Do not ask

@@ -508,12 +508,14 @@ fn gone(id: KeyId) -> RegistryError {
     RegistryError::Store(StoreError::Conflict(format!("the key with CKA_ID {id} is gone")))
 }
 
-/// The key with this `kid`, or with a `kid` that begins so.
+/// The key with this `kid`, with a `kid` that begins so, or with one that listings shorten so: `k4ZtX2…9Q`.
 pub(super) fn find<'keys>(keys: &'keys [Key], kid: &str) -> Result<&'keys Key, Refusal> {
     if let Some(key) = keys.iter().find(|key| key.kid() == Some(kid)) {
         return Ok(key);
     }
-    let mut beginning = keys.iter().filter(|key| !kid.is_empty() && key.kid().is_some_and(|other| other.starts_with(kid)));
+    let (head, tail) = kid.split_once('…').unwrap_or((kid, ""));
+    let is_meant = |other: &str| other.strip_prefix(head).is_some_and(|rest| rest.ends_with(tail));
+    let mut beginning = keys.iter().filter(|key| !head.is_empty() && key.kid().is_some_and(is_meant));
     match (beginning.next(), beginning.next()) {
         (Some(key), None) => Ok(key),
         (Some(_), Some(_)) => Err(Refusal::Ambiguous(kid.to_owned())),

@@ -40,6 +40,15 @@ fn suspended_compromised_destroyed() {
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
     let first = signer.ready["profiles"][0]["kid"].as_str().unwrap().to_owned();
 
+    // As listings show it, it is taken, too.
+    let listed = signer.run(&["keys", "list"]).ok();
+    let short = listed.split_whitespace().find(|word| word.contains('…') && word.starts_with(&first[..6])).unwrap();
+    assert_eq!(key(&signer, short)["kid"], first.as_str());
+    signer.run(&["keys", "show", &format!("{}…", &first[..6])]).ok();
+    for unknown in [format!("{}…~~", &first[..6]), format!("…{}", &first[first.len() - 2..]), format!("{first}…{first}")] {
+        signer.run(&["keys", "show", &unknown]).fails(1, "no key has the kid");
+    }
+
     // Suspended: nothing signs, the JWK Set still shows it.
     signer.run(&["keys", "suspend", &first]).ok();
     until("nothing signs", || status(&signer) == 409);
