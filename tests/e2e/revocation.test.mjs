@@ -146,12 +146,12 @@ test("one token, and what a subject was issued", async () => {
   const [one, other] = [await tokenOf(signer, { claims: { sub: "bob" } }), await tokenOf(signer, { claims: { sub: "carol" } })];
   for (const token of [one, other]) assert.equal((await second.ask(token)).status, 200);
   let from = Date.now();
-  const said = await command("revoke", "jti", part(one, 1).jti);
+  const said = await command("revoke", "jti", part(one, 1).jti, "--yes");
   assert.deepEqual(said.edges.map(({ name, state }) => [name, state]), [["eu", "current"], ["us", "pending"]]);
   assert.ok(await refusedAfter(second, one, Date.now()) <= BOUND);
   assert.equal((await second.ask(other)).status, 200, "the others are as good as before");
   from = Date.now();
-  await command("revoke", "sub", "carol", "--no-wait");
+  await command("revoke", "sub", "carol", "--no-wait", "--yes");
   assert.ok(await refusedAfter(second, other, from) <= BOUND);
   await until("a second has passed", () => Date.now() - from > 1500);
   const later = await tokenOf(signer, { claims: { sub: "carol" } });
@@ -162,7 +162,7 @@ test("with the push blocked, the cron trigger fetches the list", async () => {
   const token = await tokenOf(signer, { claims: { sub: "dave" } });
   assert.equal((await alone.ask(token)).status, 200);
   const { jti } = part(token, 1);
-  await command("revoke", "jti", jti, "--no-wait");
+  await command("revoke", "jti", jti, "--no-wait", "--yes");
   await until("the document says it", async () => part((await documentOf("us-1")).text, 1).jtis.some((one) => one.jti === jti), { seconds: 10 });
   const us = await until("the push fails", async () => (await command("edges", "list")).edges.find((edge) => edge.name === "us" && edge.trouble));
   assert.equal(us.state, "pending");

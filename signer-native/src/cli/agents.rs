@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{ConfigArguments, block_on, keys::existing_store, output};
+use super::{ConfigArguments, block_on, consent, keys::existing_store, output};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
     error::{Failure, FailureKind, Invalid},
@@ -113,7 +113,7 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
             let mut known: Vec<String> = settings.profiles()?.into_keys().collect();
             if profiles.iter().any(|profile| !known.contains(profile)) {
                 // They may stand in the store.
-                known.extend(block_on(async {
+                let rows = block_on(async {
                     let Ok(store) = existing_store(&settings).await else { return Ok(Vec::new()) };
                     Ok(store.profiles().await?)
                 })?;
@@ -187,9 +187,8 @@ fn flag(member: &str) -> String {
 fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let configured = settings.agents(&settings.profiles()?)?;
-    let store = settings.store()?;
     let (rows, certificates) = block_on(async {
-        let store = Store::open(&store).await?;
+        let store = existing_store(&settings).await?;
         Ok((store.agents().await?, store.agent_certificates(now()).await?))
     })?;
     let mut agents: BTreeMap<String, (Vec<String>, &str, Option<String>)> = BTreeMap::new();
@@ -239,18 +238,11 @@ fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
 fn revoke(arguments: &Revoke) -> Result<ExitCode, Failure> {
     let Revoke { name, yes, config } = arguments;
     let settings = config.load(Vec::new())?;
-    if !yes {
-        return Err(Failure::new(
-            FailureKind::Refused,
-            format!(
-                "this would refuse agent {name} and all its certificates at once, on open connections too; add --yes to do it"
-            ),
-        ));
-    }
+    consent(*yes, &format!("agent {name} and all its certificates will be refused at once, on open connections too"))?;
     let configured = settings.agents(&settings.profiles()?)?.contains_key(name);
-    let (store, timing) = (settings.store()?, settings.timing()?);
+    let timing = settings.timing()?;
     block_on(async {
-        let store = Store::open(&store).await?;
+        let store = existing_store(&settings).await?;
         if !configured && !store.agents().await?.iter().any(|agent| agent.name == *name) {
             return Err(Failure::new(FailureKind::Refused, format!("no agent {name} is known; edgeseal agents list shows all")));
         }
@@ -279,10 +271,7 @@ fn delete(arguments: &Revoke) -> Result<ExitCode, Failure> {
         if !store.agents().await?.iter().any(|agent| agent.name == *name) {
             return Err(Failure::new(FailureKind::Refused, format!("no agent {name} is known; edgeseal agents list shows all")));
         }
-        if !yes {
-            let sentence = format!("this would delete agent {name} and refuse all its certificates at once; add --yes to do it");
-            return Err(Failure::new(FailureKind::Refused, sentence));
-        }
+        consent(*yes, &format!("agent {name} will be deleted, and all its certificates refused at once and for good"))?;
         Ok(Ledger::new(store, timing, Vec::new()).delete_agent(name, &Actor::local()).await?)
     })?;
     output::line(format_args!("agent {name} is deleted, and its certificates are refused for good"));

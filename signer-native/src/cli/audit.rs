@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, BufWriter, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -13,7 +14,7 @@ use clap::{Args, Subcommand};
 use edgeseal_core::{Algorithm, UnverifiedToken};
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, output, read_input, refused};
+use super::{ConfigArguments, block_on, keys::existing_store, output, read_input, refused};
 use crate::{
     audit::{
         Keeper,
@@ -25,7 +26,6 @@ use crate::{
     error::{Failure, FailureKind},
     keys::{Actor, Ledger, Registry},
     service::open_hsm,
-    store::Store,
 };
 
 #[derive(Debug, Subcommand)]
@@ -138,7 +138,9 @@ fn verify_export(arguments: &Verify) -> Result<ExitCode, Failure> {
 
 fn sentence(report: &Report) -> String {
     let Report { rows, chains, checkpoints, kids, last_checkpoint, unproved, tail } = report;
-    let whole = if *chains == 1 { "chain whole".to_owned() } else { format!("{} chains whole", grouped(*chains as u64)) };
+    // Every process that wrote has begun one of its own, and checkpoints bind them together.
+    let whole =
+        if *chains == 1 { "chain whole".to_owned() } else { format!("chain whole ({} processes)", grouped(*chains as u64)) };
     let keys: Vec<String> = kids.iter().map(|kid| output::short(kid)).collect();
     let signed = match last_checkpoint {
         Some(at) => format!("{} checkpoints signed by key {}, last {at}", grouped(*checkpoints), keys.join(" and ")),
@@ -211,24 +213,24 @@ fn wanted(arguments: &Find) -> Result<Vec<String>, Failure> {
     Ok(algorithm.map(|algorithm| token_digest(algorithm, signing_input)).into_iter().collect())
 }
 
-/// `row 401 220 of chain …, agent demo-app, profile default, 2026-11-22T09:41:07.123Z`
+/// `row 401 220, agent demo-app, profile default, mode claims, 2026-11-22T09:41:07.123Z, of chain …`
 fn row_sentence(body: &str) -> Result<String, Failure> {
     let row =
         Row::read("", body).map_err(|reason| Failure::new(FailureKind::Store, format!("a row of the audit log: {reason}")))?;
     let detail = |name: &str| row.detail(name).and_then(Value::as_str);
-    let mut parts = vec![format!("row {} of chain {}", grouped(row.seq()), row.chain())];
-    parts.push(row.text("actor").replacen(':', " ", 1));
+    let mut parts = vec![format!("row {}", grouped(row.seq())), row.text("actor").replacen(':', " ", 1)];
     for name in ["profile", "mode", "jti"] {
         parts.extend(detail(name).map(|value| format!("{name} {value}")));
     }
     parts.push(row.text("at").to_owned());
+    parts.push(format!("of chain {}", row.chain()));
     Ok(parts.join(", "))
 }
 
 fn in_store(config: &ConfigArguments, digests: &[String]) -> Result<Vec<String>, Failure> {
     let settings = config.load(Vec::new())?;
     block_on(async {
-        let store = Store::open(&settings.store()?).await?;
+        let store = existing_store(&settings).await?;
         let mut found = Vec::new();
         for digest in digests {
             found.extend(store.audit_by_digest(digest).await?.into_iter().map(|row| row.body));
@@ -254,27 +256,23 @@ fn in_export(file: &Path, digests: &[String]) -> Result<Vec<String>, Failure> {
 
 fn export_log(arguments: &Export) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let out: Box<dyn io::Write + Send> = match &arguments.out {
-        Some(path) => Box::new(create(path)?),
-        None => Box::new(io::stdout()),
-    };
-    let mut out = BufWriter::new(out);
+    let mut out = Out::begin(arguments.out.as_deref(), "the export")?;
     let last = block_on(async {
-        let store = Store::open(&settings.store()?).await?;
+        let store = existing_store(&settings).await?;
         let registry =
             Arc::new(Registry::new(Ledger::new(store.clone(), settings.timing()?, Vec::new()), open_hsm(settings.hsm()?).await?));
         let keeper = Keeper::new(store.clone(), registry);
         keeper.checkpoint().await?;
         let keys = keeper.keys().await?;
-        export::write(&store, &keys, &mut out).await.map_err(|error| match error {
+        export::write(&store, &keys, &mut out.to).await.map_err(|error| match error {
             ExportError::Store(error) => error.into(),
             ExportError::Io(error) => Failure::new(FailureKind::System, format!("the export cannot be written: {error}")),
             ExportError::Corrupt(reason) => Failure::new(FailureKind::Store, format!("a checkpoint in the store: {reason}")),
         })
     })?;
+    out.end()?;
     if let (Some(path), Some(document)) = (&arguments.checkpoint, last) {
-        let written = create(path).and_then(|mut file| writeln!(file, "{document}").map_err(|error| unwritable(path, &error)));
-        written?;
+        write_out(Some(path), "the checkpoint", &format!("{document}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -282,7 +280,7 @@ fn export_log(arguments: &Export) -> Result<ExitCode, Failure> {
 fn key_ledger(arguments: &KeyLedger) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let entries = block_on(async {
-        let store = Store::open(&settings.store()?).await?;
+        let store = existing_store(&settings).await?;
         let ledger = Ledger::new(store, settings.timing()?, settings.slots()?).with_issuers(settings.issuers()?);
         // The HSM is opened, not only named: the ledger says where keys are.
         let hsm = open_hsm(settings.hsm()?).await?.description();
@@ -290,17 +288,85 @@ fn key_ledger(arguments: &KeyLedger) -> Result<ExitCode, Failure> {
         Ok(ledger::compile(&ledger, &hsm).await?)
     })?;
     let text = if arguments.csv { ledger::csv(&entries) } else { format!("{}\n", json!({ "keys": entries })) };
-    let mut out: Box<dyn io::Write> = match &arguments.out {
-        Some(path) => Box::new(create(path)?),
-        None => Box::new(io::stdout()),
-    };
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Failure::new(FailureKind::System, format!("the ledger cannot be written: {error}")))?;
+    write_out(arguments.out.as_deref(), "the ledger", &text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn create(path: &Path) -> Result<fs::File, Failure> {
-    fs::File::create(path).map_err(|error| unwritable(path, &error))
+fn write_out(path: Option<&Path>, what: &'static str, text: &str) -> Result<(), Failure> {
+    let mut out = Out::begin(path, what)?;
+    let written = out.to.write_all(text.as_bytes());
+    written.map_err(|error| Failure::new(FailureKind::System, format!("{what} cannot be written: {error}")))?;
+    out.end()
+}
+
+/// What is written for somebody to keep. A file has its name when it is whole: what fails on the way leaves the one of before.
+struct Out {
+    what: &'static str,
+    to: BufWriter<Box<dyn io::Write + Send>>,
+    beside: Option<Beside>,
+}
+
+/// The file that is written, until it takes its name.
+struct Beside {
+    file: fs::File,
+    path: PathBuf,
+    name: PathBuf,
+}
+
+impl Out {
+    /// Into this file, or to standard output.
+    fn begin(path: Option<&Path>, what: &'static str) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self { what, to: BufWriter::new(Box::new(io::stdout())), beside: None });
+        };
+        // Where a link points to, the file is replaced, and the link stays.
+        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let before = fs::metadata(&name).ok();
+        if before.as_ref().is_some_and(|before| !before.is_file()) {
+            // A pipe or a device is no file that could be replaced.
+            let file = fs::OpenOptions::new().write(true).open(&name).map_err(|error| unwritable(path, &error))?;
+            return Ok(Self { what, to: BufWriter::new(Box::new(file)), beside: None });
+        }
+        let mut beside = name.as_os_str().to_owned();
+        beside.push(format!(".{}.new", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = fs::File::create(&beside).map_err(|error| unwritable(path, &error))?;
+        // From here on the file is taken away again if it does not come to its end.
+        let beside = Beside { file, path: beside, name };
+        let begun = || {
+            if let Some(before) = &before {
+                // Who could read it goes on to, and nobody else: where it cannot be given to its owner, it is ours alone.
+                let given = fchown(&beside.file, Some(before.uid()), Some(before.gid())).is_ok();
+                let mode = before.mode() & if given { 0o777 } else { 0o700 };
+                beside.file.set_permissions(fs::Permissions::from_mode(mode))?;
+            }
+            beside.file.try_clone()
+        };
+        let file = begun().map_err(|error| unwritable(path, &error))?;
+        Ok(Self { what, to: BufWriter::new(Box::new(file)), beside: Some(beside) })
+    }
+
+    /// All is written: now it has its name.
+    fn end(mut self) -> Result<(), Failure> {
+        let what = self.what;
+        let failed = |error: io::Error| Failure::new(FailureKind::System, format!("{what} cannot be written: {error}"));
+        self.to.flush().map_err(failed)?;
+        self.beside.map_or(Ok(()), Beside::take_name).map_err(failed)
+    }
+}
+
+impl Beside {
+    fn take_name(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, &self.name)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // After the renaming there is none of this name.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

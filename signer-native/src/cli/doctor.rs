@@ -196,15 +196,15 @@ fn certificate(setting: &str, path: &Path) -> Result<String, String> {
     let end = chain
         .first()
         .and_then(tls::not_after)
-        .ok_or_else(|| format!("{setting} {} cannot be read as X.509; put another there", path.display()))?;
+        .ok_or_else(|| format!("{setting} {} cannot be read as X.509; mend: put another there", path.display()))?;
     let shown = Moment(edgeseal_core::Timestamp::from_secs(end));
     let moment = now().as_secs();
     if end <= moment {
-        return Err(format!("{setting} {} ended on {shown}; put a new one there", path.display()));
+        return Err(format!("{setting} {} ended on {shown}; mend: put a new one there", path.display()));
     }
     let left = (end - moment) / 86_400;
     if end - moment < SOON {
-        return Err(format!("{setting} {} ends on {shown}, in {left} days; put a new one there", path.display()));
+        return Err(format!("{setting} {} ends on {shown}, in {left} days; mend: put a new one there", path.display()));
     }
     Ok(format!("{setting} until {shown} ({left} days)"))
 }

@@ -4,7 +4,7 @@
 mod show;
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
 
-use super::{ConfigArguments, block_on, output, read_input};
+use super::{ConfigArguments, block_on, consent, output, read_input};
 use crate::{
     config::Settings,
     error::{Failure, FailureKind, Invalid},
@@ -372,22 +372,9 @@ fn cancel_destroy(arguments: &OneKey) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says what a destructive command will do, and asks a person; scripts say `--yes`.
+/// Says what will become of a key, and asks a person; scripts say `--yes`.
 pub(super) fn agreed(yes: bool, kid: &str, what: &str) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(FailureKind::Usage, format!("key {kid} will be {what}: add --yes to mean it")));
-    }
-    let mut out = std::io::stderr();
-    let _ = write!(out, "key {kid} will be {what}. Type yes to go on: ").and_then(|()| out.flush());
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    if read.is_ok() && answer.trim() == "yes" {
-        return Ok(());
-    }
-    Err(Failure::new(FailureKind::Refused, "nothing was done"))
+    consent(yes, &format!("key {kid} will be {what}"))
 }
 
 fn slot(settings: &Settings, profile: &str) -> Result<Slot, Failure> {

@@ -214,6 +214,25 @@ fn refused() -> ExitCode {
     ExitCode::from(FailureKind::Refused.exit_code())
 }
 
+/// Says what a destructive command will do, and asks a person; scripts say `--yes`.
+fn consent(yes: bool, what: &str) -> Result<(), Failure> {
+    use std::io::{IsTerminal as _, Write as _};
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(FailureKind::Usage, format!("{what}: add --yes to mean it")));
+    }
+    let mut out = std::io::stderr();
+    let _ = write!(out, "{what}. Type yes to go on: ").and_then(|()| out.flush());
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    if read.is_ok() && answer.trim() == "yes" {
+        return Ok(());
+    }
+    Err(Failure::new(FailureKind::Refused, "nothing was done"))
+}
+
 /// Runs a future to its end on this process's runtime.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, keys::existing_store, output, read_input};
+use super::{ConfigArguments, block_on, consent, keys::existing_store, output, read_input};
 use crate::{
     error::{Failure, FailureKind, Invalid},
     issue::{Catalog, Known, ProfileSettings},
@@ -163,7 +163,7 @@ fn set(arguments: &Set) -> Result<(), Failure> {
 
 fn retire(arguments: &End) -> Result<(), Failure> {
     let End { named: Named { name, config }, yes } = arguments;
-    let would = format!("this would end signing for profile {name} and its keys one by one, which do not come back");
+    let would = format!("profile {name} will sign nothing more, and its keys will end one by one, which do not come back");
     let ledger = async |ledger: Ledger| Ok(ledger.retire_profile(name, &Actor::local()).await?);
     let lease = with_profile(name, config, Some((*yes, would)), ledger)?;
     output::line(format_args!(
@@ -182,18 +182,18 @@ fn reinstate(arguments: &Named) -> Result<(), Failure> {
 
 fn delete(arguments: &End) -> Result<(), Failure> {
     let End { named: Named { name, config }, yes } = arguments;
-    let would = format!("this would delete profile {name}");
+    let would = format!("profile {name} will be deleted");
     let ledger = async |ledger: Ledger| Ok(ledger.delete_profile(name, &Actor::local()).await?);
     with_profile(name, config, Some((*yes, would)), ledger)?;
     output::line(format_args!("profile {name} is deleted"));
     Ok(())
 }
 
-/// Does something about a profile of the store, if `--yes` is there where it must be; gives the lease.
+/// Does something about a profile of the store, if that is meant; gives the lease.
 fn with_profile(
     name: &str,
     config: &ConfigArguments,
-    consent: Option<(bool, String)>,
+    asked: Option<(bool, String)>,
     act: impl AsyncFnOnce(Ledger) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let settings = config.load(Vec::new())?;
@@ -208,10 +208,10 @@ fn with_profile(
             let sentence = format!("no profile {name} is in the store; edgeseal profiles list shows all");
             return Err(Failure::new(FailureKind::Refused, sentence));
         }
-        match consent {
-            Some((false, would)) => Err(Failure::new(FailureKind::Refused, format!("{would}; add --yes to do it"))),
-            _ => act(Ledger::new(store, timing, slots)).await,
+        if let Some((yes, would)) = asked {
+            consent(yes, &would)?;
         }
+        act(Ledger::new(store, timing, slots)).await
     })?;
     Ok(timing.lease)
 }

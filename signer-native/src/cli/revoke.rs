@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use edgeseal_core::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, keys, output};
+use super::{ConfigArguments, block_on, consent, keys, output};
 use crate::{
     audit::Blinding,
     config::Settings,
@@ -42,9 +42,6 @@ pub(super) struct Key {
     /// The key: its kid, enough of the beginning of that, or what listings make of it
     #[arg(allow_hyphen_values = true)]
     kid: String,
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -87,6 +84,9 @@ pub(super) struct Listing {
 
 #[derive(Debug, Args)]
 struct Common {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
     /// Do not wait for the edges' answers
     #[arg(long)]
     no_wait: bool,
@@ -100,7 +100,7 @@ struct Common {
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Kid(arguments) => {
-            keys::agreed(arguments.yes, &arguments.kid, keys::COMPROMISE)?;
+            keys::agreed(arguments.common.yes, &arguments.kid, keys::COMPROMISE)?;
             revoke(&arguments.common, What::Key(&arguments.kid))?;
         }
         Command::Jti(Token { jti, issuer, common }) => revoke(common, What::Wish(issuer, &Wish::Token(jti.clone())))?,
@@ -119,6 +119,9 @@ enum What<'a> {
 }
 
 fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
+    if let What::Wish(_, wish) = what {
+        consent(common.yes, &would(wish))?;
+    }
     let settings = common.config.load(Vec::new())?;
     let edges = settings.edges()?;
     let (mut answer, sentence, edges) = block_on(async {
@@ -167,6 +170,16 @@ fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
         output::line(told(&edge));
     }
     Ok(())
+}
+
+fn would(wish: &Wish) -> String {
+    match wish {
+        Wish::Token(jti) => format!("the token {jti} will be refused at every edge, which cannot be taken back"),
+        Wish::Subject(sub, before) => {
+            let before = before.map_or_else(|| "now".to_owned(), |before| Moment(before).to_string());
+            format!("what {sub} was issued before {before} will be refused at every edge, which cannot be taken back")
+        }
+    }
 }
 
 fn sentence_of(Entry { kind, value, before, until, .. }: &Entry) -> String {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{ConfigArguments, block_on, output};
+use super::{ConfigArguments, block_on, consent, keys::existing_store, output};
 use crate::{
     config::{Settings, check_name},
     console::{CODE, INVITATION_LIFETIME, SETUP_LIFETIME, hash_code, new_code, passkeys::new_handle},
@@ -27,7 +27,7 @@ pub(super) enum Command {
     /// List who may come to the console
     List(Listing),
     /// Refuse a user from now on: sessions, passkeys, codes and client certificates of that name
-    Disable(Named),
+    Disable(Disable),
     /// Let a disabled user back
     Enable(Named),
 }
@@ -78,13 +78,22 @@ pub(super) struct Named {
     config: ConfigArguments,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Disable {
+    /// Do it without asking
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    user: Named,
+}
+
 pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::SetupCode(arguments) => setup_code(arguments),
         Command::Invite(arguments) => invite(arguments),
         Command::List(arguments) => list(arguments),
-        Command::Disable(arguments) => change(arguments, true),
-        Command::Enable(arguments) => change(arguments, false),
+        Command::Disable(Disable { yes, user }) => change(user, Some(*yes)),
+        Command::Enable(arguments) => change(arguments, None),
     }
 }
 
@@ -165,7 +174,10 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
 
 fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let (users, passkeys) = with_store(&settings, async |store, _| Ok((store.users().await?, store.passkeys(None).await?)))?;
+    let (users, passkeys) = block_on(async {
+        let store = existing_store(&settings).await?;
+        Ok((store.users().await?, store.passkeys(None).await?))
+    })?;
     let count = |name: &str| passkeys.iter().filter(|passkey| passkey.person == name).count();
     if arguments.json {
         let users: Vec<Value> = users
@@ -196,12 +208,20 @@ fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn change(Named { name, config }: &Named, disable: bool) -> Result<ExitCode, Failure> {
+/// Disables a user, if that is meant, or enables one.
+fn change(Named { name, config }: &Named, disable: Option<bool>) -> Result<ExitCode, Failure> {
     let settings = config.load(Vec::new())?;
-    with_store(&settings, async |store, ledger| {
+    let timing = settings.timing()?;
+    block_on(async {
+        let store = existing_store(&settings).await?;
+        let ledger = Ledger::new(store.clone(), timing, Vec::new());
         if store.user(name).await?.is_none() {
             return Err(Failure::new(FailureKind::Refused, format!("no user is called {name}; edgeseal users list shows all")));
         }
+        if let Some(yes) = disable {
+            consent(yes, &format!("user {name} will be refused at once: sessions, passkeys, codes and client certificates"))?;
+        }
+        let disable = disable.is_some();
         let action = if disable { "users.disable" } else { "users.enable" };
         ledger.record(&Actor::local(), action, name, "{}").await?;
         let changed = if disable { store.disable_user(name, now()).await } else { store.enable_user(name, now()).await };
@@ -210,7 +230,7 @@ fn change(Named { name, config }: &Named, disable: bool) -> Result<ExitCode, Fai
             other => Ok(other?),
         }
     })?;
-    output::line(if disable {
+    output::line(if disable.is_some() {
         format!("user {name} is refused from now on; edgeseal users enable {name} lets them back")
     } else {
         format!("user {name} may log in again; edgeseal users invite {name} makes a code if every passkey is lost")

@@ -20,7 +20,7 @@ use edgeseal_signer::{
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{AUDIENCE, Said, Signer, edgeseal, run, until};
+use crate::support::{AUDIENCE, Said, Signer, edgeseal, run, until, write_private};
 
 pub(crate) struct Export {
     pub(crate) file: PathBuf,
@@ -111,7 +111,8 @@ fn an_export_proves_itself_and_finds_tokens() {
     );
     assert_eq!(report["kids"].as_array().unwrap().len(), 1);
     let said = run(&["audit", "verify", first.file.to_str().unwrap()]).ok();
-    assert!(said.contains(" rows, ") && said.contains("signed by key ") && said.contains("tail not proved"), "{said}");
+    // The signer wrote, and so did the process that exported.
+    assert!(said.contains(" rows, chain whole") && said.contains("signed by key ") && said.contains("tail not proved"), "{said}");
     let set = signer.public("/.well-known/jwks.json", &[]).body;
     assert!(!set.contains(report["kids"][0].as_str().unwrap()), "the audit key stands in no JWK Set");
 
@@ -121,7 +122,7 @@ fn an_export_proves_itself_and_finds_tokens() {
             arguments.extend(more);
             let said = signer.run(&arguments).ok();
             assert!(
-                said.starts_with("row ") && said.contains(&format!("agent demo-app, profile {profile}, mode claims")),
+                said.starts_with("row ") && said.contains(&format!(", agent demo-app, profile {profile}, mode claims, jti ")),
                 "{said}"
             );
         }
@@ -268,12 +269,47 @@ fn tampering_is_named_by_its_first_row() {
     run(&["audit", "verify", folder.path().join("none").to_str().unwrap()]).fails(2, "cannot be read");
 }
 
+/// An export has its name when it is whole: one that fails leaves the last good one.
+#[test]
+fn an_export_that_fails_leaves_the_last_one() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    signer.issue("default");
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    let (kept, link) = (archive.join("kept.jsonl"), folder.path().join("latest.jsonl"));
+    symlink(&kept, &link).unwrap();
+    fs::write(&kept, "the last good export").unwrap();
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o640)).unwrap();
+    let wrong = folder.path().join("wrong-pin");
+    write_private(&wrong, "wrong");
+    let out = ["audit", "export", "--out", link.to_str().unwrap()];
+    signer.run(&[&out[..], &["--pin-file", wrong.to_str().unwrap()]].concat()).fails(3, "refused the PIN");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "the last good export");
+    let names = || fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(names(), ["kept.jsonl"]);
+
+    // One that comes to its end takes the name, where the link points to, for those who could read it before.
+    signer.run(&out).ok();
+    assert_eq!(verify(&kept, None).json()["valid"], true);
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(names(), ["kept.jsonl"]);
+
+    // A device is written to, and stays one.
+    signer.run(&["audit", "export", "--out", "/dev/stdout"]).ok();
+    signer.run(&["audit", "export", "--out", "/dev/null"]).ok();
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    signer.run(&["audit", "export", "--out", "/nonexistent/kept.jsonl"]).fails(8, "/nonexistent/kept.jsonl cannot be written");
+}
+
 #[test]
 fn many_processes_between_two_checkpoints() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
     let (dir, db) = (signer.dir.clone(), signer.path("db"));
-    let said = signer.run(&["revoke", "sub", "alice@example.com", "--no-wait"]);
+    let said = signer.run(&["revoke", "sub", "alice@example.com", "--no-wait", "--yes"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(signer.end(), Some(0));
     // Each command that writes is a process, and so a chain of its own.

@@ -125,7 +125,7 @@ fn a_profile_ends_after_its_keys() {
     assert_eq!(states(&signer), ["retiring", "retired", "active"]);
 
     // By command, beside the running signer.
-    signer.run(&["profiles", "retire", "web"]).fails(1, "--yes");
+    signer.run(&["profiles", "retire", "web"]).fails(2, "--yes");
     signer.run(&["profiles", "retire", "default", "--yes"]).fails(2, "stands in the configuration");
     signer.run(&["profiles", "retire", "nobody", "--yes"]).fails(1, "no profile nobody");
     signer.run(&["profiles", "delete", "web", "--yes"]).fails(1, "in use");
@@ -195,7 +195,7 @@ fn an_agent_is_deleted_for_good() {
     assert_eq!(token(&signer, &shop).problem(403, "agent_unknown"), "the certificate of agent shop was revoked");
 
     // By command.
-    signer.run(&["agents", "delete", "shop"]).fails(1, "--yes");
+    signer.run(&["agents", "delete", "shop"]).fails(2, "--yes");
     signer.run(&["agents", "delete", "demo-app", "--yes"]).fails(2, "stands in the configuration");
     signer.run(&["agents", "delete", "nobody", "--yes"]).fails(1, "no agent nobody");
     signer.run(&["agents", "delete", "shop", "--yes"]).ok();

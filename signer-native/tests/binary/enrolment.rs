@@ -144,7 +144,7 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     let (mut open, mut older) = (Open::to(&signer, &identity), Open::to(&signer, &old));
     assert_eq!(open.post(&ask()).unwrap().0, 200);
     assert_eq!(older.post(&ask()).unwrap().0, 200);
-    signer.run(&["agents", "revoke", "new-app"]).fails(1, "--yes");
+    signer.run(&["agents", "revoke", "new-app"]).fails(2, "--yes");
     signer.run(&["agents", "revoke", "nobody", "--yes"]).fails(1, "no agent nobody");
     signer.run(&["agents", "revoke", "new-app", "--yes"]).ok();
     std::thread::park_timeout(std::time::Duration::from_millis(150));

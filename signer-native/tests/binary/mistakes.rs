@@ -252,6 +252,49 @@ fn verifying() {
     assert_eq!(run(&["verify", &token]).code, 2, "issuer, audience and algorithms must be named");
 }
 
+/// A mistyped place is no empty store: what only reads or refuses there would give false evidence.
+#[test]
+fn a_store_that_is_not_there_is_not_made() {
+    let folder = tempdir().unwrap();
+    let (_, dir) = configured(folder.path());
+    let (dir, store, out) = (dir.to_str().unwrap(), folder.path().join("mistyped.db"), folder.path().join("kept.jsonl"));
+    fs::write(&out, "the last good export").unwrap();
+    let digest = "A".repeat(43);
+    let out_flag = out.to_str().unwrap();
+    for command in [
+        &["audit", "find", "--digest", &digest][..],
+        &["audit", "export", "--out", out_flag],
+        &["audit", "ledger", "--out", out_flag],
+        &["agents", "list"],
+        &["agents", "revoke", "demo-app", "--yes"],
+        &["users", "list"],
+        &["users", "disable", "alice", "--yes"],
+        &["users", "enable", "alice"],
+    ] {
+        run(&[command, &["--dir", dir, "--store", store.to_str().unwrap()]].concat()).fails(6, "mistyped.db does not exist");
+        assert!(!store.exists(), "{command:?}");
+    }
+    assert_eq!(fs::read_to_string(&out).unwrap(), "the last good export");
+}
+
+/// What is secret goes over TLS or not at all: a typing mistake sends no one-time code and no token in the clear.
+#[test]
+fn nothing_is_sent_unencrypted() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let out = folder.path().join("app");
+    let code = format!("{}.{}", "A".repeat(22), "A".repeat(43));
+    let enroll = ["agent", "enroll", "--url", &url, "--out", out.to_str().unwrap()];
+    run_with_input(&enroll, code.as_bytes()).fails(2, "does not begin with https://");
+    signer.run(&["token", "issue", "--url", &url, "--audience", AUDIENCE]).fails(2, "does not begin with https://");
+    let token = signer.issue("default");
+    signer.run(&["token", "renew", &token, "--url", &url]).fails(2, "does not begin with https://");
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody connected");
+}
+
 #[test]
 fn asking_for_tokens() {
     let folder = tempdir().unwrap();

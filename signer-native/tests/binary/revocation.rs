@@ -135,7 +135,7 @@ fn what_is_revoked_reaches_the_edge() {
     let (token, other) = (signer.issue("default"), signer.issue("default"));
     assert_eq!(renew(&signer, &token).0, 200);
     let jti = payload(&token)["jti"].as_str().unwrap().to_owned();
-    let said = signer.run(&["revoke", "jti", &jti, "--json"]).json();
+    let said = signer.run(&["revoke", "jti", &jti, "--json", "--yes"]).json();
     assert_eq!((&said["kind"], &said["edges"][0]["state"]), (&json!("jti"), &json!("current")), "{said}");
     let listed = payload(&edge.last());
     assert_eq!((&listed["jtis"][0]["jti"], &listed["jtis"][0]["iss"]), (&json!(jti), &json!(signer.text("issuer"))));
@@ -145,7 +145,7 @@ fn what_is_revoked_reaches_the_edge() {
     assert_eq!(renew(&signer, &other).0, 200);
 
     // A subject: what it was issued until now. Its name is not in the public document.
-    signer.run(&["revoke", "sub", "alice"]).ok();
+    signer.run(&["revoke", "sub", "alice", "--yes"]).ok();
     assert!(renew(&signer, &other).1["detail"].as_str().unwrap().contains("sub is revoked"));
     assert!(!payload(&edge.last()).to_string().contains("alice"));
     until("a token of the next second is renewed", || renew(&signer, &signer.issue("default")).0 == 200);
@@ -183,7 +183,7 @@ fn an_edge_that_does_not_answer_is_asked_again() {
     edge.answers(503, None);
     let signer = signer(folder.path(), &edge);
     until("a push fails", || state(&signer)["trouble"].is_string());
-    let said = signer.run(&["revoke", "jti", "x", "--no-wait"]).ok();
+    let said = signer.run(&["revoke", "jti", "x", "--no-wait", "--yes"]).ok();
     assert!(said.contains("edge eu: not told yet") && said.contains("503"), "{said}");
     let before = edge.count();
     edge.answers(200, None);
@@ -193,13 +193,13 @@ fn an_edge_that_does_not_answer_is_asked_again() {
 
     // The store was restored from a backup: the edge knows a later sequence, and the next document goes beyond it.
     edge.answers(409, Some(5_000));
-    signer.run(&["revoke", "jti", "y", "--no-wait"]).ok();
+    signer.run(&["revoke", "jti", "y", "--no-wait", "--yes"]).ok();
     until("the signer learns of it", || edge.count() > 0 && payload(&edge.last())["seq"].as_u64().unwrap() > 5_000);
     edge.answers(200, None);
     until("it is told again", || state(&signer)["state"] == "current");
     // And an edge that lies about it moves nothing out of reach.
     edge.answers(409, Some(u64::MAX / 2));
-    signer.run(&["revoke", "jti", "z", "--no-wait"]).ok();
+    signer.run(&["revoke", "jti", "z", "--no-wait", "--yes"]).ok();
     until("the push fails", || state(&signer)["trouble"].is_string());
     edge.answers(200, None);
     until("it is told at last", || state(&signer)["state"] == "current");
@@ -253,15 +253,20 @@ fn mistakes_are_named() {
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
     signer.run(&["edges", "pin"]).fails(2, "no edge is configured; add [edges.NAME]");
     signer.run(&["edges", "pin", "eu"]).fails(2, "no edge is called \"eu\"");
-    signer.run(&["revoke", "jti", "x", "--issuer", "nope"]).fails(1, "no issuer is called \"nope\"");
-    signer.run(&["revoke", "jti", &"x".repeat(300)]).fails(1, "a jti has 1 to 256 octets");
-    signer.run(&["revoke", "sub", "x", "--before", "2999-01-01T00:00:00Z"]).fails(1, "is to come");
-    signer.run(&["revoke", "sub", "x", "--before", "2001-01-01T00:00:00Z"]).fails(1, "every token issued before");
+    signer.run(&["revoke", "jti", "x", "--issuer", "nope", "--yes"]).fails(1, "no issuer is called \"nope\"");
+    signer.run(&["revoke", "jti", &"x".repeat(300), "--yes"]).fails(1, "a jti has 1 to 256 octets");
+    signer.run(&["revoke", "sub", "x", "--before", "2999-01-01T00:00:00Z", "--yes"]).fails(1, "is to come");
+    signer.run(&["revoke", "sub", "x", "--before", "2001-01-01T00:00:00Z", "--yes"]).fails(1, "every token issued before");
+    signer
+        .run(&["revoke", "jti", "x"])
+        .fails(2, "the token x will be refused at every edge, which cannot be taken back: add --yes");
+    signer.run(&["revoke", "sub", "x"]).fails(2, "what x was issued before now will be refused at every edge");
+    assert_eq!(signer.run(&["revoke", "list", "--json"]).json()["revocations"], json!([]), "nothing was done");
     signer.run(&["revoke", "kid", "nope", "--yes"]).fails(1, "no key has the kid \"nope\"");
     let keys = signer.run(&["keys", "list", "--json"]).json();
     let audit = keys.as_array().unwrap().iter().find(|key| key["purpose"] == "audit").unwrap();
     signer.run(&["revoke", "kid", audit["kid"].as_str().unwrap(), "--yes"]).fails(1, "signs no tokens (audit)");
     signer.public("/.well-known/edgeseal-revocations", &[]).problem(404, "not_found");
-    let said = signer.run(&["revoke", "jti", "x"]);
+    let said = signer.run(&["revoke", "jti", "x", "--yes"]);
     assert!(said.err.contains("no edge is configured"), "{said:?}");
 }

@@ -1,8 +1,9 @@
 //! The signer as its users meet it: the binary, a real `SoftHSM` token, HTTPS.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use edgeseal_core::{Jwk, JwkSet};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -339,4 +340,17 @@ fn doctor_finds_nothing_wrong() {
     for check in ["configuration", "module", "token", "mechanisms", "store", "clock", "speed", "certificate"] {
         assert!(checks.contains(&check), "{check} is not in {checks:?}");
     }
+    // A certificate that ended is found, with what mends it.
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    fs::write(signer.dir.join("tls/server.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let said = signer.run(&["doctor"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let line = said.out.lines().find(|line| line.contains("listen.agents.certificate")).unwrap();
+    assert!(
+        line.contains("✗ certificate") && line.contains("ended on 2020-01-02") && line.contains("mend: put a new one there"),
+        "{line}"
+    );
 }

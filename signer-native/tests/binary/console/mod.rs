@@ -400,7 +400,8 @@ fn every_route_and_role() {
     alice.ask("POST", "/admin/v1/users/alice:disable", None).problem(409, "last_administrator");
     alice.post("/admin/v1/users/alice:set-role", &json!({ "role": "operator" })).problem(409, "last_administrator");
     assert_eq!(alice.get("/admin/v1/keys").status, 200);
-    signer.run(&["users", "disable", "alice"]).fails(1, "no administrator who can log in would be left");
+    signer.run(&["users", "disable", "alice"]).fails(2, "user alice will be refused at once");
+    signer.run(&["users", "disable", "alice", "--yes"]).fails(1, "no administrator who can log in would be left");
     let listed = signer.run(&["users", "list", "--json"]).json();
     assert!(
         listed["users"].as_array().unwrap().iter().any(|user| user["name"] == "dave" && user["disabled"] == true),
