@@ -144,7 +144,12 @@ test("on a terminal it stays up until Ctrl-C, then ends what it started", async 
   await until("it is up", () => output.includes("Running until Ctrl-C"), { seconds: 90, giveUp: () => (terminal.exitCode === null ? null : `it ended:\n${output}`) });
   const token = readFileSync(join(directory, "token"), "utf8");
   assert.equal(statSync(join(directory, "token")).mode & 0o777, 0o600);
-  assert.equal((await call("http://localhost:8787/hello", { headers: { authorization: `Bearer ${token}` } })).status, 200, "the command that it suggests works");
+  const said = await call("http://localhost:8787/hello", { headers: { authorization: `Bearer ${token}` } });
+  assert.equal(said.status, 200);
+  const [suggested] = /curl -H .+\/hello/.exec(output);
+  assert.ok(readFileSync(join(root, "www/site/docs/start/newcomer.md"), "utf8").includes(`\n${suggested}\n`), `the page of the first ten minutes has another command: ${suggested}`);
+  const curl = await run("sh", ["-c", suggested.replace("curl", "curl --silent --show-error --fail")]);
+  assert.deepEqual([curl.code, curl.output], [0, said.text], "the command that it suggests works");
   terminal.stdin.write("\x03");
   await ended;
   assert.ok(await allFree());

@@ -8,7 +8,7 @@
 //   save as FILE                     written to that file of the page's folder
 //   same as: FILE                    stands in that file of the repository, which a test of its own runs
 //   tested: FILE                     that test reads this very page
-//   covered: FILE                    that test does the same, and is run by `make test`
+//   covered: FILE                    its commands stand in that test, whole, which is run by `make test`
 // A sample without such a comment fails its test. Fences of `text` and `json` show what comes out and are no samples.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";

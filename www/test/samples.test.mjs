@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import http from "node:http";
 import https from "node:https";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ROOT, pages } from "./samples.mjs";
@@ -67,6 +67,14 @@ test("the samples of the repository's first page: each stands where a test runs 
   }
 });
 
+test("the samples of the READMEs that are part of no page are commands that there are", () => {
+  for (const file of ["edge-wasm/templates/README.md", "www/README.md", "tests/conformance/README.md", "tests/fuzz/README.md"]) {
+    const fences = [...readFileSync(join(ROOT, file), "utf8").matchAll(/^```(?:sh)?\n([\s\S]*?)^```$/gm)];
+    assert.ok(fences.length > 0, `${file} has samples`);
+    for (const [, text] of fences) assertKnown(text, `${file}: ${text.split("\n", 1)[0]}`, dirname(file));
+  }
+});
+
 test("each command that is named within a sentence exists, with the flags that it is named with", () => {
   const files = spawnSync("git", ["ls-files", "*.md"], { cwd: ROOT, encoding: "utf8" }).stdout.split("\n").filter((file) => file && !/^CHANGELOG|fuzz\/REPORT/.test(file));
   let named = 0;
@@ -80,16 +88,23 @@ test("each command that is named within a sentence exists, with the flags that i
   assert.ok(named > 40, `${named} commands`);
 });
 
-/** Lines of commands, `make` and edgeseal's, of which each exists. */
-function assertKnown(text, place) {
+/** Lines of commands of which each exists, npm's scripts in that folder of the repository. */
+function assertKnown(text, place, folder = "") {
   const makefile = readFileSync(join(ROOT, "Makefile"), "utf8");
-  for (const line of text.split("\n").map((line) => line.replace(/\s+#.*$/, "").replace(/^(target\/debug\/)/, "").trim()).filter(Boolean)) {
-    for (const command of line.split(" && ")) {
+  for (const line of text.split("\n").map((line) => line.replace(/^(target\/debug\/)/, "").trim()).filter(Boolean)) {
+    const [commands, remark = ""] = line.split(/(?=\s+#)/, 2);
+    for (const command of commands.split(" && ")) {
       const [program, ...words] = command.split(" ");
       if (program === "make") {
         for (const target of words.filter((word) => /^[a-z]/.test(word))) assert.match(makefile, new RegExp(`^${target}:`, "m"), `${place}: there is no "make ${target}"`);
-      } else if (program === "edgeseal") assertCommands({ text: command, place });
-      else assert.match(command, /wrangler deploy$|^npm pack |^wrangler kv key put /, `${place}: what is "${command}"?`);
+      } else if (program === "edgeseal") assertCommands({ text: `${command}${remark}`, place });
+      else if (program === "node" || program === "cp") {
+        const file = words.find((word) => !word.startsWith("-"));
+        assert.ok(existsSync(join(ROOT, file)), `${place}: there is no ${file}`);
+      } else if (command.startsWith("npm run ")) {
+        const { scripts } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8"));
+        assert.ok(words[1] in scripts, `${place}: there is no "${command}"`);
+      } else assert.match(command, /wrangler deploy$|^npx wrangler dev$|^npm pack |^npm (?:ci|test)$|^npm install \S+\.tgz$|^wrangler kv key put /, `${place}: what is "${command}"?`);
     }
   }
 }
@@ -106,14 +121,13 @@ function assertRead({ argument, place }) {
   assert.ok(readFileSync(join(ROOT, argument), "utf8").includes(page), `${place}: ${argument} does not read it`);
 }
 
-/** Another test does this: each command's first words stand in it. */
+/** Another test does this: each command stands in it, whole. */
 function assertCovered({ text, argument, place }) {
   assert.ok(existsSync(join(ROOT, argument)), `${place}: ${argument} is not there`);
   const file = readFileSync(join(ROOT, argument), "utf8");
-  for (const command of text.split("\n").filter((line) => line && !line.startsWith("#"))) {
-    const words = command.replace(/\s+#.*$/, "").split(" ");
-    const known = words.length > 1 ? [words.slice(0, 2).join(" "), `"${words[0]}", ["${words[1]}"`, words.at(-1)] : words;
-    assert.ok(known.some((part) => file.includes(part)), `${place}: nothing in ${argument} does "${command}"`);
+  for (const line of text.split("\n").filter((line) => line && !line.startsWith("#"))) {
+    const command = line.replace(/\s+#.*$/, "");
+    assert.ok(file.includes(command), `${place}: nothing in ${argument} does "${command}"`);
   }
 }
 
@@ -125,14 +139,16 @@ function assertSettings({ text, place }, folder) {
   assert.match(stdout + stderr, /\/etc\/edgeseal\//, `${place}: ${stdout}${stderr}`);
 }
 
-/** `edgeseal keys list | show KID | retire KID --yes`: each alternative is a command with those flags. */
+/** `edgeseal keys list | show KID | retire KID --yes`: each alternative is a command with those flags, the last one also with those of the remark. */
 function assertCommands({ text, place }) {
-  const lines = text.split("\n").map((line) => line.replace(/^\$ /, "").replace(/\s+#.*$/, "")).filter((line) => line.startsWith("edgeseal "));
+  const lines = text.split("\n").map((line) => line.replace(/^\$ /, "")).filter((line) => line.startsWith("edgeseal "));
   assert.ok(lines.length > 0, `${place}: no command of edgeseal's`);
   for (const line of lines) {
-    const [first, ...more] = line.split(" | ");
+    const [alternatives, remark = ""] = line.split(/\s+#/, 2);
+    const [first, ...more] = alternatives.split(" | ");
     const group = first.split(" ").slice(0, 2).join(" ");
-    for (const command of [first, ...more.map((alternative) => `${group} ${alternative}`)]) {
+    const commands = [first, ...more.map((alternative) => `${group} ${alternative}`)];
+    for (const command of commands) {
       const words = command.split(" ");
       const end = words.findIndex((word, index) => index > 0 && !/^[a-z][a-z-]*$/.test(word));
       // A name in lower case (of a person, a file) is no subcommand: the longest part that has a help of its own is meant.
@@ -143,7 +159,9 @@ function assertCommands({ text, place }) {
         if (status === 0 && (length === (end === -1 ? words.length : end) || !stdout.includes("<COMMAND>"))) help = stdout;
       }
       assert.ok(help, `${place}: there is no "${command}"`);
-      for (const flag of command.match(/--[a-z][a-z-]*/g) ?? []) assert.ok(help.includes(flag), `${place}: "${command}": no ${flag}`);
+      const flags = (text) => text.match(/--[a-z][a-z-]*/g) ?? [];
+      const known = new Set(flags(help));
+      for (const flag of flags(command === commands.at(-1) ? `${command} ${remark}` : command)) assert.ok(known.has(flag), `${place}: "${command}": no ${flag}`);
     }
   }
 }
