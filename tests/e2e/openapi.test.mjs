@@ -31,29 +31,45 @@ before(async () => {
   kid = await keysGenerate(signer, "default");
 });
 
-for (const listener of ["public", "agents", "admin"]) {
+for (const listener of ["public", "agents", "admin", "console"]) {
   test(`schemathesis finds nothing wrong on the ${listener} listener`, async () => {
     const { ready } = signer;
     const { issuer, agent, admin, agent_cert, agent_key, administrators } = ready;
-    const url = { public: issuer, agents: agent, admin }[listener];
-    const identity = { public: [], agents: [agent_cert, agent_key], admin: [administrators[0].cert, administrators[0].key] }[listener];
+    const url = { public: issuer, agents: agent, admin, console: admin }[listener].replace("127.0.0.1", "localhost");
+    const identity = { public: [], agents: [agent_cert, agent_key], admin: [administrators[0].cert, administrators[0].key], console: [] }[listener];
     // Names of what is there, so that not everything ends at 404.
     const settings = join(here.directory, `${listener}.toml`);
     writeFileSync(settings, `[parameters]\nprofile = "default"\nagent = "demo-app"\nissuer = "~"\nkid = ${JSON.stringify(kid)}\n`);
-    const args = ["--config-file", settings, "run", `${url.replace("127.0.0.1", "localhost")}/openapi.json`, "--no-color"];
+    const args = ["--config-file", settings, "run", await document(listener, url), "--url", url, "--no-color"];
     args.push("--tls-verify", ready.ca, ...(identity.length ? ["--request-cert", identity[0], "--request-cert-key", identity[1]] : []));
     args.push("--phases", "examples,coverage,fuzzing", "-n", "10", "--max-time", String(SECONDS), "--no-shrink", "--generation-deterministic");
     args.push("--continue-on-failure", "--warnings", "off", "-c", CHECKS.join(","));
     // A stream of events has no end that a test could wait for.
     args.push("--exclude-path", "/admin/v1/activity/events");
+    // As a page without a session has it.
+    if (listener === "console") args.push("--header", "X-Edgeseal-CSRF: none");
     const { code, out } = await run(join(target, "python/bin/st"), args, here.directory);
     assert.equal(code, 0, out);
     const [, generated, passed] = out.match(/(\d+) generated, (\d+) passed/) ?? assert.fail(out);
     assert.equal(generated, passed, out);
     assert.ok(Number(generated) >= 100, `${generated} requests are few\n${out}`);
+    // The whole document, but for that stream.
+    const [, selected, total] = out.match(/Selected: (\d+)\/(\d+)/)?.map(Number) ?? assert.fail(out);
+    const [, tested] = out.match(/Tested: (\d+)/)?.map(Number) ?? assert.fail(out);
+    assert.deepEqual([selected, tested], [total - (listener === "admin" ? 1 : 0), selected], out);
     const { code: alive, err } = await cli(["keys", "list", "--dir", signer.state, "--json"]);
     assert.equal(alive, 0, err);
   });
+}
+
+/** Where a listener's document is: the console's is served nowhere, but printed. */
+async function document(listener, url) {
+  if (listener !== "console") return `${url}/openapi.json`;
+  const { code, out, err } = await cli(["openapi", listener]);
+  assert.equal(code, 0, err);
+  const file = join(here.directory, "console.json");
+  writeFileSync(file, out);
+  return file;
 }
 
 /** Runs a command to its end, in a folder for what it leaves behind: {code, out}. */
