@@ -102,6 +102,41 @@ test("dialogs are clean too", async () => {
   await page.setViewportSize({ width: 1440, height: 900 });
 });
 
+for (const colorScheme of ["light", "dark"]) {
+  test(`360 px, ${colorScheme}: log-in, recovery and invitation are clean too`, async () => {
+    const options = { colorScheme, viewport: { width: 360, height: 800 } };
+    const { code } = await ask(ready, "/admin/v1/users", { method: "POST", body: { name: `looks-${colorScheme}`, role: "auditor" } });
+    const invited = await openConsole(browser, options);
+    await invited.page.goto(`${ready.console}/invitation`);
+    await invited.page.getByTestId("code").waitFor();
+    await look(invited.page, "invitation");
+    await invited.page.getByTestId("code").fill(code);
+    await invited.page.getByTestId("check-code").click();
+    await invited.page.getByTestId("make-passkey").waitFor();
+    await look(invited.page, "an invitation's passkey");
+    await invited.page.getByTestId("make-passkey").click();
+    const shown = invited.page.getByTestId("recovery-codes").locator("li");
+    await shown.first().waitFor();
+    await look(invited.page, "an invitation's recovery codes");
+    const [recovery] = await shown.allTextContents();
+    await invited.context.close();
+
+    const { page, context } = await openConsole(browser, options);
+    await page.goto(`${ready.console}/`);
+    await page.getByTestId("login").waitFor();
+    await look(page, "log-in");
+    await page.getByText("My passkey is lost").click();
+    await page.getByTestId("recover").waitFor();
+    await look(page, "recovery");
+    await page.getByTestId("name").fill(`looks-${colorScheme}`);
+    await page.getByTestId("code").fill(recovery);
+    await page.getByTestId("recover").click();
+    await page.getByRole("heading", { name: "Make a new passkey" }).waitFor();
+    await look(page, "a new passkey");
+    await context.close();
+  });
+}
+
 test("keyboard alone: a key is generated, takes over, and is declared compromised", async () => {
   const { page } = alice;
   const profile = profileOf(signer, "ES256");

@@ -44,6 +44,12 @@ async function objectsInHsm(ckaId) {
   return stdout.split(/(?=^(?:Private|Public) Key Object)/m).filter((object) => new RegExp(`^\\s*ID:\\s*${ckaId}\\s*$`, "mi").test(object));
 }
 
+/** Both halves of a key's pair are in the HSM. */
+async function pairStands(kid) {
+  const { cka_id: id } = (await keys()).find((key) => key.kid === kid);
+  assert.deepEqual((await objectsInHsm(id)).map((object) => object.split(" ")[0]).sort(), ["Private", "Public"], `the pair of ${kid} in the HSM`);
+}
+
 async function token(subject = "alice", more = {}) {
   const identity = readFileSync(join(agent, "agent.pem"), "utf8");
   return call(`${ready.agent}/v1/tokens`, { body: { profile: profileOf(signer, "ES256"), audience: AUDIENCE, ttl: "5m", claims: { sub: subject }, ...more }, ca: readFileSync(ready.ca, "utf8"), cert: identity, key: identity });
@@ -320,6 +326,7 @@ test("rotation: the standby signs from now on, and its predecessor retires", asy
   });
   const states = Object.fromEntries((await keys()).map(({ kid, state }) => [kid, state]));
   assert.deepEqual([states[before_], states[after_]], ["retiring", "active"]);
+  for (const kid of [before_, after_]) await pairStands(kid);
 });
 
 test("compromise asks what it says it will do, and takes the key out of the JWK Set at once", async () => {
@@ -335,6 +342,7 @@ test("compromise asks what it says it will do, and takes the key out of the JWK 
   assert.equal(now.state, "compromised");
   assert.ok(!(await jwks(ready)).json.keys.some(({ kid }) => kid === key.kid));
   assert.ok((await ask(ready, "/admin/v1/revocations")).revocations.some(({ value }) => value === key.kid), "it is on the revocation list");
+  await pairStands(key.kid);
   await page.goto(`${ready.console}/`);
   await page.getByTestId("attention-compromised").waitFor();
 
@@ -368,16 +376,22 @@ test("destruction takes two people: one's own approval is not offered, the other
   assert.equal(state, "destroy_scheduled");
   const days = (Date.parse(at) - Date.now()) / 86_400_000;
   assert.ok(days > 7.9 && days <= 8.01, `${days} days`);
-  assert.equal((await objectsInHsm(key.cka_id)).length, 2, "until then it is in the HSM");
+  await pairStands(key.kid);
 
   await bob.page.getByTestId("step-cancel-destroy").click();
   await bob.page.getByTestId("confirm").click();
-  await until("it is called off", async () => (await keys()).find(({ kid }) => kid === key.kid).state !== "destroy_scheduled");
+  const after_ = await until("it is called off", async () => {
+    const now = (await keys()).find(({ kid }) => kid === key.kid);
+    return now.state !== "destroy_scheduled" && now;
+  });
+  assert.deepEqual([after_.state, after_.destroy_at ?? null, after_.destroyed_at ?? null], ["compromised", null, null]);
+  await pairStands(key.kid);
 });
 
 test("a revoked agent gets nothing more", async () => {
   const { page } = alice;
-  assert.equal((await token()).status, 200);
+  const before_ = await token();
+  assert.equal(before_.status, 200);
   await page.goto(`${ready.console}/agents/orders`);
   await page.getByTestId("revoke").click();
   await page.getByTestId("confirm").click();
@@ -388,6 +402,8 @@ test("a revoked agent gets nothing more", async () => {
   });
   assert.equal(refused.status, 403, refused.text);
   assert.ok((await ask(ready, "/admin/v1/agents/orders")).revoked_at);
+  // The key that signed for it is everybody's, and stays.
+  await pairStands(header(before_.json.token).kid);
 });
 
 test("a revoked agent is deleted, and its name is free", async () => {
