@@ -25,7 +25,7 @@ use p256::{
     elliptic_curve::{PrimeField as _, bigint::Encoding as _, ops::Reduce as _, sec1::ToEncodedPoint as _},
 };
 
-/// In the profile of the tests; a million and more in a release build.
+/// In the profile of the tests; `make test` also has a million of each field, in a release build.
 const SIGNATURES: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 /// Signatures for each key: its table costs as much as fifty of them.
 const PER_KEY: u64 = 2_000;
