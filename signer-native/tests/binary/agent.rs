@@ -443,16 +443,16 @@ fn whom_it_turns_away() {
     tcp(&[host, authorized, ("content-type", "text/plain")]).problem(415, "unsupported_media_type");
     assert!(!agent.log().contains(secret), "the secret is in the log");
 
-    // Another user, where the socket's mode was loosened by somebody. Only root can become one.
-    if fs::metadata(&agent.socket).unwrap().uid() == 0 {
-        fs::set_permissions(&agent.socket, fs::Permissions::from_mode(0o666)).unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut curl = Command::new("curl");
-        curl.args(["-s", "--unix-socket"]).arg(&agent.socket).args(["-d", "{}", "http://agent/v1/tokens"]);
-        let said = curl.uid(65_534).gid(65_534).current_dir("/").output().unwrap();
-        let said: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"));
-        assert_eq!(said["code"], "peer_refused", "{said}");
-    }
+    // Another user, where the socket's mode was loosened by somebody.
+    let owner = fs::metadata(&agent.socket).unwrap().uid();
+    assert_eq!(owner, 0, "only root becomes another user: run the tests as root, or behind `unshare --map-root-user --map-auto`");
+    fs::set_permissions(&agent.socket, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "--unix-socket"]).arg(&agent.socket).args(["-d", "{}", "http://agent/v1/tokens"]);
+    let said = curl.uid(65_534).gid(65_534).current_dir("/").output().unwrap();
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    assert_eq!(said["code"], "peer_refused", "{said}");
 
     // Two daemons on one socket, and what is no socket.
     let agent_toml = folder.path().join("agent.toml");
