@@ -2,7 +2,7 @@
 //! verified against the pinned control keys before the Durable Object hears of them; every isolate reads that again every R
 //! seconds, and judges each token by its copy, those of the token cache too.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use edgeseal_core::{
     Timestamp, VerifiedToken,
@@ -34,8 +34,10 @@ pub(super) const BINDING: &str = "EDGESEAL_REVOCATIONS";
 const PROBLEM: &str = "application/problem+json";
 /// Octets of a push: a document, and the JSON around it.
 const MAX_PUSH_LEN: usize = MAX_DOCUMENT_LEN + 1_024;
-/// Milliseconds that a pulled document may take to arrive.
-const PULL_TIMEOUT_MILLIS: u64 = 5_000;
+/// Milliseconds that a pushed or pulled document may take to arrive.
+const ARRIVAL_TIMEOUT_MILLIS: u64 = 5_000;
+/// Pushes that may arrive at an isolate at once: anybody can begin one, and what arrives is in memory before it can be checked.
+const MAX_ARRIVING: usize = 4;
 /// Milliseconds that the Durable Object may take to store a list.
 const STORE_TIMEOUT_MILLIS: u64 = 5_000;
 
@@ -48,14 +50,16 @@ pub(super) struct Revocation {
     settings: RevocationSettings,
     control: Control,
     reader: RefCell<Reader>,
+    /// Until when each place for a push that arrives is taken.
+    arriving: Cell<[Timestamp; MAX_ARRIVING]>,
 }
 
 /// What became of a document.
 enum Taken {
     /// Stored as this sequence, then.
     Stored(u64, Timestamp),
-    /// This sequence is known, and the document's is not higher.
-    Known(u64),
+    /// This sequence is known, and the document's is not higher: the difference.
+    Known(u64, u64),
     /// Not believed, for this code.
     Refused(&'static str, String),
     /// Believed, and could not be stored.
@@ -67,7 +71,7 @@ impl Revocation {
     pub(super) fn new(settings: RevocationSettings) -> std::result::Result<Self, String> {
         let control = settings.control().map_err(|error| error.within("revocation").to_string())?;
         let reader = RefCell::new(settings.reader());
-        Ok(Self { settings, control, reader })
+        Ok(Self { settings, control, reader, arriving: Cell::default() })
     }
 
     /// Whether a verified token may be used: reads the list first, if R has passed.
@@ -101,9 +105,18 @@ impl Revocation {
             let allow = [("allow", "POST".into())];
             return problem_with("Revocation documents are pushed with POST", 405, "method_not_allowed", &allow);
         }
-        let body = match read_push(&mut request).await {
+        let too_large = || problem("The revocation document is too large", 413, "document_too_large");
+        let length = request.headers().get("content-length").ok().flatten().and_then(|length| length.parse::<usize>().ok());
+        if length.is_some_and(|length| length > MAX_PUSH_LEN) {
+            return too_large();
+        }
+        let Some(place) = self.take_place() else { return unavailable() };
+        let arrived = async { read_push(&mut request).await.map_err(|error| error.to_string()) };
+        let arrived = within(ARRIVAL_TIMEOUT_MILLIS, arrived).await;
+        self.set_place(place, Timestamp::default());
+        let body = match arrived {
             Ok(Some(body)) => body,
-            Ok(None) => return problem("The revocation document is too large", 413, "document_too_large"),
+            Ok(None) => return too_large(),
             Err(_) => return problem("The body did not arrive", 400, "request_malformed"),
         };
         let document = json::parse_object(&body).ok().and_then(|(_, mut members)| members.remove("document"));
@@ -118,9 +131,8 @@ impl Revocation {
                 let members = Members::new().with("seq", &seq).with("reread_by", &second(reread_by));
                 respond(200, "application/json", &members.with("bound_by", &bound_by.map(second)).end())
             }
-            Taken::Known(seq) => {
-                let known = seq.to_string();
-                log::warn("revocation_refused", &[("code", "sequence_not_rising"), ("seq", &known)]);
+            Taken::Known(seq, _) => {
+                not_rising(seq);
                 let problem = http::problem("The sequence does not rise", 409, "sequence_not_rising");
                 respond(409, PROBLEM, &format!("{},\"seq\":{seq}}}", problem.trim_end_matches('}')))
             }
@@ -130,10 +142,24 @@ impl Revocation {
             }
             Taken::Unavailable(reason) => {
                 log::error("revocation_not_stored", &[("reason", &reason)]);
-                let retry_after = [("retry-after", RETRY_AFTER_SECS.to_string())];
-                problem_with("The revocation list cannot be stored now", 503, "revocation_unavailable", &retry_after)
+                unavailable()
             }
         }
+    }
+
+    /// A place for a push that arrives, if one is free. A request that was cancelled never gives its place back, so that each is
+    /// free again after twice the time that arriving may take.
+    fn take_place(&self) -> Option<usize> {
+        let now = now();
+        let place = self.arriving.get().iter().position(|until| *until <= now)?;
+        self.set_place(place, now.plus_millis(2 * ARRIVAL_TIMEOUT_MILLIS));
+        Some(place)
+    }
+
+    fn set_place(&self, place: usize, until: Timestamp) {
+        let mut arriving = self.arriving.get();
+        arriving[place] = until;
+        self.arriving.set(arriving);
     }
 
     /// The cron trigger: fetches the document from the signer.
@@ -141,7 +167,7 @@ impl Revocation {
         let Some(url) = &self.settings.url else { return };
         let controller = AbortController::default();
         let signal = controller.signal();
-        let fetched = within(PULL_TIMEOUT_MILLIS, get(url, &signal)).await;
+        let fetched = within(ARRIVAL_TIMEOUT_MILLIS, get(url, &signal)).await;
         let document = match fetched {
             Ok(document) => document,
             Err(reason) => {
@@ -152,7 +178,9 @@ impl Revocation {
         };
         match self.take(&document, env, subtle).await {
             Taken::Stored(seq, _) => stored("cron", seq),
-            Taken::Known(_) => {}
+            // What was pushed is not news; but a signer that fell behind what is known revokes nothing here.
+            Taken::Known(_, 0) => {}
+            Taken::Known(seq, _) => not_rising(seq),
             Taken::Refused(code, reason) => {
                 log::error("revocation_refused", &[("url", url), ("code", code), ("reason", &reason)]);
             }
@@ -181,7 +209,10 @@ impl Revocation {
                 self.reader.borrow_mut().on_push(list);
                 Taken::Stored(sequence, stored_at)
             }
-            Ok((409, members)) => Taken::Known(members.get("seq").and_then(Value::as_u64).unwrap_or(sequence)),
+            Ok((409, members)) => {
+                let known = members.get("seq").and_then(Value::as_u64).unwrap_or(sequence);
+                Taken::Known(known, known.saturating_sub(sequence))
+            }
             Ok((status, _)) => Taken::Unavailable(format!("the Durable Object answered {status}")),
             Err(reason) => Taken::Unavailable(reason),
         }
@@ -223,6 +254,15 @@ impl Revocation {
 
 fn stored(by: &str, seq: u64) {
     log::info("revocation_stored", &[("by", by), ("seq", &seq.to_string())]);
+}
+
+fn not_rising(known: u64) {
+    log::warn("revocation_refused", &[("code", "sequence_not_rising"), ("seq", &known.to_string())]);
+}
+
+fn unavailable() -> Answer {
+    let retry_after = [("retry-after", RETRY_AFTER_SECS.to_string())];
+    problem_with("The revocation list cannot be stored now", 503, "revocation_unavailable", &retry_after)
 }
 
 fn respond(status: u16, content_type: &str, body: &str) -> Answer {
