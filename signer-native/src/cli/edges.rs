@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigArguments, block_on, keys, output};
 use crate::{
-    config::Settings,
+    config::{Settings, origin_of},
     error::{Failure, FailureKind},
     http::revocations::describe,
     keys::{Ledger, registry::RegistryError},
@@ -77,7 +77,8 @@ fn pin(arguments: &Pin) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let edge = the_edge(settings.edges()?, arguments.name.as_deref())?;
     let signer = settings.issuers()?.get("").cloned().unwrap_or_default();
-    let url = format!("{signer}/.well-known/edgeseal-revocations?edge={}", edge.id);
+    // One document for all issuers: it lies beside no path of theirs.
+    let url = format!("{}/.well-known/edgeseal-revocations?edge={}", origin_of(&signer), edge.id);
     let keys = block_on(control_keys(&settings))?;
     let keys: Vec<String> = keys.iter().map(Jwk::to_json).collect();
     if arguments.json {
