@@ -18,7 +18,7 @@ use super::{
 use crate::{
     audit::{AuditError, Blinding, Event, Log},
     hsm::{HsmError, KeyId},
-    revocation::{Entry, Kind, MOST_TOKENS, Wish},
+    revocation::{self, Entry, Kind, Wish},
     store::{Approval, Guard, Store, StoreError},
 };
 
@@ -365,7 +365,7 @@ impl Ledger {
         let of_slots = slots.iter().filter(|slot| slot.issuer == issuer).map(|slot| slot.max_lifetime);
         let longest = of_keys.chain(of_slots).max().unwrap_or_default();
         let entry = Entry::of_wish(wish, url, longest, now(), actor.name()).map_err(refused)?;
-        self.write_revocation(&entry, MOST_TOKENS, actor).await?;
+        self.write_revocation(&entry, revocation::has_room, actor).await?;
         Ok(entry)
     }
 
@@ -385,7 +385,7 @@ impl Ledger {
             return self.command(kid, Command::Compromise, actor).await;
         }
         if let Some(entry) = self.entry_of(&key, actor) {
-            self.write_revocation(&entry, usize::MAX, actor).await?;
+            self.write_revocation(&entry, |_| true, actor).await?;
         }
         Ok(Done::Changed { key: Box::new(key), successor: None, window: None })
     }
@@ -406,7 +406,7 @@ impl Ledger {
         Ok(self.store.revocations(now()).await?)
     }
 
-    async fn write_revocation(&self, entry: &Entry, most: usize, actor: &Actor) -> Result<(), RegistryError> {
+    async fn write_revocation(&self, entry: &Entry, fits: fn(&[Entry]) -> bool, actor: &Actor) -> Result<(), RegistryError> {
         // A subject is a claim's value: the log shows it as it shows those.
         let blinding = self.log.as_ref().map_or(&self.blinding, Log::blinding);
         let mut shown = entry.view();
@@ -414,11 +414,12 @@ impl Ledger {
             shown.value = blinding.text("sub", &entry.value);
         }
         self.record(actor, "revocations.add", &shown.value, &serde_json::json!(shown).to_string()).await?;
-        if self.store.revoke(entry, most).await? {
+        if self.store.revoke(entry, fits).await? {
             return Ok(());
         }
-        let reason = format!("the list has {most} entries, more than edges take; revoke the subject instead, or the key");
-        Err(RegistryError::NotRevocable(reason))
+        let reason = "the list is full, but for what is kept free for keys: edges would take no longer one; revoke the subject \
+                      instead, or the key";
+        Err(RegistryError::NotRevocable(reason.to_owned()))
     }
 
     /// What the list says of a revoked key.

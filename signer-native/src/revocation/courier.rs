@@ -1,7 +1,7 @@
 //! Takes revocations to the edges: one task an edge, so that an edge that does not answer holds up no other.
 //!
 //! An edge's document is signed anew when the list has changed, when the control key has, and every five minutes, since it is good
-//! for ten. It is pushed until the edge has acknowledged the list, and lies at `/.well-known/edgeseal-revocations` for the edge's
+//! for ten. Each is pushed until the edge has acknowledged it, and lies at `/.well-known/edgeseal-revocations` for the edge's
 //! cron trigger to fetch. Of several signers the one that holds the edge's lease does all this.
 
 use std::{
@@ -56,7 +56,7 @@ const MAX_ANSWER: usize = 16 * 1024;
 const LONGEST_PAUSE: u64 = 60;
 /// How long a document is given out before the store is asked for a later one.
 const MEMORY: Duration = Duration::from_secs(1);
-/// Characters of what an edge or the network said that are kept.
+/// Characters of what an edge, the network or the HSM said that are kept.
 const MAX_TROUBLE: usize = 300;
 
 /// Takes revocations to the edges.
@@ -181,19 +181,21 @@ impl Courier {
 
     async fn attend(self: Arc<Self>, place: usize, mut versions: watch::Receiver<u64>) {
         let Some(edge) = self.edges.get(place) else { return };
-        let mut failing = false;
+        let mut failing = String::new();
         loop {
             versions.mark_unchanged();
             let next = match self.look_after(edge).await {
                 Ok(next) => {
-                    failing = false;
+                    failing.clear();
                     next
                 }
                 Err(error) => {
-                    if !failing {
-                        tracing::error!(%error, edge = edge.config.name, "its revocation document cannot be signed");
+                    let reason = error.to_string();
+                    if failing != reason {
+                        tracing::error!(reason, edge = edge.config.name, "its revocation document cannot be signed");
+                        self.is_troubled(edge, &reason).await;
                     }
-                    failing = true;
+                    failing = reason;
                     Duration::from_secs(1)
                 }
             };
@@ -202,6 +204,14 @@ impl Courier {
                 Ok(()) = versions.changed() => {}
                 () = tokio::time::sleep(next) => {}
             }
+        }
+    }
+
+    /// Whoever revokes sees why nobody is told.
+    async fn is_troubled(&self, edge: &Edge, reason: &str) {
+        let trouble = shortened(&format!("its document cannot be signed: {reason}"));
+        if let Err(error) = self.store.edge_troubled(&edge.config.id, &trouble).await {
+            tracing::debug!(%error, "writing down an edge's trouble");
         }
     }
 
@@ -230,8 +240,9 @@ impl Courier {
             row = self.sign(id, fence, &key, row).await?;
         }
         let mut next = row.signed_at.plus_secs(RENEW);
-        // An edge that was never told anything is told even an empty list: so it knows that it is looked after.
-        let is_told = row.acknowledged_at.is_some() && row.acknowledged_version >= row.version;
+        // Whatever it says: an edge that was never told anything shall know that it is looked after, and one whose Durable Object
+        // is new or lost has no list, and does not know that.
+        let is_told = row.acknowledged_seq >= row.document_seq;
         if !is_told && now() >= row.next_attempt_at {
             match self.push(edge, &row).await {
                 Ok(Pushed::Acknowledged(acknowledgement)) => {
@@ -250,7 +261,7 @@ impl Courier {
                     return Ok(Duration::from_millis(100));
                 }
                 Err(trouble) => {
-                    let trouble: String = trouble.chars().filter(|char| !char.is_control()).take(MAX_TROUBLE).collect();
+                    let trouble = shortened(&trouble);
                     let pause = (1 << row.attempts.min(6)).min(LONGEST_PAUSE);
                     tracing::warn!(edge = name, trouble, pause, "the edge did not take the revocation list");
                     let again = now().plus_secs(pause);
@@ -332,6 +343,11 @@ impl Courier {
             }
         }
     }
+}
+
+/// What is kept of a trouble.
+fn shortened(trouble: &str) -> String {
+    trouble.chars().filter(|char| !char.is_control()).take(MAX_TROUBLE).collect()
 }
 
 /// What the control key is like: on P-256, or RSA where the HSM has no P-256. It signs until a person lets the next one.

@@ -12,7 +12,13 @@
 pub mod courier;
 pub mod settings;
 
-use edgeseal_core::{Timestamp, revocation::Revocations};
+use edgeseal_core::{
+    Algorithm, Timestamp,
+    revocation::{
+        Revocations,
+        document::{Draft, MAX_SEQUENCE},
+    },
+};
 use serde_json::{Value, json};
 
 pub use self::{
@@ -24,8 +30,10 @@ use crate::keys::{
     lifecycle::{DAY, SKEW, Timing},
 };
 
-/// Entries that tokens and subjects may have; the rest of an edge's list is kept free for keys.
-pub const MOST_TOKENS: usize = edgeseal_core::revocation::MAX_ENTRIES - 256;
+/// Keys whose revocations have a place on the list, however full it is of tokens and subjects.
+const KEYS_KEPT_FREE: usize = 256;
+/// Octets of a `kid`: a thumbprint (RFC 7638).
+const KID_LEN: usize = 43;
 /// Seconds that a key stays listed at least. Whoever has a stolen key writes any `exp`, and an edge that was given the key by
 /// hand needs somebody to take it away.
 pub const KEY_LISTED: u64 = 30 * DAY;
@@ -199,6 +207,22 @@ pub struct EntryView {
 
 fn kinds() -> utoipa::openapi::Schema {
     crate::http::openapi::one_of(Kind::ALL.map(Kind::as_str))
+}
+
+/// Whether edges can be told all these, and of 256 keys, whatever their issuers are called. The octets of a document count as its
+/// entries do, so the writing of one is tried.
+pub fn has_room(entries: &[Entry]) -> bool {
+    // The last second of ten digits, in the year 2286.
+    let latest = Timestamp::from_secs(9_999_999_999);
+    let longest = |octets: usize| "x".repeat(octets);
+    let mut list = list(entries);
+    let keys = entries.iter().filter(|entry| entry.kind == Kind::Kid).count();
+    for number in keys..KEYS_KEPT_FREE {
+        list.add_kid(Some(&longest(MAX_NAME)), &format!("{number:0KID_LEN$}"), latest);
+    }
+    let (issuer, edge) = (longest(MAX_SUBJECT), longest(settings::MAX_ID));
+    let draft = Draft { issuer: &issuer, edge: &edge, sequence: MAX_SEQUENCE, issued_at: latest, list: &list };
+    draft.unsigned(Algorithm::Es256, &longest(KID_LEN)).is_ok()
 }
 
 /// The list that documents carry.

@@ -9,6 +9,9 @@ use crate::{config::check_name, error::Failure};
 /// Where an edge takes documents, below its URL.
 const PUSH_PATH: &str = "/.edgeseal/revocations";
 
+/// Characters of an edge's id.
+pub(super) const MAX_ID: usize = 128;
+
 /// An edge as it stands in the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,9 +61,9 @@ impl EdgeConfig {
         }
         let id = id.clone().unwrap_or_else(|| name.to_owned());
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-        if !(1..=128).contains(&id.len()) || !id.bytes().all(fine) {
+        if !(1..=MAX_ID).contains(&id.len()) || !id.bytes().all(fine) {
             return Err(Failure::configuration(format!(
-                "edges.{name}.id is {id:?}; it takes 1 to 128 characters out of A-Z, a-z, 0-9, - _ . :"
+                "edges.{name}.id is {id:?}; it takes 1 to {MAX_ID} characters out of A-Z, a-z, 0-9, - _ . :"
             )));
         }
         Ok(Self {

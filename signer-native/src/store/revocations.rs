@@ -78,19 +78,20 @@ macro_rules! entries {
 }
 
 impl Store {
-    /// Revokes something; of what is revoked already the later end holds. `false` when there are `most` entries, and nothing
+    /// Revokes something; of what is revoked already the later end holds. `false` when the list would not fit then, and nothing
     /// was done.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn revoke(&self, entry: &Entry, most: usize) -> Result<bool, StoreError> {
+    pub async fn revoke(&self, new: &Entry, fits: impl FnOnce(&[Entry]) -> bool) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let count = Statement::new("SELECT COUNT(*) AS number FROM revocations WHERE until > $1").bind(entry.created_at);
-        let count = transaction.rows(count).await?.first().map_or(Ok(0), |row| row.number("number"))?;
-        if count >= most as u64 {
+        // First, since it locks the version: nobody else adds anything meanwhile.
+        insert(&mut transaction, new).await?;
+        let listed = transaction.rows(Statement::new(entries!("WHERE until > $1")).bind(new.created_at)).await?;
+        let listed = listed.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        if !fits(&listed) {
             return Ok(false);
         }
-        insert(&mut transaction, entry).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -137,7 +138,8 @@ impl Store {
         rows.await?.iter().map(edge).collect()
     }
 
-    /// Takes the next sequence of an edge, and the list as it is from then on: whoever takes a higher one sees no less.
+    /// Takes the next sequence of an edge, and the list as it is from then on: whoever takes a higher one sees no less. It is the
+    /// second of now at least, so that a store that was restored from a backup goes on beyond what the edge knows.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the lease is another's by now.
@@ -146,9 +148,10 @@ impl Store {
         leases::check(&mut transaction, fence).await?;
         let taken = Statement::new(
             "INSERT INTO edges (name, seq, document_seq, version, signed_at, acknowledged_version, acknowledged_seq, attempts, \
-             next_attempt_at) VALUES ($1, 1, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT (name) DO UPDATE SET seq = edges.seq + 1 RETURNING seq",
+             next_attempt_at) VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT (name) DO UPDATE SET \
+             seq = CASE WHEN edges.seq < $2 THEN $2 ELSE edges.seq + 1 END RETURNING seq",
         );
-        let seq = transaction.rows(taken.bind(name)).await?.first().map_or(Ok(0), |row| row.number("seq"))?;
+        let seq = transaction.rows(taken.bind(name).bind(now.as_secs())).await?.first().map_or(Ok(0), |row| row.number("seq"))?;
         let version = transaction.rows(Statement::new(VERSION)).await?;
         let version = version.first().map_or(Ok(0), |row| row.number("number"))?;
         transaction.execute(Statement::new("DELETE FROM revocations WHERE until <= $1").bind(now)).await?;
@@ -194,6 +197,18 @@ impl Store {
         let update =
             Statement::new("UPDATE edges SET attempts = attempts + 1, trouble = $2, next_attempt_at = $3 WHERE name = $1");
         self.database.execute(update.bind(name).bind(trouble).bind(next_attempt_at)).await.map(drop)
+    }
+
+    /// Nothing can be told to an edge, for this reason.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn edge_troubled(&self, name: &str, trouble: &str) -> Result<(), StoreError> {
+        let upsert = Statement::new(
+            "INSERT INTO edges (name, seq, document_seq, version, signed_at, acknowledged_version, acknowledged_seq, attempts, \
+             next_attempt_at, trouble) VALUES ($1, 0, 0, 0, 0, 0, 0, 0, 0, $2) ON CONFLICT (name) DO UPDATE SET trouble = $2",
+        );
+        self.database.execute(upsert.bind(name).bind(trouble)).await.map(drop)
     }
 
     /// An edge knows a sequence that this store has not given yet, since it was restored from a backup: the next document goes

@@ -13,11 +13,15 @@ use edgeseal_core::{
     backend::rustcrypto::RustCrypto,
     revocation::{Control, Revocations, Statement},
 };
-use edgeseal_signer::keys::now;
+use edgeseal_signer::{
+    keys::now,
+    revocation::{Entry, Kind},
+    store::{Store, StoreSettings},
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Signer, client, request, until};
+use crate::support::{Signer, client, request, run, until, write_private};
 
 /// An edge that keeps what it is sent, and answers as it is told.
 #[derive(Clone)]
@@ -96,6 +100,11 @@ fn read(pinned: &Value, document: &str) -> Statement {
     control.finish(pending, answer, now()).unwrap()
 }
 
+fn with_store<T>(signer: &Signer, work: impl AsyncFnOnce(Store) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { work(Store::open(&StoreSettings::Sqlite(signer.path("db"))).await.unwrap()).await })
+}
+
 fn state(signer: &Signer) -> Value {
     signer.run(&["edges", "list", "--json"]).json()["edges"][0].clone()
 }
@@ -118,6 +127,16 @@ fn what_is_revoked_reaches_the_edge() {
     assert_eq!(read(&pinned, &edge.last()).list, Revocations::default());
     let printed = signer.run(&["edges", "pin"]).ok();
     assert!(printed.contains("edge = \"edge:eu\"") && printed.contains("# next"), "{printed}");
+    // Where an edge fetches it, the path of an issuer left out.
+    let path = |pinned: &Value| pinned["url"].as_str().unwrap().strip_prefix(signer.text("issuer")).unwrap().to_owned();
+    assert_eq!(signer.public(&path(&pinned), &[]).body, edge.last());
+    let config = signer.dir.join("tenant.toml");
+    let text = std::fs::read_to_string(signer.dir.join("edgeseal.toml")).unwrap();
+    let issuer = format!("issuer = \"{}", signer.text("issuer"));
+    assert!(text.contains(&issuer), "{text}");
+    write_private(&config, &text.replace(&issuer, &format!("{issuer}/tenant")));
+    let of_tenant = run(&["edges", "pin", "eu", "--json", "--config", &config.display().to_string()]).json();
+    assert_eq!(of_tenant["url"], pinned["url"]);
 
     // The control keys are in no JWK Set, and no profile has one.
     let jwks = signer.public("/.well-known/jwks.json", &[]).body;
@@ -191,10 +210,11 @@ fn an_edge_that_does_not_answer_is_asked_again() {
     assert!(edge.count() > before);
     assert_eq!(payload(&edge.last())["jtis"][0]["jti"], "x");
 
-    // The store was restored from a backup: the edge knows a later sequence, and the next document goes beyond it.
-    edge.answers(409, Some(5_000));
+    // The edge knows a later sequence than the signer can have given out: the next document goes beyond it.
+    let known = now().as_secs() + 5_000;
+    edge.answers(409, Some(known));
     signer.run(&["revoke", "jti", "y", "--no-wait", "--yes"]).ok();
-    until("the signer learns of it", || edge.count() > 0 && payload(&edge.last())["seq"].as_u64().unwrap() > 5_000);
+    until("the signer learns of it", || edge.count() > 0 && payload(&edge.last())["seq"].as_u64().unwrap() > known);
     edge.answers(200, None);
     until("it is told again", || state(&signer)["state"] == "current");
     // And an edge that lies about it moves nothing out of reach.
@@ -203,7 +223,76 @@ fn an_edge_that_does_not_answer_is_asked_again() {
     until("the push fails", || state(&signer)["trouble"].is_string());
     edge.answers(200, None);
     until("it is told at last", || state(&signer)["state"] == "current");
-    assert!(payload(&edge.last())["seq"].as_u64().unwrap() < 10_000);
+    assert!(payload(&edge.last())["seq"].as_u64().unwrap() < known + 5_000);
+}
+
+#[test]
+fn an_edge_that_lost_its_list_is_sent_it_with_the_next_document() {
+    let folder = tempdir().unwrap();
+    let edge = Edge::start();
+    let signer = signer(folder.path(), &edge);
+    signer.run(&["revoke", "jti", "x", "--yes"]).ok();
+    until("the edge is told", || state(&signer)["state"] == "current");
+    let (before, said) = (edge.count(), state(&signer)["seq"].clone());
+    // Nothing is revoked, and five minutes pass.
+    let aged = with_store(&signer, async |store| {
+        let mut row = store.edges().await.unwrap().remove(0);
+        row.signed_at = edgeseal_core::Timestamp::from_secs(row.signed_at.as_secs() - 301);
+        store.keep_document(&row).await
+    });
+    assert_eq!(aged, Ok(()));
+    until("it is told again", || edge.count() > before && state(&signer)["seq"] != said);
+    assert_eq!(payload(&edge.last())["jtis"][0]["jti"], "x");
+    assert_eq!(state(&signer)["seq"], payload(&edge.last())["seq"]);
+    // And a store that is restored goes on beyond what it gave out, unless it had given more than one a second.
+    assert!(payload(&edge.last())["seq"].as_u64().unwrap() + 60 > now().as_secs());
+}
+
+#[test]
+fn a_list_is_full_by_its_octets_and_has_room_for_keys() {
+    let folder = tempdir().unwrap();
+    let edge = Edge::start();
+    let signer = signer(folder.path(), &edge);
+    until("the edge is told", || state(&signer)["state"] == "current");
+    // JSON writes each of these with six octets: some two hundred fill the list.
+    let jti = |number: usize| format!("{number:06}{}", "\u{1}".repeat(250));
+    let add = async |store: &Store, number: usize| {
+        let entry = Entry {
+            kind: Kind::Jti,
+            issuer: signer.text("issuer").to_owned(),
+            value: jti(number),
+            before: None,
+            until: now().plus_secs(3_600),
+            created_at: now(),
+            actor: "test".to_owned(),
+        };
+        assert_eq!(store.revoke(&entry, |_| true).await, Ok(true));
+    };
+    with_store(&signer, async |store| {
+        for number in 0..180 {
+            add(&store, number).await;
+        }
+    });
+    let full = (180..220).find(|number| signer.run(&["revoke", "jti", &jti(*number), "--no-wait", "--yes"]).code != 0).unwrap();
+    signer
+        .run(&["revoke", "jti", &jti(full), "--no-wait", "--yes"])
+        .fails(1, "the list is full, but for what is kept free for keys");
+    let listed = || signer.run(&["revoke", "list", "--json"]).json()["revocations"].as_array().unwrap().len();
+    assert_eq!(listed(), full, "what was refused is not on it");
+    // What was taken reaches the edge, and the compromise of a key does.
+    let kid = signer.ready["profiles"][0]["kid"].as_str().unwrap();
+    signer.run(&["revoke", "kid", kid, "--yes", "--no-wait"]).ok();
+    until("the edge is told of the key", || payload(&edge.last())["kids"][0]["kid"] == kid);
+    assert_eq!(payload(&edge.last())["jtis"].as_array().unwrap().len(), full);
+
+    // A list that no document holds, all the same: whoever asks is told why nobody is told.
+    with_store(&signer, async |store| {
+        for number in full..260 {
+            add(&store, number).await;
+        }
+    });
+    until("it is known why", || state(&signer)["trouble"].as_str().is_some_and(|why| why.contains("cannot be signed")));
+    assert!(state(&signer)["trouble"].as_str().unwrap().contains("the document would have up to"), "{}", state(&signer));
 }
 
 #[test]

@@ -600,9 +600,9 @@ fn entry(kind: Kind, value: &str, until: u64) -> Entry {
 async fn a_revocation_only_gets_longer(place: Place) {
     let store = place.open().await;
     assert_eq!(store.revocations_version().await, Ok(0));
-    assert_eq!(store.revoke(&entry(Kind::Sub, "alice", 200), 10).await, Ok(true));
-    assert_eq!(store.revoke(&entry(Kind::Sub, "alice", 100), 10).await, Ok(true));
-    assert_eq!(store.revoke(&entry(Kind::Jti, "alice", 100), 10).await, Ok(true));
+    assert_eq!(store.revoke(&entry(Kind::Sub, "alice", 200), |_| true).await, Ok(true));
+    assert_eq!(store.revoke(&entry(Kind::Sub, "alice", 100), |_| true).await, Ok(true));
+    assert_eq!(store.revoke(&entry(Kind::Jti, "alice", 100), |_| true).await, Ok(true));
     let listed = store.revocations(THEN).await.unwrap();
     assert_eq!(listed, [entry(Kind::Jti, "alice", 100), entry(Kind::Sub, "alice", 200)], "the earlier end changed nothing");
     assert_eq!(store.revocations_version().await, Ok(3));
@@ -617,8 +617,10 @@ async fn a_revocation_only_gets_longer(place: Place) {
     assert_eq!(store.user("a\0").await, Ok(None));
     assert_eq!(store.audit_by_digest("\0").await, Ok(Vec::new()));
     // A full list takes no more, and says so.
-    assert_eq!(store.revoke(&entry(Kind::Jti, "one more", 100), 2).await, Ok(false));
-    assert_eq!(store.revocations_version().await, Ok(3));
+    assert_eq!(store.revoke(&entry(Kind::Jti, "one more", 100), |list| list.len() <= 2).await, Ok(false));
+    assert_eq!((store.revocations_version().await, store.revocations(THEN).await.unwrap().len()), (Ok(3), 2));
+    // What is on it already makes it no longer.
+    assert_eq!(store.revoke(&entry(Kind::Jti, "alice", 150), |list| list.len() <= 2).await, Ok(true));
 }
 
 async fn a_compromise_is_on_the_list_or_did_not_happen(place: Place) {
@@ -640,7 +642,7 @@ async fn sequences_of_an_edge_rise_and_see_no_less(place: Place) {
     let writers = (0..8).map(|number: u64| {
         let (store, fence) = (store.clone(), fence.clone());
         tokio::spawn(async move {
-            store.revoke(&entry(Kind::Jti, &format!("jti-{number}"), 100), 100).await.unwrap();
+            store.revoke(&entry(Kind::Jti, &format!("jti-{number}"), 100), |_| true).await.unwrap();
             store.next_document("eu", &fence, THEN).await.unwrap()
         })
     });
@@ -650,14 +652,15 @@ async fn sequences_of_an_edge_rise_and_see_no_less(place: Place) {
     }
     documents.sort_by_key(|document| document.seq);
     let seqs: Vec<u64> = documents.iter().map(|document| document.seq).collect();
-    assert_eq!(seqs, (1..=8).collect::<Vec<u64>>(), "each is given once");
+    let first = THEN.as_secs();
+    assert_eq!(seqs, (first..first + 8).collect::<Vec<u64>>(), "each is given once");
     assert!(documents.windows(2).all(|pair| pair[0].entries.iter().all(|entry| pair[1].entries.contains(entry))));
     assert!(documents.windows(2).all(|pair| pair[0].version <= pair[1].version));
     // What has ended is forgotten, and a signer that lost the lease takes no number.
     let later = store.take_lease("revocations:eu", "two", THEN.plus_secs(11), THEN.plus_secs(200)).await.unwrap().unwrap();
     assert!(matches!(store.next_document("eu", &fence, THEN).await, Err(StoreError::Conflict(_))));
     let last = store.next_document("eu", &later, THEN.plus_secs(100)).await.unwrap();
-    assert_eq!((last.seq, last.entries.len()), (9, 0));
+    assert_eq!((last.seq, last.entries.len()), (first + 100, 0), "beyond what a store that is restored has given out");
 }
 
 async fn an_edge_that_was_told_and_one_that_was_not(place: Place) {
@@ -666,8 +669,8 @@ async fn an_edge_that_was_told_and_one_that_was_not(place: Place) {
     store.next_document("eu", &fence, THEN).await.unwrap();
     let row = EdgeRow {
         name: "eu".to_owned(),
-        seq: 1,
-        document_seq: 1,
+        seq: THEN.as_secs(),
+        document_seq: THEN.as_secs(),
         version: 5,
         kid: Some("control".to_owned()),
         document: Some("a.b.c".to_owned()),
@@ -679,15 +682,25 @@ async fn an_edge_that_was_told_and_one_that_was_not(place: Place) {
     store.push_failed("eu", "no answer", THEN.plus_secs(2)).await.unwrap();
     let failed = store.edges().await.unwrap().remove(0);
     assert_eq!((failed.attempts, failed.trouble.as_deref(), failed.next_attempt_at), (1, Some("no answer"), THEN.plus_secs(2)));
-    let told = Acknowledgement { version: 5, seq: 1, at: THEN, reread_by: Some(THEN.plus_secs(12)), bound_by: None };
+    let told = Acknowledgement { version: 5, seq: row.seq, at: THEN, reread_by: Some(THEN.plus_secs(12)), bound_by: None };
     store.acknowledge("eu", &told).await.unwrap();
     let told = store.edges().await.unwrap().remove(0);
-    assert_eq!((told.acknowledged_version, told.acknowledged_seq, told.attempts, told.trouble), (5, 1, 0, None));
+    assert_eq!((told.acknowledged_version, told.acknowledged_seq, told.attempts, told.trouble), (5, row.seq, 0, None));
+    // What stands in the way of the signing is known too, of an edge that no document was made for yet as well.
+    for name in ["eu", "new"] {
+        store.edge_troubled(name, "no HSM").await.unwrap();
+    }
+    let edges = store.edges().await.unwrap();
+    assert!(edges.iter().all(|edge| edge.trouble.as_deref() == Some("no HSM")), "{edges:?}");
+    assert_eq!((edges[0].acknowledged_seq, edges[1].seq), (row.seq, 0));
+    let other = store.take_lease("revocations:new", "one", THEN, THEN.plus_secs(10)).await.unwrap().unwrap();
+    assert_eq!(store.next_document("new", &other, THEN).await.unwrap().seq, row.seq);
     // Two documents at once: the earlier one is not kept, since the later one may have been pushed.
     store.next_document("eu", &fence, THEN).await.unwrap();
     assert!(matches!(store.keep_document(&row).await, Err(StoreError::Conflict(_))));
     // An edge that knows more than a restored store.
-    store.raise_sequence("eu", 900).await.unwrap();
+    let known = row.seq + 900;
+    store.raise_sequence("eu", known).await.unwrap();
     assert_eq!(store.edges().await.unwrap()[0].document, None);
-    assert_eq!(store.next_document("eu", &fence, THEN).await.unwrap().seq, 901);
+    assert_eq!(store.next_document("eu", &fence, THEN).await.unwrap().seq, known + 1);
 }
