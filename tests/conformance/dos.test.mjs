@@ -31,6 +31,7 @@ for (const name of ["node", "workerd", "chromium"]) {
           memory = Math.max(memory, judged.memory);
         }
         assert.ok(fastest <= LIMIT, `${what} took ${fastest.toFixed(1)} ms in ${name}`);
+        assert.ok(memory > 0, `no WebAssembly memory is seen in ${name}`);
         assert.ok(memory <= MEMORY, `${what}: ${memory} octets of WebAssembly memory in ${name}`);
       }
     } finally {
