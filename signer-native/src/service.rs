@@ -65,14 +65,20 @@ impl Doors {
             Some(address) => Some(http::listener::bind_plain("listen.metrics.address", address).await?),
             None => None,
         };
-        Ok(Self { metrics, ..Self::with_sockets(config, public, agents, admin)? })
+        Self::with_sockets(config, public, agents, admin, metrics)
     }
 
     /// The same, around sockets that are bound already.
     ///
     /// # Errors
     /// A certificate that cannot be used.
-    pub fn with_sockets(config: &SignerConfig, public: Bound, agents: Bound, admin: Option<Bound>) -> Result<Self, Failure> {
+    pub fn with_sockets(
+        config: &SignerConfig,
+        public: Bound,
+        agents: Bound,
+        admin: Option<Bound>,
+        metrics: Option<TcpListener>,
+    ) -> Result<Self, Failure> {
         let roots = match &config.client_ca {
             Some(path) => tls::roots("listen.agents.client_ca", path)?,
             None => RootCertStore::empty(),
@@ -84,7 +90,7 @@ impl Doors {
             (Some((listen, client_ca)), Some(bound)) => Some(Door::new(bound, listen, Clients::Of(client_ca.clone()))?),
             _ => None,
         };
-        Ok(Self { public, agents, agent_roots, admin, metrics: None })
+        Ok(Self { public, agents, agent_roots, admin, metrics })
     }
 
     /// Where the public, the agents' and the administrators' listener really listen.

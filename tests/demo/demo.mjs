@@ -135,7 +135,7 @@ async function demo() {
   const pids = Object.fromEntries(started.map(({ name, pid }) => [names[name] ?? "worker", pid]));
   writeFileSync(envFile, `${JSON.stringify({
     issuer: ready.issuer, jwks_uri: ready.jwks_uri, ca: ready.ca, audience: AUDIENCE, tokens, worker: worker.url, agent: ready.agent,
-    agent_cert: ready.agent_cert, agent_key: ready.agent_key, agent_socket: agent.socket, console: ready.console, pids,
+    agent_cert: ready.agent_cert, agent_key: ready.agent_key, agent_socket: agent.socket, console: ready.console, metrics: ready.metrics, pids,
   }, null, 2)}\n`, { mode: 0o600 });
   await browser.close();
   browser = undefined;

@@ -58,6 +58,7 @@ test("make demo KEEP=1 leaves everything running and env.json true; make demo-st
     assert.equal(env.worker, "http://localhost:8787");
     assert.equal(env.agent, "https://localhost:8444");
     assert.equal(env.console, "https://localhost:8445");
+    assert.match((await call(env.metrics)).text, /edgeseal_tokens_total\{/);
     const ca = readFileSync(env.ca, "utf8");
     assert.match((await call(`${env.console}/`, { ca })).text, /<title>/);
     assert.match((await call(`${env.worker}/.edgeseal/`)).text, /Sign inside the HSM/);

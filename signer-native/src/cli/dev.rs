@@ -21,12 +21,13 @@ use serde_json::json;
 
 use super::{block_on, log, output, users::new_setup_code, with_environment};
 use crate::{
+    agent::build,
     config::{LogConfig, LogLevel, Settings},
     console::SETUP_LIFETIME,
     error::{Failure, FailureKind},
     hsm::{KeyKind, KeyStore},
     http::{
-        listener::{Bound, bind_address},
+        listener::{Bound, bind_address, bind_plain},
         public::jwks_uri,
     },
     keys::{Actor, Command, Slot, State},
@@ -56,6 +57,9 @@ pub(super) struct Arguments {
     /// Where the administrators' listener listens [default: 127.0.0.1:8445, or a free port if that is in use]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Where /metrics is shown, in the clear; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    metrics: SocketAddr,
     #[arg(long, value_name = "FILE", help = "The SoftHSM library [default: where distributions install it]")]
     module: Option<PathBuf>,
     /// An algorithm to have a profile and a key for; may be repeated [default: all that the module has]
@@ -122,6 +126,11 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
             Err(_) => bind_address("--admin", SocketAddr::from(([127, 0, 0, 1], 0))).await?,
         },
     };
+    let metrics = bind_plain("--metrics", arguments.metrics).await?;
+    let metrics_url = metrics
+        .local_addr()
+        .map(|address| format!("http://{address}/metrics"))
+        .map_err(|error| Failure::new(FailureKind::Address, format!("--metrics {}: {error}", arguments.metrics)))?;
     make_folder(&layout.dir)?;
     let _lock = lock(layout)?;
     if let Some(stale) = &arguments.ready_file {
@@ -140,7 +149,7 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
     write_private(&file, &text)?;
 
     let config = Settings::load(Some(&file), &[])?.signer()?;
-    let doors = Doors::with_sockets(&config, public, agents, Some(admin))?;
+    let doors = Doors::with_sockets(&config, public, agents, Some(admin), Some(metrics))?;
     let signer = Signer::prepare(config, hsm, doors).await?;
     let kids = keys(&signer, &profiles).await?;
     let agent_line = format!("{agents_url}   mutual TLS, certificate {} for 24 h", arguments.agent);
@@ -150,6 +159,7 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
     step("Administrators", &format!("{admin_url}   mutual TLS, certificates {} for 24 h", names.join(", ")), None);
 
     step("Console", &format!("{admin_url}   {}", first_visit(&signer, layout).await?), None);
+    step("Metrics", &metrics_url, None);
 
     let ready = json!({
         "issuer": issuer,
@@ -162,6 +172,7 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
         "agent_socket": layout.path("agent.sock"),
         "admin": admin_url,
         "console": admin_url,
+        "metrics": metrics_url,
         "setup_code_file": layout.path(SETUP_CODE),
         "administrators": certificates.administrators.iter().map(|(name, certificate, key)| {
             json!({ "name": name, "cert": certificate, "key": key })
@@ -382,9 +393,12 @@ profiles = [{names}]
         names = names.join(", "),
     );
     for (name, algorithm) in profiles {
+        // Where the signer sees a digest alone, it signs with one more key of the agent's own: of one profile, to show it.
+        let shows_digests = name == "default" && build::hash_of(*algorithm).is_some();
+        let modes = if shows_digests { r#"["claims", "sd", "digest"]"# } else { r#"["claims", "sd"]"# };
         let _ = write!(
             text,
-            "\n[profiles.{name}]\nalgorithm = \"{algorithm}\"\ndefault_lifetime = \"10m\"\nmax_lifetime = {MAX_LIFETIME}\naudiences = [\"*\"]\n"
+            "\n[profiles.{name}]\nmodes = {modes}\nalgorithm = \"{algorithm}\"\ndefault_lifetime = \"10m\"\nmax_lifetime = {MAX_LIFETIME}\naudiences = [\"*\"]\n"
         );
     }
     text

@@ -52,6 +52,8 @@ impl Place {
                 ("[listen.admin]", "address") => "address = \"127.0.0.1:0\"".to_owned(),
                 ("[rotation]", "lease") => "lease = \"5s\"".to_owned(),
                 ("[rotation]", "automatic") => format!("automatic = true\nafter = \"{ROTATE_AFTER}s\""),
+                // The keys that are counted are those of the profile.
+                ("[profiles.default]", "modes") => "modes = [\"claims\"]".to_owned(),
                 ("[log]", "level") => "level = \"info\"".to_owned(),
                 _ => line.to_owned(),
             }

@@ -35,8 +35,10 @@ fn with_schema(folder: &std::path::Path, of_claims: &Value) -> Signer {
     let schema = folder.join("schema.json");
     fs::write(&schema, of_claims.to_string()).unwrap();
     Signer::configured(folder, &["--alg", "ES256", "--alg", "RS256"], |text| {
-        let profile = format!("modes = [\"claims\", \"sd\"]\nmax_session = \"1h\"\nschema = {schema:?}\n");
-        text.replace("[profiles.default]\n", &format!("[profiles.default]\n{profile}"))
+        let profile = format!("max_session = \"1h\"\nschema = {schema:?}\n");
+        text.replace("modes = [\"claims\", \"sd\"]", "modes = [\"claims\"]")
+            .replace("modes = [\"claims\", \"sd\", \"digest\"]", "modes = [\"claims\", \"sd\"]")
+            .replace("[profiles.default]\n", &format!("[profiles.default]\n{profile}"))
             .replace("[agents.\"demo-app\"]\n", "[agents.demo-app]\nrequired_claims = [\"sub\"]\nrate = 4\n")
     })
 }

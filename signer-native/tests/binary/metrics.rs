@@ -96,3 +96,14 @@ fn numbers_for_prometheus() {
     }
     assert_eq!(signer.public("/metrics", &[]).status, 404, "numbers are not for everybody");
 }
+
+#[test]
+fn dev_says_where_its_numbers_are() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let url = signer.text("metrics");
+    let address = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/metrics")).unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{url}");
+    signer.issue("default");
+    assert!(sample(&scrape(address), "edgeseal_tokens_total{") >= 1.0);
+}

@@ -79,10 +79,7 @@ fn no_secret_is_written_or_shown() {
     let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
         let text = text.replace("level = \"warn\"", "level = \"trace\"\nformat = \"json\"");
         let text = text.replace("[hsm]\n", "[hsm]\nprocesses = 1\n");
-        let text = text.replace(
-            "[profiles.default]\n",
-            "[profiles.default]\nmodes = [\"claims\", \"sd\", \"digest\"]\nmax_session = \"1h\"\n",
-        );
+        let text = text.replace("[profiles.default]\n", "[profiles.default]\nmax_session = \"1h\"\n");
         format!("{text}\n[console]\n[listen.metrics]\naddress = \"{metrics}\"\n[enrolment]\nlifetime = \"1m\"\n")
     });
     let pin = fs::read_to_string(signer.path("pin_file")).unwrap().trim().to_owned();
