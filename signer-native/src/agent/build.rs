@@ -30,19 +30,26 @@ pub struct Hidden {
 /// base64url each time (RFC 9901 section 9.3).
 ///
 /// # Errors
-/// When there is nothing to hide, or too much; or `salt`'s.
+/// When there is nothing to hide, or too much; when a claim, hidden or not, holds what a verifier would take for digests; or
+/// `salt`'s.
 pub fn hide(
     claims: Map<String, Value>,
     clear: &[String],
     mut salt: impl FnMut() -> Result<String, String>,
 ) -> Result<Hidden, String> {
+    if let Some(name) = claims.keys().find(|name| SD_MEMBERS.contains(&name.as_str())) {
+        return Err(format!("claim {name} belongs to selective disclosure itself (RFC 9901 section 4.2)"));
+    }
+    // Also behind a digest: a verifier looks into what is disclosed as well, and refuses or drops it there.
+    if let Some((name, _)) = claims.iter().find(|(_, value)| policy::conveys_digests(value)) {
+        return Err(format!(
+            "claim {name} holds _sd, _sd_alg or ..., which belong to selective disclosure itself (RFC 9901 section 4.1)"
+        ));
+    }
     let is_clear = |name: &String| CLEAR.contains(&name.as_str()) || clear.contains(name);
     let (kept, private): (Vec<_>, Vec<_>) = claims.into_iter().partition(|(name, _)| is_clear(name));
     if let Some((name, _)) = private.iter().find(|(name, _)| NEVER_DISCLOSED.contains(&name.as_str())) {
         return Err(format!("claim {name} may not be hidden (RFC 9901 section 9.7); name it in clear"));
-    }
-    if let Some((name, _)) = private.iter().find(|(name, _)| SD_MEMBERS.contains(&name.as_str())) {
-        return Err(format!("claim {name} belongs to selective disclosure itself (RFC 9901 section 4.2)"));
     }
     if private.is_empty() {
         return Err("no claim is private, so there is nothing to hide; ask for mode claims".to_owned());
@@ -173,6 +180,29 @@ mod tests {
             assert!(digests.contains(&Base64UrlUnpadded::encode_string(&Sha256::digest(disclosure)).as_str()));
         }
         assert!(hide(object(json!({ "sub": "alice" })), &[], || Ok(String::new())).is_err());
+    }
+
+    #[test]
+    fn nothing_is_hidden_that_verifiers_would_take_for_digests() {
+        let refusal =
+            |claims: Value, clear: &str| hide(object(claims), &[clear.to_owned()], || Ok("salt".to_owned())).unwrap_err();
+        for value in [
+            json!({ "_sd": ["x"], "a": 1 }),
+            json!({ "_sd_alg": "x" }),
+            json!({ "...": 1 }),
+            json!(["a", { "...": "x" }]),
+            json!({ "deeper": [{ "_sd": [] }] }),
+        ] {
+            for clear in ["", "doc"] {
+                let said = refusal(json!({ "email": "x", "doc": value }), clear);
+                assert!(said.contains("claim doc"), "{said}");
+            }
+        }
+        for name in SD_MEMBERS {
+            assert!(refusal(json!({ "email": "x", name: ["x"] }), name).contains(name));
+        }
+        // As a value, or as a part of a name, it is a text like any other.
+        assert!(hide(object(json!({ "email": "_sd", "doc": { "_sda": "..." } })), &[], || Ok("salt".to_owned())).is_ok());
     }
 
     #[test]

@@ -22,10 +22,10 @@ use axum::{
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
-    JwkSet, Verifier,
+    JwkSet, UnverifiedToken, Verifier,
     http::Refusal,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
-    sd::{KeyBinding, SdJwtSettings},
+    sd::{KeyBinding, MAX_PRESENTATION_LEN, SdJwtSettings},
 };
 use hyper::{Method, StatusCode};
 use hyper_util::{
@@ -44,7 +44,7 @@ use tokio::{
 
 use super::{
     AgentConfig, Loopback, build,
-    profiles::{Described, Profiles, Refused},
+    profiles::{Described, Profiles, Refused, Trusted},
     renewal::keep_renewed,
     signers::{Answer, Signers, random},
 };
@@ -65,7 +65,7 @@ use crate::{
 /// Octets of a request.
 const MAX_BODY: usize = 64 * 1024;
 /// Octets of a token in a request to verify: a presentation with all its disclosures.
-const MAX_PRESENTATION: usize = edgeseal_core::sd::MAX_PRESENTATION_LEN + 1_024;
+const MAX_PRESENTATION: usize = MAX_PRESENTATION_LEN + 1_024;
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 512;
 /// The head of a request, and the pause between two on one connection.
@@ -341,11 +341,24 @@ async fn sd_mode(shared: &Shared, described: &Described, request: Request, clear
     policy::check_callers(&request.claims).map_err(|denial| Problem::new(Code::PolicyDenied, denial.to_string()))?;
     let clear = [clear, &described.agent.required_claims].concat();
     let salt = || random().map_err(|_| "this machine gives no randomness".to_owned());
-    let hidden = build::hide(request.claims.clone(), &clear, salt).map_err(malformed)?;
-    let mut answer = accepted(shared.signers.issue(item(described, Request { claims: hidden.claims, ..request })).await?)?;
-    let token = answer.get("token").and_then(Value::as_str).unwrap_or_default();
-    answer["token"] = format!("{token}~{}~", hidden.disclosures.join("~")).into();
+    let build::Hidden { claims, disclosures } = build::hide(request.claims.clone(), &clear, salt).map_err(malformed)?;
+    let disclosures = format!("{}~", disclosures.join("~"));
+    // What is too long by itself need not be signed.
+    present("", &disclosures)?;
+    let mut answer = accepted(shared.signers.issue(item(described, Request { claims, ..request })).await?)?;
+    answer["token"] = present(answer.get("token").and_then(Value::as_str).unwrap_or_default(), &disclosures)?.into();
     Ok(answer)
+}
+
+/// A token with its disclosures, each of which ends with `~`.
+fn present(token: &str, disclosures: &str) -> Result<String, Problem> {
+    let presentation = format!("{token}~{disclosures}");
+    if presentation.len() > MAX_PRESENTATION_LEN {
+        let detail =
+            format!("with what is hidden the token has {} octets, and verifiers take {MAX_PRESENTATION_LEN}", presentation.len());
+        return Err(Problem::new(Code::ClaimsUnacceptable, detail));
+    }
+    Ok(presentation)
 }
 
 async fn digest_mode(shared: &Shared, described: &Described, request: Request) -> Result<Value, Refused> {
@@ -426,8 +439,7 @@ async fn renew(State(shared): State<Arc<Shared>>, body: Body) -> Result<Response
     }
     let mut answer = accepted(shared.signers.request(Method::POST, "/v1/tokens/renew", Some(request)).await?)?;
     if let Some(disclosures) = disclosures {
-        let renewed = answer.get("token").and_then(Value::as_str).unwrap_or_default();
-        answer["token"] = format!("{renewed}~{disclosures}").into();
+        answer["token"] = present(answer.get("token").and_then(Value::as_str).unwrap_or_default(), disclosures)?.into();
     }
     Ok(uncached(&answer))
 }
@@ -437,7 +449,7 @@ async fn renew(State(shared): State<Arc<Shared>>, body: Body) -> Result<Response
 struct VerifyRequest {
     token: String,
     audience: Audience,
-    /// The profile that the token must be of; only needed after a restart, while no other profile has been used.
+    /// A profile whose description is made sure of first.
     #[serde(default)]
     profile: Option<String>,
 }
@@ -447,7 +459,9 @@ async fn verify(State(shared): State<Arc<Shared>>, body: Body) -> Result<Respons
     if let Some(profile) = profile {
         shared.profiles.get(&shared.signers, &profile).await?;
     }
-    let verifier = shared.verifier()?;
+    // Only to know whom to ask about: the verifier decides.
+    let issuer = UnverifiedToken::parse(&token).and_then(|token| token.unverified_issuer()).unwrap_or_default();
+    let verifier = shared.verifier(Some(&issuer)).await?;
     let token = match verifier.verify(&token).await {
         Ok(token) => token,
         Err(refusal) => return Ok(refused(&refusal)),
@@ -474,7 +488,7 @@ fn refused(refusal: &Refusal) -> Response {
 }
 
 async fn jwks(State(shared): State<Arc<Shared>>) -> Result<Response, Refused> {
-    let keys = shared.verifier()?.keys().await;
+    let keys = shared.verifier(None).await?.keys().await;
     let keys = match keys {
         Ok(keys) => keys,
         Err(refusal) => return Ok(refused(&refusal)),
@@ -485,20 +499,11 @@ async fn jwks(State(shared): State<Arc<Shared>>) -> Result<Response, Refused> {
 }
 
 impl Shared {
-    /// A verifier of every issuer that is known now.
-    fn verifier(&self) -> Result<RemoteVerifier, Problem> {
+    /// A verifier of every issuer that is known, `issuer` among them if the signer gives this agent tokens of it.
+    async fn verifier(&self, issuer: Option<&str>) -> Result<RemoteVerifier, Refused> {
         let mut settings: Vec<IssuerSettings> = Vec::new();
-        let mut described = self.profiles.all();
-        described.sort_by(|one, other| one.profile.name.cmp(&other.profile.name));
-        for Described { profile, issuer, digest, .. } in described.iter().map(AsRef::as_ref) {
-            add(&mut settings, issuer, profile.algorithm, false);
-            if let Some(digest) = digest {
-                add(&mut settings, &digest.issuer, profile.algorithm, true);
-            }
-        }
-        if settings.is_empty() {
-            let detail = "no issuer is known yet: get a token first, or name a profile in the request";
-            return Err(Problem::new(Code::SignerUnavailable, detail));
+        for Trusted { issuer, algorithm, is_own, .. } in self.profiles.issuers(&self.signers, issuer).await? {
+            add(&mut settings, &issuer, algorithm, is_own);
         }
         let mut held = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, verifier)) = held.as_ref()

@@ -41,10 +41,40 @@ pub struct Described {
     pub digest: Option<DigestKey>,
 }
 
+/// An issuer whose tokens this agent verifies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trusted {
+    /// The profile that it was heard of with.
+    pub profile: String,
+    /// Whether it is the agent's own, which shows keys of the `digest` mode alone.
+    pub is_own: bool,
+    /// Its URL.
+    pub issuer: String,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+}
+
 /// Profiles by name.
 #[derive(Default)]
 pub struct Profiles {
     known: Mutex<HashMap<String, (Instant, Arc<Described>)>>,
+    /// The issuers that the signer listed last.
+    listed: Mutex<Vec<Trusted>>,
+    /// When it was asked for them last. Held meanwhile: others wait for its answer.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    profile: String,
+    issuer: String,
+    algorithm: Algorithm,
+    digest_issuer: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    profiles: Vec<Listed>,
 }
 
 #[derive(Deserialize)]
@@ -117,14 +147,90 @@ impl Profiles {
         self.lock().remove(name);
     }
 
-    /// Everything that is known now.
-    pub fn all(&self) -> Vec<Arc<Described>> {
-        self.lock().values().map(|(_, described)| Arc::clone(described)).collect()
+    /// The issuers of all profiles that this agent may use, by the names of these. The signer is asked for them while `issuer` is
+    /// none of them, or where it has never been asked if there is no `issuer`; not again within [`FRESH`]. A signer that does not
+    /// answer leaves those that are known.
+    ///
+    /// # Errors
+    /// The signer's refusal, or that none answers, while no issuer is known.
+    pub async fn issuers(&self, signers: &Signers, issuer: Option<&str>) -> Result<Vec<Trusted>, Refused> {
+        let is_enough = |known: &[Trusted]| match issuer {
+            Some(issuer) => known.iter().any(|known| known.issuer == issuer),
+            None => !self.listed().is_empty(),
+        };
+        let known = self.known_issuers();
+        if is_enough(&known) {
+            return Ok(known);
+        }
+        let mut asked = self.asked.lock().await;
+        // Somebody else may have asked meanwhile.
+        let known = self.known_issuers();
+        if is_enough(&known) || !known.is_empty() && asked.is_some_and(|at| at.elapsed() < FRESH) {
+            return Ok(known);
+        }
+        let answer = signers.request(Method::GET, "/v1/profiles", None).await;
+        *asked = Some(Instant::now());
+        drop(asked);
+        let refused = match answer {
+            Ok(Answer { status: StatusCode::OK, body, .. }) => match serde_json::from_value::<Listing>(body) {
+                Ok(Listing { profiles }) => {
+                    *self.listed() = profiles.into_iter().flat_map(Listed::issuers).collect();
+                    None
+                }
+                Err(error) => {
+                    let detail = format!("the signer's list of profiles cannot be used: {error}");
+                    Some(Problem::new(Code::SignerUnavailable, detail).into())
+                }
+            },
+            Ok(answer) => Some(Refused::Signer(answer)),
+            Err(problem) => Some(problem.into()),
+        };
+        let known = self.known_issuers();
+        match refused {
+            Some(refused) if known.is_empty() => Err(refused),
+            None if known.is_empty() => {
+                let detail = "this agent may use no profile, so there is no issuer whose tokens it verifies";
+                Err(Problem::new(Code::PolicyDenied, detail).into())
+            }
+            _ => Ok(known),
+        }
+    }
+
+    /// Those of profiles that were used, and those that were listed.
+    fn known_issuers(&self) -> Vec<Trusted> {
+        let mut known: Vec<Trusted> = self.lock().values().flat_map(|(_, described)| described.issuers()).collect();
+        known.extend(self.listed().iter().cloned());
+        known.sort_unstable();
+        known.dedup();
+        known
+    }
+
+    fn listed(&self) -> std::sync::MutexGuard<'_, Vec<Trusted>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Arc<Described>)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Described {
+    fn issuers(&self) -> impl Iterator<Item = Trusted> {
+        let Self { profile, issuer, digest, .. } = self;
+        trusted(&profile.name, issuer, profile.algorithm, digest.as_ref().map(|digest| digest.issuer.as_str()))
+    }
+}
+
+impl Listed {
+    fn issuers(self) -> impl Iterator<Item = Trusted> {
+        let Self { profile, issuer, algorithm, digest_issuer } = self;
+        trusted(&profile, &issuer, algorithm, digest_issuer.as_deref())
+    }
+}
+
+fn trusted(profile: &str, issuer: &str, algorithm: Algorithm, own: Option<&str>) -> impl Iterator<Item = Trusted> + use<> {
+    let one = |issuer: &str, is_own| Trusted { profile: profile.to_owned(), is_own, issuer: issuer.to_owned(), algorithm };
+    [Some(one(issuer, false)), own.map(|own| one(own, true))].into_iter().flatten()
 }
 
 /// Why there is no answer as it was asked for.

@@ -54,6 +54,7 @@ pub fn routes() -> Routes {
         .routes(routes!(batch))
         .routes(routes!(renew))
         .routes(routes!(sign))
+        .routes(routes!(profiles))
         .routes(routes!(profile))
         .routes(routes!(document))
         .merge(enroll::renewal())
@@ -398,6 +399,46 @@ fn uncached(answer: &impl Serialize) -> Response {
     let mut response = Json(answer).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// What the calling agent may use.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentProfiles)]
+struct ProfilesAnswer {
+    profiles: Vec<ListedProfile>,
+}
+
+/// Whose tokens those of a profile are.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListedProfile)]
+struct ListedProfile {
+    profile: String,
+    /// `iss` of its tokens.
+    issuer: String,
+    #[schema(schema_with = algorithms)]
+    algorithm: Algorithm,
+    /// `iss` of the agent's own tokens (mode `digest`), where the agent has a key of its own; else null.
+    digest_issuer: Option<String>,
+}
+
+/// The profiles
+///
+/// What an agent needs to verify tokens before it has asked for any; makes no key.
+#[utoipa::path(
+    get, path = "/v1/profiles", operation_id = "getProfiles", tag = "profiles",
+    responses((status = 200, description = "The profiles that the agent may use", body = ProfilesAnswer)),
+)]
+async fn profiles(State(service): State<Shared>, Caller(agent): Caller) -> Response {
+    let issuer = &service.issuer;
+    // A policy may name what is not there any more.
+    let profiles = agent.profiles.iter().filter_map(|name| issuer.profile(&agent, name).ok());
+    let profiles = profiles.map(|profile| ListedProfile {
+        profile: profile.name.clone(),
+        issuer: issuer.url_of(&profile.name),
+        algorithm: profile.algorithm,
+        digest_issuer: issuer.digest_issuer(&agent, &profile),
+    });
+    uncached(&ProfilesAnswer { profiles: profiles.collect() })
 }
 
 /// A profile as the calling agent may use it.

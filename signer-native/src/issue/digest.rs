@@ -70,6 +70,11 @@ impl Issuer {
         Ok(self.found(&snapshot, agent, profile).map(|(_, key)| key))
     }
 
+    /// The issuer that shows the agent's own key of a profile, where there is such a key; none is made.
+    pub fn digest_issuer(&self, agent: &Agent, profile: &Profile) -> Option<String> {
+        self.found(&self.registry.snapshot(), agent, profile).map(|(_, key)| key.issuer)
+    }
+
     /// Signs a digest with the agent's own key.
     ///
     /// # Errors

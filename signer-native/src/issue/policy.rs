@@ -391,7 +391,8 @@ fn check_digests(claims: &Map<String, Value>) -> Result<(), Denial> {
     Ok(())
 }
 
-fn conveys_digests(value: &Value) -> bool {
+/// Whether a verifier would take something inside a claim for selective disclosure: [`SD_MEMBERS`] at any depth.
+pub fn conveys_digests(value: &Value) -> bool {
     match value {
         Value::Object(members) => {
             members.iter().any(|(name, value)| SD_MEMBERS.contains(&name.as_str()) || conveys_digests(value))

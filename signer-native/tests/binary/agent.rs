@@ -181,7 +181,7 @@ fn ask(mode: &str) -> Value {
 fn private_claims_stay_on_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     let signer = Signer::configured(folder.path(), &["--alg", "ES256", "--alg", "RS256"], |text| {
-        text.replace("[profiles.default]\n", "[profiles.default]\nmodes = [\"claims\", \"sd\"]\nmax_session = \"1h\"\n")
+        text.replace("[profiles.default]\n", "[profiles.default]\nmax_session = \"1h\"\n")
     });
     let recorder = Recorder::before(&signer);
     // The first signer is not there: the second one serves.
@@ -253,6 +253,20 @@ fn private_claims_stay_on_this_machine() {
     for name in ["status", "_sd", "..."] {
         assert!(hidden(name).problem(400, "request_malformed").contains(name));
     }
+    // Nor what verifiers would take for digests, or find too long: nothing is handed out that they refuse, or lose something of.
+    let in_sd = |claims: Value, clear: Value| {
+        let request = json!({ "profile": "default", "mode": "sd", "audience": AUDIENCE, "claims": claims, "clear": clear });
+        agent.post("/v1/tokens", &request)
+    };
+    for doc in [json!({ "_sd": ["x"], "a": 1 }), json!({ "_sd_alg": "x" }), json!(["a", { "...": "x" }])] {
+        assert!(in_sd(json!({ "doc": doc }), json!([])).problem(400, "request_malformed").contains("claim doc"));
+    }
+    in_sd(json!({ "email": "x", "_sd": ["x"] }), json!(["_sd"])).problem(400, "request_malformed");
+    let portrait = |octets: usize| in_sd(json!({ "portrait": "x".repeat(octets) }), json!([]));
+    assert!(portrait(50_000).problem(422, "claims_unacceptable").contains("verifiers take 65536"));
+    let long = portrait(48_000).json();
+    let verdict = agent.post("/v1/verify", &json!({ "token": long["token"], "audience": AUDIENCE })).json();
+    assert_eq!(verdict["claims"]["portrait"].as_str().unwrap().len(), 48_000);
     // Another profile of the same issuer is heard of: the keys at hand stay.
     let other = json!({ "profile": "rs256", "mode": "claims", "audience": AUDIENCE, "claims": { "sub": "alice" } });
     agent.token(&other);
@@ -309,12 +323,12 @@ fn a_digest_says_nothing_and_counts_nowhere_else() {
     let folder = tempfile::tempdir().unwrap();
     let signer =
         Signer::configured(folder.path(), &["--alg", "ES256", "--alg", "RS256", "--alg", "PS384", "--alg", "EdDSA"], |text| {
-            let text = text.replace(
-                "[profiles.default]\n",
-                "[profiles.default]\nmodes = [\"claims\", \"sd\", \"digest\"]\nmax_session = \"1h\"\n",
-            );
-            let text = text.replace("[profiles.rs256]\n", "[profiles.rs256]\nmodes = [\"digest\"]\n");
-            text.replace("[profiles.ps384]\n", "[profiles.ps384]\nmodes = [\"digest\"]\n")
+            let text = text.replace("[profiles.default]\n", "[profiles.default]\nmax_session = \"1h\"\n");
+            let digests_alone = |text: String, profile: &str| {
+                let header = format!("[profiles.{profile}]\nmodes = ");
+                text.replace(&format!("{header}[\"claims\", \"sd\"]"), &format!("{header}[\"digest\"]"))
+            };
+            digests_alone(digests_alone(text, "rs256"), "ps384")
         });
     let recorder = Recorder::before(&signer);
     let agent = Agent::start(folder.path(), &signer, &[&recorder.url], "");
@@ -406,6 +420,54 @@ fn a_digest_says_nothing_and_counts_nowhere_else() {
 
 fn kids(set: &Value) -> Vec<Value> {
     set["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
+}
+
+#[test]
+fn who_only_verifies_asks_for_no_token_first() {
+    let folder = tempfile::tempdir().unwrap();
+    // As `dev` sets it up, in which every mode is there.
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256", "--alg", "RS256"]);
+    let fresh = |name: &str, signers: &str| {
+        let folder = folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        Agent::start(&folder, &signer, &[signers], "")
+    };
+    let verify = |agent: &Agent, token: &str| agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE }));
+    let jwks = |agent: &Agent| agent.ask("GET", "/.well-known/jwks.json", &[], &Value::Null);
+    let own = || {
+        let keys = signer.run(&["keys", "list", "--json"]).json();
+        keys.as_array().unwrap().iter().filter(|key| key["agent"].is_string()).count()
+    };
+    let token = signer.issue("rs256");
+
+    let agent = fresh("verifying", signer.text("agent"));
+    assert_eq!(verify(&agent, &token).json()["claims"]["sub"], "alice");
+    let (shown, published) = (jwks(&fresh("showing", signer.text("agent"))).json(), signer.public("/.well-known/jwks.json", &[]));
+    assert_eq!(kids(&shown).len(), 2);
+    assert!(kids(&published.json()).iter().all(|kid| kids(&shown).contains(kid)), "{shown}");
+    assert_eq!(own(), 0, "no key is made for whoever only verifies");
+    // Nobody's token is still nobody's.
+    let forged = token.replacen(&token[..token.find('.').unwrap()], "eyJhbGciOiJub25lIn0", 1);
+    assert_eq!(verify(&agent, &forged).status, 401);
+
+    // Of what another daemon of this agent obtained, in each mode.
+    let issuing = fresh("issuing", signer.text("agent"));
+    let tokens = ["claims", "sd", "digest"].map(|mode| issuing.token(&ask(mode)));
+    assert_eq!(own(), 1);
+    let later = fresh("later", signer.text("agent"));
+    for token in &tokens {
+        assert_eq!(verify(&later, token).json()["claims"]["email"], "alice@private.example");
+    }
+
+    // Nobody who could say which issuers there are: 503, and no verdict. Who knows them goes on.
+    let lonely = fresh("lonely", "https://localhost:1");
+    verify(&lonely, &token).problem(503, "signer_unavailable");
+    jwks(&lonely).problem(503, "signer_unavailable");
+    signer.kill();
+    assert_eq!(verify(&agent, &token).json()["claims"]["sub"], "alice");
+    for token in &tokens {
+        assert_eq!(verify(&later, token).json()["claims"]["email"], "alice@private.example");
+    }
 }
 
 #[test]
