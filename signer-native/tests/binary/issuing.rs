@@ -94,6 +94,12 @@ fn a_renewal_is_held_to_the_schema_of_today() {
     assert_eq!(payload(renew(&tokens[1]).json()["token"].as_str().unwrap())["age"], 7);
 }
 
+/// What a command that prints a token makes of this one, in words and as JSON.
+fn in_both_forms(command: &[&str], token: &str) -> [String; 2] {
+    let whole = run_with_input(&[command, &["--json"]].concat(), token.as_bytes()).json();
+    [run_with_input(command, token.as_bytes()).ok(), whole["token"].as_str().unwrap().to_owned()]
+}
+
 #[test]
 fn sd_renewals_batches_and_limits() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,9 +158,7 @@ fn sd_renewals_batches_and_limits() {
         (&second["edgeseal_session"], 240)
     );
     // An SD-JWT's disclosures stay here, and stand behind the new token.
-    let presented = format!("{token}~{disclosed}~");
-    let whole = run_with_input(&[&command[..], &["--json"]].concat(), presented.as_bytes()).json();
-    for renewed in [run_with_input(&command, presented.as_bytes()).ok(), whole["token"].as_str().unwrap().to_owned()] {
+    for renewed in in_both_forms(&command, &format!("{token}~{disclosed}~")) {
         let claims = verifier.verify(&renewed, &keys, Timestamp::from_secs(now + 60)).unwrap();
         assert_eq!(claims.claims().get("email"), Some(&json!("alice@example.com")));
     }
