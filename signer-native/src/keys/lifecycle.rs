@@ -310,6 +310,8 @@ pub enum Refusal {
         /// The one that signs.
         active: String,
     },
+    /// A person suspended this key, and nothing is to sign instead.
+    Suspended(String),
     /// The key's published `exp` has passed.
     Expired {
         /// Which key.
@@ -357,6 +359,12 @@ impl fmt::Display for Refusal {
             }
             Self::NoEmergency { kid, active } => {
                 write!(formatter, "key {kid} need not sign at once: key {active} signs. Suspend or compromise that one first")
+            }
+            Self::Suspended(kid) => {
+                write!(
+                    formatter,
+                    "key {kid} is suspended, and nothing signs instead until it is resumed: edgeseal keys resume {kid}"
+                )
             }
             Self::Expired { kid, not_after } => {
                 write!(formatter, "key {kid} was published with an exp that has passed ({})", Moment(*not_after))

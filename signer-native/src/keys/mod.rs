@@ -105,6 +105,12 @@ impl Purpose {
         }
     }
 
+    /// Whether what it signs lets somebody in: a token, a certificate. Then nothing signs instead of a key that a person
+    /// suspended. Checkpoints and revocations let nobody in, and are missed at once.
+    pub const fn lets_in(self) -> bool {
+        matches!(self, Self::Token | Self::Ca)
+    }
+
     /// The purpose of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|purpose| purpose.as_str() == name)

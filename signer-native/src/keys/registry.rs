@@ -1,8 +1,8 @@
 //! The registry: keys in the store and in the HSM, brought together.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use edgeseal_core::{Algorithm, Jwk, Timestamp};
 
 pub use super::ledger::{RegistryError, until};
 use super::{
-    ActiveKey, Actor, Key, Ledger, Origin, Published, Slot, Snapshot, State,
+    ActiveKey, Actor, Key, Ledger, Origin, Published, Purpose, Refusal, Slot, Snapshot, State,
     ledger::Done,
     lifecycle::{self, Command, Timing},
     now,
@@ -37,12 +37,17 @@ pub struct Registry {
     store: Store,
     hsm: Arc<dyn KeyStore>,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Who makes keys of a slot that no configuration lists, one at a time: as many as there are such slots.
+    keeping: Mutex<HashMap<SlotName, Arc<tokio::sync::Mutex<()>>>>,
 }
+
+/// A slot's purpose, profile and agent.
+type SlotName = (Purpose, String, Option<String>);
 
 impl Registry {
     /// A registry over these rows and this HSM; nothing is read yet.
     pub fn new(ledger: Ledger, hsm: Arc<dyn KeyStore>) -> Self {
-        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default() }
+        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping: Mutex::default() }
     }
 
     /// Its rows.
@@ -159,33 +164,43 @@ impl Registry {
     /// The active key of a slot that no verifier's JWK Set shows (the audit's, the agents' authority), made if there is none.
     ///
     /// # Errors
-    /// The HSM's and the store's.
+    /// The HSM's and the store's; [`Refusal::Suspended`] where a person stopped the key, and nothing is to sign instead.
     pub async fn ensure(&self, slot: &Slot) -> Result<Key, RegistryError> {
+        let signing = self.signing(slot).await?;
+        signing.ok_or_else(|| StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
+    }
+
+    /// The active key of a slot, made if there is none; nothing as long as the one that is there, or is being made, has to wait.
+    async fn signing(&self, slot: &Slot) -> Result<Option<Key>, RegistryError> {
         let command = Command::Activate { emergency: false };
         for _ in 0..3 {
+            let moment = now();
             let keys = self.store.keys().await?;
-            let mut held = keys.into_iter().filter(|key| slot.holds(key) && slot.wants(key));
-            let (mut active, mut standby) = (None, None);
-            for key in held.by_ref() {
-                match key.state {
-                    State::Active => active = Some(key),
-                    State::Published => standby = Some(key),
-                    _ => {}
-                }
+            let held = || keys.iter().filter(|key| slot.holds(key));
+            if let Some(active) = held().find(|key| key.state == State::Active && slot.wants(key)) {
+                return Ok(Some(active.clone()));
             }
-            if let Some(key) = active {
-                return Ok(key);
+            if slot.purpose.lets_in()
+                && let Some(suspended) = held().find(|key| key.state == State::Suspended)
+            {
+                return Err(Refusal::Suspended(suspended.kid().unwrap_or_default().to_owned()).into());
             }
+            let standby = rotation::standbys(&keys, slot, moment).min_by_key(|key| key.published_at).cloned();
             let standby = match standby {
                 Some(key) => key,
+                // Another signer is at it, and verifiers have to know the key first anyway.
+                None if slot.purpose == Purpose::Token && held().any(|key| key.state == State::Generating && slot.wants(key)) => {
+                    return Ok(None);
+                }
                 None => self.generate(slot, None, &Actor::system()).await?,
             };
             match self.ledger.step(standby.id, command, Guard::None).await {
+                Err(RegistryError::Refused(Refusal::TooEarly { .. })) => return Ok(None),
                 // Another signer was faster: its key is the one.
                 Err(RegistryError::Store(StoreError::Conflict(_)) | RegistryError::Refused(_)) => {}
                 Err(error) => return Err(error),
                 Ok(Done::Proposed(_)) => return Err(StoreError::Corrupt("an activation was proposed".to_owned()).into()),
-                Ok(Done::Changed { key, .. }) => return Ok(*key),
+                Ok(Done::Changed { key, .. }) => return Ok(Some(*key)),
             }
         }
         Err(StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
@@ -197,12 +212,23 @@ impl Registry {
     }
 
     /// Makes the first key of a slot that the configuration does not list, and later its standby, and lets that take over: for
-    /// keys that are tended only while somebody asks for them.
+    /// keys that are tended only while somebody asks for them. That nothing signs yet, since verifiers have to know the key
+    /// first, or since a person suspended it, is no failure.
     ///
     /// # Errors
     /// The HSM's and the store's.
     pub async fn keep(&self, slot: &Slot) -> Result<(), RegistryError> {
-        self.ensure(slot).await?;
+        // Each of many that ask at once would make a key.
+        let keeping = {
+            let mut keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(keeping.entry((slot.purpose, slot.profile.clone(), slot.agent.clone())).or_default())
+        };
+        let _one_at_a_time = keeping.lock().await;
+        match self.signing(slot).await {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(RegistryError::Refused(Refusal::Suspended(_))) => return Ok(()),
+            Err(error) => return Err(error),
+        }
         for due in rotation::plan(&self.store.keys().await?, std::slice::from_ref(slot), self.timing(), now()) {
             match due {
                 Due::Generate(slot) => drop(self.generate(&slot, None, &Actor::system()).await?),
@@ -372,7 +398,7 @@ impl Registry {
     pub async fn allow_lifetimes(&self, seconds: &BTreeMap<&str, u64>) -> Result<(), StoreError> {
         for key in self.store.keys().await? {
             let Some(seconds) = seconds.get(key.profile.as_str()) else { continue };
-            if key.purpose == super::Purpose::Token
+            if key.purpose == Purpose::Token
                 && matches!(key.state, State::Generating | State::Published | State::Active | State::Suspended)
                 && key.max_lifetime < *seconds
             {
@@ -457,7 +483,7 @@ impl Registry {
     /// Whether the JWK Set of this key can show one more.
     async fn has_room(&self, key: &Key, jwk: &str) -> Result<(), RegistryError> {
         match snapshot::overflow(&self.store.keys().await?, key, jwk) {
-            Some((count, octets)) if key.purpose == super::Purpose::Token => Err(RegistryError::TooManyKeys { count, octets }),
+            Some((count, octets)) if key.purpose == Purpose::Token => Err(RegistryError::TooManyKeys { count, octets }),
             _ => Ok(()),
         }
     }

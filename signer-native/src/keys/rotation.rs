@@ -3,6 +3,8 @@
 //! [`plan`] looks at all keys and says what is due. It is asked again and again, by the signer that leads; whoever else
 //! acted meanwhile only makes it say less.
 
+use std::cmp::Reverse;
+
 use edgeseal_core::{Algorithm, Timestamp};
 
 use super::{Command, Key, Purpose, State, Timing, lifecycle};
@@ -74,6 +76,8 @@ pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Ve
             State::Active | State::Suspended => Command::Expire,
             State::Retiring => Command::Retire,
             State::DestroyScheduled => Command::Destroy,
+            // It never signed, and now it never will.
+            State::Published if key.not_after.is_some_and(|end| end <= now) => Command::Retire,
             _ => continue,
         };
         if allowed(key, commands, timing) {
@@ -84,25 +88,34 @@ pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Ve
         let timing = slot.timing(timing);
         let held = || keys.iter().filter(|key| slot.holds(key));
         let active = held().find(|key| key.state == State::Active);
-        let standby = held()
-            .filter(|key| key.state == State::Published && slot.wants(key) && key.not_after.is_none_or(|end| now < end))
-            .min_by_key(|key| key.published_at);
-        let coming = standby.is_some() || held().any(|key| key.state == State::Generating && slot.wants(key));
+        let command = Command::Activate { emergency: false };
+        // A successor has most of its time before it: what was made beside the active key ends with it.
+        let half = slot.valid_for.unwrap_or_default() / 2;
+        let lasts = |key: &Key| key.not_after.is_none_or(|end| now.plus_secs(half) < end);
+        let coming = standbys(keys, slot, now).any(lasts)
+            || held().any(|key| key.state == State::Generating && slot.wants(key) && lasts(key));
         if !coming && standby_is_due(slot, active, &timing, now) {
             due.push(Due::Generate(slot.clone()));
         }
-        let Some(standby) = standby else { continue };
         let turn = match active {
             Some(active) => !slot.wants(active) || is_old(slot, active, now),
             // Whoever suspended the only key did not want another to sign.
             None => held().all(|key| key.state != State::Suspended),
         };
-        let command = Command::Activate { emergency: false };
-        if turn && allowed(standby, command, &timing) {
+        let standby = standbys(keys, slot, now)
+            .filter(|standby| allowed(standby, command, &timing))
+            .min_by_key(|standby| (Reverse(standby.not_after), standby.published_at));
+        if let (true, Some(standby)) = (turn, standby) {
             due.push(Due::Step(standby.id, command));
         }
     }
     due
+}
+
+/// The keys of a slot that could sign next.
+pub(super) fn standbys<'keys>(keys: &'keys [Key], slot: &'keys Slot, now: Timestamp) -> impl Iterator<Item = &'keys Key> {
+    let lives = move |key: &&Key| key.not_after.is_none_or(|end| now < end);
+    keys.iter().filter(|key| key.state == State::Published && slot.wants(key)).filter(lives)
 }
 
 /// What the end of profiles brings about: what signs for them comes to its end, and what waits for its turn will have none.

@@ -175,6 +175,13 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     };
     let (state, kid) = authorities().remove(0);
     assert_eq!((authorities().len(), state.as_str()), (1, "active"));
+    // One that is suspended neither, and nothing instead of it until a person resumes it; the code stays good.
+    let code = invite(&signer, "new-app");
+    assert_eq!(ask_as(&signer, ALICE, "POST", &format!("/admin/v1/keys/{kid}:suspend"), None).status, 200);
+    enroll(&signer, &code, &folder.path().join("suspended")).fails(1, "is suspended");
+    assert_eq!(authorities(), [("suspended".to_owned(), kid.clone())]);
+    assert_eq!(ask_as(&signer, ALICE, "POST", &format!("/admin/v1/keys/{kid}:resume"), None).status, 200);
+    enroll(&signer, &code, &folder.path().join("resumed")).ok();
     let compromise = format!("/admin/v1/keys/{kid}:compromise");
     assert_eq!(ask_as(&signer, ALICE, "POST", &compromise, None).status, 200);
     enroll(&signer, &invite(&signer, "new-app"), &folder.path().join("later")).ok();

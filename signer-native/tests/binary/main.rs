@@ -12,6 +12,8 @@ mod cluster;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
 mod drills;
 #[cfg(test)]
 mod endings;

@@ -301,6 +301,42 @@ fn a_published_end_is_kept() {
 }
 
 #[test]
+fn a_published_end_comes_for_standbys_too() {
+    const MONTH: u64 = 30 * 86_400;
+    let slot = Slot {
+        purpose: Purpose::Token,
+        issuer: String::new(),
+        profile: "default".to_owned(),
+        agent: Some("shop".to_owned()),
+        algorithm: Algorithm::Es256,
+        rsa_bits: 0,
+        max_lifetime: 3_600,
+        rotate_after: None,
+        publish_ahead: 0,
+        valid_for: Some(MONTH),
+    };
+    let own = |number, state, end| Key { agent: slot.agent.clone(), not_after: Some(after(end)), ..key(number, state) };
+    let plan = |keys: &[Key], seconds| rotation::plan(keys, std::slice::from_ref(&slot), &TIMING, after(seconds));
+    let activate = |key: &Key| Due::Step(key.id, Command::Activate { emergency: false });
+
+    // Made in the same second: one signs, the other is no successor, and leaves the set when its time is over.
+    let twins = [own(1, State::Active, MONTH), own(2, State::Published, MONTH)];
+    assert_eq!(plan(&twins, MONTH / 2 - 1), []);
+    let near = MONTH - 86_400 - 3_600;
+    assert_eq!(plan(&twins, near), [Due::Generate(slot.clone())]);
+    let mut keys = twins.to_vec();
+    keys.push(Key { published_at: Some(after(near)), ..own(3, State::Published, near + MONTH) });
+    assert_eq!(plan(&keys, near + 1), []);
+    // The one that lasts takes over, as soon as it is known.
+    assert_eq!(plan(&keys, MONTH - 3_600), [activate(&keys[2])]);
+    assert_eq!(plan(&twins[1..], MONTH), [Due::Step(twins[1].id, Command::Retire), Due::Generate(slot.clone())]);
+    // A lifetime that is nearly a month needs no key a minute.
+    let long = Slot { max_lifetime: MONTH - 3_600, ..slot.clone() };
+    let keys = [own(1, State::Active, MONTH), own(2, State::Published, MONTH)];
+    assert_eq!(rotation::plan(&keys, std::slice::from_ref(&long), &TIMING, after(1)), []);
+}
+
+#[test]
 fn a_profile_that_is_retired_ends_its_keys_and_no_others() {
     let of_agent = Key { agent: Some("shop".to_owned()), not_after: Some(after(WEEK)), ..key(5, State::Active) };
     let other = Key { profile: "rs256".to_owned(), ..key(6, State::Active) };
