@@ -219,7 +219,10 @@ impl Store {
                 return Err(StoreError::Conflict("the code is not good any more".to_owned()));
             }
             if let Some(user) = user {
-                insert_user(&mut transaction, user, None).await?;
+                // Whoever was the first has nobody's word. Later it is that of whoever made the code, as with an invitation.
+                let before = Statement::new("SELECT name FROM users WHERE last_login_at IS NOT NULL LIMIT 1");
+                let vouched_at = (!transaction.rows(before).await?.is_empty()).then_some(at);
+                insert_user(&mut transaction, user, vouched_at).await?;
                 // The first one through closes the door that the set-up was.
                 transaction.execute(Statement::new("DELETE FROM person_codes WHERE kind = 'setup' AND used_at IS NULL")).await?;
             } else {

@@ -470,7 +470,13 @@ fn nobody_makes_their_own_second_person() {
     let second = approval(&carol.ask("POST", &other, None));
     alice.ask("POST", &second, None).problem(403, "second_person_new");
     by_certificate(&signer, "alice", "POST", &second, &[]).problem(403, "second_person_new");
-    // Nobody's account but carol's is new: bob, whom no administrator of the console made, counts.
+    // Nor by a set-up code, which whoever has the machine can make: others have logged in before.
+    let code = signer.run(&["users", "setup-code"]).ok();
+    let mut mallory = Browser::new(&signer);
+    assert_eq!(mallory.register(&json!({ "code": code, "name": "mallory" })).status, 201);
+    assert!(mallory.get("/admin/v1/users/mallory").json()["second_person_from"].is_string());
+    mallory.ask("POST", &first, None).problem(403, "second_person_new");
+    // Nobody's account but theirs is new: bob, whom no administrator of the console made, counts.
     let keys = alice.get("/admin/v1/keys").json();
     assert!(keys["keys"].as_array().unwrap().iter().all(|key| key["state"] != "destroy_scheduled"), "{keys}");
     assert_eq!(by_certificate(&signer, "bob", "POST", &first, &[]).status, 200);
