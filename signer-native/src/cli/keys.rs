@@ -20,7 +20,7 @@ use crate::{
     hsm::{KeyId, PrivateKey},
     issue::catalog,
     keys::{
-        Actor, Command as Step, Done, Ledger, Moment, Registry, Slot, State, Window, check_label,
+        Actor, Command as Step, DESTRUCTION_DAYS, Done, Ledger, Moment, Registry, Slot, State, Window, check_label, days_of,
         shares::{self, Share},
     },
     service::open_hsm,
@@ -151,9 +151,9 @@ pub(super) struct Destructive {
 
 #[derive(Debug, Args)]
 pub(super) struct Destruction {
-    /// Days until it is destroyed, 7 to 30
-    #[arg(long, default_value_t = 7)]
-    days: u64,
+    /// Days until it is destroyed, 7 to 30 [default: 7, or what the first person proposed]
+    #[arg(long)]
+    days: Option<u64>,
     #[command(flatten)]
     key: Destructive,
 }
@@ -174,14 +174,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
             agreed(*yes, &key.kid, COMPROMISE)?;
             step(key, Step::Compromise)?;
         }
-        Command::ScheduleDestroy(Destruction { days, key: Destructive { yes, key } }) => {
-            agreed(
-                *yes,
-                &key.kid,
-                &format!("destroyed in the HSM {days} days after a second person approves; it cannot come back"),
-            )?;
-            step(key, Step::ScheduleDestroy { days: *days })?;
-        }
+        Command::ScheduleDestroy(arguments) => schedule_destroy(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -320,9 +313,43 @@ fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let ledger = block_on(ledger(&settings))?;
     let done = block_on(async { Ok(ledger.command(&arguments.kid, command, &Actor::local()).await?) })?;
+    tell(arguments, &ledger, done, command == Step::Compromise);
+    Ok(())
+}
+
+/// The first person's word, or the second's; who is asked for it is told which.
+fn schedule_destroy(Destruction { days, key: Destructive { yes, key: arguments } }: &Destruction) -> Result<(), Failure> {
+    let settings = arguments.config.load(Vec::new())?;
+    let ledger = block_on(ledger(&settings))?;
+    let open = block_on(async {
+        let key = ledger.key(&arguments.kid).await?;
+        let open = ledger.open_proposals(crate::keys::now()).await?;
+        Ok(open.into_iter().find(|open| Some(open.subject.as_str()) == key.kid()))
+    })?;
+    let what = match &open {
+        Some(open) => {
+            let days = days_of(open)?;
+            format!(
+                "destroyed in the HSM in {days} days, as {} proposed: this is the second word; it cannot come back",
+                open.proposer
+            )
+        }
+        None => {
+            let days = days.unwrap_or(*DESTRUCTION_DAYS.start());
+            format!("destroyed in the HSM {days} days after a second person approves; it cannot come back")
+        }
+    };
+    agreed(*yes, &arguments.kid, &what)?;
+    let done = block_on(async { Ok(ledger.schedule_destroy(&arguments.kid, *days, &Actor::local()).await?) })?;
+    tell(arguments, &ledger, done, false);
+    Ok(())
+}
+
+/// What became of a step.
+fn tell(arguments: &OneKey, ledger: &Ledger, done: Done, compromised: bool) {
     if arguments.json {
         output::json(&json!(ledger.describe_done(&done)));
-        return Ok(());
+        return;
     }
     let lease = ledger.timing().lease;
     match done {
@@ -338,7 +365,7 @@ fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {
             }
             if let Some(successor) = successor {
                 output::line(format_args!("{successor} signs instead"));
-            } else if command == Step::Compromise && key.activated_at.is_some() {
+            } else if compromised && key.activated_at.is_some() {
                 output::line(format_args!(
                     "if nothing signs for {} now: edgeseal keys generate, then edgeseal keys activate --emergency",
                     key.profile
@@ -349,7 +376,6 @@ fn step(arguments: &OneKey, command: Step) -> Result<(), Failure> {
             }
         }
     }
-    Ok(())
 }
 
 /// A scheduled destruction, or one that was only proposed.

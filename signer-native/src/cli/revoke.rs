@@ -54,6 +54,9 @@ pub(super) struct Token {
     /// The issuer's name (issuers.NAME) [default: the top-level one]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     issuer: String,
+    /// The agent whose own key signed (mode digest); its issuer is the one above and /agents/NAME
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -66,6 +69,9 @@ pub(super) struct Subject {
     /// The issuer's name (issuers.NAME) [default: the top-level one]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     issuer: String,
+    /// The agent whose own key signed (mode digest); its issuer is the one above and /agents/NAME
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
     /// Tokens issued before this moment, such as 2026-11-22T10:10:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     before: Option<Timestamp>,
@@ -103,9 +109,11 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
             keys::agreed(arguments.common.yes, &arguments.kid, keys::COMPROMISE)?;
             revoke(&arguments.common, What::Key(&arguments.kid))?;
         }
-        Command::Jti(Token { jti, issuer, common }) => revoke(common, What::Wish(issuer, &Wish::Token(jti.clone())))?,
-        Command::Sub(Subject { sub, issuer, before, common }) => {
-            revoke(common, What::Wish(issuer, &Wish::Subject(sub.clone(), *before)))?;
+        Command::Jti(Token { jti, issuer, agent, common }) => {
+            revoke(common, What::Wish(issuer, agent.as_deref(), &Wish::Token(jti.clone())))?;
+        }
+        Command::Sub(Subject { sub, issuer, agent, before, common }) => {
+            revoke(common, What::Wish(issuer, agent.as_deref(), &Wish::Subject(sub.clone(), *before)))?;
         }
         Command::List(arguments) => list(arguments)?,
     }
@@ -115,11 +123,11 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 #[derive(Clone, Copy)]
 enum What<'a> {
     Key(&'a str),
-    Wish(&'a str, &'a Wish),
+    Wish(&'a str, Option<&'a str>, &'a Wish),
 }
 
 fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
-    if let What::Wish(_, wish) = what {
+    if let What::Wish(_, _, wish) = what {
         consent(common.yes, &would(wish))?;
     }
     let settings = common.config.load(Vec::new())?;
@@ -140,8 +148,8 @@ fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
                 };
                 (json!(ledger.describe_done(&done)), sentence)
             }
-            What::Wish(issuer, wish) => {
-                let entry = ledger.revoke(issuer, wish, &Actor::local()).await?;
+            What::Wish(issuer, agent, wish) => {
+                let entry = ledger.revoke(issuer, agent, wish, &Actor::local()).await?;
                 (entry.describe(), sentence_of(&entry))
             }
         };
@@ -182,13 +190,13 @@ fn would(wish: &Wish) -> String {
     }
 }
 
-fn sentence_of(Entry { kind, value, before, until, .. }: &Entry) -> String {
+fn sentence_of(Entry { kind, issuer, value, before, until, .. }: &Entry) -> String {
     let until = Moment(*until);
     match (kind, before) {
         (Kind::Sub, Some(before)) => {
-            format!("what {value} was issued before {} is revoked; listed until {until}", Moment(*before))
+            format!("what {value} was issued by {issuer} before {} is revoked; listed until {until}", Moment(*before))
         }
-        _ => format!("the token {value} is revoked; listed until {until}"),
+        _ => format!("the token {value} of {issuer} is revoked; listed until {until}"),
     }
 }
 

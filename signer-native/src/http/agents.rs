@@ -467,7 +467,7 @@ struct ProfileAnswer {
     max_session: Option<u64>,
     /// The first is what an agent uses unless told another.
     modes: Vec<Mode>,
-    /// The agent's own key, where mode `digest` is allowed.
+    /// The agent's own key, where mode `digest` is allowed; null as long as none may sign.
     digest: Option<DigestAnswer>,
     required_claims: Vec<String>,
     forbidden_claims: Vec<String>,

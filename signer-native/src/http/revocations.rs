@@ -99,6 +99,9 @@ struct Revoke {
     /// The issuer's name in the configuration; the top-level one has none.
     #[serde(default)]
     issuer: String,
+    /// The agent whose own key signed (mode `digest`): its tokens are of another issuer, `{issuer}/agents/{agent}`.
+    #[serde(default)]
+    agent: Option<String>,
     /// Of a subject: RFC 3339; now unless given.
     #[serde(default)]
     #[schema(format = "date-time")]
@@ -121,7 +124,7 @@ enum Revoked {
 async fn add(
     State(service): State<Shared>,
     Operator(person): Operator,
-    Input(Revoke { kind, value, issuer, before }): Input<Revoke, MAX_BODY>,
+    Input(Revoke { kind, value, issuer, agent, before }): Input<Revoke, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
     let actor = person.actor();
     let malformed = |detail: String| Problem::new(Code::RequestMalformed, detail);
@@ -131,8 +134,8 @@ async fn add(
     });
     let before = before.transpose()?.map(|Moment(at)| at);
     let kind = Kind::from_name(&kind).ok_or_else(|| malformed(format!("kind is {kind:?}; it takes kid, jti or sub")))?;
-    if before.is_some() && kind != Kind::Sub || !issuer.is_empty() && kind == Kind::Kid {
-        return Err(malformed("before belongs to kind sub, issuer to jti and sub".to_owned()).into());
+    if before.is_some() && kind != Kind::Sub || (!issuer.is_empty() || agent.is_some()) && kind == Kind::Kid {
+        return Err(malformed("before belongs to kind sub, issuer and agent to jti and sub".to_owned()).into());
     }
     // Whichever way it is asked for, a compromise is a dangerous act.
     if kind == Kind::Kid {
@@ -140,10 +143,11 @@ async fn add(
     }
     let registry = service.issuer.registry();
     let ledger = registry.ledger();
+    let agent = agent.as_deref();
     let answer = match kind {
         Kind::Kid => Revoked::Key(ledger.describe_done(&ledger.revoke_key(&value, &actor).await?)),
-        Kind::Jti => Revoked::Entry(ledger.revoke(&issuer, &Wish::Token(value), &actor).await?.view()),
-        Kind::Sub => Revoked::Entry(ledger.revoke(&issuer, &Wish::Subject(value, before), &actor).await?.view()),
+        Kind::Jti => Revoked::Entry(ledger.revoke(&issuer, agent, &Wish::Token(value), &actor).await?.view()),
+        Kind::Sub => Revoked::Entry(ledger.revoke(&issuer, agent, &Wish::Subject(value, before), &actor).await?.view()),
     };
     service.courier.wake();
     registry.refresh().await?;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     agent::build::hash_of,
     audit::Event,
-    keys::{ActiveKey, Slot, Snapshot, now},
+    keys::{ActiveKey, Slot, Snapshot, agent_url, now},
     metrics::Phase,
 };
 
@@ -49,7 +49,7 @@ pub struct DigestKey {
 impl Issuer {
     /// The issuer of an agent's own tokens.
     pub fn agent_url(&self, profile: &str, agent: &str) -> String {
-        format!("{}/agents/{agent}", self.url_of(profile))
+        agent_url(&self.url_of(profile), agent)
     }
 
     /// The agent's own key of a profile that has [`Mode::Digest`]; made when it is asked for first, and followed by another one

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     Actor, Key, Moment, Purpose, Refusal, Slot, State, Timing,
-    lifecycle::{self, Command, DAY, Outcome, Window},
+    lifecycle::{self, Command, DAY, DESTRUCTION_DAYS, Outcome, Window},
     now,
 };
 use crate::{
@@ -255,21 +255,44 @@ impl Ledger {
         *self.retired.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(retired);
     }
 
-    /// Takes a step on a person's word. Destruction takes two people: the first one's word is a proposal, the second's
-    /// does it. `kid` may be abbreviated as long as it fits one key.
+    /// Takes a step on a person's word; destruction takes two people, see [`Ledger::schedule_destroy`]. `kid` may be abbreviated
+    /// as long as it fits one key.
     ///
     /// # Errors
     /// [`Refusal`], with the earliest allowed time where that is the reason.
     pub async fn command(&self, kid: &str, command: Command, actor: &Actor) -> Result<Done, RegistryError> {
+        if let Command::ScheduleDestroy { days } = command {
+            return self.schedule_destroy(kid, Some(days), actor).await;
+        }
+        let keys = self.store.keys().await?;
+        let key = find(&keys, kid)?;
+        let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), now())?;
+        self.carry_out(&keys, key, command, outcome, actor, Guard::None).await
+    }
+
+    /// Has a key destroyed after so many days, on the word of two people: the first one's is a proposal, of seven days unless
+    /// they say another number; the second's does what was proposed.
+    ///
+    /// # Errors
+    /// [`Refusal`]; [`RegistryError::StillNeeded`] when the second person says another number than the first.
+    pub async fn schedule_destroy(&self, kid: &str, days: Option<u64>, actor: &Actor) -> Result<Done, RegistryError> {
         let keys = self.store.keys().await?;
         let key = find(&keys, kid)?;
         let moment = now();
-        let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), moment)?;
-        let Command::ScheduleDestroy { days } = command else {
-            return self.carry_out(&keys, key, command, outcome, actor, Guard::None).await;
-        };
         let kid = key.kid().unwrap_or_default();
         let open = self.open_proposals(moment).await?.into_iter().find(|open| open.subject == kid);
+        let proposed = open.as_ref().map(days_of).transpose()?;
+        let days = days.or(proposed).unwrap_or(*DESTRUCTION_DAYS.start());
+        lifecycle::decide(&keys, key, Command::ScheduleDestroy { days }, &self.timing_of(key), moment)?;
+        if let (Some(open), Some(proposed)) = (&open, proposed)
+            && days != proposed
+        {
+            let proposer = &open.proposer;
+            return Err(RegistryError::StillNeeded(format!(
+                "{proposer} proposed {proposed} days, not {days}: say {proposed} to approve that, or call it off first \
+                 (edgeseal keys cancel-destroy {kid}) and propose {days}"
+            )));
+        }
         let Some(open) = open else {
             let approval = Approval {
                 id: KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?.to_string(),
@@ -317,8 +340,7 @@ impl Ledger {
                 return Err(RegistryError::SecondPersonNew { person: person.to_owned(), from });
             }
         }
-        let detail: serde_json::Value = serde_json::from_str(&open.detail).unwrap_or_default();
-        let days = detail["days"].as_u64().ok_or_else(|| StoreError::Corrupt(format!("proposal {id} says no days")))?;
+        let days = days_of(&open)?;
         let keys = self.store.keys().await?;
         let key = find(&keys, &open.subject)?;
         let command = Command::ScheduleDestroy { days };
@@ -349,11 +371,12 @@ impl Ledger {
         Ok(self.store.withdraw(id, actor.name(), now()).await?)
     }
 
-    /// Revokes a token, or what a subject was issued: by the name of the issuer.
+    /// Revokes a token, or what a subject was issued: by the name of the issuer, and of the agent where an agent's own key
+    /// signed, since its issuer is another one.
     ///
     /// # Errors
-    /// When the issuer is not known, or it cannot be meant.
-    pub async fn revoke(&self, issuer: &str, wish: &Wish, actor: &Actor) -> Result<Entry, RegistryError> {
+    /// When the issuer is not known, the agent never had such a key, or it cannot be meant.
+    pub async fn revoke(&self, issuer: &str, agent: Option<&str>, wish: &Wish, actor: &Actor) -> Result<Entry, RegistryError> {
         let refused = |reason: String| RegistryError::NotRevocable(reason);
         let url = self.issuers.get(issuer).ok_or_else(|| {
             let known: Vec<&str> = self.issuers.keys().map(String::as_str).filter(|name| !name.is_empty()).collect();
@@ -364,7 +387,19 @@ impl Ledger {
         let slots = self.slots();
         let of_slots = slots.iter().filter(|slot| slot.issuer == issuer).map(|slot| slot.max_lifetime);
         let longest = of_keys.chain(of_slots).max().unwrap_or_default();
-        let entry = Entry::of_wish(wish, url, longest, now(), actor.name()).map_err(refused)?;
+        let (url, longest) = match agent {
+            None => (url.clone(), longest),
+            Some(agent) => {
+                let own = keys.iter().filter(|key| key.agent.as_deref() == Some(agent) && key.issuer == issuer);
+                // Nobody saw how long they live; they end with their key.
+                let spans = own.filter_map(|key| Some(key.not_after?.millis_since(key.created_at).div_ceil(1_000)));
+                let span = spans.max().ok_or_else(|| {
+                    refused(format!("agent {agent} never had a key of its own at this issuer, so that there are no such tokens"))
+                })?;
+                (agent_url(url, agent), longest.max(span))
+            }
+        };
+        let entry = Entry::of_wish(wish, &url, longest, now(), actor.name()).map_err(refused)?;
         self.write_revocation(&entry, revocation::has_room, actor).await?;
         Ok(entry)
     }
@@ -426,7 +461,7 @@ impl Ledger {
     fn entry_of(&self, key: &Key, actor: &Actor) -> Option<Entry> {
         let url = self.issuers.get(&key.issuer).map_or("", String::as_str);
         let url = match &key.agent {
-            Some(agent) if !url.is_empty() => format!("{url}/agents/{agent}"),
+            Some(agent) if !url.is_empty() => agent_url(url, agent),
             _ => url.to_owned(),
         };
         Entry::of_key(key, url, &self.timing_of(key), now(), actor.name())
@@ -503,6 +538,20 @@ impl Ledger {
         let active = (key.state == State::Active).then_some(key.activated_at).flatten()?;
         slot.rotate_after.map(|after| active.plus_secs(after))
     }
+}
+
+/// The issuer of an agent's own tokens, beside the one of its profile.
+pub fn agent_url(issuer: &str, agent: &str) -> String {
+    format!("{issuer}/agents/{agent}")
+}
+
+/// After how many days a proposal has its key destroyed.
+///
+/// # Errors
+/// When it says none, which no version of this program wrote.
+pub fn days_of(proposal: &Approval) -> Result<u64, StoreError> {
+    let detail: Value = serde_json::from_str(&proposal.detail).unwrap_or_default();
+    detail["days"].as_u64().ok_or_else(|| StoreError::Corrupt(format!("proposal {} says no days", proposal.id)))
 }
 
 fn gone(id: KeyId) -> RegistryError {

@@ -19,8 +19,8 @@ use edgeseal_core::{Algorithm, Timestamp};
 pub use self::{
     actor::Actor,
     clock::Clock,
-    ledger::{Done, Ledger, MAX_SECOND_PERSON_AFTER, SECOND_PERSON_AFTER},
-    lifecycle::{Change, Command, Mark, Outcome, Refusal, State, Timing, Window},
+    ledger::{Done, Ledger, MAX_SECOND_PERSON_AFTER, SECOND_PERSON_AFTER, agent_url, days_of},
+    lifecycle::{Change, Command, DESTRUCTION_DAYS, Mark, Outcome, Refusal, State, Timing, Window},
     pem::public_key_pem,
     registry::Registry,
     rotation::Slot,

@@ -74,6 +74,8 @@ fn the_life_of_keys_over_the_wire() {
     let detail = ask(&signer, ALICE, "POST", &approve, None).problem(403, "own_approval");
     assert!(detail.contains("never counts"), "{detail}");
     ask(&signer, ALICE, "POST", &path(&first, "schedule-destroy"), None).problem(403, "own_approval");
+    let other = ask(&signer, BOB, "POST", &path(&first, "schedule-destroy"), Some(json!({ "days": 30 })));
+    assert!(other.problem(409, "still_needed").contains("proposed 10 days, not 30"), "{other:?}");
     let approved = ask(&signer, BOB, "POST", &approve, None);
     assert_eq!((approved.status, approved.json()["state"].as_str()), (200, Some("destroy_scheduled")), "{approved:?}");
     ask(&signer, BOB, "POST", &approve, None).problem(404, "not_found");

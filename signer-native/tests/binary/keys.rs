@@ -95,6 +95,10 @@ fn suspended_compromised_destroyed() {
         };
         store.propose(&proposal).await.unwrap();
     });
+    // Another number than the first person's is no approval, and who is asked knows whose word it is.
+    signer.run(&["keys", "schedule-destroy", &second, "--yes", "--days", "30"]).fails(1, "admin:alice proposed 9 days, not 30");
+    signer.run(&["keys", "schedule-destroy", &second]).fails(2, "in 9 days, as admin:alice proposed: this is the second word");
+    assert_eq!(key(&signer, &second)["state"], "compromised");
     let scheduled = signer.run(&["keys", "schedule-destroy", &second, "--yes", "--json"]).json();
     assert_eq!(scheduled["state"], "destroy_scheduled", "{scheduled}");
     assert_eq!(signer.run(&["keys", "cancel-destroy", &second, "--json"]).json()["state"], "compromised");

@@ -21,7 +21,11 @@ use edgeseal_signer::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{Signer, client, request, run, until, write_private};
+use crate::{
+    admin::{ALICE, ask as ask_as},
+    agent::Agent,
+    support::{AUDIENCE, Signer, client, request, run, until, write_private},
+};
 
 /// An edge that keeps what it is sent, and answers as it is told.
 #[derive(Clone)]
@@ -193,6 +197,47 @@ fn what_is_revoked_reaches_the_edge() {
     for action in ["keys.compromise", "revocations.add", "revocations.sign"] {
         assert!(export.contains(action), "{action}");
     }
+}
+
+#[test]
+fn what_an_agents_own_key_signed_is_revoked_as_such() {
+    let folder = tempdir().unwrap();
+    let edge = Edge::start();
+    let edges = format!("\n[edges.eu]\nurl = \"{}\"\nid = \"edge:eu\"\n", edge.url);
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        text.replace("[profiles.default]\n", "[profiles.default]\nmodes = [\"claims\", \"digest\"]\n") + &edges
+    });
+    // Without a key there is nothing that could be meant.
+    let by_agent = |agent: &str| signer.run(&["revoke", "jti", "x", "--agent", agent, "--yes"]);
+    by_agent("demo-app").fails(1, "agent demo-app never had a key of its own at this issuer");
+    let agent = Agent::start(folder.path(), &signer, &[signer.text("agent")], "");
+    let request = json!({ "profile": "default", "mode": "digest", "audience": AUDIENCE, "claims": { "sub": "alice" } });
+    let claims = payload(&agent.token(&request));
+    let issuer = format!("{}/agents/demo-app", signer.text("issuer"));
+    assert_eq!(claims["iss"], issuer);
+    by_agent("nobody").fails(1, "agent nobody never had a key of its own at this issuer");
+
+    let jti = claims["jti"].as_str().unwrap();
+    let said = signer.run(&["revoke", "jti", jti, "--yes"]).ok();
+    assert!(said.contains(&format!("the token {jti} of {} is revoked", signer.text("issuer"))), "{said}");
+    let said = signer.run(&["revoke", "jti", jti, "--agent", "demo-app", "--yes", "--json"]).json();
+    assert_eq!((&said["issuer"], &said["edges"][0]["state"]), (&json!(issuer), &json!("current")), "{said}");
+    let listed = payload(&edge.last());
+    let entry = listed["jtis"].as_array().unwrap().iter().find(|entry| entry["iss"] == issuer.as_str());
+    let entry = entry.unwrap_or_else(|| panic!("{listed}"));
+    assert_eq!(entry["jti"], jti);
+    // The signer did not see the token's `exp`: it ends with its key at the latest.
+    let until_then = signer.run(&["revoke", "list", "--json"]).json()["revocations"][0]["until"].clone();
+    let month = edgeseal_signer::keys::Moment(now().plus_secs(30 * 86_400)).to_string();
+    assert!(until_then.as_str().unwrap() >= month.as_str(), "{until_then} is before {month}");
+
+    // What it was issued in all, over the wire; a key has its issuer by itself.
+    let revoke = |body: Value| ask_as(&signer, ALICE, "POST", "/admin/v1/revocations", Some(body));
+    let made = revoke(json!({ "kind": "sub", "value": "alice", "agent": "demo-app" }));
+    assert_eq!((made.status, &made.json()["issuer"]), (201, &json!(issuer)), "{made:?}");
+    revoke(json!({ "kind": "sub", "value": "alice", "agent": "nobody" })).problem(400, "request_malformed");
+    let kid = signer.ready["profiles"][0]["kid"].as_str().unwrap();
+    revoke(json!({ "kind": "kid", "value": kid, "agent": "demo-app" })).problem(400, "request_malformed");
 }
 
 #[test]

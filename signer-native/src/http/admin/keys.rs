@@ -28,8 +28,6 @@ use crate::{
     },
 };
 
-/// Days until a destruction unless the request says others.
-const DAYS: u64 = 7;
 /// Octets of all shares of a key of 4096 bits.
 const MAX_IMPORT: usize = 96 * 1024;
 
@@ -193,7 +191,8 @@ struct Activate {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct ScheduleDestroy {
-    /// Days until it is destroyed; 7 when absent.
+    /// Days until it is destroyed. When absent: 7 for a proposal, and for an approval what was proposed, which any other number
+    /// is refused beside.
     #[schema(minimum = 7, maximum = 30)]
     days: Option<u64>,
 }
@@ -296,7 +295,7 @@ async fn schedule_destroy(
     Named(kid): Named<String>,
     OptionalJson(ScheduleDestroy { days }): OptionalJson<ScheduleDestroy, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
-    take(&service, &kid, Command::ScheduleDestroy { days: days.unwrap_or(DAYS) }, &person).await
+    answer(&service, &ledger(&service).schedule_destroy(&kid, days, &person.actor()).await?).await
 }
 
 /// Call a destruction off
