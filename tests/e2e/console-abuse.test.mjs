@@ -305,10 +305,11 @@ test("an agent's policy: what is saved is seen as the signer keeps it, and what 
 
 test("where there are several issuers none is taken for granted, and the chosen one's name is sent", async () => {
   const { page } = alice;
-  const named = { name: "tenant", issuer: `${ready.issuer}/tenant` };
+  // Agents' own keys make issuers of their own beside it: that of one agent can be meant.
+  const named = { name: "tenant", issuer: `${ready.issuer}/tenant`, agent_issuers: 1 };
   await page.route("**/admin/v1/issuers", async (route) => {
     const { issuers } = await ask(ready, "/admin/v1/issuers");
-    await route.fulfill({ json: { issuers: [...issuers, { ...issuers[0], ...named }] } });
+    await route.fulfill({ json: { issuers: [{ ...issuers[0], agent_issuers: 0 }, { ...issuers[0], ...named }] } });
   });
   const sent = [];
   await page.route("**/admin/v1/revocations", async (route) => {
@@ -317,15 +318,17 @@ test("where there are several issuers none is taken for granted, and the chosen 
     await route.fulfill({ status: 201, json: {} });
   });
   await page.goto(`${ready.console}/edges`);
-  for (const [url, name] of [[named.issuer, "tenant"], [ready.issuer, ""]]) {
+  for (const [url, name, own] of [[named.issuer, "tenant", {}], [named.issuer, "tenant", { agent: "shop" }], [ready.issuer, "", {}]]) {
     await page.getByTestId("revoke-token").click();
     await page.getByTestId("issuer").waitFor();
     await page.getByTestId("value").fill("one");
     assert.ok(await page.getByTestId("confirm").isDisabled());
     await page.getByTestId("issuer").selectOption(url);
+    assert.equal(await page.getByTestId("agent").count(), name ? 1 : 0);
+    if (own.agent) await page.getByTestId("agent").fill(own.agent);
     await page.getByTestId("confirm").click();
     await page.getByTestId("confirm").waitFor({ state: "detached" });
-    assert.deepEqual(sent.pop(), { kind: "jti", value: "one", issuer: name });
+    assert.deepEqual(sent.pop(), { kind: "jti", value: "one", issuer: name, ...own });
   }
   await page.unroute("**/admin/v1/issuers");
   await page.unroute("**/admin/v1/revocations");

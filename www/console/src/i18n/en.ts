@@ -206,6 +206,8 @@ export const en = {
   "edge_state.current": "current",
   "edge_state.pending": "being told",
   "edges.acknowledged": "Last answer",
+  "edges.agent": "Agent, where its own key signed",
+  "edges.agent_hint": "Tokens of mode digest are of another issuer, one for each agent. Left empty, the profiles' tokens are meant.",
   "edges.all_current": "all know the latest",
   "edges.attempts": "Attempts since",
   "edges.before": "Issued before",

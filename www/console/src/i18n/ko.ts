@@ -207,6 +207,8 @@ export const ko: Record<Key, string> = {
   "edge_state.current": "최신",
   "edge_state.pending": "전달 중",
   "edges.acknowledged": "마지막 응답",
+  "edges.agent": "에이전트 (전용 키로 서명한 경우)",
+  "edges.agent_hint": "digest 모드의 토큰은 에이전트마다 발급자가 다릅니다. 비워 두면 프로필의 토큰이 대상입니다.",
   "edges.all_current": "모두 최신 상태",
   "edges.attempts": "이후 시도",
   "edges.before": "이 시각 이전 발급",

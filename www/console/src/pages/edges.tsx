@@ -114,7 +114,8 @@ function JwkSets({ now }: { now: number }) {
 
 /**
  * Revokes a token by its `jti`, or all that a subject was issued, of one issuer: where there are several, none is taken for
- * granted, since an entry of the wrong one revokes nothing. Keys are revoked on their own pages.
+ * granted, since an entry of the wrong one revokes nothing; nor is an agent, whose own key makes an issuer of its own. Keys are
+ * revoked on their own pages.
  */
 function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
   const { t, word } = useWords();
@@ -125,13 +126,17 @@ function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
   const issuers = useResource<{ issuers: Issuer[] }>("/admin/v1/issuers", { every: 10 });
   const known = issuers.data?.issuers ?? [];
   const [url, setUrl] = useState("");
+  const [agent, setAgent] = useState("");
   const chosen = known.length === 1 ? known[0] : known.find(({ issuer }) => issuer === url);
   useEffect(() => {
-    if (open) setUrl("");
+    if (!open) return;
+    setUrl("");
+    setAgent("");
   }, [open]);
   const run = async () => {
     if (!chosen) return;
-    await send("POST", "/admin/v1/revocations", { kind, value: value.trim(), issuer: chosen.name });
+    const own = chosen.agent_issuers > 0 && agent.trim() ? { agent: agent.trim() } : {};
+    await send("POST", "/admin/v1/revocations", { kind, value: value.trim(), issuer: chosen.name, ...own });
     await again("/admin/v1/revocations", "/admin/v1/edges");
     tell(t("edges.revoked"));
     setValue("");
@@ -168,6 +173,7 @@ function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
         </Choice>
       )}
       <Refusal error={issuers.error} retry={() => void issuers.refetch()} />
+      {chosen && chosen.agent_issuers > 0 && <TextField label={t("edges.agent")} hint={t("edges.agent_hint")} value={agent} onChange={(event) => setAgent(event.currentTarget.value)} data-testid="agent" />}
       <TextField label={kind === "jti" ? "jti" : "sub"} mono value={value} onChange={set} required data-testid="value" />
     </Confirm>
   );
