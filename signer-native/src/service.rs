@@ -301,7 +301,8 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
     let mut unsaid = Vec::new();
     loop {
         interval.tick().await;
-        if let Some(seconds) = clock.look(Instant::now(), now()) {
+        let moment = now();
+        if let Some(seconds) = clock.look(Instant::now(), moment) {
             tracing::error!(seconds, "the clock was set; keys are left as they are until it has run on for some minutes");
             unsaid.push(seconds);
             // Another signer, whose clock may be right, need not wait for a lease that ends by a wrong one.
@@ -321,8 +322,11 @@ async fn tend(service: Shared, holder: String, rotates: bool) {
         if !clock.is_believed(Instant::now()) {
             continue;
         }
-        if let Err(error) = service.agents.store().forget_requests(now()).await {
+        if let Err(error) = service.agents.store().forget_requests(moment).await {
             tracing::warn!(%error, "forgetting requests that may not be repeated any more");
+        }
+        if let Err(error) = service.agents.store().forget_revocations(moment).await {
+            tracing::warn!(%error, "forgetting revocations that have ended");
         }
         if let Some(console) = &service.console
             && let Err(error) = console.forget().await

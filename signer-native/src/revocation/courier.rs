@@ -232,18 +232,14 @@ impl Courier {
         let version = self.store.revocations_version().await?;
         let mut row = self.row(id).await?;
         let key = control_key(&self.registry, &self.store, &self.holder).await?;
-        let is_current = row.document.is_some()
-            && row.version >= version
-            && row.kid.as_deref() == key.kid()
-            && now() < row.signed_at.plus_secs(RENEW);
-        if !is_current {
+        if !is_current(&row, version, key.kid(), now()) {
             row = self.sign(id, fence, &key, row).await?;
         }
         let mut next = row.signed_at.plus_secs(RENEW);
         // Whatever it says: an edge that was never told anything shall know that it is looked after, and one whose Durable Object
         // is new or lost has no list, and does not know that.
         let is_told = row.acknowledged_seq >= row.document_seq;
-        if !is_told && now() >= row.next_attempt_at {
+        if !is_told && may_push(&row, now()) {
             match self.push(edge, &row).await {
                 Ok(Pushed::Acknowledged(acknowledgement)) => {
                     tracing::info!(edge = name, seq = acknowledgement.seq, "the edge has the revocation list");
@@ -399,6 +395,21 @@ pub async fn control_key(registry: &Registry, store: &Store, holder: &str) -> Re
     registry.ensure(&slot).await
 }
 
+/// Whether an edge's document holds what it should. One that was signed in the future was signed by a clock that has been set back
+/// since: an edge refuses it, and what had ended by that clock is missing in it.
+fn is_current(row: &EdgeRow, version: u64, kid: Option<&str>, now: Timestamp) -> bool {
+    row.document.is_some()
+        && row.version >= version
+        && row.kid.as_deref() == kid
+        && row.signed_at <= now
+        && now < row.signed_at.plus_secs(RENEW)
+}
+
+/// Whether the pause after a push that failed is over, or was written by a clock that has been set back since.
+fn may_push(row: &EdgeRow, now: Timestamp) -> bool {
+    row.next_attempt_at <= now || row.next_attempt_at > now.plus_secs(LONGEST_PAUSE)
+}
+
 /// The control keys that edges pin, the current one first: those that sign or will.
 ///
 /// # Errors
@@ -426,4 +437,28 @@ fn check(id: &str, key: &Key, document: &str, at: Timestamp) -> Result<String, S
     let answer = Native::default().verify(pending.input());
     control.finish(pending, answer, at).map_err(|error| error.to_string())?;
     Ok(document.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_nothing_behind() {
+        let at = Timestamp::from_secs;
+        let row = EdgeRow {
+            document: Some("a.b.c".to_owned()),
+            version: 3,
+            kid: Some("control".to_owned()),
+            signed_at: at(1_000),
+            next_attempt_at: at(1_000 + LONGEST_PAUSE),
+            ..EdgeRow::default()
+        };
+        let current = |now| is_current(&row, 3, Some("control"), at(now));
+        assert!(current(1_000) && current(1_000 + RENEW - 1) && !current(1_000 + RENEW));
+        assert!(!current(999), "signed in the future");
+        assert!(!is_current(&row, 4, Some("control"), at(1_000)) && !is_current(&row, 3, Some("next"), at(1_000)));
+        assert!(!may_push(&row, at(1_000)) && may_push(&row, at(1_000 + LONGEST_PAUSE)));
+        assert!(may_push(&row, at(999)), "no pause is so long");
+    }
 }

@@ -154,11 +154,18 @@ impl Store {
         let seq = transaction.rows(taken.bind(name).bind(now.as_secs())).await?.first().map_or(Ok(0), |row| row.number("seq"))?;
         let version = transaction.rows(Statement::new(VERSION)).await?;
         let version = version.first().map_or(Ok(0), |row| row.number("number"))?;
-        transaction.execute(Statement::new("DELETE FROM revocations WHERE until <= $1").bind(now)).await?;
-        let rows = transaction.rows(Statement::new(entries!("ORDER BY kind, issuer, value"))).await?;
+        let rows = transaction.rows(Statement::new(entries!("WHERE until > $1 ORDER BY kind, issuer, value")).bind(now)).await?;
         let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
         transaction.commit().await?;
         Ok(NextDocument { seq, version, entries })
+    }
+
+    /// Forgets what has ended; whoever asks must believe the time.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_revocations(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.database.execute(Statement::new("DELETE FROM revocations WHERE until <= $1").bind(now)).await
     }
 
     /// Keeps a document that was signed, unless a later one was begun.

@@ -272,6 +272,10 @@ fn the_clock_is_set() {
     sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = {in_a_week} WHERE kid = '{doomed}'"));
     let first = prepared.one_key_is_active();
     prepared.run(&["keys", "activate", &second]);
+    // An edge that nobody answers for, whose document is signed anew all the time, and what is to stay revoked.
+    let text = fs::read_to_string(&prepared.file).unwrap() + "\n[edges.eu]\nurl = \"http://127.0.0.1:9\"\nid = \"edge:eu\"\n";
+    fs::write(&prepared.file, text).unwrap();
+    prepared.run(&["revoke", "jti", "stolen", "--no-wait"]);
 
     let dir = prepared.dir.clone();
     let faulty = prepared.serve(&[("FAULT_MODULE_CLOCK", clock.to_str().unwrap())]);
@@ -302,7 +306,14 @@ fn the_clock_is_set() {
         [state(&first), state(&second), state(&doomed)]
     };
     assert_eq!(states(), ["retiring", "active", "destroy_scheduled"]);
+    assert_eq!(sql(&dir, "SELECT value FROM revocations WHERE value = 'stolen'").len(), 1, "a revoked token stays revoked");
     until("it is noticed again", || noticed() == 5);
+    // What that clock signed for the edge lies in the future, and so does its next push.
+    let ahead = |column: &str| {
+        let hours = "(CAST(strftime('%s', 'now') AS INTEGER) + 2 * 3600) * 1000";
+        !sql(&dir, &format!("SELECT 1 FROM edges WHERE {column} > {hours}")).is_empty()
+    };
+    until("its document is signed and pushed by the right time", || !ahead("signed_at") && !ahead("next_attempt_at"));
     issued_at(&faulty);
     assert_eq!(states(), ["retiring", "active", "destroy_scheduled"]);
     let rows = {

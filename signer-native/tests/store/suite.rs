@@ -656,11 +656,17 @@ async fn sequences_of_an_edge_rise_and_see_no_less(place: Place) {
     assert_eq!(seqs, (first..first + 8).collect::<Vec<u64>>(), "each is given once");
     assert!(documents.windows(2).all(|pair| pair[0].entries.iter().all(|entry| pair[1].entries.contains(entry))));
     assert!(documents.windows(2).all(|pair| pair[0].version <= pair[1].version));
-    // What has ended is forgotten, and a signer that lost the lease takes no number.
+    // What has ended is in no document, and a signer that lost the lease takes no number.
     let later = store.take_lease("revocations:eu", "two", THEN.plus_secs(11), THEN.plus_secs(200)).await.unwrap().unwrap();
     assert!(matches!(store.next_document("eu", &fence, THEN).await, Err(StoreError::Conflict(_))));
     let last = store.next_document("eu", &later, THEN.plus_secs(100)).await.unwrap();
     assert_eq!((last.seq, last.entries.len()), (first + 100, 0), "beyond what a store that is restored has given out");
+    // By a clock that was set it is not forgotten: only whoever believes the time has that done.
+    let still = store.next_document("eu", &later, THEN).await.unwrap();
+    assert_eq!((still.seq, still.entries.len()), (first + 101, 8));
+    assert_eq!(store.forget_revocations(THEN.plus_secs(99)).await, Ok(0));
+    assert_eq!(store.forget_revocations(THEN.plus_secs(100)).await, Ok(8));
+    assert_eq!(store.next_document("eu", &later, THEN).await.unwrap().entries, []);
 }
 
 async fn an_edge_that_was_told_and_one_that_was_not(place: Place) {
