@@ -144,12 +144,7 @@ fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {
             ("the signer".to_owned(), "signs certificates of agents", "its certificate goes to every agent".to_owned())
         }
     };
-    let destruction = match key.state {
-        State::Destroyed => "both objects destroyed in the HSM and proved absent",
-        State::DestroyScheduled => "scheduled on the word of two people",
-        State::Failed => "was never whole; what there was of it is removed",
-        _ => "on the word of two people, 7 to 30 days before",
-    };
+    let (generation, protection) = making(key);
     Entry {
         kid: key.kid().unwrap_or_default().to_owned(),
         cka_id: key.id.to_string(),
@@ -157,15 +152,9 @@ fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {
         owner,
         purpose: purpose.to_owned(),
         algorithm: format!("{} ({})", key.algorithm, key.kind()),
-        generation: if generated { "generated inside the HSM" } else { "imported: made elsewhere" }.to_owned(),
+        generation: generation.to_owned(),
         generated_at: Moment(key.created_at).to_string(),
-        storage: format!(
-            "token {:?} of {} ({}); {}",
-            hsm.token,
-            hsm.library,
-            hsm.module,
-            if generated { "sensitive and never extractable, as the HSM attested" } else { "others may have a copy" }
-        ),
+        storage: format!("token {:?} of {} ({}); {protection}", hsm.token, hsm.library, hsm.module),
         distribution,
         state: key.state.to_string(),
         published_at: moment(key.published_at),
@@ -181,9 +170,32 @@ fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {
         }
         .to_owned(),
         compromised_at: moment(key.compromised_at),
-        destruction: destruction.to_owned(),
+        destruction: ending(key).to_owned(),
         destroyed_at: moment(key.destroyed_at.or(key.destroy_at)),
         ..Entry::default()
+    }
+}
+
+/// How a key came to be, and how its private half is kept: what the HSM attested is known of a key that was published.
+fn making(key: &Key) -> (&'static str, &'static str) {
+    match (key.origin, key.published.is_some()) {
+        (Origin::Generated, true) => ("generated inside the HSM", "sensitive and never extractable, as the HSM attested"),
+        (Origin::Generated, false) => ("was to be generated inside the HSM", "the HSM attested nothing"),
+        (Origin::Imported | Origin::Entering, _) => ("imported: made elsewhere", "others may have a copy"),
+    }
+}
+
+/// How a key ends or ended.
+fn ending(key: &Key) -> &'static str {
+    match (key.state, key.destroyed_at.is_some()) {
+        (State::Failed, true) => "was never whole; what there was of it is removed",
+        // What the signer has not put there is its owner's.
+        (State::Failed, false) if key.origin == Origin::Imported => "was not taken in; the pair stays as it was found",
+        (State::Failed, false) => "was never whole; what there is of it is yet to be removed",
+        // A destroyed key may be declared compromised afterwards.
+        (State::Destroyed, _) | (_, true) => "both objects destroyed in the HSM and proved absent",
+        (State::DestroyScheduled, false) => "scheduled on the word of two people",
+        _ => "on the word of two people, 7 to 30 days before",
     }
 }
 
@@ -238,7 +250,33 @@ fn quoted(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use edgeseal_core::{Algorithm, Timestamp};
+
     use super::*;
+    use crate::{hsm::KeyId, keys::Published};
+
+    #[test]
+    fn no_key_is_said_to_be_what_nobody_proved() {
+        let at = Timestamp::from_secs(1_000);
+        let made = Key::generating(KeyId::random().unwrap(), Purpose::Token, Algorithm::Es256, at);
+        let whole = Key { published: Some(Published { kid: "kid".to_owned(), jwk: "{}".to_owned() }), ..made.clone() };
+        assert_eq!(making(&whole), ("generated inside the HSM", "sensitive and never extractable, as the HSM attested"));
+        assert_eq!(making(&made), ("was to be generated inside the HSM", "the HSM attested nothing"));
+        let failed = |origin, destroyed_at| Key { state: State::Failed, origin, destroyed_at, ..made.clone() };
+        assert!(ending(&failed(Origin::Generated, Some(at))).contains("is removed"));
+        for origin in [Origin::Generated, Origin::Entering] {
+            assert!(ending(&failed(origin, None)).contains("yet to be removed"));
+        }
+        let foreign = failed(Origin::Imported, None);
+        assert!(making(&foreign).1.contains("a copy") && ending(&foreign).contains("stays"), "{}", ending(&foreign));
+        for state in [State::Destroyed, State::Compromised] {
+            assert!(ending(&Key { state, destroyed_at: Some(at), ..whole.clone() }).contains("proved absent"), "{state}");
+        }
+        for (state, says) in [(State::DestroyScheduled, "scheduled"), (State::Compromised, "7 to 30"), (State::Active, "7 to 30")]
+        {
+            assert!(ending(&Key { state, ..whole.clone() }).contains(says), "{state}");
+        }
+    }
 
     #[test]
     fn cells_are_quoted() {

@@ -24,6 +24,7 @@ use crate::{
         verify::{Expectation, Report, Tail, VerifyError, verify},
     },
     error::{Failure, FailureKind},
+    issue::catalog,
     keys::{Actor, Ledger, Registry},
     service::open_hsm,
 };
@@ -281,7 +282,9 @@ fn key_ledger(arguments: &KeyLedger) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let entries = block_on(async {
         let store = existing_store(&settings).await?;
-        let ledger = Ledger::new(store, settings.timing()?, settings.slots()?).with_issuers(settings.issuers()?);
+        // Profiles of the store too, whose keys rotate as well.
+        let slots = catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?;
+        let ledger = Ledger::new(store, settings.timing()?, slots).with_issuers(settings.issuers()?);
         // The HSM is opened, not only named: the ledger says where keys are.
         let hsm = open_hsm(settings.hsm()?).await?.description();
         ledger.record(&Actor::local(), "audit.ledger", "", "{}").await?;

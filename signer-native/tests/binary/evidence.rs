@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::{
     admin::{ALICE, BOB, ask},
-    support::{Signer, run, run_with_input, until},
+    support::{AUDIENCE, Signer, run, run_with_input, until},
 };
 
 #[test]
@@ -189,6 +189,28 @@ fn the_ledger_of_keys_says_what_auditors_ask() {
     let file = folder.path().join("keys.csv");
     signer.run(&["audit", "ledger", "--csv", "--out", file.to_str().unwrap()]).ok();
     assert_eq!(fs::read_to_string(file).unwrap().lines().count(), csv.body.lines().count());
+}
+
+#[test]
+fn the_command_knows_the_profiles_of_the_store() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        text.replace("automatic = false", "automatic = true\nafter = \"1d\"")
+    });
+    let settings = json!({ "algorithm": "ES256", "audiences": [AUDIENCE], "max_lifetime": "10m" });
+    let made = json!({ "name": "web", "settings": settings });
+    assert_eq!(ask(&signer, ALICE, "POST", "/admin/v1/profiles", Some(made)).status, 201);
+    let of_web = |ledger: &Value| {
+        let keys = ledger["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["owner"].as_str().unwrap().contains("profile web") && key["state"] == "active").cloned()
+    };
+    let mut shown = None;
+    until("a key of the new profile signs", || {
+        shown = of_web(&ask(&signer, BOB, "GET", "/admin/v1/audit/ledger", None).json());
+        shown.is_some()
+    });
+    assert!(shown.as_ref().unwrap()["rotation_at"].as_str().unwrap().starts_with("20"), "{shown:?}");
+    assert_eq!(of_web(&signer.run(&["audit", "ledger"]).json()), shown);
 }
 
 #[test]
