@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::Router;
+use edgeseal_core::Timestamp;
 use rustls::RootCertStore;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -25,7 +26,7 @@ use crate::{
         public, tls,
     },
     issue::{Catalog, Issuer, rate::Limiter},
-    keys::{Clock, Ledger, Registry, now},
+    keys::{Clock, Ledger, Moment, Registry, clock, now},
     metrics::{self, Metrics},
     revocation::Courier,
     store::Store,
@@ -106,6 +107,7 @@ pub struct Signer {
     /// This process among signers.
     holder: String,
     rotates: bool,
+    clock: Clock,
     keeper: Keeper,
     checkpoint_interval: Duration,
     audit_end: LogEnd,
@@ -136,6 +138,7 @@ impl Signer {
     /// When the store cannot be opened or read.
     pub async fn prepare(config: SignerConfig, hsm: Arc<dyn KeyStore>, doors: Doors) -> Result<Self, Failure> {
         let store = Store::open(&config.store).await?;
+        let clock = first_look(&store, config.timing.dangerous_activation_delay.is_none()).await?;
         let lease = Duration::from_secs(config.timing.lease);
         let profiles = Catalog::new(config.profile_settings, config.surroundings, store.clone());
         let AuditConfig { deadline, checkpoint_interval, hmac_key_file } = config.audit;
@@ -189,7 +192,8 @@ impl Signer {
             hsm: described,
             traces: config.traces.map(Traces::begin).unwrap_or_default(),
         };
-        Ok(Self { service: Arc::new(service), doors, holder, rotates: config.rotates, keeper, checkpoint_interval, audit_end })
+        let (service, rotates) = (Arc::new(service), config.rotates);
+        Ok(Self { service, doors, holder, rotates, clock, keeper, checkpoint_interval, audit_end })
     }
 
     /// The registry of keys.
@@ -204,11 +208,11 @@ impl Signer {
 
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, stop: watch::Receiver<bool>) {
-        let Self { service, doors, holder, rotates, keeper, checkpoint_interval, audit_end } = self;
+        let Self { service, doors, holder, rotates, clock, keeper, checkpoint_interval, audit_end } = self;
         let Doors { public, agents, admin, agent_roots: _, metrics: metrics_door } = doors;
         let mut background = JoinSet::new();
         background.spawn(refresh(Arc::clone(&service)));
-        background.spawn(tend(Arc::clone(&service), holder.clone(), rotates));
+        background.spawn(tend(Arc::clone(&service), holder.clone(), rotates, clock));
         background.spawn(canary(Arc::clone(&service)));
         background.spawn(checkpoints(keeper.clone(), checkpoint_interval));
         background.spawn(Arc::clone(&service.courier).run());
@@ -273,11 +277,17 @@ pub fn told_to_end() -> Result<watch::Receiver<bool>, Failure> {
 async fn refresh(service: Shared) {
     let mut interval = tokio::time::interval((service.issuer.lease() / 4).max(Duration::from_millis(100)));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut failing = false;
+    let (mut failing, mut behind) = (false, false);
     loop {
         interval.tick().await;
-        if let Err(error) = service.profiles.refresh(&service.issuer).await {
-            tracing::debug!(%error, "the profiles of the store cannot be read");
+        match service.profiles.refresh(&service.issuer).await {
+            Ok(()) => behind = false,
+            Err(error) => {
+                if !behind {
+                    tracing::warn!(%error, "the profiles of the store cannot be followed");
+                }
+                behind = true;
+            }
         }
         match service.issuer.registry().refresh().await {
             Ok(_) if failing => {
@@ -293,11 +303,23 @@ async fn refresh(service: Shared) {
     }
 }
 
-async fn tend(service: Shared, holder: String, rotates: bool) {
+/// Begins to watch the clock, before this process writes by it. Nothing of a `dev` is worth waiting for.
+async fn first_look(store: &Store, doubts: bool) -> Result<Clock, Failure> {
+    let moment = now();
+    let before = moment.as_secs().saturating_sub(clock::PROBATION.as_secs());
+    let written = store.audit_written_by(Timestamp::from_secs(before)).await?.filter(|_| doubts);
+    let clock = Clock::new(Instant::now(), moment, written);
+    if !clock.is_believed(Instant::now()) {
+        let last = written.map(|at| Moment(at).to_string());
+        tracing::warn!(now = %Moment(moment), last, "the clock is far from the audit log's last row; keys are left as they are for 5 minutes");
+    }
+    Ok(clock)
+}
+
+async fn tend(service: Shared, holder: String, rotates: bool, mut clock: Clock) {
     let mut interval = tokio::time::interval(TEND_INTERVAL);
     let mut led = false;
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut clock = Clock::new(Instant::now(), now());
     let mut unsaid = Vec::new();
     loop {
         interval.tick().await;

@@ -360,7 +360,7 @@ fn tell(arguments: &OneKey, ledger: &Ledger, done: Done, compromised: bool) {
         Done::Changed { key, successor, window } => {
             let kid = key.kid().unwrap_or_default();
             output::line(format_args!("{kid} is {}; a running signer follows within {lease} s", key.state));
-            if let Some(at) = key.destroy_at {
+            if let Some(at) = key.destroy_at.filter(|at| crate::keys::now() < *at) {
                 output::line(format_args!("it is destroyed at {}; until then: edgeseal keys cancel-destroy {kid}", Moment(at)));
             }
             if let Some(successor) = successor {

@@ -59,7 +59,7 @@ impl Catalog {
     /// Reads the store, if it changed, and has the issuer and its registry go by what it says.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or its keys cannot be made to remember the longest lifetimes; then nothing has changed.
     pub async fn refresh(&self, issuer: &Issuer) -> Result<(), StoreError> {
         let mut version = self.version.lock().await;
         let latest = self.store.profiles_version().await?;
@@ -76,12 +76,11 @@ impl Catalog {
             others.filter_map(|(name, known)| Some((name.clone(), self.surroundings.issuers.get(&known.slot.issuer)?.clone())));
         let others = others.collect();
         let profiles = in_use.iter().map(|(name, known)| ((*name).clone(), Arc::new(known.profile.clone()))).collect();
+        // Before the first longer token: a key that did not remember would leave the JWK Set before it.
+        let longest = known.iter().map(|(name, known)| (name.as_str(), known.profile.max_lifetime.as_secs())).collect();
+        issuer.registry().allow_lifetimes(&longest).await?;
         issuer.registry().ledger().replace_slots(slots, retired.into_keys().cloned().collect());
         issuer.replace_profiles(profiles, others);
-        let longest = known.iter().map(|(name, known)| (name.as_str(), known.profile.max_lifetime.as_secs())).collect();
-        if let Err(error) = issuer.registry().allow_lifetimes(&longest).await {
-            tracing::warn!(%error, "remembering the longest lifetime of each profile's tokens");
-        }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
         *version = Some(latest);
         Ok(())

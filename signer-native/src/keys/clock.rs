@@ -11,6 +11,9 @@ use edgeseal_core::Timestamp;
 pub const TOLERANCE: u64 = 60;
 /// How long a clock that was set must run on before it is believed: whoever set it wrong has noticed by then, or not at all.
 pub const PROBATION: Duration = Duration::from_mins(5);
+/// How long the audit log may have been silent before a start at which the clock is believed at once. A machine's own clock is off
+/// by hours where it runs in local time, by years where its battery is empty; signers that run write a row every ten seconds.
+pub const SILENCE: Duration = Duration::from_hours(1);
 
 /// Watches the time of day against a clock that nobody can set.
 #[derive(Clone, Debug)]
@@ -21,9 +24,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Believes what it is told first: there is nothing to compare it with.
-    pub fn new(steady: Instant, wall: Timestamp) -> Self {
-        Self { steady, wall, believed_from: None }
+    /// Begins at a start. There is nothing to compare the time with but when something was written last before that
+    /// [`PROBATION`]: where that is long ago, nobody was running, or the clock is ahead and nobody has set it right yet. Whoever
+    /// begins again by a wrong clock has written by it himself, hence the probation before.
+    pub fn new(steady: Instant, wall: Timestamp, written: Option<Timestamp>) -> Self {
+        let silence = written.map(|at| Duration::from_millis(wall.millis_since(at)));
+        let doubted = silence.is_some_and(|silence| silence > PROBATION + SILENCE);
+        Self { steady, wall, believed_from: doubted.then(|| steady + PROBATION) }
     }
 
     /// Looks again. By how many seconds the clock was set since the last look, if it was.
@@ -58,7 +65,7 @@ mod tests {
         let began = Instant::now();
         let at = |seconds: u64| (began + Duration::from_secs(seconds), Timestamp::from_secs(1_000_000 + seconds));
         let (steady, wall) = at(0);
-        let mut clock = Clock::new(steady, wall);
+        let mut clock = Clock::new(steady, wall, None);
         for seconds in [10, 20, 86_400] {
             let (steady, wall) = at(seconds);
             assert_eq!(clock.look(steady, wall.plus_secs(TOLERANCE - 1)), None, "within tolerance");
@@ -74,5 +81,17 @@ mod tests {
         assert_eq!(clock.look(steady, wall), Some(-3_600));
         assert!(!clock.is_believed(steady + Duration::from_secs(299)));
         assert!(clock.is_believed(steady + PROBATION));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_from_the_last_row_is_on_probation_from_the_beginning() {
+        let (steady, wall) = (Instant::now(), Timestamp::from_secs(1_000_000));
+        let most = (PROBATION + SILENCE).as_secs();
+        for silence in [0, 300, most] {
+            assert!(Clock::new(steady, wall, Some(Timestamp::from_secs(1_000_000 - silence))).is_believed(steady), "{silence}");
+        }
+        let doubted = Clock::new(steady, wall, Some(Timestamp::from_secs(1_000_000 - most - 1)));
+        assert!(!doubted.is_believed(steady + Duration::from_secs(299)) && doubted.is_believed(steady + PROBATION));
+        assert!(Clock::new(steady, wall, None).is_believed(steady), "a new store has nothing that could end");
     }
 }

@@ -475,6 +475,16 @@ impl Ledger {
         self.carry_out(&keys, key, command, outcome, &Actor::system(), guard).await
     }
 
+    /// Enters into the audit log that a step will be taken which changes the HSM before it changes the store.
+    pub(super) async fn announce(&self, id: KeyId, command: Command) -> Result<(), RegistryError> {
+        let keys = self.store.keys().await?;
+        let Some(key) = keys.iter().find(|key| key.id == id) else { return Err(gone(id)) };
+        lifecycle::decide(&keys, key, command, &self.timing_of(key), now())?;
+        let kid = key.kid().map_or_else(|| key.id.to_string(), ToOwned::to_owned);
+        let detail = serde_json::json!({ "from": key.state.as_str() }).to_string();
+        self.record(&Actor::system(), &format!("keys.{}.intent", command.as_str()), &kid, &detail).await
+    }
+
     async fn carry_out(
         &self,
         keys: &[Key],

@@ -502,14 +502,17 @@ fn activate(keys: &[Key], key: &Key, emergency: bool, timing: &Timing, now: Time
 /// At once, and where it signed, the standby signs from now on: the one that was published first, of the same kind if
 /// there is one.
 fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outcome {
-    let mut set = vec![(Mark::Compromised, Some(now)), (Mark::Destroy, None)];
+    // From its day on a destruction goes on, as nothing calls it off: the pair may be gone already.
+    let due = key.destroy_at.filter(|at| key.state == State::DestroyScheduled && *at <= now);
+    let to = if due.is_some() { State::DestroyScheduled } else { State::Compromised };
+    let mut set = vec![(Mark::Compromised, Some(now)), (Mark::Destroy, due)];
     if matches!(key.state, State::Active | State::Suspended) {
         set.push((Mark::Demoted, key.suspended_at.or(Some(now))));
     }
     if key.state.in_jwk_set() {
         set.push((Mark::Retired, Some(now)));
     }
-    let mut changes = vec![Change { id: key.id, from: key.state, to: State::Compromised, set }];
+    let mut changes = vec![Change { id: key.id, from: key.state, to, set }];
     let signed = matches!(key.state, State::Active | State::Suspended);
     let mut others = keys.iter().filter(|other| other.id != key.id && other.same_slot(key));
     let alone = others.clone().all(|other| !matches!(other.state, State::Active | State::Suspended));

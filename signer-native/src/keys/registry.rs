@@ -346,7 +346,10 @@ impl Registry {
                 tracing::warn!(key = %key.id, %error, "settling a key");
             }
         }
-        let slots = if automatic { self.ledger.slots() } else { Arc::default() };
+        let slots = self.ledger.slots();
+        // A key that was made while its profile changed has the longest lifetime of before.
+        self.allow_lifetimes(&slots.iter().map(|slot| (slot.profile.as_str(), slot.max_lifetime)).collect()).await?;
+        let slots = if automatic { slots } else { Arc::default() };
         let keys = self.store.keys().await?;
         let concluded = rotation::wind_down(&keys, &self.ledger.retired());
         for due in concluded.into_iter().chain(rotation::plan(&keys, &slots, self.timing(), now())) {
@@ -378,11 +381,18 @@ impl Registry {
     async fn do_what_is_due(&self, due: &Due, fence: Fence) -> Result<(), RegistryError> {
         match due {
             Due::Generate(slot) => {
-                let key = self.generate_guarded(slot, None, &Actor::system(), &Guard::Fence(fence)).await?;
+                // This signer may have slept since it planned, while another made the key; and the profile may be another.
+                let keys = self.store.keys().await?;
+                let Some(slot) = rotation::still_wanted(slot, &keys, &self.ledger.slots(), self.timing(), now()) else {
+                    return Ok(());
+                };
+                let key = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await?;
                 tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
             }
             Due::Step(id, Command::Destroy) => {
-                // First in the HSM, where it can be repeated; then in the store, which says that it was proved.
+                // No row, no destruction. Then first in the HSM, where it can be repeated, and in the store, which says that it was
+                // proved.
+                self.ledger.announce(*id, Command::Destroy).await?;
                 self.hsm.destroy(*id).await?;
                 self.ledger.step(*id, Command::Destroy, Guard::Fence(fence)).await?;
             }

@@ -118,6 +118,15 @@ pub(super) fn standbys<'keys>(keys: &'keys [Key], slot: &'keys Slot, now: Timest
     keys.iter().filter(|key| key.state == State::Published && slot.wants(key)).filter(lives)
 }
 
+/// The slot as it is now, if a key is still to be made for it: between [`plan`] and its execution others may have made one.
+pub fn still_wanted(planned: &Slot, keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Option<Slot> {
+    let same = |slot: &Slot| (slot.purpose, &slot.profile, &slot.agent) == (planned.purpose, &planned.profile, &planned.agent);
+    plan(keys, slots, timing, now).into_iter().find_map(|due| match due {
+        Due::Generate(slot) if same(&slot) => Some(slot),
+        _ => None,
+    })
+}
+
 /// What the end of profiles brings about: what signs for them comes to its end, and what waits for its turn will have none.
 pub fn wind_down(keys: &[Key], retired: &[String]) -> Vec<Due> {
     let of_them = |key: &&Key| key.purpose == Purpose::Token && retired.contains(&key.profile);

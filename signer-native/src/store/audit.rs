@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
+use edgeseal_core::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use super::{
@@ -60,6 +61,15 @@ impl Store {
         let found = !rows.await?.is_empty();
         transaction.commit().await?;
         Ok(found)
+    }
+
+    /// When the last row until then was written, by the clock of whoever wrote it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_written_by(&self, until: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let last = Statement::new("SELECT at FROM audit WHERE at <= $1 ORDER BY at DESC LIMIT 1").bind(until);
+        self.database.rows(last).await?.first().map(|row| row.moment("at")).transpose()
     }
 
     /// The last row of every chain that grew since the last checkpoint: its name, number and hash.

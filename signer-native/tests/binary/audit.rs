@@ -64,7 +64,8 @@ pub(crate) fn all_are_there(rows: &[Value], tokens: &[String]) {
     use std::collections::{HashMap, HashSet};
     let intents: Vec<&Value> = rows.iter().filter(|row| row["action"] == "token.issue").collect();
     let place = |row: &Value| (row["chain"].as_str().unwrap().to_owned(), row["seq"].as_u64().unwrap());
-    let places: HashSet<(String, u64)> = intents.iter().map(|row| place(row)).collect();
+    let others = rows.iter().filter(|row| row["action"] == "revocations.sign");
+    let places: HashSet<(String, u64)> = intents.iter().copied().chain(others).map(place).collect();
     let by_digest: HashMap<&str, (String, u64)> =
         intents.iter().map(|row| (row["digest"].as_str().unwrap(), place(row))).collect();
     let ends = rows.iter().filter(|row| row["action"] == "chain.end");

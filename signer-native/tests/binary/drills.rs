@@ -195,6 +195,10 @@ fn killed_at_each_step_of_what_the_leader_does() {
         if prepared.in_state("destroyed").contains(&kid) {
             assert_eq!(left, 0, "what is called destroyed is gone");
         }
+        if left == 0 {
+            let said = format!("SELECT 1 FROM audit WHERE body LIKE '%keys.destroy.intent%' AND body LIKE '%{kid}%'");
+            assert!(!sql(&prepared.dir, &said).is_empty(), "the log said so before anything was gone");
+        }
         // Another signer takes over at once: the dead one's lease is not waited for here.
         sql(&prepared.dir, "UPDATE leases SET expires_at = 0");
         doomed = Some(kid);
@@ -322,6 +326,28 @@ fn the_clock_is_set() {
     };
     assert!(rows.iter().filter(|row| row["action"] == "clock.set").count() == 5);
     faulty.proves();
+}
+
+#[test]
+fn a_clock_that_was_never_right_destroys_nothing_at_once() {
+    let prepared = Prepared::new("");
+    let text = fs::read_to_string(&prepared.file).unwrap();
+    // Not a dev's delay: nothing is left alone for its sake.
+    let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("dangerous_activation_delay")).collect();
+    fs::write(&prepared.file, text.join("\n")).unwrap();
+    let kid = prepared.run(&["keys", "generate", "--profile", "default"])["kid"].as_str().unwrap().to_owned();
+    prepared.run(&["keys", "compromise", &kid, "--yes"]);
+    sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = 1 WHERE kid = '{kid}'"));
+    // As if all this had been two hours ago, by the machine's own clock.
+    sql(&prepared.dir, "UPDATE audit SET at = at - 7200000");
+    let dir = prepared.dir.clone();
+    let state = || sql(&dir, &format!("SELECT state FROM keys WHERE kid = '{kid}'"))[0][0].clone();
+    let faulty = prepared.serve(&[]);
+    let log = || fs::read_to_string(faulty.folder.path().join("serve.log")).unwrap();
+    until("it says so", || log().contains("far from the audit log's last row"));
+    std::thread::park_timeout(Duration::from_secs(12));
+    assert_eq!(state(), "destroy_scheduled");
+    faulty.signs();
 }
 
 /// What has begun is finished, what comes is refused, and the process ends with exit code 0.

@@ -7,6 +7,7 @@ use tempfile::tempdir;
 
 use crate::{
     admin::{ALICE, BOB, ask},
+    drills::sql,
     support::{AUDIENCE, Signer, edgeseal, run_with_input, until},
 };
 
@@ -91,6 +92,18 @@ fn profiles_are_created_used_changed_and_kept() {
     let issued = token(&signer, "5m").json();
     assert_eq!(signer.verify(issued["token"].as_str().unwrap(), "ES256").json()["verdict"], "accept");
     token(&signer, "20m").problem(403, "policy_denied");
+
+    // While its key cannot remember a longer lifetime, no token gets one: the key would leave the JWK Set before it.
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE OF max_lifetime ON keys BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    sql(&signer.dir, refuse);
+    assert_ne!(ask(&signer, ALICE, "PUT", "/admin/v1/profiles/web", Some(with("max_lifetime", json!("25m")))).status, 200);
+    // Another signer changed it, as far as this one knows.
+    sql(&signer.dir, "UPDATE profiles SET settings = replace(settings, '\"10m\"', '\"25m\"') WHERE name = 'web'");
+    sql(&signer.dir, "UPDATE versions SET number = number + 1 WHERE name = 'profiles'");
+    std::thread::park_timeout(std::time::Duration::from_secs(1));
+    token(&signer, "20m").problem(403, "policy_denied");
+    sql(&signer.dir, "DROP TRIGGER refuse");
+    until("the change is followed", || token(&signer, "20m").status == 200);
 
     // A change counts at once, and the key remembers the longest lifetime that it ever allowed.
     let changed = ask(&signer, ALICE, "PUT", "/admin/v1/profiles/web", Some(with("max_lifetime", json!("30m"))));
@@ -183,6 +196,9 @@ fn a_profile_that_moves_to_another_issuer_signs_by_a_key_that_is_shown_there() {
     until("the key remembers", || keys()[0]["max_lifetime"] == 1_200);
     step(&first, "resume");
     until("it signs again", || token().status == 200);
+    // And of one that was made while the profile changed: whoever tends the keys sees to it.
+    sql(&signer.dir, "UPDATE keys SET max_lifetime = 60 WHERE profile = 'web'");
+    until("it remembers again", || keys()[0]["max_lifetime"] == 1_200);
 
     // No verifier of the new issuer would find the key of the old one.
     assert_eq!(ask(&signer, ALICE, "PUT", web, Some(settings(json!({ "issuer": "tenant" })))).status, 200);

@@ -1,5 +1,7 @@
 //! Every (state, command, time): what signing.md's table says, written down a second time.
 
+use std::slice::from_ref;
+
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     hsm::KeyId,
@@ -92,7 +94,9 @@ fn every_state_command_and_time() {
                     assert_eq!(said, Err(Refusal::TooLate { kid: "kid-1".to_owned(), since: after(WEEK) }));
                     continue;
                 }
-                match rule(state, command) {
+                let goes_on = command == Command::Compromise && state == State::DestroyScheduled && seconds >= WEEK;
+                let rule = if goes_on { Some((WEEK, state)) } else { rule(state, command) };
+                match rule {
                     Some((from, to)) if from <= seconds => {
                         let Outcome { changes, window } = said.expect(&shown);
                         assert_eq!(changes.len(), 1, "{shown}");
@@ -256,6 +260,7 @@ fn a_slot_wants_keys_of_its_issuer() {
     let (active, standby) = (key(1, State::Active), key(2, State::Published));
     let of_tenant = Key { issuer: "tenant".to_owned(), ..key(3, State::Published) };
     assert!(slot.holds(&active) && !slot.wants(&active) && slot.wants(&of_tenant));
+    let planned = slot.clone();
     let slots = [slot];
     // The standby of the old issuer is none here: another is made, and takes over when verifiers can know it.
     let keys = [active.clone(), standby.clone()];
@@ -263,6 +268,12 @@ fn a_slot_wants_keys_of_its_issuer() {
     let keys = [active, standby, of_tenant.clone()];
     let step = Due::Step(of_tenant.id, Command::Activate { emergency: false });
     assert_eq!(rotation::plan(&keys, &slots, &TIMING, after(ACTIVATION)), [step]);
+    // Whoever planned the new key and slept meanwhile makes none beside it, and one that is still wanted as it is wanted now.
+    let wanted = |keys: &[Key], slots: &[Slot]| rotation::still_wanted(&planned, keys, slots, &TIMING, after(ACTIVATION));
+    assert_eq!(wanted(&keys, &slots), None);
+    let longer = [Slot { max_lifetime: 7_200, ..planned.clone() }];
+    assert_eq!(wanted(&keys[..2], &longer), Some(longer[0].clone()));
+    assert_eq!(wanted(&keys[..2], &[]), None, "its profile is gone");
 }
 
 #[test]
@@ -277,6 +288,15 @@ fn a_destruction_is_called_off_to_where_it_began() {
     let keys = [key(1, State::DestroyScheduled)];
     let outcome = lifecycle::decide(&keys, &keys[0], Command::Compromise, &TIMING, after(1)).unwrap();
     assert_eq!(outcome.changes[0].applied(&keys[0]).destroy_at, None);
+    // From its day on the pair may be gone, and the destruction goes on to where the store says so.
+    let outcome = lifecycle::decide(&keys, &keys[0], Command::Compromise, &TIMING, after(WEEK)).unwrap();
+    let doomed = outcome.changes[0].applied(&keys[0]);
+    assert_eq!((doomed.state, doomed.destroy_at), (State::DestroyScheduled, Some(after(WEEK))));
+    assert_eq!(doomed.compromised_at, Some(after(WEEK)));
+    assert_eq!(rotation::plan(from_ref(&doomed), &[], &TIMING, after(WEEK)), [Due::Step(doomed.id, Command::Destroy)]);
+    let outcome = lifecycle::decide(from_ref(&doomed), &doomed, Command::Destroy, &TIMING, after(WEEK)).unwrap();
+    let gone = outcome.changes[0].applied(&doomed);
+    assert_eq!((gone.state, gone.destroyed_at, gone.compromised_at), (State::Destroyed, Some(after(WEEK)), Some(after(WEEK))));
 }
 
 #[test]
