@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use edgeseal_core::Timestamp;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
-use super::{AuditError, Blinding, Chain, Event, Position, encode};
+use super::{AuditError, AuditRow, Blinding, Chain, Event, Position, encode};
 use crate::store::{Store, StoreError};
 
 /// Announcements that may wait for the writer; what follows them is as many at most.
@@ -42,6 +42,27 @@ enum Entry {
 struct Announced {
     event: Event,
     done: oneshot::Sender<Result<Position, AuditError>>,
+    /// One of [`QUEUE`], until the writer is done with it, whether or not somebody still waits.
+    _place: OwnedSemaphorePermit,
+}
+
+/// Where rows go: the store, and in tests one that answers late.
+trait Shelf: Send + Sync + 'static {
+    /// Appends rows, all or none. Whoever gives up waiting does not know which, nor whether it is decided yet.
+    fn append(&self, rows: Vec<AuditRow>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Where a chain ends, once every append is decided.
+    fn end(&self, chain: &str) -> impl Future<Output = Result<Chain, StoreError>> + Send;
+}
+
+impl Shelf for Store {
+    async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
+        self.append_audit(rows).await
+    }
+
+    async fn end(&self, chain: &str) -> Result<Chain, StoreError> {
+        self.audit_end(chain).await
+    }
 }
 
 impl Log {
@@ -50,6 +71,10 @@ impl Log {
     /// # Errors
     /// When the first row cannot be written.
     pub async fn begin(store: Store, limit: Duration, blinding: Blinding) -> Result<(Self, LogEnd), AuditError> {
+        Self::begin_on(store, limit, blinding).await
+    }
+
+    async fn begin_on(shelf: impl Shelf, limit: Duration, blinding: Blinding) -> Result<(Self, LogEnd), AuditError> {
         let mut id = [0; 9];
         getrandom::fill(&mut id)
             .map_err(|error| AuditError::Store(StoreError::Unavailable(format!("no randomness: {error}"))))?;
@@ -58,7 +83,7 @@ impl Log {
         let (stop, stopped) = oneshot::channel();
         let chain = Chain::new(id.clone());
         let writer = Writer {
-            store,
+            shelf,
             entries,
             stopped: Some(stopped),
             chain,
@@ -94,8 +119,9 @@ impl Log {
     pub async fn append(&self, event: Event) -> Result<Position, AuditError> {
         let (done, answer) = oneshot::channel();
         let written = async {
-            let _place = self.places.acquire().await.map_err(|_| AuditError::Ended)?;
-            self.sender.send(Entry::Announced(Announced { event, done })).map_err(|_| AuditError::Ended)?;
+            let place = self.places.clone().acquire_owned().await.map_err(|_| AuditError::Ended)?;
+            let announced = Announced { event, done, _place: place };
+            self.sender.send(Entry::Announced(announced)).map_err(|_| AuditError::Ended)?;
             answer.await.map_err(|_| AuditError::Ended)?
         };
         tokio::time::timeout(self.limit, written).await.unwrap_or(Err(AuditError::Deadline(self.limit)))
@@ -138,8 +164,8 @@ impl fmt::Debug for Log {
     }
 }
 
-struct Writer {
-    store: Store,
+struct Writer<S> {
+    shelf: S,
     entries: mpsc::UnboundedReceiver<Entry>,
     /// Resolves when nothing more is to be taken.
     stopped: Option<oneshot::Receiver<()>>,
@@ -173,7 +199,7 @@ struct Uncertain {
     follow_ups: usize,
 }
 
-impl Writer {
+impl<S: Shelf> Writer<S> {
     async fn run(mut self) {
         let mut received = Vec::with_capacity(GROUP);
         let mut group: Vec<Announced> = Vec::with_capacity(GROUP);
@@ -226,6 +252,10 @@ impl Writer {
 
     async fn write(&mut self, group: &mut Vec<Announced>) {
         self.gather();
+        leave_out_those_who_left(group);
+        if group.is_empty() && self.late.is_empty() {
+            return;
+        }
         let at = crate::keys::now();
         let outcome = tokio::time::timeout(self.limit, self.attempt(at, group)).await;
         let outcome =
@@ -248,32 +278,270 @@ impl Writer {
     }
 
     /// One transaction: what is late, then the group. Gives the positions of the group.
-    async fn attempt(&mut self, at: Timestamp, group: &[Announced]) -> Result<Vec<Position>, StoreError> {
+    async fn attempt(&mut self, at: Timestamp, group: &mut Vec<Announced>) -> Result<Vec<Position>, StoreError> {
         self.settle().await?;
+        // That may have taken long.
+        leave_out_those_who_left(group);
+        if group.is_empty() && self.late.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut chain = self.chain.clone();
         let mut rows: Vec<_> = self.late.iter().map(|event| chain.append(at, event.clone())).collect();
         let mut positions = Vec::with_capacity(group.len());
-        for Announced { event, .. } in group {
+        for Announced { event, .. } in group.iter() {
             rows.push(chain.append(at, event.clone()));
             positions.push(chain.position());
         }
         // Until the answer is here, nobody knows whether these rows are.
         self.uncertain = Some(Uncertain { chain: chain.clone(), follow_ups: self.late.len() });
-        self.store.append_audit(rows).await?;
+        self.shelf.append(rows).await?;
         self.uncertain = None;
         self.chain = chain;
         Ok(positions)
     }
 
-    /// Finds out what became of a write whose end is unknown.
+    /// Finds out what became of a write whose end is unknown. Its commit may still be under way: the shelf answers when it is not,
+    /// and until then nothing else is written, or both could come to be, one upon the end that the other was to have.
     async fn settle(&mut self) -> Result<(), StoreError> {
-        let Some(Uncertain { chain, follow_ups }) = self.uncertain.clone() else { return Ok(()) };
-        if self.store.has_audit_row(self.chain.id(), self.chain.seq() + 1).await? {
+        let Some(Uncertain { chain: hoped, follow_ups }) = self.uncertain.clone() else { return Ok(()) };
+        let found = self.shelf.end(self.chain.id()).await?;
+        if found == hoped {
             // A transaction is there as a whole or not at all.
-            self.chain = chain;
+            self.chain = hoped;
             self.late.drain(..follow_ups.min(self.late.len()));
+        } else if found != self.chain {
+            // Whatever followed would not prove itself.
+            return Err(StoreError::Corrupt(format!(
+                "chain {} of the audit log ends with row {}, and this process wrote up to row {} or {}: the store is not the one \
+                 that it wrote to; a restart begins another chain",
+                found.id(),
+                found.seq(),
+                self.chain.seq(),
+                hoped.seq()
+            )));
         }
         self.uncertain = None;
         Ok(())
+    }
+}
+
+/// Whoever gave up has not done what it announced, and those behind it wait.
+fn leave_out_those_who_left(group: &mut Vec<Announced>) {
+    group.retain(|announced| !announced.done.is_closed());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use futures_util::future::join_all;
+    use tokio::sync::Mutex;
+
+    use super::*;
+    use crate::audit::chain::Row;
+
+    const LIMIT: Duration = Duration::from_millis(150);
+
+    /// What becomes of one append.
+    #[derive(Clone, Copy, Debug)]
+    enum Fate {
+        Written,
+        Refused,
+        /// It is written, and nobody hears of it.
+        Unanswered,
+        /// The commit takes longer than anybody waits, and succeeds.
+        Late,
+        /// It takes as long, and is undone.
+        LateAndUndone,
+    }
+
+    /// Rows in memory. Only one transaction is under way at a time, as with any two that write the same row.
+    #[derive(Clone, Default)]
+    struct Memory {
+        rows: Arc<Mutex<Vec<AuditRow>>>,
+        fates: Arc<[Fate]>,
+        turn: Arc<AtomicUsize>,
+    }
+
+    impl Memory {
+        fn new(fates: impl IntoIterator<Item = Fate>) -> Self {
+            Self { fates: fates.into_iter().collect(), ..Self::default() }
+        }
+
+        /// The rows of the one chain, each of which follows the one before.
+        async fn whole(&self) -> Vec<AuditRow> {
+            let rows = self.rows.lock().await.clone();
+            let mut chain = Chain::new(rows[0].chain.clone());
+            for row in &rows {
+                chain.follow(&Row::read(&row.hash, &row.body).unwrap()).unwrap();
+            }
+            rows
+        }
+    }
+
+    impl Shelf for Memory {
+        async fn append(&self, new: Vec<AuditRow>) -> Result<(), StoreError> {
+            let lost = || StoreError::Unavailable("the connection is gone".to_owned());
+            let mut rows = self.rows.clone().lock_owned().await;
+            if rows.iter().any(|row| row.seq == new[0].seq) {
+                return Err(StoreError::Conflict("audit_pkey".to_owned()));
+            }
+            let fate = self.fates.get(self.turn.fetch_add(1, Ordering::Relaxed)).copied().unwrap_or(Fate::Written);
+            match fate {
+                Fate::Written => rows.extend(new),
+                Fate::Refused => return Err(lost()),
+                Fate::Unanswered => {
+                    rows.extend(new);
+                    return Err(lost());
+                }
+                Fate::Late | Fate::LateAndUndone => {
+                    let commit = tokio::spawn(async move {
+                        tokio::time::sleep(LIMIT * 3 / 2).await;
+                        if matches!(fate, Fate::Late) {
+                            rows.extend(new);
+                        }
+                    });
+                    commit.await.unwrap();
+                }
+            }
+            Ok(())
+        }
+
+        async fn end(&self, chain: &str) -> Result<Chain, StoreError> {
+            let rows = self.rows.lock().await;
+            Ok(rows.last().map_or_else(|| Chain::new(chain), |row| Chain::at(chain, row.seq, row.hash.clone())))
+        }
+    }
+
+    async fn begin(memory: &Memory) -> (Log, LogEnd) {
+        Log::begin_on(memory.clone(), LIMIT, Blinding::none()).await.unwrap()
+    }
+
+    fn intent(name: &str) -> Event {
+        Event::new("agent:a", "token.intent", name)
+    }
+
+    /// Announces until it is written, each time under another name.
+    async fn written(log: &Log, name: &str) -> Position {
+        for turn in 0..100 {
+            if let Ok(position) = log.append(intent(&format!("{name} {turn}"))).await {
+                return position;
+            }
+        }
+        panic!("{name} is never written");
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_comes_late_breaks_no_chain() {
+        for fate in [Fate::Late, Fate::LateAndUndone, Fate::Unanswered, Fate::Refused] {
+            let memory = Memory::new([Fate::Written, fate]);
+            let (log, end) = begin(&memory).await;
+            log.append(intent("late")).await.unwrap_err();
+            // While that one is being committed.
+            let _ = log.append(intent("next")).await;
+            let position = written(&log, "after").await;
+            end.end().await;
+            let rows = memory.whole().await;
+            let late = rows.iter().filter(|row| row.body.contains("\"late\"")).count();
+            assert_eq!(late, usize::from(matches!(fate, Fate::Late | Fate::Unanswered)), "{fate:?}");
+            assert!(rows[usize::try_from(position.seq).unwrap() - 1].body.contains("\"after "), "{fate:?}");
+            assert!(rows.last().unwrap().body.contains("chain.end"), "{fate:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_becomes_of_writes_the_chain_is_whole() {
+        let stories = (0_u64..40).map(|seed| async move {
+            let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+            let fates = (0..24).map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                match (state >> 33) % 8 {
+                    0 => Fate::Refused,
+                    1 => Fate::Unanswered,
+                    2 => Fate::Late,
+                    3 => Fate::LateAndUndone,
+                    _ => Fate::Written,
+                }
+            });
+            let memory = Memory::new([Fate::Written].into_iter().chain(fates));
+            let (log, end) = begin(&memory).await;
+            let mut promised = BTreeMap::new();
+            let mut told = Vec::new();
+            for turn in 0..16 {
+                let names: Vec<String> = (0..3).map(|one| format!("{seed}/{turn}/{one}")).collect();
+                let answers = join_all(names.iter().map(|name| log.append(intent(name)))).await;
+                for (number, (name, answer)) in names.into_iter().zip(answers).enumerate() {
+                    let Ok(position) = answer else { continue };
+                    log.outcome(&position, (number == 0).then(|| "why".to_owned()));
+                    told.push(position.seq);
+                    promised.insert(position.seq, name);
+                }
+            }
+            written(&log, "last").await;
+            end.end().await;
+            let rows = memory.whole().await;
+            let mut seen = Vec::new();
+            let mut outcomes = Vec::new();
+            for row in &rows {
+                let read = Row::read(&row.hash, &row.body).unwrap();
+                if read.text("action") == "token.intent" {
+                    seen.push(read.text("subject").to_owned());
+                    if let Some(name) = promised.remove(&row.seq) {
+                        assert_eq!(read.text("subject"), name, "what was promised stands there");
+                    }
+                }
+                outcomes.extend(read.detail("failed").and_then(serde_json::Value::as_u64));
+                let ranges =
+                    read.detail("signed").map(|ranges| serde_json::from_value::<Vec<(u64, u64)>>(ranges.clone()).unwrap());
+                outcomes.extend(ranges.unwrap_or_default().into_iter().flat_map(|(first, last)| first..=last));
+            }
+            assert!(promised.is_empty(), "{promised:?}");
+            let all = seen.len();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), all, "nothing stands there twice");
+            outcomes.sort_unstable();
+            assert_eq!(outcomes, told, "every outcome once");
+        });
+        join_all(stories).await;
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_not_written() {
+        let memory = Memory::default();
+        let (log, end) = begin(&memory).await;
+        let held = memory.rows.clone().lock_owned().await;
+        // The writer is at one of them when the others come.
+        let first = log.append(intent("under way"));
+        let others = async {
+            tokio::time::sleep(LIMIT / 2).await;
+            let names: Vec<String> = (0..50).map(|number| format!("given up {number}")).collect();
+            join_all(names.iter().map(|name| log.append(intent(name)))).await
+        };
+        let (first, others) = tokio::join!(first, others);
+        assert!(first.is_err() && others.iter().all(Result::is_err), "{others:?}");
+        drop(held);
+        written(&log, "live").await;
+        end.end().await;
+        let rows = memory.whole().await;
+        assert!(!rows.iter().any(|row| row.body.contains("given up")), "{rows:?}");
+        assert_eq!(log.places.available_permits(), QUEUE, "every place is free again");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_upon_an_end_that_is_another() {
+        let memory = Memory::new([Fate::Written, Fate::Written, Fate::Unanswered]);
+        let (log, _end) = begin(&memory).await;
+        log.append(intent("one")).await.unwrap();
+        log.append(intent("two")).await.unwrap_err();
+        // As after a failover to a copy that had not come so far.
+        memory.rows.lock().await.truncate(1);
+        let refused = log.append(intent("three")).await.unwrap_err();
+        assert!(matches!(&refused, AuditError::Store(StoreError::Corrupt(why)) if why.contains("ends with row 1")), "{refused}");
+        log.append(intent("four")).await.unwrap_err();
+        assert_eq!(memory.rows.lock().await.len(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! The audit's rows and checkpoints. What they say is the audit's business; here they are only kept, in order and for good.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use edgeseal_core::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -9,10 +9,13 @@ use super::{
     Store, StoreError,
     database::{Row, Statement, Value},
 };
-use crate::audit::{AuditFilter, AuditPlace, AuditRow};
+use crate::audit::{AuditFilter, AuditPlace, AuditRow, Chain};
 
 /// Rows of one INSERT: up to the first of these any number, beyond it only these, so that a connection prepares few statements.
 const BATCHES: [usize; 4] = [32, 64, 128, 256];
+
+/// How long the end of a chain waits for a commit that is under way: less than `audit.deadline`, so that no connection is left waiting.
+const DECIDED: Duration = Duration::from_millis(500);
 
 impl Store {
     /// Appends rows, all or none; they are on the disk when this returns.
@@ -51,16 +54,25 @@ impl Store {
         self.database.together(statements).await
     }
 
-    /// Whether a chain has a row of this number, once nothing is being written any more.
+    /// Where a chain ends, once nothing is being written to it any more: what somebody gave up waiting for may be in the middle of
+    /// its commit, and PostgreSQL shows that to nobody else.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub async fn has_audit_row(&self, chain: &str, seq: u64) -> Result<bool, StoreError> {
+    /// When the store cannot be read, or it is still being written after [`DECIDED`].
+    pub async fn audit_end(&self, chain: &str) -> Result<Chain, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let rows = transaction.rows(Statement::new("SELECT seq FROM audit WHERE chain = $1 AND seq = $2").bind(chain).bind(seq));
-        let found = !rows.await?.is_empty();
-        transaction.commit().await?;
-        Ok(found)
+        transaction.wait_at_most(DECIDED).await?;
+        // An append has written this row before it commits: whoever writes it too waits for that commit, and then sees it.
+        let statement = Statement::new(
+            "INSERT INTO chains (chain, seq, hash, stated) VALUES ($1, 0, $2, 0) \
+             ON CONFLICT (chain) DO UPDATE SET seq = chains.seq RETURNING seq, hash",
+        );
+        let rows = transaction.rows(statement.bind(chain).bind(Chain::new(chain).hash())).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Corrupt(format!("no row of chain {chain}")))?;
+        let end = Chain::at(chain, row.number("seq")?, row.text("hash")?);
+        // It was only asked.
+        transaction.rollback().await?;
+        Ok(end)
     }
 
     /// When the last row until then was written, by the clock of whoever wrote it.

@@ -234,11 +234,26 @@ impl Transaction {
         })
     }
 
+    /// Waits for what others have locked no longer than this, and fails then. On `SQLite` nobody else writes by now.
+    pub(super) async fn wait_at_most(&mut self, limit: Duration) -> Result<(), StoreError> {
+        let Self::Postgres(transaction) = self else { return Ok(()) };
+        let statement = Statement::new(AssertSqlSafe(format!("SET LOCAL lock_timeout = {}", limit.as_millis())));
+        run!(&mut **transaction, statement, execute).map(drop)
+    }
+
     /// Makes it so.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(failed),
             Self::Postgres(transaction) => transaction.commit().await.map_err(failed),
+        }
+    }
+
+    /// Undoes it.
+    pub(super) async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => transaction.rollback().await.map_err(failed),
+            Self::Postgres(transaction) => transaction.rollback().await.map_err(failed),
         }
     }
 }

@@ -1,7 +1,9 @@
+mod commits;
 mod endings;
 
-use std::{os::unix::fs::PermissionsExt as _, slice::from_ref};
+use std::{os::unix::fs::PermissionsExt as _, slice::from_ref, time::Duration};
 
+use self::commits::the_end_of_a_chain;
 use self::endings::{a_deleted_agent_does_not_come_back, a_profile_ends_when_it_is_retired_and_keyless};
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
@@ -20,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::postgres;
 
 /// An empty store on one of the two, which can be opened again.
+#[derive(Debug)]
 struct Place {
     settings: StoreSettings,
     _folder: Option<TempDir>,
@@ -62,6 +65,7 @@ on_both!(
     a_kid_belongs_to_one_key,
     audit_rows_are_appended_once,
     audit_pages,
+    the_end_of_a_chain,
     checkpoints_in_order,
     a_lease_has_one_holder,
     a_leader_that_lost_its_lease_writes_nothing,
