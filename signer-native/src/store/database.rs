@@ -1,6 +1,12 @@
 //! The two drivers under one roof: statements with `$1` placeholders, texts and whole numbers, which both of them take.
 
-use std::{fs::OpenOptions, path::Path, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    fs::OpenOptions,
+    path::Path,
+    str::FromStr as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use edgeseal_core::Timestamp;
 use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
@@ -26,6 +32,10 @@ const WRITER_CACHE: &str = "-32768";
 const MOVING: Duration = Duration::from_millis(250);
 /// Pages of 4 KiB in the log above which writers wait until all of it is moved, so that it begins anew.
 const LONGEST_LOG: i64 = 16_384;
+/// How long they wait for those who read; if that was not enough, the log grows until the next try.
+const TURN: Duration = Duration::from_millis(50);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Tables by number; a number that was shipped never changes.
 const MIGRATIONS: [(i64, &str, &str); 12] = [
@@ -371,21 +381,35 @@ impl Row {
 async fn keep_log_short(writer: SqlitePool, mover: SqlitePool) {
     let mut turn = tokio::time::interval(MOVING);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut paused = None;
     while !writer.is_closed() {
         turn.tick().await;
-        let mut moving = "PRAGMA wal_checkpoint(PASSIVE)";
-        for pool in [&mover, &writer] {
-            match sqlx::query_as::<_, (i64, i64, i64)>(moving).fetch_one(pool).await {
-                Ok((_, log, _)) if log > LONGEST_LOG => moving = "PRAGMA wal_checkpoint(RESTART)",
-                Ok(_) => break,
-                // The next turn tries again, and whoever writes hears of it.
-                Err(error) => {
-                    tracing::debug!(%error, "moving the store's log into its file");
-                    break;
-                }
+        let moved = sqlx::query_as::<_, (i64, i64, i64)>("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mover).await;
+        let outcome = match moved {
+            Ok((_, log, _)) if log > LONGEST_LOG && paused.is_none_or(|until| Instant::now() >= until) => {
+                begin_log_anew(&writer).await.map(|begun| paused = (!begun).then(|| Instant::now() + PAUSE))
             }
+            other => other.map(drop),
+        };
+        // The next turn tries again, and whoever writes hears of it.
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "moving the store's log into its file");
         }
     }
+}
+
+/// Moves all of the log while nobody writes, so that it begins anew; gives whether it does. `SQLite` keeps everybody from writing
+/// while it waits for those who read, which may be a backup of minutes.
+async fn begin_log_anew(writer: &SqlitePool) -> Result<bool, sqlx::Error> {
+    let mut connection = writer.acquire().await?;
+    let patience = |patience: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", patience.as_millis()));
+    sqlx::query(patience(TURN)).execute(&mut *connection).await?;
+    let moved = sqlx::query_as::<_, (i64, i64, i64)>("PRAGMA wal_checkpoint(RESTART)").fetch_one(&mut *connection).await;
+    if let Err(error) = sqlx::query(patience(PATIENCE)).execute(&mut *connection).await {
+        connection.close().await?;
+        return Err(error);
+    }
+    moved.map(|(busy, ..)| busy == 0)
 }
 
 fn natural(column: &str, number: i64) -> Result<u64, StoreError> {
@@ -422,4 +446,54 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
             path.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    /// Puts a row of so many octets into the log.
+    async fn write(database: &Database, size: usize) -> Duration {
+        let began = Instant::now();
+        let statement = Statement::new("INSERT INTO checkpoints (id, document) SELECT COUNT(*), $1 FROM checkpoints");
+        database.execute(statement.bind("x".repeat(size))).await.unwrap();
+        began.elapsed()
+    }
+
+    async fn number(pool: &SqlitePool, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn nobody_who_reads_keeps_others_from_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let database = Database::sqlite(&path).await.unwrap();
+        // A backup, or a search of the log.
+        let mut reader = sqlx::SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
+        let mut reading = reader.begin().await.unwrap();
+        sqlx::query("SELECT COUNT(*) FROM checkpoints").fetch_one(&mut *reading).await.unwrap();
+        for _ in 0..70 {
+            write(&database, 1 << 20).await;
+        }
+        let wal = path.with_extension("db-wal");
+        assert!(wal.metadata().unwrap().len() > 64 << 20);
+        let mut longest = Duration::ZERO;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(3) {
+            longest = longest.max(write(&database, 1 << 10).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        // Once it is gone, the log begins anew.
+        reading.rollback().await.unwrap();
+        let before = wal.metadata().unwrap().len();
+        tokio::time::sleep(PAUSE + MOVING * 4).await;
+        write(&database, 1 << 20).await;
+        assert_eq!(wal.metadata().unwrap().len(), before, "the log is written from its beginning");
+        let Database::Sqlite { writer, .. } = &database else { panic!("{database:?}") };
+        assert_eq!(number(writer, "PRAGMA busy_timeout").await, 5_000, "whoever writes waits as long as before");
+    }
 }
