@@ -1,8 +1,6 @@
 //! The ledger of keys that ISMS-P 2.7.2 and CSAP 12.3.2 ask for: for each key owner, purpose, generation, storage,
 //! distribution, validity, recovery and destruction, put together from the registry, the approvals and the log.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,8 +11,10 @@ use crate::{
     store::{Decision, StoreError},
 };
 
-/// Rows of the log that are read at a time.
-const PAGE: u64 = 1_000;
+/// Rows of the log that are read for a key.
+const PAGE: u64 = 10;
+/// Seconds: how long after a key's `created_at` its row may be written. `audit.deadline` has at most 30.
+const ANNOUNCED: u64 = 60;
 
 /// One key. What did not happen is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -75,12 +75,12 @@ pub struct Entry {
 /// # Errors
 /// When the store cannot be read.
 pub async fn compile(ledger: &Ledger, hsm: &StoreDescription) -> Result<Vec<Entry>, RegistryError> {
-    let makers = makers(ledger).await?;
     let approvals = ledger.store().approvals().await?;
     let keys = ledger.keys().await?;
-    let entries = keys.iter().map(|key| {
+    let mut entries = Vec::with_capacity(keys.len());
+    for key in &keys {
         let mut entry = describe(ledger, key, hsm);
-        entry.generated_by = makers.get(&entry.cka_id).cloned().unwrap_or_default();
+        entry.generated_by = maker(ledger, key).await?;
         let decided = approvals.iter().rev().find(|approval| {
             Some(approval.subject.as_str()) == key.kid()
                 && matches!(approval.decided, Some((Decision::Approved, ..)))
@@ -90,30 +90,26 @@ pub async fn compile(ledger: &Ledger, hsm: &StoreDescription) -> Result<Vec<Entr
             entry.destruction_proposed_by.clone_from(&approval.proposer);
             entry.destruction_approved_by = approval.decided.as_ref().map(|(_, who, _)| who.clone()).unwrap_or_default();
         }
-        entry
-    });
-    Ok(entries.collect())
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
-/// Who had each key made or taken in, by `CKA_ID`: the log says.
-async fn makers(ledger: &Ledger) -> Result<BTreeMap<String, String>, RegistryError> {
-    let mut makers = BTreeMap::new();
-    for action in ["keys.generate", "keys.import"] {
-        let mut filter = AuditFilter { action: Some(action.to_owned()), ..AuditFilter::default() };
-        loop {
-            let rows = ledger.store().audit_browse(&filter, PAGE).await?;
-            for row in &rows {
-                let read = Row::read(&row.hash, &row.body)
-                    .map_err(|reason| StoreError::Corrupt(format!("row {} of chain {}: {reason}", row.seq, row.chain)))?;
-                makers.insert(read.text("subject").to_owned(), read.text("actor").to_owned());
-            }
-            match rows.last() {
-                Some(last) if rows.len() as u64 == PAGE => filter.before = Some(last.place()),
-                _ => break,
-            }
-        }
-    }
-    Ok(makers)
+/// Who had a key made or taken in: the log says, in a row that is announced in the moment of `created_at`.
+async fn maker(ledger: &Ledger, key: &Key) -> Result<String, RegistryError> {
+    let action = if key.origin == Origin::Generated { "keys.generate" } else { "keys.import" };
+    let filter = AuditFilter {
+        action: Some(action.to_owned()),
+        subject: Some(key.id.to_string()),
+        from: Some(key.created_at),
+        to: Some(key.created_at.plus_secs(ANNOUNCED)),
+        ..AuditFilter::default()
+    };
+    let rows = ledger.store().audit_earliest(&filter, PAGE).await?;
+    let Some(row) = rows.first() else { return Ok(String::new()) };
+    let read = Row::read(&row.hash, &row.body)
+        .map_err(|reason| StoreError::Corrupt(format!("row {} of chain {}: {reason}", row.seq, row.chain)))?;
+    Ok(read.text("actor").to_owned())
 }
 
 fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {

@@ -1,6 +1,10 @@
 //! The audit's rows and checkpoints. What they say is the audit's business; here they are only kept, in order and for good.
 
-use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use edgeseal_core::Timestamp;
 use sqlx::AssertSqlSafe;
@@ -14,6 +18,8 @@ use crate::audit::{AuditFilter, AuditPlace, AuditRow, Chain};
 /// Rows of one INSERT: up to the first of these any number, beyond it only these, so that a connection prepares few statements.
 const BATCHES: [usize; 4] = [32, 64, 128, 256];
 
+/// Rows that one statement looks through.
+const LOOK: u64 = 10_000;
 /// How long the end of a chain waits for a commit that is under way: less than `audit.deadline`, so that no connection is left waiting.
 const DECIDED: Duration = Duration::from_millis(500);
 
@@ -99,7 +105,7 @@ impl Store {
     /// When the store cannot be read.
     pub async fn audit_page(&self, chain: &str, after: Option<u64>, limit: u64) -> Result<Vec<AuditRow>, StoreError> {
         let from = after.map_or(0, |after| after.saturating_add(1));
-        let rows = self.database.rows(
+        let rows = self.database.search(
             Statement::new(
                 "SELECT chain, seq, hash, digest, at, body FROM audit WHERE chain = $1 AND seq >= $2 ORDER BY seq LIMIT $3",
             )
@@ -120,7 +126,7 @@ impl Store {
             return Ok(Vec::new());
         }
         // Every block of the index: see the migration.
-        let rows = self.database.rows(
+        let rows = self.database.search(
             Statement::new(
                 "WITH RECURSIVE blocks (block) AS (SELECT CAST(0 AS BIGINT) UNION ALL \
                  SELECT block + 1 FROM blocks WHERE block < (SELECT COALESCE(MAX(seq), 0) / 2048 FROM chains)) \
@@ -132,66 +138,76 @@ impl Store {
         rows.await?.iter().map(audit_row).collect()
     }
 
-    /// At most `limit` rows that fit, the latest first.
+    /// At most `limit` rows that fit, the latest first, and the place before which there may be more: whoever has looked for longer
+    /// than `patience` gets what was found so far.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn audit_browse(&self, filter: &AuditFilter, limit: u64) -> Result<Vec<AuditRow>, StoreError> {
+    pub async fn audit_browse(
+        &self,
+        filter: &AuditFilter,
+        limit: u64,
+        patience: Duration,
+    ) -> Result<(Vec<AuditRow>, Option<AuditPlace>), StoreError> {
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let enough = |mut found: Vec<AuditRow>| {
+            found.truncate(most);
+            let next = found.last().map(AuditRow::place);
+            (found, next)
+        };
         if let Some(digest) = &filter.digest {
             let mut found = self.audit_by_digest(digest).await?;
             found.retain(|row| filter.fits(row) && filter.before.as_ref().is_none_or(|before| row.place() < *before));
             found.sort_by_key(|row| Reverse(row.place()));
-            found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            return Ok(found);
+            return Ok(if found.len() < most { (found, None) } else { enough(found) });
         }
+        let all_fit = filter.patterns().is_empty();
+        let began = Instant::now();
         let mut found = Vec::new();
         let mut before = filter.before.clone();
         loop {
-            let page = self.audit_browse_page(filter, before.as_ref(), limit).await?;
-            let (whole, last) = (page.len() as u64 == limit, page.last().map(AuditRow::place));
+            // Where every row fits, none is looked at in vain.
+            let last = if all_fit { None } else { self.last_of_a_look(filter, before.as_ref()).await? };
+            let page = self.audit_browse_page(filter, before.as_ref(), last.as_ref(), limit).await?;
+            let end_of_page = (page.len() as u64 == limit).then(|| page.last().map(AuditRow::place)).flatten();
             found.extend(page.into_iter().filter(|row| filter.fits(row)));
-            if !whole || found.len() as u64 >= limit {
-                found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                return Ok(found);
+            if found.len() >= most {
+                return Ok(enough(found));
             }
-            before = last;
+            before = match end_of_page.or(last) {
+                Some(place) if began.elapsed() < patience => Some(place),
+                end => return Ok((found, end)),
+            };
         }
+    }
+
+    /// At most `limit` rows that fit, the earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn audit_earliest(&self, filter: &AuditFilter, limit: u64) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = self.database.search(Look::new(filter, None, None).of_bodies(filter).ordered("ASC", limit, 0)).await?;
+        let rows: Result<Vec<AuditRow>, StoreError> = rows.iter().map(audit_row).collect();
+        Ok(rows?.into_iter().filter(|row| filter.fits(row)).collect())
+    }
+
+    /// The last of [`LOOK`] rows, unless fewer are left: where and when they were written stands in an index, what they say does not.
+    async fn last_of_a_look(&self, filter: &AuditFilter, before: Option<&AuditPlace>) -> Result<Option<AuditPlace>, StoreError> {
+        let look = Look { columns: "at, chain, seq", ..Look::new(filter, before, None) };
+        let rows = self.database.search(look.ordered("DESC", 1, LOOK - 1)).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(AuditPlace { at: row.moment("at")?, chain: row.text("chain")?, seq: row.number("seq")? }))
     }
 
     async fn audit_browse_page(
         &self,
         filter: &AuditFilter,
         before: Option<&AuditPlace>,
+        last: Option<&AuditPlace>,
         limit: u64,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let mut values: Vec<Value> = Vec::new();
-        let mut conditions = String::from("1 = 1");
-        // Only placeholders and names of columns are put together here.
-        let mut condition = |sql: &dyn Fn(usize) -> String, more: Vec<Value>| {
-            conditions.push_str(" AND ");
-            conditions.push_str(&sql(values.len() + 1));
-            values.extend(more);
-        };
-        if let Some(AuditPlace { at, chain, seq }) = before {
-            let sql = |place| format!("(at, chain, seq) < (${place}, ${}, ${})", place + 1, place + 2);
-            condition(&sql, vec![(*at).into(), chain.as_str().into(), (*seq).into()]);
-        }
-        if let Some(from) = filter.from {
-            condition(&|place| format!("at >= ${place}"), vec![from.into()]);
-        }
-        if let Some(to) = filter.to {
-            condition(&|place| format!("at < ${place}"), vec![to.into()]);
-        }
-        for pattern in filter.patterns() {
-            condition(&|place| format!("body LIKE ${place} ESCAPE '!'"), vec![pattern.into()]);
-        }
-        let limit_place = values.len() + 1;
-        values.push(limit.into());
-        let sql = format!(
-            "SELECT chain, seq, hash, digest, at, body FROM audit WHERE {conditions} ORDER BY at DESC, chain DESC, seq DESC LIMIT ${limit_place}"
-        );
-        let statement = values.into_iter().fold(Statement::new(AssertSqlSafe(sql)), Statement::bind);
-        self.database.rows(statement).await?.iter().map(audit_row).collect()
+        let look = Look::new(filter, before, last).of_bodies(filter);
+        self.database.search(look.ordered("DESC", limit, 0)).await?.iter().map(audit_row).collect()
     }
 
     /// How many rows there are, how many chains, and how many rows no checkpoint speaks of.
@@ -238,10 +254,61 @@ impl Store {
     /// When the store cannot be read.
     pub async fn checkpoints(&self, after: Option<u64>, limit: u64) -> Result<Vec<(u64, String)>, StoreError> {
         let from = after.map_or(0, |after| after.saturating_add(1));
-        let rows = self.database.rows(
+        let rows = self.database.search(
             Statement::new("SELECT id, document FROM checkpoints WHERE id >= $1 ORDER BY id LIMIT $2").bind(from).bind(limit),
         );
         rows.await?.iter().map(|row| Ok((row.number("id")?, row.text("document")?))).collect()
+    }
+}
+
+/// A statement that looks through the log. Only placeholders and names of columns are put together here.
+struct Look {
+    columns: &'static str,
+    conditions: String,
+    values: Vec<Value>,
+}
+
+impl Look {
+    /// Rows of the filter's time, from before one place down to another.
+    fn new(filter: &AuditFilter, before: Option<&AuditPlace>, last: Option<&AuditPlace>) -> Self {
+        let mut look = Self { columns: "chain, seq, hash, digest, at, body", conditions: "1 = 1".to_owned(), values: Vec::new() };
+        for (comparison, place) in [("<", before), (">=", last)] {
+            if let Some(AuditPlace { at, chain, seq }) = place {
+                let sql = |place| format!("(at, chain, seq) {comparison} (${place}, ${}, ${})", place + 1, place + 2);
+                look.condition(&sql, [(*at).into(), chain.as_str().into(), (*seq).into()]);
+            }
+        }
+        for (comparison, at) in [(">=", filter.from), ("<", filter.to)] {
+            if let Some(at) = at {
+                look.condition(&|place| format!("at {comparison} ${place}"), [at.into()]);
+            }
+        }
+        look
+    }
+
+    /// Of them, those whose body may fit.
+    fn of_bodies(mut self, filter: &AuditFilter) -> Self {
+        for pattern in filter.patterns() {
+            self.condition(&|place| format!("body LIKE ${place} ESCAPE '!'"), [pattern.into()]);
+        }
+        self
+    }
+
+    fn condition(&mut self, sql: &dyn Fn(usize) -> String, values: impl IntoIterator<Item = Value>) {
+        self.conditions.push_str(" AND ");
+        self.conditions.push_str(&sql(self.values.len() + 1));
+        self.values.extend(values);
+    }
+
+    fn ordered(self, direction: &'static str, limit: u64, offset: u64) -> Statement {
+        let Self { columns, conditions, values } = self;
+        let (limit_place, offset_place) = (values.len() + 1, values.len() + 2);
+        let sql = format!(
+            "SELECT {columns} FROM audit WHERE {conditions} ORDER BY at {direction}, chain {direction}, seq {direction} \
+             LIMIT ${limit_place} OFFSET ${offset_place}"
+        );
+        let values = values.into_iter().chain([limit.into(), offset.into()]);
+        values.fold(Statement::new(AssertSqlSafe(sql)), Statement::bind)
     }
 }
 

@@ -56,14 +56,19 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
 /// Connections to the one or the other.
 #[derive(Clone, Debug)]
 pub(super) enum Database {
-    /// One connection writes, as only one can: what it has prepared and read stays with it. The others read.
+    /// One connection writes, as only one can: what it has prepared and read stays with it. The others read, one of them for those
+    /// who look through the log.
     Sqlite {
         writer: SqlitePool,
         readers: SqlitePool,
+        searcher: SqlitePool,
         /// Keeps the log short until the last of us is gone.
         _mover: Arc<JoinSet<()>>,
     },
-    Postgres(PgPool),
+    Postgres {
+        pool: PgPool,
+        searcher: PgPool,
+    },
 }
 
 /// Several statements that happen together or not at all; dropped without [`Transaction::commit`], not at all.
@@ -127,10 +132,11 @@ impl Database {
         let writing = options.clone().pragma("cache_size", WRITER_CACHE);
         let writer = pool(1, writing).await.map_err(|error| unusable(&error))?;
         migrations().run(&writer).await.map_err(|error| unusable(&error))?;
-        let readers = pool(READERS, options).await.map_err(|error| unusable(&error))?;
+        let readers = pool(READERS, options.clone()).await.map_err(|error| unusable(&error))?;
+        let searcher = pool(1, options).await.map_err(|error| unusable(&error))?;
         let mut mover = JoinSet::new();
         mover.spawn(keep_log_short(writer.clone(), readers.clone()));
-        Ok(Self::Sqlite { writer, readers, _mover: Arc::new(mover) })
+        Ok(Self::Sqlite { writer, readers, searcher, _mover: Arc::new(mover) })
     }
 
     /// Connects, and brings the tables up to date; several signers may do so at once.
@@ -155,20 +161,22 @@ impl Database {
         let options = options.application_name("edgeseal").options([("synchronous_commit", "on")]);
         let unreachable =
             |error: &dyn std::fmt::Display| StoreError::Unavailable(format!("store.url, PostgreSQL at {place}: {error}"));
-        let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE).connect_with(options).await;
+        let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE);
+        let searcher = pool(1).connect_lazy_with(options.clone());
+        let pool = pool(8).connect_with(options).await;
         let pool = pool.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unreachable(&format_args!("no connection within {} s", PATIENCE.as_secs())),
             other => unreachable(&other),
         })?;
         migrations().run(&pool).await.map_err(|error| unreachable(&error))?;
-        Ok(Self::Postgres(pool))
+        Ok(Self::Postgres { pool, searcher })
     }
 
     /// Begins to write. On `SQLite` the lock for writing is taken at once, so that nothing read in between gets stale.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await.map_err(failed)?),
+            Self::Postgres { pool, .. } => Transaction::Postgres(pool.begin().await.map_err(failed)?),
         })
     }
 
@@ -201,7 +209,7 @@ impl Database {
     pub(super) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => run!(writer, statement, execute)?.rows_affected(),
-            Self::Postgres(pool) => run!(pool, statement, execute)?.rows_affected(),
+            Self::Postgres { pool, .. } => run!(pool, statement, execute)?.rows_affected(),
         })
     }
 
@@ -209,18 +217,30 @@ impl Database {
     pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => run!(readers, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
-            Self::Postgres(pool) => run!(pool, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
+            Self::Postgres { pool, .. } => run!(pool, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
+    /// The same for those who look through the log, one statement at a time: nobody who signs waits for a connection that they have.
+    pub(super) async fn search(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite { searcher, .. } => run!(searcher, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
+            Self::Postgres { searcher, .. } => run!(searcher, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
         })
     }
 
     /// Ends all connections.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers, .. } => {
+            Self::Sqlite { writer, readers, searcher, .. } => {
+                searcher.close().await;
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, searcher } => {
+                searcher.close().await;
+                pool.close().await;
+            }
         }
     }
 }
@@ -464,6 +484,26 @@ mod tests {
 
     async fn number(pool: &SqlitePool, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn whoever_searches_takes_no_connection_from_those_who_sign() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::sqlite(&folder.path().join("store.db")).await.unwrap();
+        let search = || {
+            database.search(Statement::new(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT COUNT(*) AS n FROM n",
+            ))
+        };
+        let searches = futures_util::future::join_all([search(), search(), search(), search()]);
+        let reading = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            database.rows(Statement::new("SELECT 1 AS one")).await
+        };
+        tokio::select! {
+            read = reading => assert_eq!(read.unwrap().len(), 1),
+            _ = searches => panic!("who reads waited for those who search"),
+        }
     }
 
     #[tokio::test]

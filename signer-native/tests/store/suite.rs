@@ -66,6 +66,7 @@ on_both!(
     audit_rows_are_appended_once,
     audit_pages,
     the_end_of_a_chain,
+    a_search_goes_on_where_it_ended,
     checkpoints_in_order,
     a_lease_has_one_holder,
     a_leader_that_lost_its_lease_writes_nothing,
@@ -248,7 +249,7 @@ async fn audit_rows_are_appended_once(place: Place) {
     for seq in [2_047, 2_049, 4_095, 4_097, 4_099] {
         assert_eq!(store.audit_by_digest(&format!("digest-{seq}")).await.unwrap(), [row("a", seq)]);
     }
-    let browse = async |filter: AuditFilter| store.audit_browse(&filter, 10).await.unwrap();
+    let browse = async |filter: AuditFilter| store.audit_browse(&filter, 10, Duration::MAX).await.unwrap().0;
     let about = |seq: u64| AuditFilter { digest: Some(format!("digest-{seq}")), ..AuditFilter::default() };
     assert_eq!(browse(about(1)).await, [row("b", 1), row("a", 1)]);
     assert_eq!(browse(AuditFilter { before: Some(row("b", 1).place()), ..about(1) }).await, [row("a", 1)]);
@@ -275,6 +276,35 @@ async fn audit_pages(place: Place) {
         found.extend(page);
     }
     assert_eq!(found, rows);
+}
+
+async fn a_search_goes_on_where_it_ended(place: Place) {
+    let store = place.open().await;
+    let rows = |from: u64, to: u64| (from..to).map(|seq| row("a", seq)).collect::<Vec<AuditRow>>();
+    let wanted = |seq: u64| AuditRow { body: r#"{"action":"keys.generate","subject":"one"}"#.to_owned(), ..row("a", seq) };
+    store.append_audit([rows(1, 7), vec![wanted(7), wanted(8)]].concat()).await.unwrap();
+    for from in (9..21_009).step_by(500) {
+        store.append_audit(rows(from, from + 500)).await.unwrap();
+    }
+    let filter = AuditFilter { subject: Some("one".to_owned()), ..AuditFilter::default() };
+    // Whoever has the time finds it at once.
+    let (found, next) = store.audit_browse(&filter, 10, Duration::MAX).await.unwrap();
+    assert_eq!((found, next), (vec![wanted(8), wanted(7)], None));
+    assert_eq!(store.audit_browse(&filter, 1, Duration::MAX).await.unwrap(), (vec![wanted(8)], Some(wanted(8).place())));
+    // Whoever has none looks at so many rows for each answer.
+    let mut filter = filter;
+    for _ in 0..2 {
+        let (found, next) = store.audit_browse(&filter, 10, Duration::ZERO).await.unwrap();
+        assert_eq!(found, []);
+        assert!(next.is_some() && next != filter.before, "{next:?}");
+        filter.before = next;
+    }
+    assert_eq!(store.audit_browse(&filter, 10, Duration::ZERO).await.unwrap(), (vec![wanted(8), wanted(7)], None));
+    // From the other end, as of a moment that is known.
+    let since = AuditFilter { from: Some(wanted(7).at), before: None, ..filter };
+    assert_eq!(store.audit_earliest(&since, 10).await.unwrap(), [wanted(7), wanted(8)]);
+    assert_eq!(store.audit_earliest(&since, 1).await.unwrap(), [wanted(7)]);
+    assert_eq!(store.audit_earliest(&AuditFilter { to: Some(wanted(7).at), ..since }, 10).await.unwrap(), []);
 }
 
 async fn checkpoints_in_order(place: Place) {

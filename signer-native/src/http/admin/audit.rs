@@ -1,5 +1,7 @@
 //! What happened: looked through, found by token, exported, and as the ledger that auditors ask for.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -39,6 +41,8 @@ use crate::{
 /// Rows of one answer unless it is said otherwise, and at most.
 const PAGE: u64 = 100;
 const MOST: u64 = 1_000;
+/// How long one answer looks through the log for rows that fit.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Octets of a token that is looked for, and JSON around it.
 const MAX_TOKEN: usize = 96 * 1024;
 /// Octets that are gathered before they are sent.
@@ -109,7 +113,8 @@ struct RowView {
 #[schema(as = AuditRows)]
 struct Rows {
     rows: Vec<RowView>,
-    /// For the rows before these; null when there are none.
+    /// For the rows before these; null when there are none. A search that takes longer than two seconds answers with what it has found
+    /// so far, which may be nothing, and goes on here.
     next: Option<String>,
 }
 
@@ -133,9 +138,8 @@ async fn browse(State(service): State<Shared>, _: Auditor, Asked(filter): Asked<
         to: moment("to", to)?,
         before: cursor.map(|cursor| place(&cursor)).transpose()?,
     };
-    let found = service.agents.store().audit_browse(&filter, limit).await?;
-    let next = (found.len() as u64 == limit).then(|| found.last().map(cursor_of)).flatten();
-    Ok(Json(Rows { rows: views(&found)?, next }))
+    let (found, next) = service.agents.store().audit_browse(&filter, limit, PATIENCE).await?;
+    Ok(Json(Rows { rows: views(&found)?, next: next.as_ref().map(cursor_of) }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -340,8 +344,8 @@ fn moment(name: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem
 }
 
 /// `AT.SEQ.CHAIN`: where to go on.
-fn cursor_of(row: &AuditRow) -> String {
-    let AuditRow { chain, seq, at, .. } = row;
+fn cursor_of(place: &AuditPlace) -> String {
+    let AuditPlace { at, chain, seq } = place;
     Base64UrlUnpadded::encode_string(format!("{}.{seq}.{chain}", at.as_millis()).as_bytes())
 }
 

@@ -170,6 +170,7 @@ export const en = {
   "audit.more": "Show older rows",
   "audit.no_checkpoint": "no checkpoint yet",
   "audit.none": "No row fits these filters",
+  "audit.none_yet": "Nothing found yet; older rows are still to be looked at",
   "audit.offline": "To prove it offline, from an export:",
   "audit.report": "Evidence report",
   "audit.row": "Row {seq}",

@@ -171,6 +171,7 @@ export const ko: Record<Key, string> = {
   "audit.more": "이전 행 더 보기",
   "audit.no_checkpoint": "아직 체크포인트가 없습니다",
   "audit.none": "조건에 맞는 행이 없습니다",
+  "audit.none_yet": "아직 찾지 못했습니다. 더 오래된 행은 아직 확인하지 않았습니다",
   "audit.offline": "내보낸 파일로 오프라인에서 검증하려면:",
   "audit.report": "증적 보고서",
   "audit.row": "{seq}번 행",

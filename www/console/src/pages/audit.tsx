@@ -117,7 +117,7 @@ export default function Audit() {
             <Loading />
           </div>
         ) : list.length === 0 && !rows.error ? (
-          <Empty icon={ScrollText} title={t("audit.none")} />
+          <Empty icon={ScrollText} title={t(rows.hasNextPage ? "audit.none_yet" : "audit.none")} />
         ) : (
           <ol className="audit-rows" data-testid="audit-rows">
             {list.map((row, index) => {
