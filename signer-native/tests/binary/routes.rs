@@ -106,11 +106,8 @@ fn refused(ask: impl Fn() -> std::io::Result<Answer>, codes: &[&str], place: &st
 }
 
 fn minds_the_certificate(error: &std::io::Error) -> bool {
-    let alert = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(rustls::Error::AlertReceived(alert)) => *alert,
-        _ => return false,
-    };
-    [AlertDescription::CertificateRequired, AlertDescription::UnknownCA].contains(&alert)
+    let Some(rustls::Error::AlertReceived(alert)) = error.get_ref().and_then(|inner| inner.downcast_ref()) else { return false };
+    [AlertDescription::CertificateRequired, AlertDescription::UnknownCA].contains(alert)
 }
 
 /// What the console answers before there is a session.
