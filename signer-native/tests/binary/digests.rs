@@ -15,8 +15,10 @@ use crate::{
 
 fn signer(folder: &Path, change: impl Fn(String) -> String) -> Signer {
     Signer::configured(folder, &["--alg", "ES256", "--alg", "ES384"], |text| {
-        let text = text.replace("[profiles.default]\n", "[profiles.default]\nmodes = [\"claims\", \"digest\"]\n");
-        change(text.replace("[profiles.es384]\n", "[profiles.es384]\nmodes = [\"claims\", \"digest\"]\n"))
+        let (before, after) =
+            ("[profiles.es384]\nmodes = [\"claims\", \"sd\"]", "[profiles.es384]\nmodes = [\"claims\", \"digest\"]");
+        assert!(text.contains(before), "{text}");
+        change(text.replace(before, after))
     })
 }
 

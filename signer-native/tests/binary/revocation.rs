@@ -204,9 +204,7 @@ fn what_an_agents_own_key_signed_is_revoked_as_such() {
     let folder = tempdir().unwrap();
     let edge = Edge::start();
     let edges = format!("\n[edges.eu]\nurl = \"{}\"\nid = \"edge:eu\"\n", edge.url);
-    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
-        text.replace("[profiles.default]\n", "[profiles.default]\nmodes = [\"claims\", \"digest\"]\n") + &edges
-    });
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| text + &edges);
     // Without a key there is nothing that could be meant.
     let by_agent = |agent: &str| signer.run(&["revoke", "jti", "x", "--agent", agent, "--yes"]);
     by_agent("demo-app").fails(1, "agent demo-app never had a key of its own at this issuer");
