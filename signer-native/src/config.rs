@@ -538,4 +538,53 @@ mod tests {
         let message = load(WHOLE, &[("EDGESEAL_HSM_PIN_FILE", pin.to_str().unwrap())], &[]).unwrap_err();
         assert!(message.contains("chmod 600"), "{message}");
     }
+
+    /// The members that a section takes, as the parser of the file says; none where it is no section.
+    fn members(section: &str) -> Vec<String> {
+        let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let refused = toml::from_str::<Raw>(&format!("{header}no-such-setting = 1\n"));
+        let message = refused.map_or_else(|error| error.message().to_owned(), |_| String::new());
+        let expected = message.split_once("unknown field `no-such-setting`, expected").map_or("", |(_, expected)| expected);
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    /// Every setting below a section, tables of names as `NAME`.
+    fn settings(section: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for member in members(section) {
+            let path = if section.is_empty() { member } else { format!("{section}.{member}") };
+            let named = format!("{path}.NAME");
+            let below = [settings(&path), settings(&named)].concat();
+            if below.is_empty() { found.push(path) } else { found.extend(below) }
+        }
+        found
+    }
+
+    #[test]
+    fn the_readme_names_every_setting_and_no_other() {
+        // Taken, and for nothing: whoever comes to the public listener shows no certificate.
+        const MEANINGLESS: &str = "listen.public.client_ca";
+
+        let mut named: Vec<String> = Vec::new();
+        let mut is_table = false;
+        for line in include_str!("../README.md").lines() {
+            is_table = line.starts_with("| setting |") || is_table && line.starts_with('|');
+            let first = line.split('|').nth(1).filter(|_| is_table).unwrap_or_default();
+            for name in first.split('`').skip(1).step_by(2) {
+                // What stands beside another one is of the same section.
+                let beside = named.last().filter(|_| !first.starts_with(&format!(" `{name}`")));
+                let section = beside.and_then(|beside| beside.rsplit_once('.')).map(|(section, _)| section);
+                let whole = section.filter(|_| !name.contains('.')).map(|section| format!("{section}.{name}"));
+                named.push(whole.unwrap_or_else(|| name.to_owned()));
+            }
+        }
+        // A table of values alone is one setting.
+        let mut named: Vec<String> = named.iter().map(|name| name.strip_suffix(".NAME").unwrap_or(name).to_owned()).collect();
+        let mut known = settings("");
+        known.retain(|name| name != MEANINGLESS);
+        named.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(named, known);
+        assert!(known.len() > 80, "{known:?}");
+    }
 }
