@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { AUDIENCE, assertProblem, bench, profileOf, tokenOf } from "../support/harness.mjs";
@@ -19,6 +20,8 @@ const R = 3;
 /** Seconds in which every isolate must know. */
 const BOUND = R + 2;
 let signer, first, second, alone, blocked;
+/** What the third edge fetches instead of the signer's document. */
+let held;
 
 const command = async (...args) => {
   const { code, out, err } = await cli([...args, "--dir", signer.state, "--json"]);
@@ -73,7 +76,9 @@ before(async () => {
     durable_objects: { bindings: [{ name: "EDGESEAL_REVOCATIONS", class_name: "EdgesealRevocations", script_name: "edgeseal" }] },
   }));
   second = await here.worker(settings, { ca: dev.ready.ca, registry, config });
-  alone = await here.worker(await settingsOf("us"), { ca: dev.ready.ca });
+  const between = await here.server(async ({ url }, response) => response.end(held ?? (await call(`${dev.ready.issuer}${url}`, { ca: dev.ca })).text));
+  const { revocation, ...rest } = await settingsOf("us");
+  alone = await here.worker({ ...rest, revocation: { ...revocation, url: revocation.url.replace(dev.ready.issuer, between.url) } }, { ca: dev.ready.ca });
 });
 
 test("the signer tells the edge that it looks after it, and publishes signed documents", async () => {
@@ -113,6 +118,24 @@ test("documents that nobody should believe", async () => {
   assertProblem(await push(7), 400, "request_malformed");
   assertProblem(await call(`${first.url}/.edgeseal/revocations`), 405, "method_not_allowed");
   assert.equal((await first.ask(token)).status, 200);
+});
+
+test("pushes that do not arrive: four at once, for five seconds", async () => {
+  const document = (await documentOf("eu")).text;
+  const begin = () => new Promise((resolve, reject) => {
+    const headers = { "content-type": "application/json", "content-length": 1000 };
+    const begun = request(`${first.url}/.edgeseal/revocations`, { method: "POST", headers, family: 4 }, (response) => response.resume().on("end", () => resolve(response.statusCode)));
+    begun.on("error", reject).write("{");
+  });
+  const begun = Promise.all([begin(), begin(), begin(), begin()]);
+  const busy = await until("all places are taken", async () => {
+    const answer = await push(document);
+    return answer.status === 503 && answer;
+  }, { seconds: 4, every: 50 });
+  assertProblem(busy, 503, "revocation_unavailable");
+  assert.ok(busy.headers["retry-after"] >= 1);
+  assert.deepEqual(await begun, [400, 400, 400, 400]);
+  assertProblem(await push(document), 409, "sequence_not_rising");
 });
 
 test("compromise drill: both processes refuse the key's tokens within R + 2 seconds, and take the successor's", async () => {
@@ -161,6 +184,7 @@ test("one token, and what a subject was issued", async () => {
 test("with the push blocked, the cron trigger fetches the list", async () => {
   const token = await tokenOf(signer, { claims: { sub: "dave" } });
   assert.equal((await alone.ask(token)).status, 200);
+  const earlier = (await documentOf("us-1")).text;
   const { jti } = part(token, 1);
   await command("revoke", "jti", jti, "--no-wait", "--yes");
   await until("the document says it", async () => part((await documentOf("us-1")).text, 1).jtis.some((one) => one.jti === jti), { seconds: 10 });
@@ -171,6 +195,13 @@ test("with the push blocked, the cron trigger fetches the list", async () => {
   const from = Date.now();
   assert.equal((await call(`${alone.url}/cdn-cgi/local/scheduled`)).status, 200);
   assert.ok(await refusedAfter(alone, token, from) <= BOUND);
+  // The same again is no news; a signer that is behind what is known is worth a line.
+  const scheduled = () => call(`${alone.url}/cdn-cgi/local/scheduled`);
+  assert.equal((await scheduled()).status, 200);
+  assert.doesNotMatch(alone.output(), /sequence_not_rising/);
+  held = earlier;
+  assert.equal((await scheduled()).status, 200);
+  await until("it is in the log", () => /"event":"revocation_refused","code":"sequence_not_rising","seq":"\d+"/.test(alone.output()));
 });
 
 test("cut off from the list, a process answers 503 after 3 R, never by what it has forgotten", async () => {
