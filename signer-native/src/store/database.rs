@@ -404,8 +404,8 @@ async fn keep_log_short(writer: SqlitePool, mover: SqlitePool) {
     let mut paused = None;
     while !writer.is_closed() {
         turn.tick().await;
-        let moved = sqlx::query_as::<_, (i64, i64, i64)>("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mover).await;
-        let outcome = match moved {
+        let answer = sqlx::query_as::<_, (i64, i64, i64)>("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mover).await;
+        let outcome = match answer {
             Ok((_, log, _)) if log > LONGEST_LOG && paused.is_none_or(|until| Instant::now() >= until) => {
                 begin_log_anew(&writer).await.map(|begun| paused = (!begun).then(|| Instant::now() + PAUSE))
             }
