@@ -279,7 +279,7 @@ fn the_clock_is_set() {
     // An edge that nobody answers for, whose document is signed anew all the time, and what is to stay revoked.
     let text = fs::read_to_string(&prepared.file).unwrap() + "\n[edges.eu]\nurl = \"http://127.0.0.1:9\"\nid = \"edge:eu\"\n";
     fs::write(&prepared.file, text).unwrap();
-    prepared.run(&["revoke", "jti", "stolen", "--no-wait"]);
+    prepared.run(&["revoke", "jti", "stolen", "--no-wait", "--yes"]);
 
     let dir = prepared.dir.clone();
     let faulty = prepared.serve(&[("FAULT_MODULE_CLOCK", clock.to_str().unwrap())]);
