@@ -326,18 +326,15 @@ fn schedule_destroy(Destruction { days, key: Destructive { yes, key: arguments }
         let open = ledger.open_proposals(crate::keys::now()).await?;
         Ok(open.into_iter().find(|open| Some(open.subject.as_str()) == key.kid()))
     })?;
-    let what = match &open {
-        Some(open) => {
-            let days = days_of(open)?;
-            format!(
-                "destroyed in the HSM in {days} days, as {} proposed: this is the second word; it cannot come back",
-                open.proposer
-            )
-        }
-        None => {
-            let days = days.unwrap_or(*DESTRUCTION_DAYS.start());
-            format!("destroyed in the HSM {days} days after a second person approves; it cannot come back")
-        }
+    let what = if let Some(open) = &open {
+        let days = days_of(open)?;
+        format!(
+            "destroyed in the HSM in {days} days, as {} proposed: this is the second word; it cannot come back",
+            open.proposer
+        )
+    } else {
+        let days = days.unwrap_or(*DESTRUCTION_DAYS.start());
+        format!("destroyed in the HSM {days} days after a second person approves; it cannot come back")
     };
     agreed(*yes, &arguments.kid, &what)?;
     let done = block_on(async { Ok(ledger.schedule_destroy(&arguments.kid, *days, &Actor::local()).await?) })?;

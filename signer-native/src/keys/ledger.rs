@@ -287,9 +287,9 @@ impl Ledger {
         if let (Some(open), Some(proposed)) = (&open, proposed)
             && days != proposed
         {
-            let proposer = &open.proposer;
+            let first = &open.proposer;
             return Err(RegistryError::StillNeeded(format!(
-                "{proposer} proposed {proposed} days, not {days}: say {proposed} to approve that, or call it off first \
+                "{first} proposed {proposed} days, not {days}: say {proposed} to approve that, or call it off first \
                  (edgeseal keys cancel-destroy {kid}) and propose {days}"
             )));
         }
