@@ -169,7 +169,7 @@ test("a host that says something else when it is warm is an error", async () => 
 
 test("kept verifiers are found by their options, and are not kept without bound", async () => {
   let made = 0;
-  const edgeseal = { VerifyError: class extends Error {}, ConfigurationError: class extends Error {}, createVerifier: () => ((made += 1), { verify: async () => {} }) };
+  const edgeseal = { VerifyError: class extends Error {}, ConfigurationError: class extends Error {}, createVerifier: () => ((made += 1), { verify: async () => ({ header: { alg: "ES256" } }) }) };
   const kept = new Map();
   const line = (now) => bytes(`{"id":"a","token":"t","jwks":{},"now":${now}}`);
   for (const now of [1, 1, 2, 1, 2]) assert.equal((await judge(edgeseal, line(now), { kept })).v, "accept");

@@ -148,7 +148,7 @@ impl Profiles {
     }
 
     /// The issuers of all profiles that this agent may use, by the names of these. The signer is asked for them while `issuer` is
-    /// none of them, or where it has never been asked if there is no `issuer`; not again within [`FRESH`]. A signer that does not
+    /// none of them, or where it has never been asked if there is no `issuer`; not again within 10 s. A signer that does not
     /// answer leaves those that are known.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ impl Store {
     /// its commit, and PostgreSQL shows that to nobody else.
     ///
     /// # Errors
-    /// When the store cannot be read, or it is still being written after [`DECIDED`].
+    /// When the store cannot be read, or it is still being written after half a second.
     pub async fn audit_end(&self, chain: &str) -> Result<Chain, StoreError> {
         let mut transaction = self.database.begin().await?;
         transaction.wait_at_most(DECIDED).await?;
