@@ -149,4 +149,15 @@ mod tests {
             assert!(!inline && !text.contains("<style") && !text.contains(" onload="), "{name} has a script or style of its own");
         }
     }
+
+    #[test]
+    fn the_page_that_stands_in_names_what_builds_the_console() {
+        let read = |name: &str| std::fs::read_to_string(format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let package: serde_json::Value = serde_json::from_str(&read("www/package.json")).unwrap();
+        let (_, script) = STAND_IN.split_once("npm --prefix www run ").unwrap();
+        let script = script.split('<').next().unwrap();
+        let command = package["scripts"][script].as_str().unwrap_or_else(|| panic!("no script {script}"));
+        assert!(command.contains("vite build console"), "{script}: {command}");
+        assert!(STAND_IN.contains("<code>make console\n") && read("Makefile").contains("\nconsole:"));
+    }
 }
