@@ -4,7 +4,7 @@
 //   run in the background until URL  left running; the next sample waits until the URL answers 200
 //   checked                          settings of the Worker, which `edgeseal edge check` takes
 //   settings                         settings of the signer, which lack nothing but the files that they name
-//   commands                         an overview: each command exists, and takes the flags that it shows
+//   commands                         an overview: each command exists, takes the flags that it shows, and is run by tests/e2e/commands.test.mjs
 //   save as FILE                     written to that file of the page's folder
 //   same as: FILE                    stands in that file of the repository, which a test of its own runs
 //   tested: FILE                     that test reads this very page
