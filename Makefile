@@ -53,7 +53,7 @@ bench: ## side by side with jose and others on every host: target/bench/report.m
 	@$(prepare) bench
 	@HOST="$(HOST)" ALG="$(ALG)" $(node22) tests/bench/bench.mjs
 
-screens: ## pictures of every page at three widths in both themes: target/screens (needs a browser; three minutes after the build)
+screens: ## pictures of console, playground and documentation at three widths in both themes: target/screens (needs a browser; three minutes after the build)
 	@$(prepare) demo
 	@$(node22) www/scripts/screens.mjs
 	@$(node22) tests/demo/console-screens.mjs
