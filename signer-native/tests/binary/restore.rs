@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -31,11 +31,18 @@ impl Machine {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         symlink(env!("CARGO_BIN_EXE_edgeseal"), folder.path().join("bin/edgeseal")).unwrap();
+        let machine = Self { folder };
         // No systemd here: it is written down that the guide says so, and the test does it.
-        let systemctl = folder.path().join("bin/systemctl");
-        write_private(&systemctl, &format!("#!/bin/sh\necho \"$@\" >> {}\n", folder.path().join("systemctl").display()));
-        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o700)).unwrap();
-        Self { folder }
+        machine.stands_in("systemctl", &format!("echo \"$@\" >> {}", machine.path("systemctl").display()));
+        machine
+    }
+
+    /// A script of this name, in place of what the guide calls.
+    fn stands_in(&self, name: &str, does: &str) {
+        let file = self.path("bin").join(name);
+        let _ = fs::remove_file(&file);
+        write_private(&file, &format!("#!/bin/sh\n{does}\n"));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -65,15 +72,22 @@ impl Machine {
         Signer::serve(command, &self.path("serve.log"), ready.clone(), self.path("dev"))
     }
 
-    /// Does what the guide says under this name, line by line, and stops at the first that fails.
+    /// Does what the guide says under this name, all of it.
     #[track_caller]
     fn follow(&self, name: &str) {
+        let said = self.attempt(name);
+        assert!(said.status.success(), "{name}: {said:?}");
+    }
+
+    /// Does what the guide says under this name. A plain shell: that it stops at the first step that fails is the guide's own doing.
+    fn attempt(&self, name: &str) -> Output {
         let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("RUNBOOKS.md")).unwrap();
         let (_, rest) = guide
             .split_once(&format!("<!-- drill: {name} -->\n<!-- tested: signer-native/tests/binary/restore.rs -->\n```sh\n"))
             .unwrap();
         let (steps, _) = rest.split_once("```").unwrap();
-        let mut steps = steps.to_owned();
+        // The configuration's folder has the name `dev` here, in a backup too.
+        let mut steps = steps.replace("/backup/edgeseal/", "/backup/dev/");
         for (there, here) in
             [("/var/lib/edgeseal", "var"), ("/etc/edgeseal", "dev"), ("/backup", "backup"), ("/elsewhere", "elsewhere")]
         {
@@ -82,9 +96,17 @@ impl Machine {
         assert!(!steps.contains(" /var/") && !steps.contains(" /etc/"), "nothing of this machine is touched: {steps}");
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
-        command.args(["-euc", &steps]).env("PATH", path).env("EDGESEAL_CONFIG", self.path("dev/edgeseal.toml"));
-        let said = command.output().unwrap();
-        assert!(said.status.success(), "{name}: {steps}\n{said:?}");
+        command.args(["-c", &steps]).env("PATH", path).env("EDGESEAL_CONFIG", self.path("dev/edgeseal.toml"));
+        command.output().unwrap()
+    }
+
+    /// The files that backups have left where the signer cannot write, by what their names begin with: the oldest first.
+    fn elsewhere(&self, begins: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("elsewhere")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> =
+            entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begins)).collect();
+        files.sort();
+        files
     }
 
     /// Exports the log as it is now; gives the export and its last checkpoint.
@@ -144,6 +166,8 @@ fn a_signer_comes_back_from_its_backup() {
     until("it signs", || count.load(Ordering::Relaxed) > 20);
     let before = issued(&mut Open::to(&signer, &shop));
     let at_its_beginning = count.load(Ordering::Relaxed);
+    // Another backup was broken off.
+    fs::write(machine.path("backup/edgeseal.db.new"), "half of it").unwrap();
     machine.follow("backup");
     assert!(count.load(Ordering::Relaxed) > at_its_beginning, "it signed on");
     ends.store(true, Ordering::Relaxed);
@@ -167,7 +191,10 @@ fn a_signer_comes_back_from_its_backup() {
     let late = machine.path("late/agent.pem");
     issued(&mut Open::to(&signer, &late));
     let (last_export, last_checkpoint) = machine.export(&signer, "last");
-    verify(&last_export, &machine.path("elsewhere/checkpoint.txt")).ok();
+    let (exports, checkpoints) = (machine.elsewhere("audit-2"), machine.elsewhere("checkpoint-2"));
+    assert_eq!((exports.len(), checkpoints.len()), (1, 1), "{exports:?} {checkpoints:?}");
+    verify(&exports[0], &checkpoints[0]).ok();
+    verify(&last_export, &checkpoints[0]).ok();
 
     // The machine dies, and the folder of the store with it. The HSM is elsewhere.
     signer.kill();
@@ -249,6 +276,45 @@ fn a_signer_comes_back_from_its_backup() {
     until("it may sign", || signer.run(&["keys", "activate", made["kid"].as_str().unwrap()]).code == 0);
     until("tokens are signed again", || Open::to(&signer, &shop).post(&ask()).is_ok_and(|(status, _)| status == 200));
     assert_eq!(kid(&issued(&mut Open::to(&signer, &shop))), made["kid"].as_str().unwrap());
+}
+
+#[test]
+fn a_step_of_the_guide_that_fails_loses_nothing() {
+    let machine = Machine::new();
+    machine.stands_in("edgeseal", "true");
+    let store = ["var/edgeseal.db", "var/edgeseal.db-wal", "var/edgeseal.db-shm", "var/edgeseal.audit-key"];
+    for file in store {
+        fs::write(machine.path(file), "of before").unwrap();
+    }
+    let read = |file: &str| fs::read_to_string(machine.path(file)).unwrap();
+
+    // Nothing is mounted at /backup: the signer is not even stopped.
+    let said = machine.attempt("restore");
+    assert!(!said.status.success(), "{said:?}");
+    assert_eq!(store.map(read), ["of before"; 4]);
+    assert!(!machine.path("systemctl").exists(), "{said:?}");
+
+    // With a backup, what lay beside the old database goes, and a configuration that is lost comes back.
+    fs::create_dir(machine.path("backup/dev")).unwrap();
+    for file in ["backup/edgeseal.db", "backup/edgeseal.audit-key", "backup/dev/edgeseal.toml"] {
+        fs::write(machine.path(file), "of the backup").unwrap();
+    }
+    machine.follow("restore");
+    assert_eq!(["var/edgeseal.db", "var/edgeseal.audit-key", "dev/edgeseal.toml"].map(read), ["of the backup"; 3]);
+    assert_eq!(fs::read_dir(machine.path("var")).unwrap().count(), 2);
+    assert_eq!(read("systemctl"), "stop edgeseal\nstart edgeseal\n");
+
+    // One that is there stays; and what doctor finds is mended before the signer starts.
+    fs::write(machine.path("dev/edgeseal.toml"), "of before").unwrap();
+    machine.stands_in("edgeseal", "exit 1");
+    assert!(!machine.attempt("restore").status.success());
+    assert_eq!(read("dev/edgeseal.toml"), "of before");
+    assert_eq!(read("systemctl"), "stop edgeseal\nstart edgeseal\nstop edgeseal\n");
+
+    // The database is gone: the backup of before is not replaced by an empty one.
+    fs::remove_file(machine.path("var/edgeseal.db")).unwrap();
+    assert!(!machine.attempt("backup").status.success());
+    assert_eq!(read("backup/edgeseal.db"), "of the backup");
 }
 
 /// The subject of an exported row.
