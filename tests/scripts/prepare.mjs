@@ -88,7 +88,7 @@ const steps = {
     what: "playground",
     after: ["edge", "npm-www"],
     run: [["npm", "--prefix", "www", "run", "build"]],
-    stamp: () => digest(["core", "edge-wasm", "www", "Cargo.lock"]),
+    stamp: () => digest(["core", "edge-wasm", "www", "Cargo.lock", ...includedByPages("www/site/docs")]),
     done: () => built("www/dist"),
   },
 };
@@ -202,7 +202,7 @@ function toolsKey() {
   return digest(["tests/scripts/tools.sh"]) + (/name = "wasm-bindgen"\nversion = "(.+)"/.exec(readFileSync("Cargo.lock", "utf8"))?.[1] ?? "");
 }
 
-/** One hash over every file below the paths, so that a changed source rebuilds and a touched one does not. */
+/** One hash over every file below the paths, so that a changed source rebuilds and a touched one does not. What is named itself always counts. */
 function digest(paths) {
   const hash = createHash("sha256");
   const visit = (path) => {
@@ -215,6 +215,17 @@ function digest(paths) {
   };
   paths.forEach(visit);
   return hash.digest("hex");
+}
+
+/** What the documentation's pages include from elsewhere, the READMEs among it, which no other build reads. */
+function includedByPages(directory) {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) return includedByPages(path);
+    if (!entry.name.endsWith(".md")) return [];
+    const included = readFileSync(path, "utf8").matchAll(/^(?:<!--@include: |<<< )([^\s{#]+?)(?:-->|[\s{#]|$)/gm);
+    return [...included].map(([, file]) => join(directory, file));
+  });
 }
 
 function built(directory) {
