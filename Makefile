@@ -93,5 +93,6 @@ docs: ## the crates' documentation: target/doc
 	@$(prepare) rust
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-clean: ## everything that was built
+clean: ## everything that was built; a demo that runs is ended first
+	@if [ -e target/demo/running.json ] && command -v node >/dev/null; then node tests/demo/stop.mjs; fi
 	@rm -rf target edge-wasm/build edge-wasm/npm/dist edge-wasm/npm/wasm www/dist www/console/dist .wrangler
