@@ -72,11 +72,11 @@ fuzz: ## every fuzz target for MINUTES=10, or ONLY=token,claims
 	@sh tests/scripts/proof-tools.sh cargo-fuzz
 	@node tests/scripts/fuzz.mjs --minutes "$(or $(MINUTES),10)" --only "$(ONLY)"
 
-mutants: ## changes in core that no test notices (most of an hour; ONLY=verify.rs)
+mutants: ## changes in core that no test notices (two hours of one core; ONLY=verify.rs; CONTINUE=1 leaves out what was caught before)
 	@$(prepare) rust
 	@sh tests/scripts/proof-tools.sh cargo-mutants
 	@mkdir -p target/mutants
-	@EDGESEAL_SEED=1 target/tools/bin/cargo-mutants mutants --config tests/mutants.toml -p edgeseal-core --timeout 60 -o target/mutants $(if $(ONLY),--re "$(ONLY)")
+	@EDGESEAL_SEED=1 target/tools/bin/cargo-mutants mutants --config tests/mutants.toml -p edgeseal-core --timeout 60 -o target/mutants $(if $(ONLY),--re "$(ONLY)") $(if $(CONTINUE),--iterate)
 
 miri: ## core's unit tests, without the arithmetic, under Miri (needs: rustup toolchain install nightly -c miri -c rust-src)
 	@MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test -p edgeseal-core --lib --target-dir target/miri -- --skip backend:: --skip json::double:: --skip json::number::

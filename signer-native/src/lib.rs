@@ -31,6 +31,7 @@ mod client;
 pub mod config;
 pub mod console;
 pub mod error;
+mod files;
 pub mod hsm;
 pub mod http;
 pub mod issue;

@@ -176,6 +176,7 @@ impl Collector for Now {
         } = registry.hsm_stats();
         let snapshot = registry.snapshot();
         let ready = i64::from(self.0.not_ready().is_none());
+        let failing = i64::try_from(self.0.health.keys_failing()).unwrap_or(i64::MAX);
         let breaker = match breaker {
             BreakerState::Closed => 0,
             BreakerState::HalfOpen => 1,
@@ -185,6 +186,7 @@ impl Collector for Now {
         let age = snapshot.age().map_or(-1.0, |age| age.as_secs_f64());
         for (name, help, value) in [
             ("ready", "1 when the signer can sign: the same as /readyz", ready),
+            ("keys_failing", "Active keys whose last test signature failed while the HSM answered", failing),
             ("hsm_breaker", "0 calls get through, 1 one is let through to see, 2 none", breaker),
             ("hsm_processes", "Worker processes alive", number(processes)),
             ("hsm_threads", "HSM threads in service", number(threads)),

@@ -397,23 +397,37 @@ async fn canary(service: Shared) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for turn in 0_usize.. {
         interval.tick().await;
-        let snapshot = service.issuer.registry().snapshot();
-        let Some(key) = snapshot.active.values().cycle().nth(turn % snapshot.active.len().max(1)) else {
-            service.health.canary_failed("no profile has an active key".to_owned());
-            continue;
-        };
+        if let Err(reason) = prove(&service, turn).await {
+            service.health.canary_failed(reason);
+        }
+    }
+}
+
+/// Signs with the key whose turn it is, and where that one cannot while the HSM answers, with the next: what a single profile lacks
+/// takes no signer out of service.
+async fn prove(service: &Shared, turn: usize) -> Result<(), &'static str> {
+    let snapshot = service.issuer.registry().snapshot();
+    let keys = snapshot.active.values();
+    let count = keys.len();
+    service.health.only(keys.clone().map(|key| key.kid.as_str()));
+    if count == 0 {
+        return Err("no profile has an active key");
+    }
+    for key in keys.cycle().skip(turn % count).take(count) {
         // Test signatures are in the ledger too: no row, no signature.
         if let Err(error) = service.audit.append(Event::new("system", "canary.intent", key.kid.as_str())).await {
             tracing::error!(%error, "no test signature, since the audit log cannot be written");
-            service.health.canary_failed("the audit log cannot be written".to_owned());
-            continue;
+            return Err("the audit log cannot be written");
         }
-        match service.issuer.registry().canary(key).await {
-            Ok(_) => service.health.canary_succeeded(),
-            Err(error) => {
-                tracing::error!(kid = key.kid, %error, "the test signature failed");
-                service.health.canary_failed("the last test signature failed".to_owned());
-            }
+        let Err(error) = service.issuer.registry().canary(key).await else {
+            service.health.canary_succeeded(&key.kid);
+            return Ok(());
+        };
+        tracing::error!(kid = key.kid, %error, "the test signature failed");
+        if !error.is_of_the_key() {
+            break;
         }
+        service.health.key_failed(&key.kid);
     }
+    Err("the last test signature failed")
 }

@@ -1,8 +1,8 @@
 // Takes the playground's and the documentation's screenshots at three widths in both themes into target/screens; with --readme
 // the README's one of the playground into www/site/screens/playground.png as well, with --readme-only that alone. Needs a built www/dist.
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { launchChromium, openPlayground, serveDist, verdict } from "../test/support.mjs";
+import { DIST, launchChromium, openPlayground, serveDist, verdict } from "../test/support.mjs";
 
 const FOLDER = process.env.EDGESEAL_SCREENS ?? fileURLToPath(new URL("../../target/screens/", import.meta.url));
 const README_SCREEN = fileURLToPath(new URL("../site/screens/playground.png", import.meta.url));
@@ -15,8 +15,9 @@ const SCENES = {
   rejected: (page) => load(page, "tamper-audience"),
 };
 
-/** One page of each kind: hero, prose with samples, diagram, tables, API reference. */
-const DOCS = { index: "", start: "start/javascript.html", life: "concepts/life-of-a-key.html", comparison: "concepts/comparison.html", api: "reference/api/admin.html", defaults: "reference/defaults.html" };
+/** Every page of the documentation, by the name of its picture. */
+const DOCS = (await readdir(`${DIST}.edgeseal`, { recursive: true })).filter((file) => file.endsWith(".html") && !/^(?:playground|404)/.test(file)).sort();
+if (DOCS.length < 20) throw new Error(`${DIST} has ${DOCS.length} pages of documentation: npm run build`);
 
 await mkdir(FOLDER, { recursive: true });
 const server = await serveDist();
@@ -35,10 +36,10 @@ try {
   for (const theme of THEMES) {
     for (const width of [360, 768, 1440]) {
       const page = await browser.newPage({ colorScheme: theme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
-      for (const [name, path] of Object.entries(DOCS)) {
-        await page.goto(`${server.origin}/.edgeseal/${path}`);
+      for (const file of DOCS) {
+        await page.goto(`${server.origin}/.edgeseal/${file}`);
         await page.waitForLoadState("networkidle");
-        await page.screenshot({ path: `${FOLDER}/docs-${name}-${width}-${theme}.png` });
+        await page.screenshot({ path: `${FOLDER}/docs-${file.slice(0, -".html".length).replaceAll("/", "-")}-${width}-${theme}.png`, fullPage: true });
       }
       await page.close();
     }

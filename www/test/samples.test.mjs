@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import http from "node:http";
 import https from "node:https";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ROOT, pages } from "./samples.mjs";
@@ -37,9 +37,9 @@ for (const { page, samples } of pages()) {
   });
 }
 
-test("the samples of the repository's first page: each stands where a test runs it, or is commands that there are", (context) => {
-  // What runs each: `gateway-config.test.mjs` the first steps, `samples.test.mjs` of the npm package what is in
-  // TypeScript, and cargo the documentation of the core.
+test("the samples of the repository's first page: each stands where a test runs it", (context) => {
+  // What runs each: `gateway-config.test.mjs` the first steps, `overviews.test.mjs` the other commands, `samples.test.mjs` of the npm package
+  // what is in TypeScript, and cargo the documentation of the core.
   const elsewhere = ["edge-wasm/README.md", "edge-wasm/npm/README.md", "signer-native/README.md", "core/src/lib.rs"]
     .map((file) => readFileSync(join(ROOT, file), "utf8").replaceAll(/^ *\/\/[!/] ?/gm, ""))
     .join("\n");
@@ -63,15 +63,7 @@ test("the samples of the repository's first page: each stands where a test runs 
       assert.equal(status, 0, `${place}: ${stderr}`);
     } else if (text.startsWith("$ make demo")) {
       for (const [, step] of text.matchAll(/^ {2}[✓✗] (\S+(?: \S+)*) {2,}/gm)) assert.ok(demo.includes(step), `${place}: the demo shows no "${step}"`);
-    } else if (!/──▶/.test(text)) assertKnown(text, place);
-  }
-});
-
-test("the samples of the READMEs that are part of no page are commands that there are", () => {
-  for (const file of ["edge-wasm/templates/README.md", "www/README.md", "tests/conformance/README.md", "tests/fuzz/README.md"]) {
-    const fences = [...readFileSync(join(ROOT, file), "utf8").matchAll(/^```(?:sh)?\n([\s\S]*?)^```$/gm)];
-    assert.ok(fences.length > 0, `${file} has samples`);
-    for (const [, text] of fences) assertKnown(text, `${file}: ${text.split("\n", 1)[0]}`, dirname(file));
+    }
   }
 });
 
@@ -88,24 +80,15 @@ test("each command that is named within a sentence exists, with the flags that i
   assert.ok(named > 40, `${named} commands`);
 });
 
-/** Lines of commands of which each exists, npm's scripts in that folder of the repository. */
-function assertKnown(text, place, folder = "") {
+/** A command of `make` or `edgeseal`, or several: each exists. */
+function assertKnown(text, place) {
   const makefile = readFileSync(join(ROOT, "Makefile"), "utf8");
-  for (const line of text.split("\n").map((line) => line.replace(/^(target\/debug\/)/, "").trim()).filter(Boolean)) {
-    const [commands, remark = ""] = line.split(/(?=\s+#)/, 2);
-    for (const command of commands.split(" && ")) {
-      const [program, ...words] = command.split(" ");
-      if (program === "make") {
-        for (const target of words.filter((word) => /^[a-z]/.test(word))) assert.match(makefile, new RegExp(`^${target}:`, "m"), `${place}: there is no "make ${target}"`);
-      } else if (program === "edgeseal") assertCommands({ text: `${command}${remark}`, place });
-      else if (program === "node" || program === "cp") {
-        const file = words.find((word) => !word.startsWith("-"));
-        assert.ok(existsSync(join(ROOT, file)), `${place}: there is no ${file}`);
-      } else if (command.startsWith("npm run ")) {
-        const { scripts } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8"));
-        assert.ok(words[1] in scripts, `${place}: there is no "${command}"`);
-      } else assert.match(command, /wrangler deploy$|^npx wrangler dev$|^npm pack |^npm (?:ci|test)$|^npm install \S+\.tgz$|^wrangler kv key put /, `${place}: what is "${command}"?`);
-    }
+  for (const command of text.split(" && ")) {
+    const [program, ...words] = command.split(" ");
+    if (program === "make") {
+      for (const target of words.filter((word) => /^[a-z]/.test(word))) assert.match(makefile, new RegExp(`^${target}:`, "m"), `${place}: there is no "make ${target}"`);
+    } else if (program === "edgeseal") assertCommands({ text: command, place });
+    else assert.match(command, /^npm pack |^wrangler kv key put /, `${place}: what is "${command}"?`);
   }
 }
 

@@ -8,7 +8,7 @@ import { test } from "node:test";
 
 import { compile, here, installPacked, run } from "./packed.mjs";
 import { makeKey, seconds, serve } from "./support.mjs";
-import { startWrangler } from "./wrangler.mjs";
+import { startWrangler, wrangler } from "./wrangler.mjs";
 
 const templates = join(here, "..", "templates");
 
@@ -42,6 +42,8 @@ for (const [name, path] of [["worker", "/me"], ["hono", "/api/me"]]) {
     issuer.paths["/.well-known/openid-configuration"] = { issuer: issuer.origin, jwks_uri: `${issuer.origin}/jwks` };
     const project = installed(t, name);
     compile(project, readdirSync(join(project, "src")).map((file) => `src/${file}`));
+    // But for the account that it would go to.
+    assert.match(run(process.execPath, [wrangler, "deploy", "--dry-run", "--outdir", join(project, "bundle")], project), /gzip: [\d.]+ KiB/);
 
     const worker = await startWrangler(t, project, ["--var", `ISSUER:${issuer.origin}`, "--var", "AUDIENCE:a"]);
     const token = await key.token({ iss: issuer.origin, aud: "a", sub: "alice", exp: seconds() + 600 });

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 /** The root of the repository. */
 export const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
-const wrangler = join(root, "edge-wasm", "npm", "node_modules", "wrangler", "bin", "wrangler.js");
+export const wrangler = join(root, "edge-wasm", "npm", "node_modules", "wrangler", "bin", "wrangler.js");
 
 /**
  * Starts the Worker whose wrangler.toml is in `folder`; returns its URL. `t.log()` is what it printed, `t.waitFor` waits for an

@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,6 +16,7 @@ use serde_json::{Value, json};
 use super::signers::{Signers, Unanswered};
 use crate::{
     error::{Failure, FailureKind},
+    files,
     http::tls,
     keys::{Moment, now},
 };
@@ -45,32 +44,9 @@ pub fn fresh() -> Result<(KeyPair, String), Failure> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_identity(path: &Path, certificate: &str, key: &KeyPair) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()));
-    // Where a link points to, the file is replaced, and the link stays.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    // The daemon and a command may renew at once: each writes a file of its own.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(beside);
     let text = zeroize::Zeroizing::new(format!("{certificate}{}", key.serialize_pem()));
-    let write = || {
-        let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        if let Ok(before) = fs::metadata(path) {
-            let ours = file.metadata()?;
-            if (ours.uid(), ours.gid()) != (before.uid(), before.gid()) {
-                fchown(&file, Some(before.uid()), Some(before.gid()))?;
-            }
-        }
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|error| {
-        // A key that nobody will use is not left lying about.
-        let _ = fs::remove_file(&beside);
-        failed(error)
-    })
+    files::write_private(path, text.as_bytes())
+        .map_err(|error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display())))
 }
 
 /// Renews the certificate in `path` when a third of its life is left, until it is dropped.

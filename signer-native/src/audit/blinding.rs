@@ -1,7 +1,7 @@
 //! Claim values in the log: as HMACs under a key of the log's own, so that the log can answer whether a token held this value
 //! and cannot be read for values.
 
-use std::{fmt, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fmt, fs, path::Path};
 
 use aws_lc_rs::hmac;
 use edgeseal_core::json;
@@ -9,7 +9,10 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::encode;
-use crate::error::{Failure, FailureKind};
+use crate::{
+    error::{Failure, FailureKind},
+    files,
+};
 
 /// Octets of the key.
 const KEY_LEN: usize = 32;
@@ -40,12 +43,9 @@ impl Blinding {
             Failure::new(FailureKind::Configuration, format!("{setting} {} cannot be used: {error}", path.display()))
         };
         let mut key = Zeroizing::new([0; KEY_LEN]);
-        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        match made {
-            Ok(mut file) => {
-                getrandom::fill(&mut *key).map_err(|error| failed(&error))?;
-                file.write_all(&*key).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
-            }
+        getrandom::fill(&mut *key).map_err(|error| failed(&error))?;
+        match files::create_private(path, &*key) {
+            Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 let found = Zeroizing::new(fs::read(path).map_err(|error| failed(&error))?);
                 if found.len() != KEY_LEN {

@@ -89,8 +89,8 @@ impl From<io::Error> for VerifyError {
 pub struct Expectation {
     /// A checkpoint kept elsewhere.
     pub checkpoint: Option<String>,
-    /// The only `kid` that checkpoints may be signed by; any of the export's own keys when absent.
-    pub kid: Option<String>,
+    /// The only `kid`s that checkpoints may be signed by; any of the export's own keys when there are none.
+    pub kids: Vec<String>,
 }
 
 /// Reads an export to its end.
@@ -203,8 +203,8 @@ impl<'a> Reading<'a> {
         let checkpoint = Checkpoint::parse(document).map_err(|reason| format!("no checkpoint: {reason}"))?;
         let Checkpoint { id, prev, at, chains, kid, .. } = &checkpoint;
         let named = |reason: String| format!("checkpoint {id}: {reason}");
-        if self.expected.kid.as_ref().is_some_and(|expected| expected != kid) {
-            return Err(named(format!("it is signed by key {kid}, which is not the one that was named")));
+        if !self.expected.kids.is_empty() && !self.expected.kids.iter().any(|expected| expected == kid) {
+            return Err(named(format!("it is signed by key {kid}, which was not named")));
         }
         let key = self.keys.get(kid).ok_or_else(|| named(format!("its key {kid} is not among those of the export")))?;
         checkpoint.verify(document, key).map_err(named)?;
@@ -432,7 +432,7 @@ mod tests {
     }
 
     fn kept(document: &str) -> Expectation {
-        Expectation { checkpoint: Some(format!("{document}\n")), kid: None }
+        Expectation { checkpoint: Some(format!("{document}\n")), kids: Vec::new() }
     }
 
     #[test]
@@ -443,10 +443,10 @@ mod tests {
         assert_eq!(found.kids, [book.jwk.kid().unwrap()]);
         let found = report(book.text().as_bytes(), &kept(&book.checkpoints[1]));
         assert_eq!(found.tail, Tail::Proved { later: 1 });
-        let pinned = Expectation { kid: Some(found.kids[0].clone()), ..Expectation::default() };
+        let pinned = Expectation { kids: vec!["of before".to_owned(), found.kids[0].clone()], ..Expectation::default() };
         assert_eq!(report(book.text().as_bytes(), &pinned).rows, 8);
-        let other = Expectation { kid: Some("another".to_owned()), ..Expectation::default() };
-        assert!(flaw(book.text(), &other).reason.contains("not the one that was named"));
+        let other = Expectation { kids: vec!["another".to_owned()], ..Expectation::default() };
+        assert!(flaw(book.text(), &other).reason.contains("which was not named"));
     }
 
     #[test]
@@ -555,7 +555,7 @@ mod tests {
             flaw(book.lines[1..].join("\n") + "\n", &Expectation::default()).reason.contains("begins with a line of its keys")
         );
         assert!(flaw(book.lines.join("\n"), &Expectation::default()).reason.contains("cut off"));
-        let expected = Expectation { checkpoint: Some("eyJ".to_owned()), kid: None };
+        let expected = Expectation { checkpoint: Some("eyJ".to_owned()), kids: Vec::new() };
         assert!(flaw(book.text(), &expected).reason.contains("kept elsewhere cannot be used"));
         let stranger = Book::new();
         let mut lines = book.lines.clone();

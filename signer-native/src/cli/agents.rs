@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{ConfigArguments, block_on, consent, keys::existing_store, output};
+use super::{ConfigArguments, block_on, consent, existing_store, output};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
     error::{Failure, FailureKind, Invalid},

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, BufWriter, Write as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -14,7 +13,7 @@ use clap::{Args, Subcommand};
 use edgeseal_core::{Algorithm, UnverifiedToken};
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, keys::existing_store, output, read_input, refused};
+use super::{ConfigArguments, block_on, existing_store, output, read_input, refused};
 use crate::{
     audit::{
         Keeper,
@@ -24,6 +23,7 @@ use crate::{
         verify::{Expectation, Report, Tail, VerifyError, verify},
     },
     error::{Failure, FailureKind},
+    files::{Readers, Unfinished},
     issue::catalog,
     keys::{Actor, Ledger, Registry},
     service::open_hsm,
@@ -61,9 +61,9 @@ pub(super) struct Verify {
     /// A checkpoint that was kept elsewhere: proves that nothing before it was cut off
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The kid of the audit key, noted elsewhere: no other key may have signed checkpoints
-    #[arg(long, value_name = "KID", allow_hyphen_values = true)]
-    kid: Option<String>,
+    /// The kid of the audit key, noted elsewhere, once for each that there was: no other key may have signed checkpoints
+    #[arg(long = "kid", value_name = "KID", allow_hyphen_values = true)]
+    kids: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -110,7 +110,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 
 fn verify_export(arguments: &Verify) -> Result<ExitCode, Failure> {
     let checkpoint = arguments.checkpoint.as_deref().map(text).transpose()?;
-    let expected = Expectation { checkpoint, kid: arguments.kid.clone() };
+    let expected = Expectation { checkpoint, kids: arguments.kids.clone() };
     let report = match verify(open(&arguments.file)?, &expected) {
         Ok(report) => report,
         Err(VerifyError::Io(error)) => {
@@ -306,47 +306,26 @@ fn write_out(path: Option<&Path>, what: &'static str, text: &str) -> Result<(), 
 struct Out {
     what: &'static str,
     to: BufWriter<Box<dyn io::Write + Send>>,
-    beside: Option<Beside>,
-}
-
-/// The file that is written, until it takes its name.
-struct Beside {
-    file: fs::File,
-    path: PathBuf,
-    name: PathBuf,
+    file: Option<Unfinished>,
 }
 
 impl Out {
     /// Into this file, or to standard output.
     fn begin(path: Option<&Path>, what: &'static str) -> Result<Self, Failure> {
         let Some(path) = path else {
-            return Ok(Self { what, to: BufWriter::new(Box::new(io::stdout())), beside: None });
+            return Ok(Self { what, to: BufWriter::new(Box::new(io::stdout())), file: None });
         };
-        // Where a link points to, the file is replaced, and the link stays.
-        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let before = fs::metadata(&name).ok();
-        if before.as_ref().is_some_and(|before| !before.is_file()) {
+        if fs::metadata(path).is_ok_and(|before| !before.is_file()) {
             // A pipe or a device is no file that could be replaced.
-            let file = fs::OpenOptions::new().write(true).open(&name).map_err(|error| unwritable(path, &error))?;
-            return Ok(Self { what, to: BufWriter::new(Box::new(file)), beside: None });
+            let file = fs::OpenOptions::new().write(true).open(path).map_err(|error| unwritable(path, &error))?;
+            return Ok(Self { what, to: BufWriter::new(Box::new(file)), file: None });
         }
-        let mut beside = name.as_os_str().to_owned();
-        beside.push(format!(".{}.new", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let file = fs::File::create(&beside).map_err(|error| unwritable(path, &error))?;
-        // From here on the file is taken away again if it does not come to its end.
-        let beside = Beside { file, path: beside, name };
         let begun = || {
-            if let Some(before) = &before {
-                // Who could read it goes on to, and nobody else: where it cannot be given to its owner, it is ours alone.
-                let given = fchown(&beside.file, Some(before.uid()), Some(before.gid())).is_ok();
-                let mode = before.mode() & if given { 0o777 } else { 0o700 };
-                beside.file.set_permissions(fs::Permissions::from_mode(mode))?;
-            }
-            beside.file.try_clone()
+            let unfinished = Unfinished::begin(path, Readers::AsBefore)?;
+            Ok((unfinished.file().try_clone()?, unfinished))
         };
-        let file = begun().map_err(|error| unwritable(path, &error))?;
-        Ok(Self { what, to: BufWriter::new(Box::new(file)), beside: Some(beside) })
+        let (to, unfinished) = begun().map_err(|error| unwritable(path, &error))?;
+        Ok(Self { what, to: BufWriter::new(Box::new(to)), file: Some(unfinished) })
     }
 
     /// All is written: now it has its name.
@@ -354,21 +333,7 @@ impl Out {
         let what = self.what;
         let failed = |error: io::Error| Failure::new(FailureKind::System, format!("{what} cannot be written: {error}"));
         self.to.flush().map_err(failed)?;
-        self.beside.map_or(Ok(()), Beside::take_name).map_err(failed)
-    }
-}
-
-impl Beside {
-    fn take_name(self) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.path, &self.name)
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // After the renaming there is none of this name.
-        let _ = fs::remove_file(&self.path);
+        self.file.map_or(Ok(()), Unfinished::finish).map_err(failed)
     }
 }
 

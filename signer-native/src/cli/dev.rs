@@ -6,7 +6,7 @@ mod softhsm;
 use std::{
     fmt::Write as _,
     fs,
-    io::{IsTerminal as _, Write as _},
+    io::IsTerminal as _,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -25,6 +25,7 @@ use crate::{
     config::{LogConfig, LogLevel, Settings},
     console::SETUP_LIFETIME,
     error::{Failure, FailureKind},
+    files,
     hsm::{KeyKind, KeyStore},
     http::{
         listener::{Bound, bind_address, bind_plain},
@@ -398,7 +399,7 @@ profiles = [{names}]
         let modes = if shows_digests { r#"["claims", "sd", "digest"]"# } else { r#"["claims", "sd"]"# };
         let _ = write!(
             text,
-            "\n[profiles.{name}]\nmodes = {modes}\nalgorithm = \"{algorithm}\"\ndefault_lifetime = \"10m\"\nmax_lifetime = {MAX_LIFETIME}\naudiences = [\"*\"]\n"
+            "\n[profiles.{name}]\nmodes = {modes}\nalgorithm = \"{algorithm}\"\ndefault_lifetime = \"10m\"\nmax_lifetime = {MAX_LIFETIME}\naudiences = [\"https://api.example.com\", \"*\"]\n"
         );
     }
     text
@@ -428,14 +429,8 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
 
 /// Whole or not at all, and only for its owner.
 fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()));
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
-    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    files::write_private(path, content.as_bytes())
+        .map_err(|error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display())))
 }
 
 fn step(what: &str, detail: &str, began: Option<Instant>) {

@@ -25,6 +25,9 @@ const SOON: u64 = 7 * 86_400;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Do not measure how fast the HSM signs: beside a signer that serves, this takes sessions and throughput
+    #[arg(long)]
+    no_speed: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -40,7 +43,7 @@ struct Finding {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
-    let (findings, rates) = block_on(async { Ok(examine(&settings).await) })?;
+    let (findings, rates) = block_on(async { Ok(examine(&settings, !arguments.no_speed).await) })?;
     let fine = findings.iter().all(|finding| finding.fine);
     if arguments.json {
         let checks: Vec<Value> = findings
@@ -56,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(if fine { ExitCode::SUCCESS } else { refused() })
 }
 
-async fn examine(settings: &Settings) -> (Vec<Finding>, Vec<speed::Rate>) {
+async fn examine(settings: &Settings, measures: bool) -> (Vec<Finding>, Vec<speed::Rate>) {
     if settings.is_of_agent() {
         return (agent::examine(settings).await, Vec::new());
     }
@@ -118,7 +121,7 @@ async fn examine(settings: &Settings) -> (Vec<Finding>, Vec<speed::Rate>) {
                 }
                 Err(error) => note("store", Err(error.to_string())),
             }
-            if let (Ok(hsm), Ok(settings), Ok(keys)) = (hsm, settings.hsm(), keys) {
+            if let (true, Ok(hsm), Ok(settings), Ok(keys)) = (measures, hsm, settings.hsm(), keys) {
                 // One process has one context of a module, and the measurements are contexts of their own.
                 drop(hsm);
                 match speed::measure(&settings, &keys).await {

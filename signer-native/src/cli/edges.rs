@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use edgeseal_core::Jwk;
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, keys, output};
+use super::{ConfigArguments, block_on, existing_store, keys, output};
 use crate::{
     config::{Settings, origin_of},
     error::{Failure, FailureKind},
@@ -55,7 +55,7 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let edges = settings.edges()?;
     let (rows, version) = block_on(async {
-        let store = keys::existing_store(&settings).await?;
+        let store = existing_store(&settings).await?;
         Ok((store.edges().await?, store.revocations_version().await?))
     })?;
     let edges: Vec<Value> = edges.iter().map(|edge| json!(describe(edge, &rows, version))).collect();
@@ -99,7 +99,7 @@ fn pin(arguments: &Pin) -> Result<(), Failure> {
 
 /// From the store; the keys are made where there are none, which takes the HSM.
 async fn control_keys(settings: &Settings) -> Result<Vec<Jwk>, Failure> {
-    let store = keys::existing_store(settings).await?;
+    let store = existing_store(settings).await?;
     let ledger = Ledger::new(store.clone(), settings.timing()?, settings.slots()?);
     let pinned = courier::pinned(&ledger.keys().await?)?;
     if pinned.len() >= 2 {

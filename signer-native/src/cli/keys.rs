@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
 
-use super::{ConfigArguments, block_on, consent, output, read_input};
+use super::{ConfigArguments, block_on, consent, existing_store, output, read_input};
 use crate::{
     config::Settings,
     error::{Failure, FailureKind, Invalid},
@@ -24,7 +24,7 @@ use crate::{
         shares::{self, Share},
     },
     service::open_hsm,
-    store::{Approval, Store, StoreSettings},
+    store::{Approval, Store},
 };
 
 /// What the compromise of a key comes to.
@@ -438,18 +438,4 @@ async fn ledger(settings: &Settings) -> Result<Ledger, Failure> {
     let slots = catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?;
     let ledger = Ledger::new(store, settings.timing()?, slots).with_second_person_after(settings.second_person_after()?);
     Ok(ledger.with_issuers(issuers))
-}
-
-/// The store, if a signer or a command made it.
-pub(super) async fn existing_store(settings: &Settings) -> Result<Store, Failure> {
-    let store = settings.store()?;
-    if let StoreSettings::Sqlite(path) = &store
-        && !path.exists()
-    {
-        return Err(Failure::new(
-            FailureKind::Store,
-            format!("store.path {} does not exist; edgeseal serve or edgeseal keys generate makes it", path.display()),
-        ));
-    }
-    Ok(Store::open(&store).await?)
 }

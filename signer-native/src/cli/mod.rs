@@ -37,6 +37,7 @@ use crate::{
     config::{LogConfig, Override, Settings},
     error::{Failure, FailureKind},
     hsm::{WORKER_SUBCOMMAND, serve_worker},
+    store::{Store, StoreSettings},
     telemetry,
 };
 
@@ -271,4 +272,18 @@ fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
             .map_err(|error| Failure::new(FailureKind::System, format!("standard input cannot be read: {error}")));
     }
     std::fs::read(path).map_err(|error| Failure::new(FailureKind::Usage, format!("{} cannot be read: {error}", path.display())))
+}
+
+/// The store, if a signer or a command made it.
+async fn existing_store(settings: &Settings) -> Result<Store, Failure> {
+    let store = settings.store()?;
+    if let StoreSettings::Sqlite(path) = &store
+        && !path.exists()
+    {
+        return Err(Failure::new(
+            FailureKind::Store,
+            format!("store.path {} does not exist; edgeseal serve or edgeseal keys generate makes it", path.display()),
+        ));
+    }
+    Ok(Store::open(&store).await?)
 }

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, consent, keys::existing_store, output, read_input};
+use super::{ConfigArguments, block_on, consent, existing_store, output, read_input};
 use crate::{
     error::{Failure, FailureKind, Invalid},
     issue::{Catalog, Known, ProfileSettings},

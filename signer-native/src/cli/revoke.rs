@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use edgeseal_core::Timestamp;
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, consent, keys, output};
+use super::{ConfigArguments, block_on, consent, existing_store, keys, output};
 use crate::{
     audit::Blinding,
     config::Settings,
@@ -237,7 +237,7 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
 }
 
 async fn open(settings: &Settings) -> Result<(Ledger, Store), Failure> {
-    let store = keys::existing_store(settings).await?;
+    let store = existing_store(settings).await?;
     let key = settings.audit()?.hmac_key_file;
     let blinding = key.map(|path| Blinding::open("audit.hmac_key_file", &path)).transpose()?;
     let ledger = Ledger::new(store.clone(), settings.timing()?, settings.slots()?).with_issuers(settings.issuers()?);

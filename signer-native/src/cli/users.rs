@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{ConfigArguments, block_on, consent, keys::existing_store, output};
+use super::{ConfigArguments, block_on, consent, existing_store, output};
 use crate::{
     config::{Settings, check_name},
     console::{CODE, INVITATION_LIFETIME, SETUP_LIFETIME, hash_code, new_code, passkeys::new_handle},

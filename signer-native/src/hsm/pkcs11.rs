@@ -546,11 +546,15 @@ fn find_slot(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, HsmErro
     match (matching.next(), matching.next()) {
         (Some((slot, _)), None) => Ok(*slot),
         (Some(_), Some(_)) => Err(HsmError::Misconfigured(format!("{selector} names more than one token; name one by hsm.slot"))),
+        // Where an HSM of the network is not there yet, its client shows nothing; that mends by waiting.
+        (None, _) if tokens.is_empty() => Err(HsmError::Unavailable(format!(
+            "{selector} is not there: the module shows no token at all; is the HSM connected and its client running? A new one is initialized by softhsm2-util --init-token, pkcs11-tool --init-token"
+        ))),
         (None, _) => {
             let present: Vec<String> = tokens.iter().map(|(slot, label)| format!("{label:?} in slot {}", slot.id())).collect();
-            let present = if present.is_empty() { "none at all".to_owned() } else { present.join(", ") };
             Err(HsmError::Misconfigured(format!(
-                "{selector} is not there: the module shows {present}; name one of these, or initialize a token (softhsm2-util --init-token, pkcs11-tool --init-token)"
+                "{selector} is not there: the module shows {}; name one of these, or initialize a token (softhsm2-util --init-token, pkcs11-tool --init-token)",
+                present.join(", ")
             )))
         }
     }

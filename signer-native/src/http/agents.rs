@@ -72,7 +72,7 @@ struct TokenRequest {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     claims: Option<Box<RawValue>>,
-    /// Who is to accept the token; may be left out where the profile has exactly one audience.
+    /// Who is to accept the token; may be left out where the profile names exactly one.
     #[serde(default)]
     audience: Option<Audience>,
     /// How long the token is to live; the profile's default when absent.

@@ -17,6 +17,7 @@ pub mod revocations;
 pub mod tls;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -110,21 +111,41 @@ pub struct Health {
 struct Canary {
     succeeded_at: Option<Instant>,
     failure: Option<String>,
+    /// Active keys whose last test signature failed while the HSM answered.
+    failing: BTreeSet<String>,
 }
 
 /// A canary older than this proves nothing about now.
 pub const CANARY_FRESH: Duration = Duration::from_secs(30);
 
 impl Health {
-    /// A canary was signed and verified.
-    pub fn canary_succeeded(&self) {
-        *self.canary.write().unwrap_or_else(PoisonError::into_inner) =
-            Canary { succeeded_at: Some(Instant::now()), failure: None };
+    /// A canary was signed by this key, and verified.
+    pub fn canary_succeeded(&self, kid: &str) {
+        let mut canary = self.canary.write().unwrap_or_else(PoisonError::into_inner);
+        canary.succeeded_at = Some(Instant::now());
+        canary.failure = None;
+        canary.failing.remove(kid);
     }
 
     /// A canary was not signed.
-    pub fn canary_failed(&self, reason: String) {
-        self.canary.write().unwrap_or_else(PoisonError::into_inner).failure = Some(reason);
+    pub fn canary_failed(&self, reason: &str) {
+        self.canary.write().unwrap_or_else(PoisonError::into_inner).failure = Some(reason.to_owned());
+    }
+
+    /// This key signed no canary, though the HSM answers: others may.
+    pub fn key_failed(&self, kid: &str) {
+        self.canary.write().unwrap_or_else(PoisonError::into_inner).failing.insert(kid.to_owned());
+    }
+
+    /// Of keys that are not active any more nothing is asked.
+    pub fn only<'a>(&self, active: impl Iterator<Item = &'a str>) {
+        let active: BTreeSet<&str> = active.collect();
+        self.canary.write().unwrap_or_else(PoisonError::into_inner).failing.retain(|kid| active.contains(kid.as_str()));
+    }
+
+    /// How many active keys cannot sign, though the HSM answers.
+    pub fn keys_failing(&self) -> usize {
+        self.canary.read().unwrap_or_else(PoisonError::into_inner).failing.len()
     }
 
     /// How long ago a canary was signed.
@@ -135,7 +156,7 @@ impl Health {
 
     /// Why the signer is not ready, if it is not.
     pub fn not_ready(&self) -> Option<String> {
-        let Canary { succeeded_at, failure } = self.canary.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Canary { succeeded_at, failure, .. } = self.canary.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(failure) = failure {
             return Some(failure);
         }

@@ -34,7 +34,7 @@ pub const MAX_AUDIENCES: usize = 16;
 /// Digests of one token: as many disclosures as a verifier takes.
 pub const MAX_DIGESTS: usize = edgeseal_core::sd::MAX_DISCLOSURES;
 
-/// As a profile's only audience: whatever is asked for. For development.
+/// Among a profile's audiences: whatever is asked for. For development.
 pub const ANY_AUDIENCE: &str = "*";
 
 /// What the signer sees of a token.
@@ -80,7 +80,7 @@ pub struct Profile {
     pub default_lifetime: Lifetime,
     /// The longest lifetime.
     pub max_lifetime: Lifetime,
-    /// The audiences that may be asked for; with exactly one, it is the default. [`ANY_AUDIENCE`] alone stands for all.
+    /// The audiences that may be asked for; where exactly one is named, it is the default. [`ANY_AUDIENCE`] stands for all.
     pub audiences: Vec<String>,
     /// The header's `typ`.
     pub typ: Option<String>,
@@ -88,6 +88,12 @@ pub struct Profile {
     pub modes: Vec<Mode>,
     /// How long after the first token the last renewal may live; `None` where tokens are not renewed.
     pub max_session: Option<Lifetime>,
+}
+
+impl Profile {
+    fn takes_any_audience(&self) -> bool {
+        self.audiences.iter().any(|audience| audience == ANY_AUDIENCE)
+    }
 }
 
 /// What an agent may ask for.
@@ -405,7 +411,7 @@ pub fn conveys_digests(value: &Value) -> bool {
 /// The audiences that an agent may ask for of a profile.
 pub fn audiences<'a>(agent: &'a Agent, profile: &'a Profile) -> Vec<&'a String> {
     match &agent.audiences {
-        Some(narrower) if profile.audiences == [ANY_AUDIENCE] => narrower.iter().collect(),
+        Some(narrower) if profile.takes_any_audience() => narrower.iter().collect(),
         Some(narrower) => profile.audiences.iter().filter(|audience| narrower.contains(audience)).collect(),
         None => profile.audiences.iter().collect(),
     }
@@ -418,11 +424,12 @@ pub fn longest(agent: &Agent, profile: &Profile) -> Lifetime {
 
 fn decide_audience(agent: &Agent, profile: &Profile, asked: Vec<String>) -> Result<Vec<String>, Denial> {
     let allowed = audiences(agent, profile);
-    let any = profile.audiences == [ANY_AUDIENCE] && agent.audiences.is_none();
+    let any = profile.takes_any_audience() && agent.audiences.is_none();
     if asked.is_empty() {
-        return match allowed.as_slice() {
-            _ if any => Err(Denial(format!("audience is missing, and profile {} takes any: name one", profile.name))),
+        let named: Vec<&String> = allowed.into_iter().filter(|audience| *audience != ANY_AUDIENCE).collect();
+        return match named.as_slice() {
             [only] => Ok(vec![(*only).clone()]),
+            _ if any => Err(Denial(format!("audience is missing, and profile {} takes any: name one", profile.name))),
             several => {
                 Err(Denial(format!("audience is missing, and profile {} allows several: {}", profile.name, list(several))))
             }
@@ -540,14 +547,18 @@ mod tests {
     #[test]
     fn any_audience_is_for_development() {
         let any = Profile { audiences: vec![ANY_AUDIENCE.to_owned()], ..profile() };
-        let asked = |agent: &Agent, audience: &[&str]| {
+        let asked_of = |profile: &Profile, agent: &Agent, audience: &[&str]| {
             let audience = audience.iter().map(ToString::to_string).collect();
             let request = Request { audience, ..request("{}") };
-            decide("https://signer.example.com", agent, &any, request, NOW, "id").map_err(|denial| denial.to_string())
+            decide("https://signer.example.com", agent, profile, request, NOW, "id").map_err(|denial| denial.to_string())
         };
+        let asked = |agent: &Agent, audience: &[&str]| asked_of(&any, agent, audience);
         assert_eq!(asked(&agent(), &["urn:anything"]).unwrap().audience, ["urn:anything"]);
         assert!(asked(&agent(), &[]).unwrap_err().contains("takes any"));
         assert!(asked(&agent(), &[""]).is_err());
+        let named = Profile { audiences: vec!["urn:first".to_owned(), ANY_AUDIENCE.to_owned()], ..profile() };
+        assert_eq!(asked_of(&named, &agent(), &[]).unwrap().audience, ["urn:first"]);
+        assert_eq!(asked_of(&named, &agent(), &["urn:anything"]).unwrap().audience, ["urn:anything"]);
         let narrow = Agent { audiences: Some(vec!["urn:one".to_owned()]), ..agent() };
         assert!(asked(&narrow, &["urn:two"]).is_err());
         assert_eq!(asked(&narrow, &[]).unwrap().audience, ["urn:one"]);

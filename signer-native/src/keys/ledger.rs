@@ -110,6 +110,17 @@ pub enum RegistryError {
     StillNeeded(String),
 }
 
+impl RegistryError {
+    /// Whether a signature failed for what this one key is, as opposed to the HSM, which answered.
+    pub fn is_of_the_key(&self) -> bool {
+        match self {
+            Self::Hsm(error) => !error.is_outage() && !matches!(error, HsmError::Busy),
+            Self::Unsound(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for RegistryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

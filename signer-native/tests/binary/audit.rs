@@ -249,7 +249,7 @@ fn tampering_is_named_by_its_first_row() {
         flaw(&joined(&dropped), &none);
     }
     for (kept, last) in [(&first, first.lines().len()), (&export, lines.len())] {
-        let kept = Expectation { checkpoint: Some(fs::read_to_string(&kept.checkpoint).unwrap()), kid: None };
+        let kept = Expectation { checkpoint: Some(fs::read_to_string(&kept.checkpoint).unwrap()), kids: Vec::new() };
         for length in 0..last {
             flaw(&joined(&lines[..length]), &kept);
         }
