@@ -280,15 +280,17 @@ async fn refresh(service: Shared) {
     let (mut failing, mut behind) = (false, false);
     loop {
         interval.tick().await;
-        match service.profiles.refresh(&service.issuer).await {
-            Ok(()) => behind = false,
-            Err(error) => {
-                if !behind {
-                    tracing::warn!(%error, "the profiles of the store cannot be followed");
-                }
-                behind = true;
-            }
+        // The agents as well: their first authority may have been made by another signer, and without it none of them comes here.
+        let followed = match service.profiles.refresh(&service.issuer).await {
+            Ok(()) => service.agents.refresh().await,
+            failed @ Err(_) => failed,
+        };
+        if let Err(error) = &followed
+            && !behind
+        {
+            tracing::warn!(%error, "the profiles and agents of the store cannot be followed");
         }
+        behind = followed.is_err();
         match service.issuer.registry().refresh().await {
             Ok(_) if failing => {
                 failing = false;
@@ -346,6 +348,9 @@ async fn tend(service: Shared, holder: String, rotates: bool, mut clock: Clock) 
         }
         if let Err(error) = service.agents.store().forget_requests(moment).await {
             tracing::warn!(%error, "forgetting requests that may not be repeated any more");
+        }
+        if let Err(error) = service.agents.store().forget_agent_certificates(moment).await {
+            tracing::warn!(%error, "forgetting certificates of agents that have ended");
         }
         if let Err(error) = service.agents.store().forget_revocations(moment).await {
             tracing::warn!(%error, "forgetting revocations that have ended");

@@ -21,7 +21,7 @@ use crate::{
     hsm::KeyId,
     http::tls::{AGENT_URN, fingerprint},
     keys::{Purpose, Registry, Slot, now, registry::RegistryError},
-    store::{AgentCertificate, Authority, Store, StoreError},
+    store::{AgentCertificate, Authority, Grant, Store, StoreError},
 };
 
 /// How long the authority's own certificate lasts: ten years, since its key can be replaced at any time.
@@ -114,7 +114,7 @@ impl Authorities {
     ///
     /// # Errors
     /// [`CertifyError`].
-    pub async fn certify(&self, agent: &str, request: &str) -> Result<Certified, CertifyError> {
+    pub async fn certify(&self, agent: &str, request: &str, grant: Grant<'_>) -> Result<Certified, CertifyError> {
         let subject = subject_key(request).map_err(CertifyError::Request)?;
         let ready = self.ready().await?;
         let params = leaf(agent, self.lifetime).map_err(unsound)?;
@@ -132,7 +132,7 @@ impl Authorities {
             not_after,
             revoked_at: None,
         };
-        self.store.insert_agent_certificate(&row).await?;
+        self.store.insert_agent_certificate(&row, grant).await?;
         Ok(Certified { certificate: signed.pem(), authority: ready.certificate.clone(), not_after: not_after.as_secs() })
     }
 

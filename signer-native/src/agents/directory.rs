@@ -58,6 +58,8 @@ struct State {
 struct Entry {
     agent: Option<Arc<Agent>>,
     revoked: bool,
+    /// Whether it was revoked once.
+    barred: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +122,10 @@ impl Directory {
         let entry = state.agents.get(name);
         if entry.is_some_and(|entry| entry.revoked) {
             return Ok(Known::Nobody(format!("agent {name} was revoked")));
+        }
+        // A certificate of another authority is not written down: it may be the one for which the agent was revoked.
+        if certificate.is_none() && entry.is_some_and(|entry| entry.barred) {
+            return Ok(Known::Nobody(format!("agent {name} was revoked, and has to enrol: edgeseal agents invite {name}")));
         }
         let configured = self.configured.get(name);
         let invited = entry.and_then(|entry| entry.agent.as_ref()).filter(|_| certificate.is_some());
@@ -195,9 +201,10 @@ impl Directory {
                 .transpose()
                 .map_err(|error| StoreError::Corrupt(format!("the policy of agent {}: {error}", row.name)))?;
             let agent = policy.map(|policy| Arc::new(policy.agent(row.name.clone())));
-            state.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some() });
+            state.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some(), barred: row.barred_at.is_some() });
         }
-        for row in self.store.agent_certificates(now()).await? {
+        // Those that have ended as well: by a clock that is ahead, others would be missing when it is right again.
+        for row in self.store.agent_certificates(Timestamp::from_secs(0)).await? {
             let AgentCertificate { fingerprint, agent, revoked_at, not_after, .. } = row;
             state.certificates.insert(fingerprint, Certificate { agent, revoked: revoked_at.is_some(), not_after });
         }
@@ -309,7 +316,7 @@ impl ClientCertVerifier for AgentRoots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreSettings;
+    use crate::store::{Grant, StoreSettings};
 
     #[tokio::test]
     async fn a_certificate_ends_on_an_open_connection_too() {
@@ -344,10 +351,50 @@ mod tests {
             not_after: now().plus_secs(1),
             revoked_at: None,
         };
-        store.insert_agent_certificate(&row).await.unwrap();
+        store.invite("shop", Some("{\"profiles\":[]}".to_owned()), "code", now(), now().plus_secs(60)).await.unwrap();
+        store.use_invitation("code", now()).await.unwrap().unwrap();
+        store.insert_agent_certificate(&row, Grant::Invitation("code")).await.unwrap();
         directory.refresh().await.unwrap();
         assert_eq!(said(None).await, "enrolled: true");
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         assert!(said(None).await.contains("ended at 20"));
+    }
+
+    #[tokio::test]
+    async fn who_was_revoked_comes_back_by_a_certificate_of_ours_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+        let configured = BTreeMap::from([("shop".to_owned(), Agent { name: "shop".to_owned(), ..Agent::default() })]);
+        let roots = AgentRoots::new(RootCertStore::empty());
+        let directory = Directory::new(configured, roots, store.clone(), Duration::from_secs(10));
+        let elsewhere = Peer {
+            address: ([127, 0, 0, 1], 1).into(),
+            agent: Some("shop".to_owned()),
+            fingerprint: Some("of another authority".to_owned()),
+            issuer: None,
+            not_after: None,
+            admin: None,
+        };
+        let enrolled = Peer { fingerprint: Some("ours".to_owned()), ..elsewhere.clone() };
+        let comes = async |peer: &Peer| {
+            directory.refresh().await.unwrap();
+            matches!(directory.identify(peer).await.unwrap(), Known::Agent { .. })
+        };
+        assert!(comes(&elsewhere).await);
+        store.revoke_agent("shop", now()).await.unwrap();
+        assert!(!comes(&elsewhere).await);
+        store.invite("shop", None, "code", now(), now().plus_secs(60)).await.unwrap();
+        assert!(!comes(&elsewhere).await, "the one for which it was revoked");
+        store.use_invitation("code", now()).await.unwrap().unwrap();
+        let row = AgentCertificate {
+            fingerprint: "ours".to_owned(),
+            agent: "shop".to_owned(),
+            issued_at: now(),
+            not_after: now().plus_secs(60),
+            revoked_at: None,
+        };
+        store.insert_agent_certificate(&row, Grant::Invitation("code")).await.unwrap();
+        assert!(comes(&enrolled).await);
+        assert!(!comes(&elsewhere).await);
     }
 }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Instant};
 use axum::{Extension, extract::State};
 use edgeseal_core::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
@@ -22,12 +23,15 @@ use crate::{
     audit::Event,
     issue::{Agent, rate::Exceeded},
     keys::{Moment, now, registry::RegistryError},
+    store::Grant,
 };
 
 /// Octets of a request: a request for a certificate, a code, and room for JSON around them.
 const MAX_BODY: usize = 2 * MAX_REQUEST;
 /// Codes a second that may be tried from one address, as an average. A code has 128 random bits: this spares the store, not the code.
 const TRIES: u32 = 5;
+/// Certificates a second that an agent may renew, as an average; one a day is what it needs.
+const RENEWALS: u32 = 1;
 
 /// What stands on the public listener.
 pub fn enrolment() -> Routes {
@@ -92,17 +96,39 @@ async fn enroll(
     let Some(name) = invited else {
         return Err(Problem::new(Code::CodeRefused, "the code is unknown, used or older than 10 minutes; ask for another one"));
     };
-    let certified = match certify(&service, "agents.enroll", &name, &csr).await {
-        Ok(certified) => certified,
-        Err(problem) => {
-            if let Err(error) = store.give_invitation_back(&code).await {
-                tracing::warn!(agent = name, %error, "a code that gave no certificate is used up");
-            }
-            return Err(problem);
+    let (tell, told) = oneshot::channel();
+    // It comes to its end though nobody waits for it any more: who asks may go away while the HSM makes the authority's key.
+    tokio::spawn(enrolled(service, name, csr, code, tell));
+    told.await.map_err(|_gone| Problem::new(Code::NotReady, "the certificate could not be made; try again"))?
+}
+
+/// Makes the certificate of an invitation that was used, which is given back if none came of it, or nobody to take it.
+async fn enrolled(
+    service: Shared,
+    name: String,
+    csr: String,
+    code: String,
+    tell: oneshot::Sender<Result<axum::Json<EnrolmentAnswer>, Problem>>,
+) {
+    let certified = certify(&service, "agents.enroll", &name, &csr, Grant::Invitation(&code)).await;
+    let give_back = async || {
+        if let Err(error) = service.agents.store().give_invitation_back(&code).await {
+            tracing::warn!(agent = name, %error, "a code that gave no certificate is used up");
         }
     };
-    tracing::info!(agent = name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "enrolled");
-    Ok(answer(&service, &name, &certified))
+    match certified {
+        Ok(certified) => {
+            if tell.send(Ok(answer(&service, &name, &certified))).is_err() {
+                give_back().await;
+            } else {
+                tracing::info!(agent = name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "enrolled");
+            }
+        }
+        Err(problem) => {
+            give_back().await;
+            let _nobody_waits = tell.send(Err(problem));
+        }
+    }
 }
 
 /// Whose tries are counted together, so that nobody keeps others out: an address, and of IPv6 the 64 bits that one customer has.
@@ -145,16 +171,28 @@ async fn renew(
             "the certificate is of another authority, which has to renew it; edgeseal agents invite begins with this one";
         return Err(Problem::new(Code::PolicyDenied, detail));
     }
-    let certified = certify(&service, "agents.renew", &agent.name, &csr).await?;
+    // Each is a signature of the HSM, and a row that every signer reads.
+    let bucket = Agent { name: format!("agent:{}", agent.name), rate: Some(RENEWALS), ..Agent::default() };
+    service.enrolments.take(&bucket, Instant::now()).map_err(|Exceeded { wait, .. }| {
+        Problem::new(Code::RateExceeded, "this agent renews its certificate too often; try again").retry_after(wait)
+    })?;
+    let before = peer.fingerprint.as_deref().unwrap_or_default();
+    let certified = certify(&service, "agents.renew", &agent.name, &csr, Grant::Certificate(before)).await?;
     tracing::info!(agent = agent.name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "renewed a certificate");
     Ok(answer(&service, &agent.name, &certified))
 }
 
 /// A certificate, after the audit log knows of it.
-async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str) -> Result<Certified, Problem> {
+async fn certify(
+    service: &Shared,
+    action: &'static str,
+    agent: &str,
+    csr: &str,
+    grant: Grant<'_>,
+) -> Result<Certified, Problem> {
     let event = Event::new(format!("agent:{agent}"), action, agent);
     service.audit.append(event).await.map_err(RegistryError::Audit)?;
-    let certified = service.authorities.certify(agent, csr).await.map_err(problem)?;
+    let certified = service.authorities.certify(agent, csr, grant).await.map_err(problem)?;
     if let Err(error) = service.agents.refresh().await {
         // It stands in the store, and is looked for there with the next request.
         tracing::warn!(agent, %error, "reading the agents after a new certificate");

@@ -18,6 +18,17 @@ pub struct AgentRow {
     pub created_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When it was revoked last, also if it was invited again: since then only certificates of the signer's own authority count.
+    pub barred_at: Option<Timestamp>,
+}
+
+/// By what somebody gets a certificate. It still has to stand when the certificate is written down.
+#[derive(Clone, Copy, Debug)]
+pub enum Grant<'a> {
+    /// An invitation that was used, by the hash of its code.
+    Invitation(&'a str),
+    /// The certificate so far, by its fingerprint.
+    Certificate(&'a str),
 }
 
 /// A certificate that the signer issued.
@@ -59,7 +70,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
-        let rows = self.database.rows(Statement::new("SELECT name, policy, created_at, revoked_at FROM agents ORDER BY name"));
+        let rows = self.database.rows(Statement::new("SELECT name, policy, created_at, revoked_at, barred_at FROM agents ORDER BY name"));
         let rows = rows.await?;
         rows.iter()
             .map(|row| {
@@ -68,6 +79,7 @@ impl Store {
                     policy: row.optional_text("policy")?,
                     created_at: row.moment("created_at")?,
                     revoked_at: row.optional_moment("revoked_at")?,
+                    barred_at: row.optional_moment("barred_at")?,
                 })
             })
             .collect()
@@ -120,7 +132,7 @@ impl Store {
     }
 
     /// Writes an invitation by the hash of its code, and the agent's policy if it is not in the configuration. An agent that
-    /// was revoked is not any more; its certificates stay so.
+    /// was revoked is not any more; its certificates stay so, and none of another authority counts.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -208,18 +220,37 @@ impl Store {
         transaction.commit().await
     }
 
+    /// Forgets certificates that have ended; whoever asks must believe the time.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_agent_certificates(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.database.execute(Statement::new("DELETE FROM agent_certificates WHERE not_after <= $1").bind(now)).await
+    }
+
     /// Writes a certificate, before anybody gets it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the agent was revoked meanwhile.
-    pub async fn insert_agent_certificate(&self, certificate: &AgentCertificate) -> Result<(), StoreError> {
+    /// [`StoreError::Conflict`] when the agent was revoked meanwhile, also if it was invited again since.
+    pub async fn insert_agent_certificate(&self, certificate: &AgentCertificate, grant: Grant<'_>) -> Result<(), StoreError> {
         let AgentCertificate { fingerprint, agent, issued_at, not_after, revoked_at: _ } = certificate;
         let mut transaction = self.database.begin().await?;
-        let insert = Statement::new(
-            "INSERT INTO agent_certificates (fingerprint, agent, issued_at, not_after) \
-             SELECT $1, name, $3, $4 FROM agents WHERE name = $2 AND revoked_at IS NULL",
-        );
-        let insert = insert.bind(fingerprint.as_str()).bind(agent.as_str()).bind(*issued_at).bind(*not_after);
+        let (insert, by) = match grant {
+            Grant::Invitation(code) => (
+                "INSERT INTO agent_certificates (fingerprint, agent, issued_at, not_after) \
+                 SELECT $1, name, $3, $4 FROM agents WHERE name = $2 AND revoked_at IS NULL AND EXISTS \
+                 (SELECT 1 FROM invitations WHERE code = $5 AND agent = $2 AND used_at IS NOT NULL)",
+                code,
+            ),
+            Grant::Certificate(before) => (
+                "INSERT INTO agent_certificates (fingerprint, agent, issued_at, not_after) \
+                 SELECT $1, name, $3, $4 FROM agents WHERE name = $2 AND revoked_at IS NULL AND EXISTS \
+                 (SELECT 1 FROM agent_certificates WHERE fingerprint = $5 AND agent = $2 AND revoked_at IS NULL)",
+                before,
+            ),
+        };
+        let insert = Statement::new(insert).bind(fingerprint.as_str()).bind(agent.as_str()).bind(*issued_at).bind(*not_after);
+        let insert = insert.bind(by);
         if transaction.execute(insert).await? != 1 {
             return Err(StoreError::Conflict(format!("agent {agent} was revoked")));
         }
@@ -252,8 +283,8 @@ impl Store {
     pub async fn revoke_agent(&self, agent: &str, at: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         let upsert = Statement::new(
-            "INSERT INTO agents (name, policy, created_at, revoked_at) VALUES ($1, NULL, $2, $2) \
-             ON CONFLICT (name) DO UPDATE SET revoked_at = excluded.revoked_at",
+            "INSERT INTO agents (name, policy, created_at, revoked_at, barred_at) VALUES ($1, NULL, $2, $2, $2) \
+             ON CONFLICT (name) DO UPDATE SET revoked_at = excluded.revoked_at, barred_at = excluded.barred_at",
         );
         transaction.execute(upsert.bind(agent).bind(at)).await?;
         keep_out(&mut transaction, agent, at).await?;

@@ -38,7 +38,7 @@ const TURN: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 12] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
@@ -51,6 +51,7 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
     (20, "vouched", include_str!("migrations/0020_vouched.sql")),
     (21, "profiles_retired", include_str!("migrations/0021_profiles_retired.sql")),
     (22, "audit_digest_blocks", include_str!("migrations/0022_audit_digest_blocks.sql")),
+    (23, "agents_barred", include_str!("migrations/0023_agents_barred.sql")),
 ];
 
 /// Connections to the one or the other.

@@ -19,6 +19,7 @@ use tempfile::tempdir;
 use crate::{
     agent::Agent,
     audit::{Export, all_are_there},
+    enrolment::{Open, enroll},
     postgres::{Cluster, PASSWORD},
     support::{AUDIENCE, Signer, edgeseal, run, until, write_private},
 };
@@ -198,6 +199,12 @@ fn two_signers_one_database_one_token() {
         let (ca, token) = (two.text("ca"), token.as_str());
         run(&["verify", token, "--issuer", &issuer, "--audience", AUDIENCE, "--alg", "ES256", "--jwks", &jwks, "--ca", ca]).ok();
     }
+    // Who enrols at one, which makes the authority for it, comes in at the other.
+    let file = places[0].file.to_str().unwrap();
+    let invited = run(&["agents", "invite", "late", "--profile", "default", "--json", "--config", file]).json();
+    enroll(&one, invited["code"].as_str().unwrap(), &folder.path().join("late")).ok();
+    let late = folder.path().join("late/agent.pem");
+    until("the other one knows its authority", || Open::to(&two, &late).post(&body()).is_ok_and(|(status, _)| status == 200));
     drop(agent);
     assert_eq!((one.end(), two.end()), (Some(0), Some(0)));
     let export = Export::with(&["--config", places[0].file.to_str().unwrap()], folder.path(), "two");

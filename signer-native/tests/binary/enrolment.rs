@@ -159,6 +159,17 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     assert_eq!(Open::to(&signer, &folder.path().join("again/agent.pem")).post(&ask()).unwrap().0, 200);
     assert_eq!(Open::to(&signer, &old).post(&ask()).unwrap().0, 403);
 
+    // A certificate is renewed once a day; who does it without end is told to wait.
+    let again = folder.path().join("again/agent.pem");
+    let renewal = json!({ "csr": edgeseal_signer::agent::renewal::fresh().unwrap().1 }).to_string();
+    let renew = || {
+        let json = [("content-type", "application/json")];
+        signer.agents_as(&again, &again, "POST", "/v1/agents/renew", &json, renewal.as_bytes())
+    };
+    let answers: Vec<_> = (0..80).map(|_| renew()).take_while(|answer| answer.status == 200).collect();
+    assert!((64..80).contains(&answers.len()), "{}", answers.len());
+    renew().problem(429, "rate_exceeded");
+
     // Invited again without a word about its policy, it may do what it might before.
     signer.run(&["agents", "invite", "new-app"]).ok();
     let policy = ask_as(&signer, ALICE, "GET", "/admin/v1/agents/new-app", None).json()["policy"].clone();

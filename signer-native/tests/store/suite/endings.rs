@@ -1,6 +1,6 @@
 //! Profiles and agents that end: what the transaction itself insists on, whoever asked before it.
 
-use edgeseal_signer::store::{AgentCertificate, ProfileRow};
+use edgeseal_signer::store::{AgentCertificate, Grant, ProfileRow};
 
 use super::*;
 
@@ -54,7 +54,14 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
         revoked_at: None,
     };
     store.create_agent("shop", "{}", THEN).await.unwrap();
-    store.insert_agent_certificate(&certificate("one")).await.unwrap();
+    let invited = async |code: &str| {
+        store.invite("shop", Some("{}".to_owned()), code, THEN, THEN.plus_secs(60)).await.unwrap();
+        store.use_invitation(code, THEN).await.unwrap().unwrap();
+    };
+    let refused = store.insert_agent_certificate(&certificate("one"), Grant::Invitation("first")).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "without an invitation: {refused:?}");
+    invited("first").await;
+    store.insert_agent_certificate(&certificate("one"), Grant::Invitation("first")).await.unwrap();
     store.invite("shop", Some("{}".to_owned()), "code", THEN, THEN.plus_secs(60)).await.unwrap();
     let own = Key { agent: Some("shop".to_owned()), ..key(1, "web") };
     published(&store, &own).await;
@@ -67,14 +74,25 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
     store.delete_agent("shop", THEN).await.unwrap();
     assert!(store.agents_version().await.unwrap() > version, "other signers hear of it");
     assert_eq!((store.agents().await.unwrap(), store.use_invitation("code", THEN).await.unwrap()), (Vec::new(), None));
-    let refused = store.insert_agent_certificate(&certificate("two")).await;
-    assert!(matches!(refused, Err(StoreError::Conflict(_))), "one that was under way: {refused:?}");
+    for grant in [Grant::Invitation("first"), Grant::Certificate("one")] {
+        let refused = store.insert_agent_certificate(&certificate("two"), grant).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "one that was under way: {refused:?}");
+    }
 
     // Another one of its name has certificates of its own.
     store.create_agent("shop", "{}", THEN).await.unwrap();
-    store.insert_agent_certificate(&certificate("three")).await.unwrap();
+    invited("second").await;
+    for grant in [Grant::Invitation("first"), Grant::Certificate("one")] {
+        let refused = store.insert_agent_certificate(&certificate("two"), grant).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))), "one that is still under way: {refused:?}");
+    }
+    store.insert_agent_certificate(&certificate("three"), Grant::Invitation("second")).await.unwrap();
     let mut known = store.agent_certificates(THEN).await.unwrap();
     known.sort_by(|one, other| one.fingerprint.cmp(&other.fingerprint));
     let known: Vec<_> = known.iter().map(|row| (row.fingerprint.as_str(), row.revoked_at)).collect();
     assert_eq!(known, [("one", Some(THEN)), ("three", None)]);
+    let renewed = AgentCertificate { not_after: THEN.plus_secs(90), ..certificate("four") };
+    store.insert_agent_certificate(&renewed, Grant::Certificate("three")).await.unwrap();
+    assert_eq!(store.forget_agent_certificates(THEN.plus_secs(60)).await.unwrap(), 2);
+    assert_eq!(store.agent_certificates(THEN).await.unwrap().len(), 1, "what has not ended stays");
 }
