@@ -527,6 +527,24 @@ mod tests {
     }
 
     #[test]
+    fn an_inline_set_is_an_object_or_its_text() {
+        let source = |jwks: &str| {
+            let settings = format!(r#"{{"issuer":"i","audience":"a","algorithms":["EdDSA"],"jwks":{jwks}}}"#);
+            IssuerSettings::from_json(&settings).unwrap().key_source()
+        };
+        // RFC 8037, appendix A.2.
+        let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let text = format!("{set:?}");
+        for jwks in [set, &text] {
+            let Ok(KeySource::Inline(keys)) = source(jwks) else { panic!("{jwks}") };
+            assert_eq!(keys.keys().len(), 1);
+        }
+        for jwks in ["{}", r#""{}""#, "[]"] {
+            assert!(source(jwks).unwrap_err().to_string().starts_with("jwks:"), "{jwks}");
+        }
+    }
+
+    #[test]
     fn settings_and_builder_agree() {
         let settings = IssuerSettings::from_json(r#"{"issuer":"i","audience":"a","algorithms":["ES256"]}"#).unwrap();
         let built = Policy::builder().issuer("i").audience("a").algorithms([Algorithm::Es256]).build();

@@ -817,6 +817,14 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_read_and_the_rest_is_as_always() {
+        let read = |text: &str| CacheSettings::from_value(Value::Object(crate::json::parse_object(text.as_bytes()).unwrap().1));
+        let wanted = CacheSettings { fresh_max: 60, backoff_min: 2, ..CacheSettings::default() };
+        assert_eq!(read(r#"{"fresh_max":60,"backoff_min":2}"#).unwrap(), wanted);
+        assert!(alloc::format!("{}", read(r#"{"fresh_maximum":60}"#).unwrap_err()).starts_with("fresh_maximum:"));
+    }
+
+    #[test]
     fn a_refresh_is_a_fetch_at_any_age_and_no_flood() {
         let mut cache = filled();
         assert!(cache.refresh(240, at(239)).is_none(), "it is young");
@@ -824,8 +832,10 @@ mod tests {
         assert!(ticket.is_forced());
         assert!(cache.refresh(240, at(241)).is_none(), "one fetches at a time");
         cache.on_failure(&ticket, at(242));
+        let end = cache.not_before;
         assert!(cache.refresh(240, at(242)).is_none(), "after a failure there is a pause");
-        assert!(cache.refresh(240, at(244)).is_some());
+        assert!(cache.refresh(240, Timestamp::from_secs(end.as_secs() - 1)).is_none());
+        assert!(cache.refresh(240, end).is_some(), "it ends when it is said to end");
         assert!(!super::tests::cache().refresh(240, T0).unwrap().is_forced(), "a layer may have what is not here at all");
     }
 

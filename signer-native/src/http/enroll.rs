@@ -183,13 +183,7 @@ async fn renew(
 }
 
 /// A certificate, after the audit log knows of it.
-async fn certify(
-    service: &Shared,
-    action: &'static str,
-    agent: &str,
-    csr: &str,
-    grant: Grant<'_>,
-) -> Result<Certified, Problem> {
+async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str, grant: Grant<'_>) -> Result<Certified, Problem> {
     let event = Event::new(format!("agent:{agent}"), action, agent);
     service.audit.append(event).await.map_err(RegistryError::Audit)?;
     let certified = service.authorities.certify(agent, csr, grant).await.map_err(problem)?;

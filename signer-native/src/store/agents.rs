@@ -70,7 +70,9 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
-        let rows = self.database.rows(Statement::new("SELECT name, policy, created_at, revoked_at, barred_at FROM agents ORDER BY name"));
+        let rows = self
+            .database
+            .rows(Statement::new("SELECT name, policy, created_at, revoked_at, barred_at FROM agents ORDER BY name"));
         let rows = rows.await?;
         rows.iter()
             .map(|row| {
