@@ -5,6 +5,7 @@
 //! that has no row here is refused to everybody, and a test compares the rows with the OpenAPI document.
 
 use axum::{
+    body::{Body, HttpBody as _},
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::Next,
@@ -13,7 +14,7 @@ use axum::{
 use zeroize::Zeroizing;
 
 use super::{
-    Shared,
+    Shared, input,
     listener::Peer,
     openapi::spelled_for_people,
     person::{Credential, Person, Role},
@@ -34,6 +35,8 @@ pub const NO_CSRF: &str = "none";
 /// What a page says of a request that nobody asked for: it asks by itself, every few seconds. A window that somebody has left
 /// open must not keep its session alive.
 pub const BACKGROUND: &str = "x-edgeseal-background";
+/// Octets of the largest body that a resource of the API takes.
+pub const LARGEST_BODY: usize = 96 * 1024;
 /// Milliseconds: how often it is noted that a session is in use; and at least four times in the idle time.
 const SEEN_EVERY: u64 = 15_000;
 
@@ -125,6 +128,8 @@ pub async fn identify(State(service): State<Shared>, request: Request, next: Nex
     let (mut parts, body) = request.into_parts();
     match visit(&service, &parts).await {
         Ok(visit) => {
+            // Whoever was there when the request began may be there no more.
+            parts.extensions.remove::<Person>();
             if let Some(person) = &visit.person
                 && person.credential != Credential::Recovery
             {
@@ -133,6 +138,19 @@ pub async fn identify(State(service): State<Shared>, request: Request, next: Nex
             parts.extensions.insert(visit);
             next.run(Request::from_parts(parts, body)).await
         }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The layer between the table and the table: takes the body of a request, of at most so many octets, and finds out once more who
+/// is there. A body may take its time, and meanwhile a session ends and a role changes.
+pub async fn identify_again(State((service, most)): State<(Shared, usize)>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match input::read(body, most).await {
+        Ok(body) => identify(State(service), Request::from_parts(parts, Body::from(body)), next).await,
         Err(problem) => problem.into_response(),
     }
 }

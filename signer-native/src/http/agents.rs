@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
-    extract::{FromRequestParts, State},
+    body::Bytes,
+    extract::{self, FromRequest, FromRequestParts, State},
     http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -202,6 +203,26 @@ impl FromRequestParts<Shared> for Caller {
     }
 }
 
+/// What an agent asks for, and who it is when all of it has come: a body may take its time, and meanwhile its agent is revoked.
+/// Whoever is nobody to begin with is asked for none.
+struct Said<const MOST: usize> {
+    agent: Arc<Agent>,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl<const MOST: usize> FromRequest<Shared> for Said<MOST> {
+    type Rejection = Problem;
+
+    async fn from_request(request: extract::Request, service: &Shared) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        Caller::from_request_parts(&mut parts, service).await?;
+        let body = input::read_json(&parts.headers, body, MOST).await?;
+        let Caller(agent) = Caller::from_request_parts(&mut parts, service).await?;
+        Ok(Self { agent, headers: parts.headers, body })
+    }
+}
+
 /// Issue a token
 ///
 /// Policy decides; the intent is in the audit log before the HSM is asked; the finished token is verified, whole, before it
@@ -212,13 +233,7 @@ impl FromRequestParts<Shared> for Caller {
     request_body = TokenRequest,
     responses((status = 200, description = "The token", body = TokenAnswer)),
 )]
-async fn issue(
-    State(service): State<Shared>,
-    Caller(agent): Caller,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Result<Response, Problem> {
-    let body = input::read_json(&headers, body, MAX_BODY).await?;
+async fn issue(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BODY>) -> Result<Response, Problem> {
     let request: TokenRequest = parse(&body)?;
     if request.mode == Mode::Digest {
         return Err(Problem::new(Code::RequestMalformed, "mode digest is asked for at /v1/signatures, or in a batch"));
@@ -236,13 +251,7 @@ async fn issue(
     request_body = BatchRequest,
     responses((status = 200, description = "What came of each", body = BatchAnswer)),
 )]
-async fn batch(
-    State(service): State<Shared>,
-    Caller(agent): Caller,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Result<Response, Problem> {
-    let body = input::read_json(&headers, body, MAX_BATCH_BODY).await?;
+async fn batch(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BATCH_BODY>) -> Result<Response, Problem> {
     let BatchRequest { requests } = parse(&body)?;
     if !(1..=MAX_BATCH).contains(&requests.len()) {
         let detail = format!("requests has {} members; it takes 1 to {MAX_BATCH}", requests.len());
@@ -264,13 +273,7 @@ async fn batch(
     request_body = RenewRequest,
     responses((status = 200, description = "The new token", body = TokenAnswer)),
 )]
-async fn renew(
-    State(service): State<Shared>,
-    Caller(agent): Caller,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Result<Response, Problem> {
-    let body = input::read_json(&headers, body, MAX_BODY).await?;
+async fn renew(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BODY>) -> Result<Response, Problem> {
     let RenewRequest { token, audience, ttl } = parse(&body)?;
     let renewal = Renewal { audience: Audience::names(audience), ttl };
     let stamp = stamp(&service, &agent, &headers, "/v1/tokens/renew", &body).await?;
@@ -292,13 +295,7 @@ async fn renew(
     request_body = SignatureRequest,
     responses((status = 200, description = "The signature", body = SignatureAnswer)),
 )]
-async fn sign(
-    State(service): State<Shared>,
-    Caller(agent): Caller,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Result<Response, Problem> {
-    let body = input::read_json(&headers, body, MAX_BODY).await?;
+async fn sign(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BODY>) -> Result<Response, Problem> {
     let request = parse(&body)?;
     // A repetition is signed again: there is nothing to remember, but that the body must be the same.
     stamp(&service, &agent, &headers, "/v1/signatures", &body).await?;

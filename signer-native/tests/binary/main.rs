@@ -24,6 +24,8 @@ mod evidence;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod issuing;
 #[cfg(test)]
 mod keys;

@@ -29,6 +29,7 @@ use crate::{
     },
     http::{
         Shared,
+        access::LARGEST_BODY,
         input::{Asked, Json as Input},
         openapi::{Routes, one_of, step},
         person::Auditor,
@@ -44,7 +45,7 @@ const MOST: u64 = 1_000;
 /// How long one answer looks through the log for rows that fit.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Octets of a token that is looked for, and JSON around it.
-const MAX_TOKEN: usize = 96 * 1024;
+const MAX_TOKEN: usize = LARGEST_BODY;
 /// Octets that are gathered before they are sent.
 const CHUNK: usize = 32 * 1024;
 

@@ -17,6 +17,7 @@ use crate::{
     hsm::{HsmAttribute, KeyKind},
     http::{
         Shared,
+        access::LARGEST_BODY,
         input::{Json as Input, Named, OptionalJson},
         openapi::{Routes, step},
         person::{Administrator, Auditor, Operator, Person, Role},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Octets of all shares of a key of 4096 bits.
-const MAX_IMPORT: usize = 96 * 1024;
+const MAX_IMPORT: usize = LARGEST_BODY;
 
 pub(super) fn routes() -> Routes {
     Routes::default()

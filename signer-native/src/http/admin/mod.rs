@@ -34,8 +34,12 @@ const MAX_BODY: usize = 16 * 1024;
 /// The resources of administrators.
 pub fn router(service: Shared, ending: watch::Receiver<bool>) -> Router {
     let (router, _) = routes().split_for_parts();
-    // Each route has the table before it, whoever adds one.
-    let router = router.route_layer(from_fn(access::guard)).method_not_allowed_fallback(method_not_allowed);
+    // Each route has the table before it, whoever adds one: before a body is taken, and again when all of it is here.
+    let router = router
+        .route_layer(from_fn(access::guard))
+        .route_layer(from_fn_with_state((service.clone(), access::LARGEST_BODY), access::identify_again))
+        .route_layer(from_fn(access::guard))
+        .method_not_allowed_fallback(method_not_allowed);
     let router = router.with_state(service.clone()).merge(console::router(service.clone())).merge(pages::router());
     let router = router.layer(Extension(activity::Ending(ending)));
     let router = router.layer(from_fn_with_state(service.clone(), metrics::count));

@@ -10,6 +10,7 @@ use axum::{
     Json, Router,
     extract::FromRequestParts,
     http::{HeaderValue, StatusCode, header, request::Parts},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
 use edgeseal_core::Timestamp;
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Shared,
-    access::{COOKIE, Care, RULES, Visit, csrf_of, session_required, too_often},
+    access::{COOKIE, Care, RULES, Visit, csrf_of, identify_again, session_required, too_often},
     openapi::Routes,
     person::{Credential, Person},
     problem::{AdminProblem, Code, Problem},
@@ -37,6 +38,7 @@ const MAX_BODY: usize = 16 * 1024;
 /// What stands under `/console/v1`.
 pub fn router(service: Shared) -> Router {
     let (router, _) = routes().split_for_parts();
+    let router = router.route_layer(from_fn_with_state((service.clone(), MAX_BODY), identify_again));
     router.method_not_allowed_fallback(method_not_allowed).with_state(service)
 }
 
