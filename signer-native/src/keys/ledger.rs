@@ -335,7 +335,8 @@ impl Ledger {
     /// Approves what another proposed, and does it.
     ///
     /// # Errors
-    /// When it is one's own, or not open, or the rules forbid it by now.
+    /// When it is one's own, or not open, or the rules forbid it by now; [`RegistryError::StillNeeded`] when whoever proposed it
+    /// could not by now.
     pub async fn approve(&self, id: &str, actor: &Actor) -> Result<Done, RegistryError> {
         let moment = now();
         let open = self.open_proposals(moment).await?.into_iter().find(|open| open.id == id);
@@ -344,6 +345,7 @@ impl Ledger {
         if Actor::person(&open.proposer) == Actor::person(actor.name()) {
             return Err(RegistryError::OwnProposal { proposer: open.proposer, until: open.expires_at });
         }
+        self.still_may_propose(&open).await?;
         // Nor is one whom the other has made a moment ago, whichever of the two proposes.
         let new = self.second_person_from(moment).await?;
         for person in [&open.proposer, actor.name()].map(Actor::person) {
@@ -358,6 +360,24 @@ impl Ledger {
         let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), moment)?;
         let guard = Guard::Approval { id: open.id, approver: actor.name().to_owned(), at: moment };
         self.carry_out(&keys, key, command, outcome, actor, guard).await
+    }
+
+    /// Whether the word of whoever proposed is still that of an administrator. On the signer's own machine nobody has a role, and whom
+    /// the store does not know comes by a certificate, which is asked for with every connection.
+    async fn still_may_propose(&self, open: &Approval) -> Result<(), RegistryError> {
+        let Approval { subject, proposer, .. } = open;
+        let person = Actor::person(proposer);
+        if *proposer != Actor::administrator(person).name() {
+            return Ok(());
+        }
+        let why = match self.store.user(person).await? {
+            Some(user) if user.disabled_at.is_some() => "is disabled",
+            Some(user) if user.role != "administrator" => "is no administrator",
+            _ => return Ok(()),
+        };
+        Err(RegistryError::StillNeeded(format!(
+            "{person} proposed it and {why} by now: call it off (edgeseal keys cancel-destroy {subject}) and propose it anew"
+        )))
     }
 
     /// Who does not count as one of two people yet, and from when on they do. One administrator can invite a second account, or

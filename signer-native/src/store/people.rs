@@ -75,7 +75,7 @@ pub struct Registration {
     pub recovery_codes: Vec<String>,
     /// The session that begins.
     pub session: SessionRow,
-    /// The session that ends with it.
+    /// The session that ends with it; the one that allows it, where no code does.
     pub ends: Option<String>,
 }
 
@@ -205,7 +205,8 @@ impl Store {
     /// Registers a passkey: uses the code up, makes the person if the code says so, begins the session. All of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the code is not good any more, the name is taken, or the person was disabled.
+    /// [`StoreError::Conflict`] when the code is not good any more, the session that allows it has ended, the name is taken, or the
+    /// person was disabled.
     pub async fn register(&self, registration: &Registration) -> Result<(), StoreError> {
         let Registration { passkey, code, user, recovery_codes, session, ends } = registration;
         let (person, at) = (passkey.person.as_str(), passkey.created_at);
@@ -245,7 +246,11 @@ impl Store {
             replace_recovery_codes(&mut transaction, person, recovery_codes).await?;
         }
         if let Some(ends) = ends {
-            transaction.execute(Statement::new("DELETE FROM sessions WHERE id = $1").bind(ends.as_str())).await?;
+            let ended = transaction.execute(Statement::new("DELETE FROM sessions WHERE id = $1").bind(ends.as_str())).await?;
+            // Where no code is used up, the session is: it allows one passkey, while it is there.
+            if code.is_none() && ended != 1 {
+                return Err(StoreError::Conflict("the session has ended".to_owned()));
+            }
         }
         insert_session(&mut transaction, session).await?;
         transaction.commit().await

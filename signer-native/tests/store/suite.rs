@@ -526,9 +526,22 @@ async fn codes_of_people(place: Place) {
     let (first, second) = (session("z", "bob", 244), session("zz", "bob", 244));
     let (one, two) = tokio::join!(store.recover("one of bob", &first), other.recover("one of bob", &second));
     assert!(one.is_ok() != two.is_ok(), "a recovery code is good once: {one:?} {two:?}");
+    let recovered = if one.is_ok() { "z" } else { "zz" };
     assert!(store.recover("two of bob", &session("w", &admin, 245)).await.is_err(), "and its owner's alone");
     store.set_recovery_codes("bob", &["three".to_owned()]).await.unwrap();
     assert!(store.recover("two of bob", &session("v", "bob", 246)).await.is_err());
+
+    // Without a code it is a session that allows a passkey: one, and while it is there.
+    let by_session =
+        |passkey: &str, ends: &str| Registration { ends: Some(ends.to_owned()), ..registration("bob", passkey, None, 247) };
+    let (first, second) = (by_session("d", recovered), by_session("dd", recovered));
+    let (one, two) = tokio::join!(store.register(&first), other.register(&second));
+    assert!(one.is_ok() != two.is_ok(), "a recovery session is good once: {one:?} {two:?}");
+    assert_eq!(store.passkeys(Some("bob")).await.unwrap().len(), 2, "what was refused left nothing");
+    store.end_sessions("bob", None).await.unwrap();
+    let late = by_session("e", if one.is_ok() { "session by d" } else { "session by dd" });
+    assert!(matches!(store.register(&late).await, Err(StoreError::Conflict(_))), "the session has ended");
+    assert!(store.sessions(Some("bob"), at(0), at(0)).await.unwrap().is_empty());
 }
 
 /// Nobody locks everybody out, alone or together.

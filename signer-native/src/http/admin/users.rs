@@ -158,7 +158,7 @@ async fn invite(
 
 /// Give a user another role
 ///
-/// Their sessions end.
+/// Their sessions end, unless it is the role that they have.
 #[utoipa::path(post, path = "/admin/v1/users/{user}:set-role", operation_id = "setUserRole", tag = "users",
     params(("user" = String, Path, description = "The name")),
     request_body = SetRole,
@@ -173,6 +173,10 @@ async fn set_role(
     let console = console(&service)?;
     let before = known(console, &user).await?;
     let role = known_role(&role)?;
+    // Nothing changes, so that nothing ends and nobody's word is new.
+    if before.role == role.as_str() {
+        return one(&service, &user).await.map(Json);
+    }
     let row = Event::new(person.actor().name(), "users.set_role", user.as_str()).with("role", role.as_str());
     record(&service, row.with("before", before.role)).await?;
     last_administrator(console.store.set_role(&user, role.as_str(), now()).await)?;

@@ -202,6 +202,7 @@ pub(super) async fn register_finish(
     let action = if user.is_some() { "users.setup" } else { "users.register_passkey" };
     let row = event(&person, action, &visit).with("passkey", passkey.id.as_str()).with("label", label);
     record(&service, row.with("by_code", ceremony.code.is_some())).await?;
+    let refusal = if ceremony.code.is_some() { Code::CodeRefused } else { Code::Conflict };
     let registration = Registration {
         passkey,
         code: ceremony.code,
@@ -214,7 +215,7 @@ pub(super) async fn register_finish(
         Ok(()) => {}
         Err(StoreError::Conflict(why)) => {
             count_try(console, Try::Refused, &visit.address);
-            return Err(Problem::new(Code::CodeRefused, format!("nothing was registered: {why}")).into());
+            return Err(Problem::new(refusal, format!("nothing was registered: {why}")).into());
         }
         Err(error) => return Err(error.into()),
     }

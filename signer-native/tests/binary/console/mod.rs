@@ -437,6 +437,19 @@ fn two_credentials_are_one_person() {
     alice.ask("POST", &approve, None).problem(403, "own_approval");
     let approved = carol.ask("POST", &approve, None);
     assert_eq!((approved.status, approved.json()["state"].as_str()), (200, Some("destroy_scheduled")), "{approved:?}");
+    // The word of somebody who may not propose any more counts no more.
+    let mut dora = invited(&signer, &mut alice, "dora", "administrator");
+    assert_eq!(carol.ask("POST", &path("cancel-destroy"), None).status, 200);
+    let proposed = dora.ask("POST", &path("schedule-destroy"), None).json();
+    let approve = format!("/admin/v1/approvals/{}:approve", proposed["proposal"].as_str().unwrap());
+    assert_eq!(carol.post("/admin/v1/users/dora:set-role", &json!({ "role": "operator" })).status, 200);
+    let detail = alice.ask("POST", &approve, None).problem(409, "still_needed");
+    assert!(detail.starts_with("dora proposed it and is no administrator by now"), "{detail}");
+    assert_eq!(carol.ask("POST", "/admin/v1/users/dora:disable", None).status, 200);
+    let detail = alice.ask("POST", &path("schedule-destroy"), None).problem(409, "still_needed");
+    assert!(detail.starts_with("dora proposed it and is disabled by now"), "{detail}");
+    assert_eq!(alice.ask("POST", &approve.replace(":approve", ":withdraw"), None).status, 204);
+    assert_eq!(alice.ask("POST", &path("schedule-destroy"), None).status, 202);
     // Whoever is disabled is so with every credential.
     assert_eq!(carol.ask("POST", "/admin/v1/users/alice:disable", None).status, 200);
     by_certificate(&signer, "alice", "GET", "/admin/v1/keys", &[]).problem(403, "admin_unknown");
@@ -493,6 +506,11 @@ fn nobody_makes_their_own_second_person() {
     assert_eq!(taken_over.register(&json!({ "code": code })).status, 201);
     taken_over.ask("POST", &third, None).problem(403, "second_person_new");
     until("carol counts again", || alice.get("/admin/v1/users/carol").json()["second_person_from"].is_null());
+    // The role that she has is no other one.
+    let same = alice.post("/admin/v1/users/carol:set-role", &json!({ "role": "administrator" }));
+    assert_eq!((same.status, &same.json()["second_person_from"]), (200, &Value::Null), "{same:?}");
+    assert_eq!(taken_over.get("/admin/v1/keys").status, 200, "her session goes on");
+    assert!(!audited(&signer).contains("users.set_role"), "nothing happened");
     for role in ["operator", "administrator"] {
         assert_eq!(alice.post("/admin/v1/users/carol:set-role", &json!({ "role": role })).status, 200);
     }
