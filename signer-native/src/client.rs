@@ -34,6 +34,12 @@ impl Answer {
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+
+    /// A field that is a list, whose members may stand in several lines (RFC 9110 section 5.3).
+    pub(crate) fn list(&self, name: &HeaderName) -> Option<String> {
+        let lines: Vec<&str> = self.headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+        (!lines.is_empty()).then(|| lines.join(", "))
+    }
 }
 
 /// Sends one request, with this header field besides those that every request has, and gives up after `limit`. The answer may have `most` bytes.
@@ -133,4 +139,21 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_list_in_several_lines_is_one() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+        let answer = Answer { status: StatusCode::OK, headers, body: String::new() };
+        assert_eq!(answer.list(&header::CACHE_CONTROL).as_deref(), Some("public, max-age=300"));
+        assert_eq!(answer.list(&header::ETAG), None);
+    }
 }

@@ -484,7 +484,12 @@ fn refused(refusal: &Refusal) -> Response {
     document["detail"] = refusal.detail().into();
     document["request_id"] = crate::http::problem::request_id().into();
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);
-    problem(status, &document, refusal.retry_after())
+    let mut response = problem(status, &document, refusal.retry_after());
+    let challenge = refusal.challenge().and_then(|challenge| HeaderValue::from_str(&challenge).ok());
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 async fn jwks(State(shared): State<Arc<Shared>>) -> Result<Response, Refused> {

@@ -12,7 +12,10 @@ use axum::{
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use sha2::{Digest as _, Sha256};
 
-use super::problem::{Code, Problem};
+use super::{
+    problem::{Code, Problem},
+    public::only_read,
+};
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/console.rs"));
@@ -53,7 +56,7 @@ async fn page(request: Request) -> Response {
         return Problem::new(Code::NotFound, "nothing is here").into_response();
     }
     if ![Method::GET, Method::HEAD].contains(method) {
-        return Problem::new(Code::MethodNotAllowed, "pages are only read").into_response();
+        return only_read(Problem::new(Code::MethodNotAllowed, "pages are only read"));
     }
     if !are_embedded() {
         let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, STAND_IN_POLICY)];

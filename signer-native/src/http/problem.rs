@@ -226,6 +226,16 @@ impl Code {
     pub const fn status(self) -> StatusCode {
         self.parts().1
     }
+
+    /// How one would show who one is, where nobody is known (RFC 9110 section 11.6.1). Browsers open no dialog for a scheme that
+    /// they do not know.
+    const fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::SessionRequired => Some("Passkey realm=\"edgeseal\""),
+            Self::SecretRequired => Some("Bearer realm=\"edgeseal\""),
+            _ => None,
+        }
+    }
 }
 
 /// A problem document.
@@ -395,6 +405,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.code.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         let retry_after =
             self.retry_after.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then(|| Duration::from_secs(1)));
         if let Some(retry_after) = retry_after {
@@ -420,6 +433,15 @@ pub(crate) fn request_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_401_says_how_one_would_be_known() {
+        for code in Code::ALL {
+            let response = Problem::new(code, "").into_response();
+            let has_challenge = response.headers().contains_key(header::WWW_AUTHENTICATE);
+            assert_eq!(has_challenge, response.status() == StatusCode::UNAUTHORIZED, "{}", code.as_str());
+        }
+    }
 
     #[test]
     fn codes_are_frozen() {

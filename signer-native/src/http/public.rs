@@ -139,7 +139,7 @@ async fn elsewhere(state: State<Shared>, method: Method, uri: Uri, headers: Head
     let Some((what, _)) = What::of(uri.path()) else { return not_found().await.into_response() };
     let mut response = match method {
         Method::GET | Method::HEAD => show(&state, &uri, &headers),
-        _ => method_not_allowed().await.into_response(),
+        _ => only_read(method_not_allowed().await),
     };
     response.extensions_mut().insert(Route(what.route()));
     response
@@ -182,6 +182,11 @@ pub(crate) async fn not_found() -> Problem {
 
 pub(crate) async fn method_not_allowed() -> Problem {
     Problem::new(Code::MethodNotAllowed, "the resource has another method")
+}
+
+/// The same, where no method of the router is known: RFC 9110 section 15.5.6 wants to hear which there are.
+pub(crate) fn only_read(problem: Problem) -> Response {
+    ([(header::ALLOW, "GET,HEAD")], problem).into_response()
 }
 
 fn show(service: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {

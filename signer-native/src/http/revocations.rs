@@ -4,7 +4,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderValue, StatusCode, Uri, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::{
     Shared,
-    input::Json as Input,
+    input::{Asked, Json as Input},
     openapi::{Routes, one_of},
     person::{Auditor, Operator},
     problem::{AdminProblem, Code, Problem},
@@ -37,14 +37,16 @@ pub fn administered() -> Routes {
     Routes::default().routes(routes!(list, add)).routes(routes!(edges))
 }
 
+#[derive(Deserialize)]
+struct OfEdge {
+    edge: Option<String>,
+}
+
 /// The signed revocation document of an edge
 #[utoipa::path(get, path = "/.well-known/edgeseal-revocations", operation_id = "getRevocations", tag = "keys",
     params(("edge" = Option<String>, Query, description = "The edge's id; may be left away where there is one edge")),
     responses((status = 200, description = "A JWT of typ edgeseal-revocation+jwt", content_type = "application/jwt", body = String)))]
-async fn document(State(service): State<Shared>, uri: Uri) -> Response {
-    // Ids have no character that a query would write otherwise.
-    let mut parameters = uri.query().unwrap_or_default().split('&');
-    let edge = parameters.find_map(|parameter| parameter.strip_prefix("edge=")).map(ToOwned::to_owned);
+async fn document(State(service): State<Shared>, Asked(OfEdge { edge }): Asked<OfEdge>) -> Response {
     let courier = &service.courier;
     let mut edges = courier.edges();
     let id = match (edge, edges.next(), edges.next()) {

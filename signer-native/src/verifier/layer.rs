@@ -86,11 +86,9 @@ where
 }
 
 fn authorization(headers: &HeaderMap) -> Result<String, Refusal> {
-    let mut fields = Vec::new();
-    for value in headers.get_all(header::AUTHORIZATION) {
-        fields.push(value.to_str().map_err(|_| Refusal::authorization_malformed("the Authorization field is not text"))?);
-    }
-    // As on hosts of the Fetch API, so that two fields are refused with the same words.
+    // As on hosts of the Fetch API, whose fields are octets read as ISO 8859-1, and several are one: core judges all hosts' alike.
+    let text = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect::<String>();
+    let fields: Vec<String> = headers.get_all(header::AUTHORIZATION).iter().map(text).collect();
     let joined = (!fields.is_empty()).then(|| fields.join(", "));
     bearer_token(joined.as_deref()).map(ToOwned::to_owned)
 }

@@ -240,7 +240,7 @@ impl Remote {
                     let response = FetchResponse {
                         status: answer.status.as_u16(),
                         body: &answer.body,
-                        max_age: answer.header(&header::CACHE_CONTROL).and_then(max_age),
+                        max_age: answer.list(&header::CACHE_CONTROL).as_deref().and_then(max_age),
                         etag: answer.header(&header::ETAG).map(ToOwned::to_owned),
                     };
                     state.answered(url, &ticket, response).map_err(|error| error.to_string())

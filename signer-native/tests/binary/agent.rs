@@ -496,7 +496,9 @@ fn whom_it_turns_away() {
     let (host, json) = (free.to_string(), ("content-type", "application/json"));
     let (host, authorized) = (("host", host.as_str()), ("authorization", bearer.as_str()));
     assert_eq!(tcp(&[host, json, authorized]).status, 200);
-    tcp(&[host, json]).problem(401, "secret_required");
+    let nobody = tcp(&[host, json]);
+    nobody.problem(401, "secret_required");
+    assert_eq!(nobody.header("www-authenticate"), Some("Bearer realm=\"edgeseal\""));
     tcp(&[host, json, ("authorization", "Bearer 0123456789abcdef0123456789abcdee")]).problem(401, "secret_required");
     tcp(&[host, json, ("authorization", &format!("Bearer {secret}0"))]).problem(401, "secret_required");
     tcp(&[("host", "evil.example"), json, authorized]).problem(421, "host_refused");

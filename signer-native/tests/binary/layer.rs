@@ -66,6 +66,9 @@ async fn a_native_service_takes_verified_tokens_and_nothing_else() {
     assert_eq!(refused(ask(&mut service, &[]).await, "token_missing"), (401, "Bearer realm=\"edgeseal\"".to_owned()));
     assert_eq!(refused(ask(&mut service, &["Basic dTpw"]).await, "token_missing").0, 401);
     assert_eq!(refused(ask(&mut service, &[&bearer, &bearer]).await, "authorization_malformed").0, 400);
+    // Octets beyond ASCII are for core to judge, as on every host.
+    assert_eq!(refused(ask(&mut service, &["Basic \u{e9}"]).await, "token_missing").0, 401);
+    assert_eq!(refused(ask(&mut service, &["Bearer \u{e9}.b.c"]).await, "token_malformed").0, 401);
     let mut forged = token.clone().into_bytes();
     let last = forged.len() - 10;
     forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };

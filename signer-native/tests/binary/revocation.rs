@@ -153,6 +153,7 @@ fn what_is_revoked_reaches_the_edge() {
     assert_eq!(published.header("access-control-allow-origin"), None);
     assert_eq!(signer.public("/.well-known/edgeseal-revocations", &[]).body, edge.last(), "there is one edge");
     signer.public("/.well-known/edgeseal-revocations?edge=us", &[]).problem(404, "not_found");
+    assert_eq!(signer.public("/.well-known/edgeseal-revocations?edge=edge%3Aeu", &[]).status, 200, "as others write it");
 
     // A token, by its jti: it is not renewed either, and others are.
     let (token, other) = (signer.issue("default"), signer.issue("default"));

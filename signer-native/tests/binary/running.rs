@@ -131,8 +131,13 @@ fn public_documents() {
     let health = signer.public("/readyz", &[("origin", "https://evil.example")]);
     assert_eq!(health.header("access-control-allow-origin"), None, "only the documents are for every origin");
     signer.public("/v1/tokens", &[]).problem(404, "not_found");
-    let tls = client(&signer.path("ca"), None).unwrap();
-    request(issuer, tls, "POST", "/healthz", &[], b"").unwrap().problem(405, "method_not_allowed");
+    // RFC 9110 section 15.5.6: which methods there are.
+    for path in ["/healthz", "/.well-known/jwks.json", "/tenant/.well-known/jwks.json"] {
+        let tls = client(&signer.path("ca"), None).unwrap();
+        let refused = request(issuer, tls, "POST", path, &[], b"").unwrap();
+        refused.problem(405, "method_not_allowed");
+        assert_eq!(refused.header("allow"), Some("GET,HEAD"), "{path}");
+    }
 }
 
 #[test]

@@ -1,11 +1,6 @@
 //! Passkeys and the codes that stand in for them: set-up, invitation, login, proof before dangerous acts, recovery.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
@@ -26,7 +21,7 @@ use crate::{
     http::{
         Shared,
         access::Visit,
-        input::Json as Input,
+        input::{Json as Input, Named},
         openapi::Routes,
         person::{Credential, Role},
         problem::{AdminProblem, Code, Problem},
@@ -447,10 +442,13 @@ pub(super) async fn list(State(service): State<Shared>, visit: Visit) -> Result<
 pub(super) async fn remove(
     State(service): State<Shared>,
     visit: Visit,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<StatusCode, AdminProblem> {
     let console = console(&service)?;
     let (_, person) = own_proved_session(&visit)?;
+    if !console.store.passkeys(Some(&person.name)).await?.iter().any(|passkey| passkey.id == id) {
+        return Err(Problem::new(Code::NotFound, "no passkey of yours has this name").into());
+    }
     record(&service, event(&person.name, "users.remove_passkey", &visit).with("passkey", id.as_str())).await?;
     match console.store.delete_passkey(&person.name, &id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use super::{console, event, moment, own_session, record, view, with_cookie};
 use crate::http::{
     Shared,
     access::{COOKIE, Visit},
+    input::Named,
     openapi::Routes,
     problem::{AdminProblem, Code, Problem},
 };
@@ -67,13 +68,17 @@ pub(super) async fn list(State(service): State<Shared>, visit: Visit) -> Result<
 pub(super) async fn end(
     State(service): State<Shared>,
     visit: Visit,
-    Path(reference): Path<String>,
+    Named(reference): Named<String>,
 ) -> Result<StatusCode, AdminProblem> {
     let (_, person) = own_session(&visit)?;
     let console = console(&service)?;
+    let unknown = || Problem::new(Code::NotFound, "no session of yours has this name");
+    if !console.sessions(Some(&person.name)).await?.iter().any(|session| session.reference == reference) {
+        return Err(unknown().into());
+    }
     record(&service, event(&person.name, "session.end", &visit).with("session", reference.as_str())).await?;
     match console.store.end_sessions(&person.name, Some(&reference)).await? {
-        0 => Err(Problem::new(Code::NotFound, "no session of yours has this name").into()),
+        0 => Err(unknown().into()),
         _ => Ok(StatusCode::NO_CONTENT),
     }
 }

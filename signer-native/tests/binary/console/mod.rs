@@ -130,7 +130,12 @@ fn logging_in_and_out() {
     assert_eq!(alice.ask("POST", "/console/v1/logout", None).status, 204);
     assert_eq!(alice.cookie, None);
     assert_eq!(other.who()["authenticated"], false, "the session has ended, not only the cookie");
-    other.get("/admin/v1/keys").problem(401, "session_required");
+    let nobody = other.get("/admin/v1/keys");
+    nobody.problem(401, "session_required");
+    assert_eq!(nobody.header("www-authenticate"), Some("Passkey realm=\"edgeseal\""));
+    let written = other.post("/keys", &json!({}));
+    written.problem(405, "method_not_allowed");
+    assert_eq!(written.header("allow"), Some("GET,HEAD"));
 
     // A session that somebody else chose is never the one that begins.
     let planted = "A".repeat(43);
@@ -183,7 +188,10 @@ fn logging_in_and_out() {
     let listed = alice.get("/console/v1/sessions").json();
     let listed = listed["sessions"].as_array().unwrap();
     assert!(listed.iter().filter(|session| session["current"] == true).count() == 1, "{listed:?}");
-    alice.ask("DELETE", "/console/v1/sessions/nope", None).problem(404, "not_found");
+    for name in ["nope", "%FF", "%00"] {
+        alice.ask("DELETE", &format!("/console/v1/sessions/{name}"), None).problem(404, "not_found");
+    }
+    assert!(!audited(&signer).contains("session.end\""), "what is not there is not announced");
     let own = alice.who()["session"].as_str().unwrap().to_owned();
     assert_eq!(alice.ask("DELETE", &format!("/console/v1/sessions/{own}"), None).status, 204);
     alice.get("/admin/v1/keys").problem(401, "session_required");
@@ -561,7 +569,12 @@ fn whoever_has_lost_every_passkey() {
     assert_eq!(ids.len(), 2);
     assert_eq!(lost.ask("DELETE", &format!("/console/v1/passkeys/{}", ids[0]), None).status, 204);
     lost.ask("DELETE", &format!("/console/v1/passkeys/{}", ids[1]), None).problem(409, "conflict");
-    carol.ask("DELETE", &format!("/console/v1/passkeys/{}", ids[1]), None).problem(409, "conflict");
+    carol.ask("DELETE", &format!("/console/v1/passkeys/{}", ids[1]), None).problem(404, "not_found");
+    let rows = audited(&signer).matches("users.remove_passkey").count();
+    for id in ["nope", "%FF", "%00"] {
+        lost.ask("DELETE", &format!("/console/v1/passkeys/{id}"), None).problem(404, "not_found");
+    }
+    assert_eq!(audited(&signer).matches("users.remove_passkey").count(), rows, "what is not there is not announced");
     alice.without_cookie().login().problem(403, "passkey_refused");
 
     // By another administrator's code, and by whoever has the machine: what was before is void when it is used.
