@@ -52,10 +52,13 @@ pub struct Issuance {
     pub rate: f64,
     /// How long half of them took at most, from the request's arrival to the finished token: milliseconds, over the last
     /// minute. Null when there was none. Steps are a quarter of an octave wide.
+    #[schema(required)]
     pub p50_ms: Option<f64>,
     /// The same for 95 of 100.
+    #[schema(required)]
     pub p95_ms: Option<f64>,
     /// The same for 99 of 100.
+    #[schema(required)]
     pub p99_ms: Option<f64>,
     /// Issued in the last five minutes.
     pub issued: u64,

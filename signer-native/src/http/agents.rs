@@ -415,6 +415,7 @@ struct ListedProfile {
     #[schema(schema_with = algorithms)]
     algorithm: Algorithm,
     /// `iss` of the agent's own tokens (mode `digest`), where the agent has a key of its own; else null.
+    #[schema(required)]
     digest_issuer: Option<String>,
 }
 
@@ -449,11 +450,14 @@ struct ProfileAnswer {
     #[schema(schema_with = algorithms)]
     algorithm: Algorithm,
     /// The header's `typ`.
+    #[schema(required)]
     typ: Option<String>,
     /// The key that signs now; null when none does.
+    #[schema(required)]
     kid: Option<String>,
     /// Seconds since 1970: when that key's turn ends, by age or by the `exp` with which it was published. Another signs then,
     /// once it is ready; null where neither is set.
+    #[schema(required)]
     not_after: Option<u64>,
     audiences: Vec<String>,
     /// Seconds.
@@ -461,14 +465,17 @@ struct ProfileAnswer {
     /// Seconds.
     max_lifetime: u64,
     /// Seconds; null where tokens are not renewed.
+    #[schema(required)]
     max_session: Option<u64>,
     /// The first is what an agent uses unless told another.
     modes: Vec<Mode>,
     /// The agent's own key, where mode `digest` is allowed; null as long as none may sign.
+    #[schema(required)]
     digest: Option<DigestAnswer>,
     required_claims: Vec<String>,
     forbidden_claims: Vec<String>,
     /// The JSON Schema of the claims, if there is one.
+    #[schema(required)]
     schema: Option<Value>,
 }
 

@@ -247,6 +247,37 @@ mod tests {
         assert_eq!(spelled_for_people("/admin/v1/keys/{kid}/@retire"), "/admin/v1/keys/{kid}:retire");
     }
 
+    /// What is asked with, and what is written only where it is said.
+    const MAY_BE_LEFT_OUT: [&str; 8] =
+        ["AgentPolicy", "GenerateKey", "ImportKey", "InviteUser", PROBLEM, "ProfileSettings", "Revoke", "ScheduleDestroy"];
+
+    #[test]
+    fn what_answers_always_have_is_required() {
+        let document: serde_json::Value = serde_json::from_str(text(Listener::Admin)).unwrap();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let is_null = |schema: &serde_json::Value| schema["type"] == "null";
+        let mut seen = 0;
+        for (name, schema) in schemas.iter().filter(|(name, _)| !MAY_BE_LEFT_OUT.contains(&name.as_str())) {
+            for part in schema["allOf"].as_array().into_iter().flatten().chain([schema]) {
+                let required = part["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+                for (member, value) in part["properties"].as_object().into_iter().flatten() {
+                    let mut types = value["type"].as_array().into_iter().flatten();
+                    let mut either = value["oneOf"].as_array().into_iter().flatten();
+                    if types.any(|one| one == "null") || either.any(is_null) {
+                        assert!(required.iter().any(|one| one == member.as_str()), "{name}.{member}");
+                        seen += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen > 40, "{seen}");
+        let user = &schemas["UserView"]["properties"];
+        assert_eq!(user["role"]["enum"], serde_json::json!(["auditor", "operator", "administrator"]));
+        for member in ["created_at", "last_login_at", "second_person_from"] {
+            assert_eq!(user[member]["format"], "date-time", "{member}");
+        }
+    }
+
     #[test]
     fn every_operation_says_what_it_answers() {
         for listener in [Listener::Public, Listener::Agents, Listener::Admin, Listener::Console] {

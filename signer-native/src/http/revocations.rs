@@ -170,19 +170,21 @@ pub(crate) struct EdgeView {
     #[schema(schema_with = edge_states)]
     pub(crate) state: &'static str,
     /// The sequence that it stored last.
+    #[schema(required)]
     pub(crate) seq: Option<u64>,
     /// When it said so.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub(crate) acknowledged_at: Option<String>,
     /// When each of its isolates that can read the list has read it.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub(crate) reread_by: Option<String>,
     /// When every isolate is bound by it, whatever it could read.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub(crate) bound_by: Option<String>,
     /// How often telling it failed since.
     pub(crate) attempts: u64,
     /// Why, the last time.
+    #[schema(required)]
     pub(crate) trouble: Option<String>,
 }
 

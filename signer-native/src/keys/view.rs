@@ -17,6 +17,7 @@ use crate::{http::openapi::one_of, store::Approval};
 #[schema(as = Key)]
 pub struct KeyView {
     /// RFC 7638 thumbprint; null until it is published.
+    #[schema(required)]
     pub kid: Option<String>,
     /// What it signs.
     #[schema(schema_with = purposes)]
@@ -26,8 +27,10 @@ pub struct KeyView {
     /// The profile that it signs for; empty unless it signs tokens.
     pub profile: String,
     /// The agent that it belongs to alone (mode `digest`).
+    #[schema(required)]
     pub agent: Option<String>,
     /// What it is called by people.
+    #[schema(required)]
     pub label: Option<String>,
     /// What it signs with.
     #[schema(schema_with = algorithms)]
@@ -46,42 +49,42 @@ pub struct KeyView {
     #[schema(format = "date-time")]
     pub created_at: String,
     /// When it entered the JWK Set.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub published_at: Option<String>,
     /// When it began to sign.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub activated_at: Option<String>,
     /// When it was suspended; null when it is not.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub suspended_at: Option<String>,
     /// When it stopped signing.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub demoted_at: Option<String>,
     /// When it left the JWK Set.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub retired_at: Option<String>,
     /// When it will be destroyed, while that is scheduled.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub destroy_at: Option<String>,
     /// When it was destroyed.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub destroyed_at: Option<String>,
     /// When it was declared compromised.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub compromised_at: Option<String>,
     /// The `exp` of its JWK, where that is published.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub not_after: Option<String>,
     /// Seconds: the longest lifetime ever allowed on its tokens.
     pub max_lifetime: u64,
     /// The earliest time at which a standby may sign.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub can_sign_from: Option<String>,
     /// When its present state ends by itself.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub until: Option<String>,
     /// When its standby takes over by age.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub rotation: Option<String>,
 }
 
@@ -94,9 +97,10 @@ pub struct ActionView {
     /// Whether the rules allow it now.
     pub allowed: bool,
     /// The earliest time at which they will, where time is the reason.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub earliest: Option<String>,
     /// Why not, and what mends it.
+    #[schema(required)]
     pub reason: Option<String>,
 }
 
@@ -108,9 +112,10 @@ pub struct StepView {
     #[serde(flatten)]
     pub key: KeyView,
     /// The `kid` of the key that signs instead, if the step made one do so.
+    #[schema(required)]
     pub successor: Option<String>,
     /// Until when edges may answer `key_not_found` to tokens of the key that signs now.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub key_not_found_possible_until: Option<String>,
 }
 
@@ -147,11 +152,13 @@ pub struct ApprovalView {
     #[schema(format = "date-time")]
     pub approve_until: String,
     /// What was decided; null while it is open.
+    #[schema(required)]
     pub decision: Option<&'static str>,
     /// Who decided.
+    #[schema(required)]
     pub decided_by: Option<String>,
     /// When.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub decided_at: Option<String>,
 }
 

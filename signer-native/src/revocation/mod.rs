@@ -191,9 +191,10 @@ pub struct EntryView {
     /// The `kid`, the `jti` or the `sub`.
     pub value: String,
     /// The URL of the issuer that it concerns; null is every one.
+    #[schema(required)]
     pub issuer: Option<String>,
     /// Of a subject: what was issued before.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     pub before: Option<String>,
     /// When the entry ends, since nothing that it concerns can live then.
     #[schema(format = "date-time")]

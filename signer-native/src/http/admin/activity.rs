@@ -56,8 +56,10 @@ struct Activity {
     /// Whether tokens are issued: the same as `/readyz`.
     ready: bool,
     /// Why not, if not.
+    #[schema(required)]
     not_ready: Option<String>,
     /// Seconds since the registry of keys was read; above the lease, signing ends.
+    #[schema(required)]
     registry_age: Option<f64>,
     issuance: Issuance,
     hsm: HsmActivity,
@@ -98,6 +100,7 @@ struct HsmActivity {
     /// The PIN was presented.
     logins: u64,
     /// Seconds since the last test signature that succeeded.
+    #[schema(required)]
     canary_age: Option<f64>,
 }
 

@@ -52,12 +52,13 @@ struct AgentView {
     /// Whether this interface can change what it may do.
     read_only: bool,
     /// What it may do; null for a name that is only known to be revoked.
+    #[schema(required)]
     policy: Option<Policy>,
     /// Since when it is refused.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     revoked_at: Option<String>,
     /// Until when a one-time code for it is good.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     invited_until: Option<String>,
     /// Certificates of the signer's own authority that have not ended, the latest first.
     certificates: Vec<CertificateView>,
@@ -74,7 +75,7 @@ struct CertificateView {
     #[schema(format = "date-time")]
     not_after: String,
     /// Since when it is refused.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     revoked_at: Option<String>,
 }
 

@@ -101,6 +101,7 @@ struct RowView {
     /// On what; empty for nothing in particular.
     subject: String,
     /// The hash that a signature was over.
+    #[schema(required)]
     digest: Option<String>,
     /// The rest.
     #[schema(value_type = Object)]
@@ -116,6 +117,7 @@ struct Rows {
     rows: Vec<RowView>,
     /// For the rows before these; null when there are none. A search that takes longer than two seconds answers with what it has found
     /// so far, which may be nothing, and goes on here.
+    #[schema(required)]
     next: Option<String>,
 }
 
@@ -186,13 +188,16 @@ struct Status {
     /// Rows that no checkpoint speaks of yet.
     rows_after_last_checkpoint: u64,
     /// The number of the last checkpoint; null before the first.
+    #[schema(required)]
     last_checkpoint: Option<u64>,
     /// When it was signed.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     last_checkpoint_at: Option<String>,
     /// The audit key that signed it.
+    #[schema(required)]
     kid: Option<String>,
     /// The last checkpoint itself, a compact JWS: to be kept elsewhere.
+    #[schema(required)]
     checkpoint: Option<String>,
 }
 

@@ -45,11 +45,11 @@ struct IssuerView {
     #[schema(schema_with = several_algorithms)]
     algorithms: Vec<Algorithm>,
     /// When its JWK Set changed last: a key came or left. Null while it never had one.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     jwks_changed_at: Option<String>,
     /// By when every verifier that keeps to the declared delays goes by the set as it is now. How old the keys of one
     /// isolate are, the gateway's `/.edgeseal/health` says; nothing of it comes to the signer.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     jwks_known_by: Option<String>,
     /// The profiles whose tokens it issues.
     profiles: Vec<String>,
@@ -81,7 +81,7 @@ struct AgentIssuerView {
     /// How many keys that shows.
     keys: usize,
     /// The `exp` of the one that ends last; null where none has one.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     not_after: Option<String>,
 }
 

@@ -67,15 +67,18 @@ struct KeyDetail {
     #[serde(flatten)]
     key: KeyView,
     /// The public JWK, as it stands in the JWK Set.
-    #[schema(value_type = Option<Object>)]
+    #[schema(required, value_type = Option<Object>)]
     jwk: Option<Value>,
     /// The public key as PEM.
+    #[schema(required)]
     pem: Option<String>,
     /// The steps that its state leads to.
     actions: Vec<ActionView>,
     /// What the HSM says of it, attribute by attribute; null when it could not be asked.
+    #[schema(required)]
     hsm: Option<Vec<HsmAttribute>>,
     /// Why it could not be asked.
+    #[schema(required)]
     hsm_trouble: Option<String>,
 }
 

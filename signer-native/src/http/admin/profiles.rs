@@ -52,6 +52,7 @@ struct ProfileView {
     #[schema(schema_with = algorithms)]
     algorithm: edgeseal_core::Algorithm,
     /// Bits of its RSA keys; null for other algorithms.
+    #[schema(required)]
     rsa_bits: Option<u16>,
     /// Seconds.
     default_lifetime: u64,
@@ -59,21 +60,25 @@ struct ProfileView {
     max_lifetime: u64,
     audiences: Vec<String>,
     /// The header's `typ`.
+    #[schema(required)]
     typ: Option<String>,
     /// Seconds; null when it is not rotated by age.
+    #[schema(required)]
     rotate_after: Option<u64>,
     /// Seconds; 0 for what the rules ask for anyway.
     publish_ahead: u64,
     /// What may be asked for.
     modes: Vec<Mode>,
     /// Seconds; null where tokens are not renewed.
+    #[schema(required)]
     max_session: Option<u64>,
     /// Whether claims are checked by a JSON Schema of the configuration.
     has_schema: bool,
     /// The key that signs now; null when none does.
+    #[schema(required)]
     kid: Option<String>,
     /// Since when nothing is signed for it any more; null while it is in use.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     retired_at: Option<String>,
     /// The settings as they were given.
     settings: ProfileSettings,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State, http::StatusCode};
 use edgeseal_core::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Schema};
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ use crate::{
         Shared,
         console::check_names,
         input::{Json as Input, Named},
-        openapi::{Routes, step},
+        openapi::{Routes, one_of, step},
         person::{Administrator, Auditor, Role},
         problem::{AdminProblem, Code, Problem},
     },
@@ -36,6 +36,10 @@ pub(super) fn routes() -> Routes {
         .routes(step(routes!(end_sessions)))
 }
 
+fn roles() -> Schema {
+    one_of(Role::ALL.map(Role::as_str))
+}
+
 /// A person.
 #[derive(Serialize, ToSchema)]
 struct UserView {
@@ -43,10 +47,13 @@ struct UserView {
     name: String,
     display_name: String,
     /// `administrator`, `operator` or `auditor`.
+    #[schema(schema_with = roles)]
     role: String,
     /// Whether no session, code or certificate of theirs is good.
     disabled: bool,
+    #[schema(format = "date-time")]
     created_at: String,
+    #[schema(required, format = "date-time")]
     last_login_at: Option<String>,
     /// How many passkeys they have.
     passkeys: usize,
@@ -56,7 +63,7 @@ struct UserView {
     /// Whether a one-time code for them is open.
     invited: bool,
     /// From when on they count as one of two people; null when they do. Whoever is here on another's word waits.
-    #[schema(format = "date-time")]
+    #[schema(required, format = "date-time")]
     second_person_from: Option<String>,
 }
 
@@ -73,6 +80,7 @@ struct Invited {
     user: UserView,
     /// What the person types at the console.
     code: String,
+    #[schema(format = "date-time")]
     expires_at: String,
 }
 
@@ -83,6 +91,7 @@ struct InviteUser {
     #[schema(max_length = 64)]
     name: String,
     /// `administrator`, `operator` or `auditor`.
+    #[schema(schema_with = roles)]
     role: String,
     /// The name when absent.
     #[serde(default)]
@@ -94,6 +103,7 @@ struct InviteUser {
 #[serde(deny_unknown_fields)]
 struct SetRole {
     /// `administrator`, `operator` or `auditor`.
+    #[schema(schema_with = roles)]
     role: String,
 }
 
