@@ -70,7 +70,7 @@ fn an_agent_that_is_revoked_meanwhile_gets_nothing() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
     let request = json!({ "profile": "default", "audience": AUDIENCE, "claims": { "sub": "alice" } });
-    let batch = json!({ "requests": [request.clone()] });
+    let batch = json!({ "requests": [request] });
     let identity = (signer.path("agent_cert"), signer.path("agent_key"));
     let hold = |path: &str, body: &str| {
         let tls = client(&signer.path("ca"), Some((&identity.0, &identity.1))).unwrap();
