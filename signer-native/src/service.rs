@@ -150,7 +150,7 @@ impl Signer {
             .with_log(audit.clone())
             .with_second_person_after(config.second_person_after);
         let described = hsm.description();
-        let registry = Arc::new(Registry::new(ledger, hsm));
+        let registry = Arc::new(Registry::new(ledger, hsm).with_clock(clock.clone()));
         let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
         let longest = config.profiles.values().map(|profile| (profile.name.as_str(), profile.max_lifetime.as_secs())).collect();
         registry.allow_lifetimes(&longest).await?;
@@ -318,7 +318,7 @@ async fn first_look(store: &Store, doubts: bool) -> Result<Clock, Failure> {
     Ok(clock)
 }
 
-async fn tend(service: Shared, holder: String, rotates: bool, mut clock: Clock) {
+async fn tend(service: Shared, holder: String, rotates: bool, clock: Clock) {
     let mut interval = tokio::time::interval(TEND_INTERVAL);
     let mut led = false;
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

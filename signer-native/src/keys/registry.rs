@@ -10,7 +10,7 @@ use edgeseal_core::{Algorithm, Jwk, Timestamp};
 
 pub use super::ledger::{RegistryError, until};
 use super::{
-    ActiveKey, Actor, Key, Ledger, Origin, Published, Purpose, Refusal, Slot, Snapshot, State,
+    ActiveKey, Actor, Clock, Key, Ledger, Origin, Published, Purpose, Refusal, Slot, Snapshot, State,
     ledger::Done,
     lifecycle::{self, Command, Timing},
     now,
@@ -39,6 +39,8 @@ pub struct Registry {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Who makes keys of a slot that no configuration lists, one at a time: as many as there are such slots.
     keeping: Mutex<HashMap<SlotName, Arc<tokio::sync::Mutex<()>>>>,
+    /// What the time of day is measured by.
+    clock: Clock,
 }
 
 /// A slot's purpose, profile and agent.
@@ -47,7 +49,14 @@ type SlotName = (Purpose, String, Option<String>);
 impl Registry {
     /// A registry over these rows and this HSM; nothing is read yet.
     pub fn new(ledger: Ledger, hsm: Arc<dyn KeyStore>) -> Self {
-        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping: Mutex::default() }
+        let clock = Clock::new(Instant::now(), now(), None);
+        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping: Mutex::default(), clock }
+    }
+
+    /// The same, doubting the time whenever whoever has this clock does.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Its rows.
@@ -213,7 +222,8 @@ impl Registry {
 
     /// Makes the first key of a slot that the configuration does not list, and later its standby, and lets that take over: for
     /// keys that are tended only while somebody asks for them. That nothing signs yet, since verifiers have to know the key
-    /// first, or since a person suspended it, is no failure.
+    /// first, or since a person suspended it, is no failure. Nor is it that nothing changes for tokens while the time is not
+    /// believed, and that a first key waits as well: when it was published and when it ends would be wrong for good.
     ///
     /// # Errors
     /// The HSM's and the store's.
@@ -224,6 +234,9 @@ impl Registry {
             Arc::clone(keeping.entry((slot.purpose, slot.profile.clone(), slot.agent.clone())).or_default())
         };
         let _one_at_a_time = keeping.lock().await;
+        if slot.purpose == Purpose::Token && !self.clock.believes(Instant::now(), now()) {
+            return Ok(());
+        }
         match self.signing(slot).await {
             Ok(Some(_)) => {}
             Ok(None) | Err(RegistryError::Refused(Refusal::Suspended(_))) => return Ok(()),

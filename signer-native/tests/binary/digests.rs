@@ -1,6 +1,6 @@
 //! The keys of mode `digest`: an agent's own, made when they are asked for.
 
-use std::path::Path;
+use std::{fs, path::Path, time::Duration};
 
 use edgeseal_core::Timestamp;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use crate::{
     admin::{ALICE, ask},
     agent::Agent,
     drills::sql,
+    faults::Prepared,
     support::{AUDIENCE, Signer, until},
 };
 
@@ -120,4 +121,32 @@ fn a_standby_whose_time_is_over_leaves_and_is_followed() {
         let set = signer.public("/agents/demo-app/.well-known/jwks.json", &[]).json();
         set["keys"].as_array().unwrap().len() == 1
     });
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_seconds_makes_no_key_and_lets_none_begin() {
+    let prepared = Prepared::new("");
+    let clock = prepared.folder.path().join("clock");
+    let set = |seconds: &str| {
+        let new = clock.with_extension("new");
+        fs::write(&new, seconds).unwrap();
+        fs::rename(new, &clock).unwrap();
+    };
+    set("0");
+    let dir = prepared.dir.clone();
+    let faulty = prepared.serve(&[("FAULT_MODULE_CLOCK", clock.to_str().unwrap())]);
+    let first = described(&faulty.signer, "default")["kid"].clone();
+    assert!(first.is_string());
+    // It ends in 40 hours: now there is nothing to be done for it, 20 hours later there is. The certificates of dev are good for a day.
+    sql(&dir, "UPDATE keys SET not_after = created_at + 144000000 WHERE agent = 'demo-app'");
+    std::thread::park_timeout(Duration::from_secs(4));
+    for seconds in ["72000", "0"] {
+        set(seconds);
+        for _ in 0..5 {
+            assert_eq!(described(&faulty.signer, "default")["kid"], first, "at {seconds}");
+            std::thread::park_timeout(Duration::from_secs(1));
+        }
+        assert_eq!(sql(&dir, "SELECT state FROM keys WHERE agent = 'demo-app'"), [["active"]], "at {seconds}");
+    }
+    faulty.end_signer();
 }
