@@ -66,6 +66,9 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Whether keys of this kind can be generated here and sign with this algorithm.
     fn supports(&self, algorithm: Algorithm, kind: KeyKind) -> bool;
 
+    /// Whether key pairs can be made now: not while the making of one hangs. Never blocks on the HSM.
+    fn may_generate(&self) -> bool;
+
     /// Generates a key under `id`. `label` is for people who look at the token with other tools.
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey>;
 
@@ -229,7 +232,7 @@ pub enum HsmError {
     Misconfigured(String),
     /// The token refused the PIN. It is not presented again by this process.
     PinRefused(String),
-    /// All threads are at work and the queue is full.
+    /// All threads are at work and the queue is full, or the making of another key pair hangs; nothing was begun.
     Busy,
     /// The call did not return before its deadline.
     Deadline(Duration),
@@ -251,7 +254,7 @@ impl fmt::Display for HsmError {
             | Self::PinRefused(reason)
             | Self::Unsupported(reason)
             | Self::Refused(reason) => formatter.write_str(reason),
-            Self::Busy => formatter.write_str("every HSM session is at work and the queue is full"),
+            Self::Busy => formatter.write_str("the HSM has too much to do now, or the making of a key pair hangs in it"),
             Self::Deadline(limit) => write!(formatter, "the HSM did not answer within {} ms", limit.as_millis()),
             Self::KeyMissing(id) => write!(formatter, "the token holds no key with CKA_ID {id}"),
             Self::KeyAmbiguous(id, count) => {

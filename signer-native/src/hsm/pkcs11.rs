@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -246,9 +246,22 @@ impl Module {
         &self.handles
     }
 
-    /// Held while a key pair is generated.
-    pub(super) fn generation(&self) -> MutexGuard<'_, ()> {
-        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Held while a key pair is generated. Where another is at it whose caller has given up, this thread does not wait behind it; but in a
+    /// process that is ended with what hangs in it.
+    pub(super) fn generation(&self) -> Result<MutexGuard<'_, ()>, HsmError> {
+        match self.generation.try_lock() {
+            Ok(held) => Ok(held),
+            Err(TryLockError::Poisoned(held)) => Ok(held.into_inner()),
+            Err(TryLockError::WouldBlock) if self.login == Login::Once => {
+                Ok(self.generation.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Err(TryLockError::WouldBlock) => Err(HsmError::Busy),
+        }
+    }
+
+    /// Whether no key pair is being generated.
+    pub(super) fn may_generate(&self) -> bool {
+        !matches!(self.generation.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// A session for the calling thread; brings the module back first if it is down and its pause is over.

@@ -257,6 +257,11 @@ impl KeyStore for ProcessKeyStore {
         self.supports.contains(&(algorithm, kind.into()))
     }
 
+    /// A call that hangs is ended with its process.
+    fn may_generate(&self) -> bool {
+        true
+    }
+
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey> {
         let question = Question::Generate { id, kind: kind.into(), label };
         self.question(GENERATION, &question, false, |body| wire::json::<WireKey>(body)?.key())

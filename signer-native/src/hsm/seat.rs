@@ -185,7 +185,7 @@ impl Seat<'_> {
     }
 
     pub(super) fn generate(&mut self, id: KeyId, kind: KeyKind, label: &str) -> Result<StoredKey, Fault> {
-        let _one_at_a_time = self.module.generation();
+        let _one_at_a_time = self.module.generation()?;
         let session = self.module.writing_session(self.session()?.epoch)?;
         if !session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?.is_empty() {
             return Err(Fault::Final(HsmError::Refused(format!("the token already holds a key with CKA_ID {id}"))));
@@ -265,7 +265,7 @@ impl Seat<'_> {
     }
 
     pub(super) fn import(&mut self, id: KeyId, key: &PrivateKey, label: &str) -> Result<StoredKey, Fault> {
-        let _one_at_a_time = self.module.generation();
+        let _one_at_a_time = self.module.generation()?;
         let session = self.module.writing_session(self.session()?.epoch)?;
         if !session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?.is_empty() {
             return Err(Fault::Final(HsmError::Refused(format!("the token already holds a key with CKA_ID {id}"))));

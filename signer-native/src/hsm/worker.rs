@@ -29,6 +29,8 @@ pub struct Pkcs11KeyStore {
     pool: Arc<Pool>,
     gate: Arc<Gate>,
     mechanisms: Vec<(MechanismType, usize, usize)>,
+    /// Whose turn it is to have a key pair made. Who waits for it takes no thread, so that none is missing to signatures.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Pkcs11KeyStore {
@@ -48,7 +50,12 @@ impl Pkcs11KeyStore {
             tracing::warn!(wanted, threads, "the token allows fewer sessions than hsm.threads asks for");
         }
         let mechanisms = module.mechanisms()?;
-        Ok(Self { pool: Pool::start(module, threads, most)?, gate: Arc::default(), mechanisms })
+        Ok(Self {
+            pool: Pool::start(module, threads, most)?,
+            gate: Arc::default(),
+            mechanisms,
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     fn call<T, F>(&self, limit: Duration, operation: F) -> KeyFuture<'_, T>
@@ -97,6 +104,20 @@ impl Pkcs11KeyStore {
         })
     }
 
+    /// The same, one after the other: some modules race. Whoever does not come to it in time has had nothing made.
+    fn call_in_turn<T, F>(&self, limit: Duration, operation: F) -> KeyFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Seat<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        Box::pin(async move {
+            let turn = tokio::time::timeout(GENERATION, self.turn.lock()).await.map_err(|_| HsmError::Busy)?;
+            let outcome = self.call(limit, operation).await;
+            drop(turn);
+            outcome
+        })
+    }
+
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -129,8 +150,14 @@ impl KeyStore for Pkcs11KeyStore {
         self.has(mechanism::mechanism_type(algorithm), bits) && self.has(mechanism::generation(kind).mechanism_type(), bits)
     }
 
+    fn may_generate(&self) -> bool {
+        // Whoever has the turn gets on, or is given up at the deadline. What is in the module without a turn was given up.
+        let Ok(_turn) = self.turn.try_lock() else { return true };
+        self.pool.module.may_generate()
+    }
+
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey> {
-        self.call(GENERATION, move |seat| seat.generate(id, kind, &label))
+        self.call_in_turn(GENERATION, move |seat| seat.generate(id, kind, &label))
     }
 
     fn inspect(&self, id: KeyId, kind: KeyKind) -> KeyFuture<'_, Option<StoredKey>> {
@@ -142,7 +169,7 @@ impl KeyStore for Pkcs11KeyStore {
     }
 
     fn import(&self, id: KeyId, key: PrivateKey, label: String) -> KeyFuture<'_, StoredKey> {
-        self.call(self.deadline(), move |seat| seat.import(id, &key, &label))
+        self.call_in_turn(self.deadline(), move |seat| seat.import(id, &key, &label))
     }
 
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {

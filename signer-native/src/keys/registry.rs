@@ -124,6 +124,7 @@ impl Registry {
             ))
             .into());
         }
+        self.has_a_turn()?;
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
         let moment = now();
         let key = Key {
@@ -156,11 +157,19 @@ impl Registry {
         self.made(&key, outcome).await
     }
 
+    /// Before there is a row: where the making of another pair hangs, whoever tries again and again would leave one every time.
+    fn has_a_turn(&self) -> Result<(), HsmError> {
+        if self.hsm.may_generate() { Ok(()) } else { Err(HsmError::Busy) }
+    }
+
     /// What came of a pair that the signer itself put into the HSM.
     async fn made(&self, key: &Key, outcome: Result<Key, RegistryError>) -> Result<Key, RegistryError> {
-        // The HSM may still be at it, and the store may know more than its answer said: `tend` looks later.
-        let unknown = |error: &RegistryError| {
-            matches!(error, RegistryError::Hsm(HsmError::Deadline(_)) | RegistryError::Store(StoreError::Unavailable(_)))
+        // The HSM may still be at it, or have had no time for the test signature, and the store may know more than its answer said:
+        // `tend` looks later.
+        let unknown = |error: &RegistryError| match error {
+            RegistryError::Hsm(error) => matches!(error, HsmError::Deadline(_) | HsmError::Busy),
+            RegistryError::Store(error) => matches!(error, StoreError::Unavailable(_)),
+            _ => false,
         };
         if let Err(error) = &outcome
             && !unknown(error)
@@ -307,6 +316,7 @@ impl Registry {
         if self.store.keys().await?.iter().any(|key| key.kid() == Some(&kid)) {
             return Err(StoreError::Conflict(format!("the key {kid} is known already")).into());
         }
+        self.has_a_turn()?;
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
         let key = Key {
             origin: Origin::Entering,

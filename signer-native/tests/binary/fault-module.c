@@ -1,7 +1,8 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. Most happen once: the file is removed before. hang, flip,
  * throttle, removed and slow-search last as long as the file is there; hang-once holds one call until the file comes again and says
- * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself, logout-rw ends the login when a session is opened that
+ * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself, hang-generate
+ * C_GenerateKeyPair, logout-rw ends the login when a session is opened that
  * may write. Every C_Login leaves a line with its answer in
  * the file that FAULT_MODULE_LOGINS names. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes
  * its parameters.
@@ -92,7 +93,7 @@ static const char *peek(char *name, int size) {
 
 static void fault(char *name, int size) {
     const char *path = peek(name, size);
-    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "slow-search" };
+    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search" };
     for (int i = 0; i < sizeof last / sizeof *last; i++) if (!strcmp(name, last[i])) return;
     if (path) unlink(path);
 }
@@ -175,6 +176,8 @@ static word sign(word session, void *data, word length, unsigned char *signature
 }
 
 static word generate_key_pair(word session, void *mechanism, void *public, word public_count, void *private, word private_count, word *public_key, word *private_key) {
+    char hanging[32];
+    for (peek(hanging, sizeof hanging); !strcmp(hanging, "hang-generate"); peek(hanging, sizeof hanging)) usleep(10000);
     step("before C_GenerateKeyPair");
     word answer = real.call[GENERATE_KEY_PAIR](session, mechanism, public, public_count, private, private_count, public_key, private_key);
     step("after C_GenerateKeyPair");

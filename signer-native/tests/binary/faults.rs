@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::{
+    admin::{ALICE, ask},
     audit::{Export, all_are_there},
+    drills::sql,
     enrolment::Open,
     support::{AUDIENCE, Answer, Signer, edgeseal, until},
 };
@@ -268,6 +270,46 @@ fn one_hanging_call_is_one_failed_request() {
     }
     faulty.show("release");
     faulty.signs();
+    faulty.proves();
+}
+
+#[test]
+fn a_generation_that_hangs_keeps_no_signature_waiting() {
+    let faulty = Faulty::serve("deadline = \"2s\"\nthreads = 2");
+    let rows = || sql(&faulty.signer.dir, "SELECT count(*) FROM keys");
+    let generate = || ask(&faulty.signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default" })));
+    faulty.signs();
+    faulty.show("hang-generate");
+    thread::scope(|scope| {
+        // As many as there are threads, and more.
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(generate)).collect();
+        thread::park_timeout(Duration::from_secs(1));
+        for _ in 0..10 {
+            faulty.signs();
+        }
+        faulty.end();
+        for answer in asked {
+            let answer = answer.join().unwrap();
+            assert_eq!(answer.status, 201, "{answer:?}");
+        }
+    });
+    // One whose caller has gone away hangs on; those that come are refused, and leave nothing behind.
+    faulty.show("hang-generate");
+    let identity = &faulty.signer.ready["administrators"][ALICE];
+    let place = |member: &str| PathBuf::from(identity[member].as_str().unwrap());
+    let mut open = Open::at(&faulty.signer, "admin", &place("cert"), &place("key"));
+    open.send_to("/admin/v1/keys", &json!({ "profile": "default" })).unwrap();
+    thread::park_timeout(Duration::from_secs(1));
+    drop(open);
+    thread::park_timeout(Duration::from_secs(1));
+    let before = rows();
+    for _ in 0..3 {
+        generate().problem(503, "hsm_unavailable");
+        faulty.signs();
+    }
+    assert_eq!(rows(), before);
+    faulty.end();
+    until("keys are made again", || generate().status == 201);
     faulty.proves();
 }
 
