@@ -240,9 +240,12 @@ impl Seat<'_> {
         let session = &self.session()?.session;
         let private = session.find_objects(&mechanism::search(id, ObjectClass::PRIVATE_KEY))?;
         let public = session.find_objects(&mechanism::search(id, ObjectClass::PUBLIC_KEY))?;
+        if private.is_empty() {
+            is_absent(session, id)?;
+        }
         match (private.as_slice(), public.as_slice()) {
             ([private], [public]) => read_pair(session, *public, *private, kind, self.module.tells_local()).map(Some),
-            ([], []) => can_see(session).map(|()| None),
+            ([], []) => Ok(None),
             (private, public) if private.len() > 1 || public.len() > 1 => {
                 Err(Fault::Final(HsmError::KeyAmbiguous(id, private.len().max(public.len()))))
             }
@@ -259,7 +262,7 @@ impl Seat<'_> {
             }
         }
         if found.is_empty() {
-            can_see(session)?;
+            is_absent(session, id)?;
         }
         Ok(found)
     }
@@ -309,14 +312,19 @@ impl Seat<'_> {
                 return Err(Fault::Final(HsmError::Refused(format!("CKA_ID {id} is still there after C_DestroyObject"))));
             }
         }
-        can_see(&session)?;
-        // Nor does a module whose token is gone say so: SoftHSM then finds nothing at all.
-        if found == 0 && session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?.is_empty() {
-            let reason = format!("the token shows no private key at all, so that nobody knows whether CKA_ID {id} is gone");
-            return Err(Fault::Final(HsmError::Unavailable(reason)));
-        }
-        Ok(())
+        if found == 0 { is_absent(&session, id) } else { can_see(&session) }
     }
+}
+
+/// Whether a private key that was not found is not there. Neither a session that is not logged in says that it hides it, nor a module
+/// whose token is gone: SoftHSM then finds nothing at all.
+fn is_absent(session: &Session, id: KeyId) -> Result<(), Fault> {
+    can_see(session)?;
+    if session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?.is_empty() {
+        let reason = format!("the token shows no private key at all, so that nobody knows whether CKA_ID {id} is there");
+        return Err(Fault::Final(HsmError::Unavailable(reason)));
+    }
+    Ok(())
 }
 
 /// Whether private objects can be seen: what is not found then is not there.

@@ -514,6 +514,37 @@ fn rows_left_by_a_crash_are_settled() {
     });
 }
 
+#[test]
+fn a_pair_on_a_token_that_is_gone_for_a_while_is_adopted_afterwards() {
+    let faulty = Faulty::serve("deadline = \"2s\"");
+    faulty.signs();
+    let id = KeyId::random().unwrap();
+    generate_with_another_tool(&faulty.signer, id);
+    // SoftHSM's folder is gone: no error, the login is shown, and no objects.
+    let tokens = softhsm_tokens(&faulty.signer);
+    let away = tokens.with_extension("away");
+    fs::rename(&tokens, &away).unwrap();
+    // As if a process had had the pair made and died before it wrote that down.
+    let orphan = Key {
+        profile: "default".to_owned(),
+        max_lifetime: 3_600,
+        ..Key::generating(id, Purpose::Token, Algorithm::Es256, Timestamp::from_secs(1_700_000_000))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&StoreSettings::Sqlite(faulty.signer.path("db"))).await.unwrap();
+        store.insert_key(&orphan, &Guard::None).await.unwrap();
+    });
+    let log = || fs::read_to_string(faulty.folder.path().join("serve.log")).unwrap();
+    let state = || sql(&faulty.signer.dir, &format!("SELECT state FROM keys WHERE cka_id = '{id}'"))[0][0].clone();
+    until("it was looked for", || log().contains("settling a key") || state() != "generating");
+    assert_eq!(state(), "generating", "nobody knows whether it is there");
+    fs::rename(&away, &tokens).unwrap();
+    until("it is adopted", || state() == "published");
+    faulty.signs_again();
+    faulty.proves();
+}
+
 pub(crate) fn generate_with_another_tool(dev: &Signer, id: KeyId) {
     let pin = fs::read_to_string(dev.path("pin_file")).unwrap();
     let made = Command::new("pkcs11-tool")
