@@ -15,7 +15,7 @@ use crate::{
     error::Failure,
     hsm::{KeyKind, KeyStore},
     http::tls,
-    keys::{Moment, now},
+    keys::{Ledger, Moment, now},
     service::open_hsm,
     store::{Store, StoreSettings},
 };
@@ -110,7 +110,7 @@ async fn examine(settings: &Settings, measures: bool) -> (Vec<Finding>, Vec<spee
         Err(failure) => Err(failure),
     };
     match (store, settings.timing()) {
-        (Ok((store, place)), Ok(_)) => {
+        (Ok((store, place)), Ok(timing)) => {
             let keys = store.keys().await;
             match &keys {
                 Ok(keys) => {
@@ -124,7 +124,7 @@ async fn examine(settings: &Settings, measures: bool) -> (Vec<Finding>, Vec<spee
             if let (true, Ok(hsm), Ok(settings), Ok(keys)) = (measures, hsm, settings.hsm(), keys) {
                 // One process has one context of a module, and the measurements are contexts of their own.
                 drop(hsm);
-                match speed::measure(&settings, &keys).await {
+                match speed::measure(&settings, &keys, &Ledger::new(store, timing, Vec::new())).await {
                     Ok(measured) => {
                         note("speed", Ok(speed::told(&measured, settings.threads)));
                         rates = measured;

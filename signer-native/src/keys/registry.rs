@@ -27,7 +27,7 @@ pub const ORPHANED_AFTER: Duration = Duration::from_secs(150);
 /// Seconds: how long one signer leads before it has to say so again.
 pub const LEADERSHIP: u64 = 30;
 /// What test signatures are over, with a nonce behind it: never a JWS signing input.
-const CANARY: &[u8] = b"edgeseal-canary:";
+pub(crate) const CANARY: &[u8] = b"edgeseal-canary:";
 /// The lease of the signer that tends the keys.
 const LEASE: &str = "keys";
 
@@ -521,9 +521,16 @@ impl Registry {
         }
     }
 
+    /// The pair signs to prove itself, and the row that tells of it was written by whoever crashed, perhaps long ago.
+    async fn adopt(&self, key: &Key, stored: StoredKey) -> Result<Key, RegistryError> {
+        let detail = serde_json::json!({ "profile": key.profile, "agent": key.agent, "kid": stored.public_key.thumbprint() });
+        self.ledger.record(&Actor::system(), "keys.adopt", &key.id.to_string(), &detail.to_string()).await?;
+        self.publish(key, stored).await
+    }
+
     async fn settle(&self, key: &Key) -> Result<(), RegistryError> {
         let outcome = match self.hsm.inspect(key.id, key.kind()).await {
-            Ok(Some(stored)) => self.publish(key, stored).await.map(Some),
+            Ok(Some(stored)) => self.adopt(key, stored).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
         };

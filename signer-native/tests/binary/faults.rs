@@ -507,6 +507,9 @@ fn rows_left_by_a_crash_are_settled() {
     };
     until("the empty row has failed", || state(orphan.id).0 == "failed");
     until("the whole pair was adopted", || state(id).0 == "published");
+    // It signed to prove itself, and no row of this process told of it before.
+    let rows = sql(&db, &format!("SELECT body FROM audit WHERE body LIKE '%\"keys.adopt\"%' AND body LIKE '%{id}%'"));
+    assert!(!rows.is_empty());
     dev.run(&["keys", "activate", &state(id).1.unwrap()]).ok();
     until("it signs", || {
         let verdict = dev.verify(&dev.issue("default"), "ES256").json();

@@ -346,6 +346,14 @@ fn doctor_finds_nothing_wrong() {
     for check in ["configuration", "module", "token", "mechanisms", "store", "clock", "speed", "certificate"] {
         assert!(checks.contains(&check), "{check} is not in {checks:?}");
     }
+    // Its test signatures are in the ledger, with what is in them; and without them there is no row.
+    let rows = || crate::drills::sql(&signer.path("db"), "SELECT body FROM audit WHERE body LIKE '%\"keys.measure\"%'");
+    let said = rows();
+    assert_eq!(said.len(), 1, "{said:?}");
+    let body = said[0][0].as_str().unwrap();
+    assert!(body.contains(signer.ready["profiles"][0]["kid"].as_str().unwrap()) && body.contains("nonce"), "{body}");
+    signer.run(&["doctor", "--no-speed"]).ok();
+    assert_eq!(rows().len(), 1);
     // A certificate that ended is found, with what mends it.
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();

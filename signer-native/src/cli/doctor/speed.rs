@@ -8,12 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::Algorithm;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     hsm::{KeyId, KeyStore, Pkcs11Settings},
-    keys::{Key, State},
+    keys::{Actor, Key, Ledger, Purpose, State, registry::CANARY},
     service::open_hsm,
 };
 
@@ -23,8 +25,6 @@ const MEASURE: Duration = Duration::from_millis(400);
 const CALLERS: usize = 8;
 /// A tenth more is no reason for another setting.
 const WORTH: f64 = 1.1;
-/// What is signed: nothing that could be a token.
-const MESSAGE: &[u8] = b"edgeseal-canary:doctor";
 
 /// Signatures per second of one algorithm's key in one arrangement.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -37,17 +37,17 @@ pub(super) struct Rate {
     per_second: u32,
 }
 
-/// Measures one active key of each algorithm in every arrangement that may be worth it here.
-pub(super) async fn measure(settings: &Pkcs11Settings, keys: &[Key]) -> Result<Vec<Rate>, String> {
+/// Measures one active key of each algorithm in every arrangement that may be worth it here: keys of tokens, and after the audit
+/// log says so.
+pub(super) async fn measure(settings: &Pkcs11Settings, keys: &[Key], ledger: &Ledger) -> Result<Vec<Rate>, String> {
     let mut seen = BTreeSet::new();
-    let keys: Vec<(KeyId, Algorithm)> = keys
-        .iter()
-        .filter(|key| key.state == State::Active && seen.insert(key.algorithm.name()))
-        .map(|key| (key.id, key.algorithm))
-        .collect();
+    let measured = |key: &&Key| key.state == State::Active && key.purpose == Purpose::Token;
+    let keys: Vec<&Key> = keys.iter().filter(measured).filter(|key| seen.insert(key.algorithm.name())).collect();
     if keys.is_empty() {
         return Err("no active key to measure with; edgeseal keys generate, then edgeseal keys activate".to_owned());
     }
+    let message = announced(&keys, ledger).await?;
+    let keys: Vec<(KeyId, Algorithm)> = keys.into_iter().map(|key| (key.id, key.algorithm)).collect();
     let cores = available_parallelism().map_or(1, NonZero::get);
     let threads: BTreeSet<usize> = [1, 2, settings.threads, cores].into_iter().collect();
     let mut arrangements: Vec<(usize, usize)> = threads.into_iter().map(|threads| (0, threads)).collect();
@@ -60,23 +60,43 @@ pub(super) async fn measure(settings: &Pkcs11Settings, keys: &[Key]) -> Result<V
         let hsm = open_hsm(settings).await.map_err(|failure| failure.to_string())?;
         for (id, algorithm) in &keys {
             let callers = CALLERS * threads * processes.max(1);
-            rate(&hsm, *id, *algorithm, callers, MEASURE / 10).await?;
-            let per_second = rate(&hsm, *id, *algorithm, callers, MEASURE).await?;
+            rate(&hsm, (*id, *algorithm), &message, callers, MEASURE / 10).await?;
+            let per_second = rate(&hsm, (*id, *algorithm), &message, callers, MEASURE).await?;
             rates.push(Rate { algorithm: *algorithm, processes, threads, per_second });
         }
     }
     Ok(rates)
 }
 
-async fn rate(hsm: &Arc<dyn KeyStore>, id: KeyId, algorithm: Algorithm, callers: usize, span: Duration) -> Result<u32, String> {
+/// What is going to be signed, which could be no token, when there is a row that says so for each of the keys.
+async fn announced(keys: &[&Key], ledger: &Ledger) -> Result<Vec<u8>, String> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| format!("nothing was measured, since there is no randomness: {error}"))?;
+    let detail = json!({ "nonce": Base64UrlUnpadded::encode_string(&nonce) }).to_string();
+    for key in keys {
+        ledger
+            .record(&Actor::local(), "keys.measure", key.kid().unwrap_or_default(), &detail)
+            .await
+            .map_err(|error| format!("nothing was measured, since the audit log cannot be written: {error}"))?;
+    }
+    Ok([CANARY, &nonce].concat())
+}
+
+async fn rate(
+    hsm: &Arc<dyn KeyStore>,
+    (id, algorithm): (KeyId, Algorithm),
+    message: &[u8],
+    callers: usize,
+    span: Duration,
+) -> Result<u32, String> {
     let began = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..callers {
-        let hsm = Arc::clone(hsm);
+        let (hsm, message) = (Arc::clone(hsm), message.to_vec());
         tasks.spawn(async move {
             let mut count = 0_u32;
             while began.elapsed() < span {
-                hsm.sign(id, algorithm, MESSAGE.to_vec()).await?;
+                hsm.sign(id, algorithm, message.clone()).await?;
                 count += 1;
             }
             Ok::<u32, crate::hsm::HsmError>(count)
