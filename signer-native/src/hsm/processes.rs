@@ -26,6 +26,7 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout, timeout_at},
 };
+use zeroize::Zeroizing;
 
 use super::{
     HsmAttribute, HsmError, KeyFuture, KeyId, KeyKind, KeyStore, Pkcs11Settings, PrivateKey, StoreDescription, StoreStats,
@@ -92,7 +93,10 @@ struct Link {
     up: bool,
     /// Why it is not.
     down: Option<HsmError>,
+    /// Signatures' questions, one behind the other.
     out: Vec<u8>,
+    /// Every other question in a frame of its own, zeroized when it is written: a private key may be in it.
+    apart: Vec<Zeroizing<Vec<u8>>>,
     next: u64,
     pending: HashMap<u64, oneshot::Sender<Reply>>,
     /// Questions under way that may take long.
@@ -108,6 +112,7 @@ impl Default for Link {
             up: false,
             down: None,
             out: Vec::new(),
+            apart: Vec::new(),
             // 0 is for counters.
             next: 1,
             pending: HashMap::new(),
@@ -115,6 +120,19 @@ impl Default for Link {
             stats: StoreStats::default(),
             past: StoreStats::default(),
         }
+    }
+}
+
+impl Link {
+    /// Whether everything is with the worker, or on its way.
+    fn is_written(&self) -> bool {
+        self.out.is_empty() && self.apart.is_empty()
+    }
+
+    /// Takes what is to be written: what stands in a row into `octets`, which is empty, and the frames apart.
+    fn unwritten(&mut self, octets: &mut Vec<u8>) -> Vec<Zeroizing<Vec<u8>>> {
+        std::mem::swap(&mut self.out, octets);
+        std::mem::take(&mut self.apart)
     }
 }
 
@@ -137,7 +155,7 @@ enum Asked {
     },
     /// A question, and whether it may be asked another worker when one ended over it.
     Json {
-        body: Vec<u8>,
+        body: Zeroizing<Vec<u8>>,
         repeatable: bool,
     },
 }
@@ -212,7 +230,7 @@ impl ProcessKeyStore {
         repeatable: bool,
         read: impl FnOnce(&[u8]) -> Result<T, HsmError> + Send + 'static,
     ) -> KeyFuture<'_, T> {
-        let body = serde_json::to_vec(question).unwrap_or_default();
+        let body = wire::body(question);
         self.call(limit, Asked::Json { body, repeatable }, |reply| match reply {
             Reply::Json(body) => read(&body),
             other => Err(other.into_error()),
@@ -412,13 +430,17 @@ impl Shared {
         }
         let number = link.next;
         link.next += 1;
-        let idle = link.out.is_empty();
+        let idle = link.is_written();
         match asked {
             Asked::Sign { kind, id, algorithm, data } => {
                 let left = until.saturating_duration_since(Instant::now());
                 wire::push(&mut link.out, number, *kind, [&wire::sign_head(left, *id, *algorithm), data]);
             }
-            Asked::Json { body, .. } => wire::push(&mut link.out, number, kind::ASK, [body, &[]]),
+            Asked::Json { body, .. } => {
+                let mut frame = Zeroizing::new(Vec::new());
+                wire::push(&mut frame, number, kind::ASK, [body, &[]]);
+                link.apart.push(frame);
+            }
         }
         link.pending.insert(number, reply);
         let long = !asked.may_be_repeated();
@@ -514,7 +536,7 @@ struct Worker {
 impl Worker {
     async fn open(&mut self, settings: &Pkcs11Settings) -> Result<Opened, HsmError> {
         let ended = |error: std::io::Error| HsmError::Unavailable(format!("an HSM worker ended at its start: {error}"));
-        let mut out = zeroize::Zeroizing::new(Vec::with_capacity(4_096));
+        let mut out = Zeroizing::new(Vec::with_capacity(4_096));
         wire::push_json(&mut out, 0, kind::ASK, &Question::Open(WireSettings::of(settings)));
         self.socket.write_all(&out).await.map_err(ended)?;
         loop {
@@ -585,13 +607,20 @@ async fn tend(shared: &Shared, slot: &Slot, worker: Worker) -> HsmError {
     let writing = async {
         let mut octets = Vec::new();
         loop {
-            std::mem::swap(&mut slot.lock().out, &mut octets);
-            if octets.is_empty() {
+            let apart = slot.lock().unwritten(&mut octets);
+            if octets.is_empty() && apart.is_empty() {
                 if shared.closing.load(Ordering::SeqCst) {
                     return HsmError::Unavailable("the store is closed".to_owned());
                 }
                 slot.written.notified().await;
-            } else if let Err(error) = output.write_all(&octets).await {
+            }
+            let whole = async {
+                for frame in &apart {
+                    output.write_all(frame).await?;
+                }
+                output.write_all(&octets).await
+            };
+            if let Err(error) = whole.await {
                 return HsmError::Unavailable(format!("an HSM worker ended: {error}"));
             }
             octets.clear();
@@ -602,7 +631,7 @@ async fn tend(shared: &Shared, slot: &Slot, worker: Worker) -> HsmError {
             sleep(STATS).await;
             let mut link = slot.lock();
             // Number 0 is never given to a call.
-            let idle = link.out.is_empty();
+            let idle = link.is_written();
             wire::push_json(&mut link.out, 0, kind::ASK, &Question::Stats);
             drop(link);
             if idle {
@@ -632,6 +661,7 @@ impl Slot {
         let mut link = self.lock();
         link.up = false;
         link.out.clear();
+        link.apart.clear();
         let (past, stats) = (link.past, std::mem::take(&mut link.stats));
         link.past = past.plus_work_of(&stats);
         let pending = std::mem::take(&mut link.pending);

@@ -20,6 +20,10 @@ const HEAD: usize = 4 + 8 + 1;
 /// Octets of a frame at most: a signing input is bounded far below by HTTP.
 const MAX_FRAME: usize = 1 << 20;
 
+/// Octets of a body that has a secret in it at most: the private parts of an RSA key of 4096 bits, each octet as up to three digits and
+/// a comma (11 kB).
+const BODY: usize = 16 * 1024;
+
 /// Kinds of frames.
 pub(super) mod kind {
     /// To a worker: sign a message.
@@ -193,9 +197,17 @@ pub(super) fn push(out: &mut Vec<u8>, number: u64, kind: u8, parts: [&[u8]; 2]) 
 
 /// Appends a frame whose body is JSON.
 pub(super) fn push_json(out: &mut Vec<u8>, number: u64, kind: u8, value: &impl Serialize) {
+    push(out, number, kind, [&body(value), &[]]);
+}
+
+/// What is said as JSON: a PIN may be in it, or a private key, so that it is zeroized, and no copy is left behind by growing.
+pub(super) fn body(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    let mut body = Zeroizing::new(Vec::with_capacity(BODY));
     // These types print always: their maps have texts as keys.
-    let body = Zeroizing::new(serde_json::to_vec(value).unwrap_or_default());
-    push(out, number, kind, [&body, &[]]);
+    if serde_json::to_writer(&mut *body, value).is_err() {
+        body.clear();
+    }
+    body
 }
 
 /// The value of a JSON body.
@@ -276,6 +288,16 @@ mod tests {
         }
         assert!(SignBody::parse(&[0; 20]).is_none());
         assert!(SignBody::parse(&[0xff; 40]).is_none(), "no such algorithm");
+    }
+
+    #[test]
+    fn the_largest_private_key_fits_without_growing() {
+        let parts = [512, 3, 512, 256, 256, 256, 256, 256].map(|length| Zeroizing::new(vec![0xff; length])).to_vec();
+        let question =
+            Question::Import { id: KeyId([0xff; 16]), kind: WireKind::Rsa(4_096), parts, label: "\u{1f511}".repeat(64) };
+        let body = body(&question);
+        assert_eq!(body.capacity(), BODY);
+        assert!(matches!(json::<Question>(&body), Ok(Question::Import { parts, .. }) if parts.len() == 8));
     }
 
     #[test]
