@@ -492,6 +492,16 @@ mod tests {
                 "[issuers.b]\nurl = \"http://b.example.com/b\"\n[hsm]",
                 "issuers.b.url is \"http://b.example.com/b\", and does not",
             ),
+            (
+                "[hsm]",
+                "[issuers.b]\nurl = \"https://signer.example.com/agents/shop\"\n[hsm]",
+                "issuers.b.url is \"https://signer.example.com/agents/shop\", and below \"https://signer.example.com/agents/\" there are",
+            ),
+            (
+                "signer.example.com\"\n        [hsm]",
+                "signer.example.com/b/agents/shop\"\n[issuers.b]\nurl = \"https://b.example.com/b\"\n[hsm]",
+                "issuer is \"https://signer.example.com/b/agents/shop\", and below \"https://b.example.com/b/agents/\" there are",
+            ),
             ("[hsm]", "[enrolment]\nlifetime = \"10s\"\n[hsm]", "enrolment.lifetime is 10s"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmax_lifetime = \"2d\"", "profiles.default.max_lifetime is 2d"),
             ("algorithm = \"ES256\"", "algorithm = \"ES256\"\nmodes = []", "profiles.default.modes is empty"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Settings, check_name};
-use crate::error::Failure;
+use crate::{error::Failure, keys::agent_url};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +17,7 @@ impl Settings {
     /// Issuers by name; the top-level one has none.
     ///
     /// # Errors
-    /// When one is no URL, or two would answer under the same path.
+    /// When one is no URL, or two would answer under the same path, or one where an agent of another is an issuer of its own.
     pub fn issuers(&self) -> Result<BTreeMap<String, String>, Failure> {
         let top = self.required("issuer", self.raw.issuer.clone(), "the https URL of this signer, as tokens say it in iss")?;
         check_issuer("issuer", &top)?;
@@ -34,8 +34,24 @@ impl Settings {
             }
             issuers.insert(name.clone(), url.clone());
         }
+        apart_from_agents(&issuers)?;
         Ok(issuers)
     }
+}
+
+/// Agents with keys of their own are issuers below `/agents/`: none of ours may take the place of one, whatever its host.
+fn apart_from_agents(issuers: &BTreeMap<String, String>) -> Result<(), Failure> {
+    for (name, url) in issuers {
+        let above = issuers.values().find(|other| path_of(url).starts_with(&agent_url(path_of(other), "")));
+        if let Some(above) = above {
+            let setting = if name.is_empty() { "issuer".to_owned() } else { format!("issuers.{name}.url") };
+            return Err(Failure::configuration(format!(
+                "{setting} is {url:?}, and below {:?} there are the issuers of agents of {above:?}; it takes another path",
+                agent_url(above, "")
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_issuer(setting: &str, issuer: &str) -> Result<(), Failure> {
