@@ -539,6 +539,9 @@ mod tests {
             let Ok(KeySource::Inline(keys)) = source(jwks) else { panic!("{jwks}") };
             assert_eq!(keys.keys().len(), 1);
         }
+        // An issuer among others, as in a gateway's configuration, is read the same.
+        let (_, members) = crate::json::parse_object(br#"{"issuer":"i","audience":"a"}"#).unwrap();
+        assert_eq!(<IssuerSettings as Setting>::from_value(Value::Object(members)).unwrap().issuer.as_deref(), Some("i"));
         for jwks in ["{}", r#""{}""#, "[]"] {
             assert!(source(jwks).unwrap_err().to_string().starts_with("jwks:"), "{jwks}");
         }
