@@ -364,11 +364,14 @@ test("destruction takes two people: one's own approval is not offered, the other
   await alice.page.getByTestId("confirm").click();
   await alice.page.getByTestId("withdraw").waitFor();
   assert.equal(await alice.page.getByTestId("approve").count(), 0);
+  assert.equal(await alice.page.getByTestId("step-schedule-destroy").count(), 0, "it is proposed already");
   assert.equal((await keys()).find(({ kid }) => kid === key.kid).state, "compromised", "nothing has happened yet");
 
   const code = await invite(alice.page, ready, "bob", "administrator");
   await acceptInvitation(bob.page, ready, code);
   await bob.page.getByTestId("attention-proposal").getByRole("link").click();
+  await bob.page.getByTestId("approve").waitFor();
+  assert.equal(await bob.page.getByTestId("step-schedule-destroy").count(), 0, "his word is given on the proposal");
   await bob.page.getByTestId("approve").click();
   await bob.page.getByTestId("confirm").click();
   await bob.page.locator("[data-testid=key-state][data-state=destroy_scheduled]").waitFor();

@@ -243,6 +243,8 @@ test("steps are those of the signer's state machine", async () => {
     assert.deepEqual(states.filter((state) => stepsFrom(state).includes(step)), states.filter((state) => from(step).includes(state)), step);
   }
   // The signer refuses it, since the key is gone already.
-  assert.deepEqual(stepsOf(key("compromised", { compromised_at: -1 })), ["schedule-destroy"]);
-  assert.deepEqual(stepsOf(key("compromised", { destroyed_at: -2, compromised_at: -1 })), []);
+  assert.deepEqual(stepsOf(key("compromised", { compromised_at: -1 }), false), ["schedule-destroy"]);
+  assert.deepEqual(stepsOf(key("compromised", { destroyed_at: -2, compromised_at: -1 }), false), []);
+  // Another word on it would be the second person's.
+  assert.deepEqual(stepsOf(key("retired", { retired_at: -1 }), true), ["compromise"]);
 });

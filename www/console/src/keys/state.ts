@@ -35,9 +35,12 @@ export function stepsFrom(state: string): Step[] {
   }
 }
 
-/** The steps of one key: what is destroyed is not destroyed again, whatever became known of it afterwards. */
-export function stepsOf({ state, destroyed_at: destroyed }: Pick<Key, "state" | "destroyed_at">): Step[] {
-  return stepsFrom(state).filter((step) => step !== "schedule-destroy" || !destroyed);
+/**
+ * The steps of one key: what is destroyed is not destroyed again, whatever became known of it afterwards, and what somebody
+ * proposed to destroy is not proposed again.
+ */
+export function stepsOf({ state, destroyed_at: destroyed }: Pick<Key, "state" | "destroyed_at">, proposed: boolean): Step[] {
+  return stepsFrom(state).filter((step) => step !== "schedule-destroy" || !(destroyed || proposed));
 }
 
 /** The earliest time of a step, where the signer has said one that lies ahead. */

@@ -1,5 +1,5 @@
 import { ArrowLeft } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { Link } from "wouter";
 import { useMay, useResource, useSession } from "../api/queries";
 import type { Approval, Key, KeyDetail } from "../api/types";
@@ -26,6 +26,13 @@ export default function KeyPage({ kid }: { kid: string }) {
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 10 });
   const detail = useResource<KeyDetail>(`/admin/v1/keys/${encodeURIComponent(kid)}`, { every: 30 });
   const [step, setStep] = useState<Step>();
+  const key = keys.data?.keys.find((one) => one.kid === kid || one.cka_id === kid);
+  const proposals = approvals.data?.approvals.filter((approval) => approval.kid === key?.kid);
+  // Where one is open, or may be, another "Destroy" could be the second person's word: that is given on the proposal itself.
+  const proposed = proposals?.length !== 0;
+  useEffect(() => {
+    if (proposed) setStep((step) => (step === "schedule-destroy" ? undefined : step));
+  }, [proposed]);
   if (keys.isPending) {
     return (
       <div className="page">
@@ -35,7 +42,6 @@ export default function KeyPage({ kid }: { kid: string }) {
       </div>
     );
   }
-  const key = keys.data?.keys.find((one) => one.kid === kid || one.cka_id === kid);
   if (!key) {
     return (
       <div className="page">
@@ -45,7 +51,7 @@ export default function KeyPage({ kid }: { kid: string }) {
       </div>
     );
   }
-  const steps = stepsOf(key).filter((one) => may(`POST /admin/v1/keys/{kid}:${one}`));
+  const steps = stepsOf(key, proposed).filter((one) => may(`POST /admin/v1/keys/{kid}:${one}`));
   const slots = slotsOf(
     (keys.data?.keys ?? []).filter((other) => other.purpose === key.purpose && other.profile === key.profile && other.agent === key.agent && other.issuer === key.issuer),
     now,
@@ -78,7 +84,7 @@ export default function KeyPage({ kid }: { kid: string }) {
         ))}
       </PageHead>
       <Refusal error={keys.error ?? approvals.error} retry={() => void Promise.all([keys.refetch(), approvals.refetch()])} />
-      <Approvals approvals={(approvals.data?.approvals ?? []).filter((approval) => approval.kid === key.kid)} />
+      <Approvals approvals={proposals ?? []} />
       <div className="columns">
         <div className="stack">
           <Panel title={t("key.among")}>
