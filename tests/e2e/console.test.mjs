@@ -372,6 +372,7 @@ test("destruction takes two people: one's own approval is not offered, the other
   await bob.page.getByTestId("attention-proposal").getByRole("link").click();
   await bob.page.getByTestId("approve").waitFor();
   assert.equal(await bob.page.getByTestId("step-schedule-destroy").count(), 0, "his word is given on the proposal");
+  assert.equal(await bob.page.getByTestId("withdraw").count(), 1, "and he may call it off");
   await bob.page.getByTestId("approve").click();
   await bob.page.getByTestId("confirm").click();
   await bob.page.locator("[data-testid=key-state][data-state=destroy_scheduled]").waitFor();

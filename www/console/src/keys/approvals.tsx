@@ -35,7 +35,7 @@ export function Approvals({ approvals }: { approvals: Approval[] }) {
             title={t("approvals.title", { who, days: days(approval) })}
             aside={
               <div className="actions">
-                {own && may("POST /admin/v1/approvals/{proposal}:withdraw") && (
+                {may("POST /admin/v1/approvals/{proposal}:withdraw") && (
                   <Button little onClick={() => setAsked({ approval, what: "withdraw" })} data-testid="withdraw">
                     {t("approvals.withdraw")}
                   </Button>
