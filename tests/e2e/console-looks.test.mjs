@@ -324,6 +324,8 @@ test("keyboard alone: two people destroy a key, and the second comes in by an in
   await until("the first entry has the focus", () => page.evaluate(() => document.activeElement.textContent === "Change role"));
   await page.keyboard.press("Enter");
   await page.getByRole("alertdialog").waitFor();
+  assert.ok(await page.getByTestId("confirm").isDisabled(), "he has this role");
+  assert.match(await page.getByRole("alertdialog").innerText(), /sessions of this person end[\s\S]*only after the wait/);
   await choose(page, "role", "auditor");
   await press(page, "confirm");
   await until("bob is an auditor", async () => (await ask(ready, "/admin/v1/users")).users.find(({ name }) => name === "bob").role === "auditor");

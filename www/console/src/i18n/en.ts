@@ -684,6 +684,8 @@ export const en = {
   "users.set_role_done": "{name} has a new role.",
   "users.set_role_title": "Change the role of {name}?",
   "users.set_role_will": "It counts from the next request on.",
+  "users.set_role_will_sessions": "All sessions of this person end.",
+  "users.set_role_will_wait": "As one of two people they count again only after the wait that the signer is set to.",
   "users.state": "State",
   "users.title": "Users",
   "users.two_people": "Destroying a key takes two administrators",

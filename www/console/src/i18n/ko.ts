@@ -685,6 +685,8 @@ export const ko: Record<Key, string> = {
   "users.set_role_done": "{name}의 역할을 변경했습니다.",
   "users.set_role_title": "{name}의 역할을 변경할까요?",
   "users.set_role_will": "다음 요청부터 적용됩니다.",
+  "users.set_role_will_sessions": "이 사람의 모든 세션이 종료됩니다.",
+  "users.set_role_will_wait": "서명 서버에 설정된 대기 시간이 지나야 다시 두 사람 중 한 명으로 인정됩니다.",
   "users.state": "상태",
   "users.title": "사용자",
   "users.two_people": "키를 파기하려면 관리자 두 명이 필요합니다",

@@ -196,8 +196,13 @@ function UserAct({ user, what, onClose }: { user: User; what: Act; onClose: () =
       danger={what === "disable" || what === "invite"}
       passkey={asksPasskey(`POST /admin/v1/users/{user}:${what}`)}
       title={t(`users.${stem}_title`, { name: user.name })}
-      will={[t(`users.${stem}_will`), ...(what === "disable" ? [t("users.disable_will_audit")] : [])]}
+      will={[
+        t(`users.${stem}_will`),
+        ...(what === "disable" ? [t("users.disable_will_audit")] : []),
+        ...(what === "set-role" ? [t("users.set_role_will_sessions"), t("users.set_role_will_wait")] : []),
+      ]}
       confirm={t(`users.${stem}_button`)}
+      disabled={what === "set-role" && role === user.role}
       run={run}
     >
       {what === "set-role" && (
