@@ -245,6 +245,27 @@ test("a dialog stays until its request is answered: it cannot be called off, and
   await page.unroute("**/admin/v1/keys");
 });
 
+test("a request that is refused for its CSRF value, and then for a stale passkey, is sent once both are mended", async () => {
+  const { page } = alice;
+  const refusals = ["cross_site_refused", "reauthentication_required"];
+  const proofs = [];
+  const note = (request) => request.url().endsWith("/console/v1/reauth/finish") && proofs.push(request.method());
+  page.on("request", note);
+  await page.route("**/admin/v1/keys", (route) => {
+    const code = route.request().method() === "POST" && refusals.shift();
+    return code ? route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ title: code, status: 403, code }) }) : route.continue();
+  });
+  await page.goto(`${ready.console}/keys`);
+  await page.getByTestId("generate").click();
+  await page.getByTestId("label").fill("third time");
+  await page.getByTestId("confirm").click();
+  await page.getByTestId("key-state").waitFor();
+  await page.unroute("**/admin/v1/keys");
+  page.off("request", note);
+  assert.deepEqual([refusals, proofs], [[], ["POST"]]);
+  assert.equal((await keys()).filter(({ label }) => label === "third time").length, 1);
+});
+
 test("an emergency that was called off is not remembered", async () => {
   const { page } = alice;
   const profile = profileOf(signer, "ES256");

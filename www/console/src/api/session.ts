@@ -39,7 +39,7 @@ export const session = {
     return () => void listeners.delete(listener);
   },
   set(next: Session) {
-    const other = current?.session !== next.session || current?.authenticated !== next.authenticated;
+    const other = current?.session !== next.session || current?.authenticated !== next.authenticated || current?.csrf !== next.csrf;
     current = next;
     announce();
     if (other) reader.postMessage("changed");
@@ -88,16 +88,18 @@ export async function deliver(method: Method, path: string, body?: unknown): Pro
     if (method === "GET" && Date.now() - touchedAt > TOUCHED) headers.set("x-edgeseal-background", "true");
     return fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
   };
-  let repeated = false;
+  // Each is mended once: in another tab's new session both can be so, one after the other.
+  let refreshed = false;
+  let reauthenticated = false;
   for (;;) {
     const response = await once();
     if (response.ok) return response;
     const problem = await problemOf(response);
-    if (!repeated && problem.code === "cross_site_refused") {
-      repeated = true;
+    if (!refreshed && problem.code === "cross_site_refused") {
+      refreshed = true;
       await session.refresh();
-    } else if (!repeated && problem.code === "reauthentication_required") {
-      repeated = true;
+    } else if (!reauthenticated && problem.code === "reauthentication_required") {
+      reauthenticated = true;
       await reauthenticate();
     } else {
       if (problem.code === "session_required" && current?.authenticated) await session.refresh();
