@@ -344,6 +344,9 @@ test("keyboard alone: the audit is searched, a row is read, and the log is expor
   const { page } = alice;
   await page.goto(`${ready.console}/audit`);
   await settled(page);
+  await write(page, "filter-action", "users.set_role");
+  await page.keyboard.press("Enter");
+  await until("the action is shown as one searches for it", async () => /users\.set_role/.test(await page.getByTestId("audit-row").first().innerText()));
   await write(page, "filter-action", "agents.invite");
   await page.keyboard.press("Enter");
   await until("the rows are filtered", async () => {

@@ -13,7 +13,7 @@ export interface Words {
   t: (key: Key, values?: Values) => string;
   /** Of the keys `KEY.one` and `KEY.other` the one that fits the number. */
   n: (key: PluralKey, count: number, values?: Values) => string;
-  /** A word of the signer (a state, a role, an action): translated where there is a translation. */
+  /** A word of the signer (a state, a role): translated where there is a translation. */
   word: (group: string, value: string) => string;
   date: (at: string | number | Date | null | undefined) => string;
   day: (at: string | number | Date | null | undefined) => string;

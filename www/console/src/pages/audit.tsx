@@ -144,8 +144,7 @@ export default function Audit() {
 }
 
 function Row({ row, clock }: { row: AuditRow; clock: (at: string) => string }) {
-  const { t, word } = useWords();
-  const known = word("action", row.action);
+  const { t } = useWords();
   return (
     <li>
       <details data-testid="audit-row" data-action={row.action}>
@@ -154,7 +153,7 @@ function Row({ row, clock }: { row: AuditRow; clock: (at: string) => string }) {
             {clock(row.at)}
           </time>
           <span className="act">
-            <b>{known === row.action ? row.action : known}</b>
+            <b>{row.action}</b>
             {row.subject && <Short text={row.subject} head={10} tail={4} />}
           </span>
           <span className="muted">{row.actor}</span>
