@@ -493,6 +493,25 @@ test("the audit is read, filtered and exported; the export proves itself, and na
   assert.ok(actions.some((line) => line.includes("admin:bob")), "so is what bob did");
 });
 
+test("the evidence report is read once for each time that it is opened: it is a row of the log", async () => {
+  const { page } = alice;
+  const reads = [];
+  const note = (request) => request.url().endsWith("/admin/v1/audit/ledger") && reads.push(request.method());
+  page.on("request", note);
+  await page.goto(`${ready.console}/audit`);
+  for (const times of [1, 2]) {
+    await page.getByRole("link", { name: "Evidence report" }).click();
+    await page.getByText("CKA_ID").first().waitFor();
+    await page.waitForTimeout(1_200);
+    await page.evaluate(() => window.dispatchEvent(new Event("visibilitychange")));
+    await page.waitForTimeout(500);
+    assert.equal(reads.length, times);
+    await page.goBack();
+    await page.getByTestId("chain-status").waitFor();
+  }
+  page.off("request", note);
+});
+
 test("roles: what an auditor may not do is not offered, and refused when asked for all the same", async () => {
   const code = await invite(alice.page, ready, "audrey", "auditor");
   const audrey = await openConsole(browser);

@@ -17,13 +17,17 @@ export const client = new QueryClient({
   },
 });
 
+/** What stands in the audit log each time that it is read: once, when its page is opened. */
+const ONCE = { staleTime: Infinity, gcTime: 0, refetchOnWindowFocus: false, refetchOnReconnect: false, retry: false } as const;
+
 /** A resource by its path, read again every so many seconds while the page is looked at. */
-export function useResource<Answer>(path: string, { every, enabled = true }: { every?: number; enabled?: boolean } = {}): UseQueryResult<Answer> {
+export function useResource<Answer>(path: string, { every, enabled = true, once = false }: { every?: number; enabled?: boolean; once?: boolean } = {}): UseQueryResult<Answer> {
   return useQuery({
     queryKey: [path],
     queryFn: () => send<Answer>("GET", path),
     enabled,
     ...(every !== undefined && { refetchInterval: every * 1_000 }),
+    ...(once && ONCE),
   });
 }
 

@@ -12,7 +12,7 @@ export default function Report() {
   const words = useWords();
   const { t, n, word, date, span, number } = words;
   const current = useSession();
-  const ledger = useResource<{ keys: LedgerEntry[] }>("/admin/v1/audit/ledger");
+  const ledger = useResource<{ keys: LedgerEntry[] }>("/admin/v1/audit/ledger", { once: true });
   const audit = useAuditStatus();
   const list = ledger.data?.keys ?? [];
   const moment = (at: string) => (at ? date(at) : "");
@@ -32,7 +32,7 @@ export default function Report() {
       <Panel title={t("report.about")}>
         <Facts
           rows={[
-            [t("report.made"), `${date(Date.now())}, ${current?.user?.name ?? ""}`],
+            [t("report.made"), `${date(ledger.dataUpdatedAt || null)}, ${current?.user?.name ?? ""}`],
             [t("report.signer"), `${current?.origin ?? ""} (Edgeseal ${current?.version ?? ""})`],
             [t("report.keys"), number(list.length)],
             [t("report.audit"), audit.data ? `${n("audit.status", audit.data.chains, { rows: number(audit.data.rows) })} ${audit.note ?? ""}` : "–"],
