@@ -378,6 +378,42 @@ test("keyboard alone: out, and in again with the passkey", async () => {
   await page.getByTestId("who").waitFor();
 });
 
+test("a page that cannot be loaded says so in its place, and is there after a reload, by keyboard alone", async () => {
+  const { page } = alice;
+  await page.goto(`${ready.console}/`);
+  await settled(page);
+  await page.route("**/assets/users-*.js", (route) => route.abort());
+  await tabToText(page, "Users");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("page-failed").waitFor();
+  assert.equal(await page.getByTestId("problem-code").textContent(), "page_not_loaded");
+  await look(page, "a page that could not be loaded");
+  await tabToText(page, "Audit log");
+  await page.keyboard.press("Enter");
+  await page.getByTestId("audit-rows").waitFor();
+  await page.goBack();
+  await page.getByTestId("page-failed").waitFor();
+  await page.unroute("**/assets/users-*.js");
+  await press(page, "reload");
+  await page.getByTestId("user-alice").waitFor();
+  // React says what a boundary has caught.
+  alice.problems.splice(0, alice.problems.length, ...alice.problems.filter((problem) => !/dynamically imported module/.test(problem)));
+});
+
+test("without its Korean texts the console is in English, and says so", async () => {
+  const { page, context, problems } = await openConsole(browser, { locale: "ko-KR" });
+  await page.route("**/assets/ko-*.js", (route) => route.abort());
+  await page.goto(`${ready.console}/`);
+  await page.getByTestId("login").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.lang), "en");
+  await page.unroute("**/assets/ko-*.js");
+  await page.reload();
+  await page.getByTestId("login").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.lang), "ko");
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
 test("Korean: every page is, and says so", async () => {
   const { page } = alice;
   await page.goto(`${ready.console}/`);

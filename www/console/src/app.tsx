@@ -4,24 +4,25 @@ import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from "rea
 import { Redirect, Route, Switch, useLocation } from "wouter";
 import { client, useSession } from "./api/queries";
 import { session } from "./api/session";
+import { Boundary, notLoaded } from "./failure";
 import { LanguageProvider, useWords } from "./i18n";
 import { Button, Empty, Loading, Refusal } from "./kit";
 import { ToastProvider } from "./kit/toasts";
 import { Frame } from "./frame";
 
-const Doors = lazy(() => import("./pages/doors"));
-const Overview = lazy(() => import("./pages/overview"));
-const Keys = lazy(() => import("./pages/keys"));
-const KeyPage = lazy(() => import("./pages/key"));
-const Profiles = lazy(() => import("./pages/profiles"));
-const Agents = lazy(() => import("./pages/agents"));
-const AgentPage = lazy(() => import("./pages/agent"));
-const Edges = lazy(() => import("./pages/edges"));
-const Activity = lazy(() => import("./pages/activity"));
-const Audit = lazy(() => import("./pages/audit"));
-const Report = lazy(() => import("./pages/report"));
-const Users = lazy(() => import("./pages/users"));
-const Account = lazy(() => import("./pages/account"));
+const Doors = lazy(() => import("./pages/doors").catch(notLoaded));
+const Overview = lazy(() => import("./pages/overview").catch(notLoaded));
+const Keys = lazy(() => import("./pages/keys").catch(notLoaded));
+const KeyPage = lazy(() => import("./pages/key").catch(notLoaded));
+const Profiles = lazy(() => import("./pages/profiles").catch(notLoaded));
+const Agents = lazy(() => import("./pages/agents").catch(notLoaded));
+const AgentPage = lazy(() => import("./pages/agent").catch(notLoaded));
+const Edges = lazy(() => import("./pages/edges").catch(notLoaded));
+const Activity = lazy(() => import("./pages/activity").catch(notLoaded));
+const Audit = lazy(() => import("./pages/audit").catch(notLoaded));
+const Report = lazy(() => import("./pages/report").catch(notLoaded));
+const Users = lazy(() => import("./pages/users").catch(notLoaded));
+const Account = lazy(() => import("./pages/account").catch(notLoaded));
 
 export function App() {
   return (
@@ -29,7 +30,9 @@ export function App() {
       <QueryClientProvider client={client}>
         <LanguageProvider>
           <ToastProvider>
-            <Gate />
+            <Boundary around={(message) => <Alone>{message}</Alone>}>
+              <Gate />
+            </Boundary>
           </ToastProvider>
         </LanguageProvider>
       </QueryClientProvider>
@@ -53,12 +56,9 @@ function Gate() {
   }, [someone]);
   if (error && !current) {
     return (
-      <div className="door">
-        <span />
-        <main>
-          <Refusal error={error} retry={ask} />
-        </main>
-      </div>
+      <Alone>
+        <Refusal error={error} retry={ask} />
+      </Alone>
     );
   }
   if (!current) return <Loading />;
@@ -99,6 +99,16 @@ function Gate() {
   );
 }
 
+/** A message with nothing around it. */
+function Alone({ children }: { children: ReactNode }) {
+  return (
+    <div className="door">
+      <span />
+      <main>{children}</main>
+    </div>
+  );
+}
+
 /** Puts the focus on the new page's heading, so that a screen reader begins there. */
 function Page({ children }: { children: ReactNode }) {
   const [location] = useLocation();
@@ -112,7 +122,9 @@ function Page({ children }: { children: ReactNode }) {
   }, [location]);
   return (
     <main id="main" tabIndex={-1} ref={main}>
-      <Suspense fallback={<Loading />}>{children}</Suspense>
+      <Boundary key={location}>
+        <Suspense fallback={<Loading />}>{children}</Suspense>
+      </Boundary>
     </main>
   );
 }

@@ -36,7 +36,13 @@ export function LanguageProvider({ children }: { children: ReactNode }) {
     document.documentElement.lang = language;
     let stale = false;
     if (language === "en") setDictionary(en);
-    else void import("./ko").then(({ ko }) => stale || setDictionary(ko));
+    else {
+      void import("./ko").then(
+        ({ ko }) => stale || setDictionary(ko),
+        // English is here. What was chosen is kept for the next time.
+        () => stale || setLanguage("en"),
+      );
+    }
     return () => void (stale = true);
   }, [language]);
   const words = useMemo(() => dictionary && wordsOf(language, dictionary, choose), [language, dictionary]);
