@@ -383,6 +383,8 @@ describe("nothing leaves the page", () => {
     const cases = [
       [JSON.stringify({ keys: [key.privateJwk] }), /private key/],
       [JSON.stringify({ keys: [{ kty: "oct", k: "c2VjcmV0" }] }), /private key/],
+      [`{"keys":[${JSON.stringify(key.privateJwk)}],"keys":[${JSON.stringify(key.jwk)}]}`, /private key/],
+      [`{"keys":[{"kty":"oct","\\u006b" :"c2VjcmV0","\\u006b":1}],"keys":[]}`, /private key/],
       [token, /not a JWK Set/],
     ];
     for (const [jwks, note] of cases) {

@@ -64,8 +64,13 @@ function reasonToWithhold(text: string): Withheld {
   }
   const keys = typeof set === "object" && set !== null ? (set as { keys?: unknown }).keys : undefined;
   if (!Array.isArray(keys)) return "unreadable";
-  const secret = keys.some((key) => typeof key === "object" && key !== null && PRIVATE_MEMBERS.some((name) => name in key));
-  return secret ? "private" : undefined;
+  return memberNames(text).some((name) => PRIVATE_MEMBERS.includes(name)) ? "private" : undefined;
+}
+
+/** Every member's name in a JSON text. Of duplicates `JSON.parse` keeps the last, and the link holds them all. */
+function memberNames(text: string): string[] {
+  const strings = text.matchAll(/("(?:\\.|[^"\\])*")(\s*:)?/g);
+  return [...strings].flatMap(([, string = "", colon]) => (colon === undefined ? [] : [String(JSON.parse(string))]));
 }
 
 function looksLikeToken(text: string): boolean {
