@@ -555,14 +555,15 @@ impl TokenVerifier {
     }
 
     /// A fetch for every issuer whose set is older than so many seconds or not there: for a host that warms the layers which its isolates
-    /// share. None while another is under way or an endpoint that failed has its pause.
-    pub fn refresh(&self, older_than: u64, now: Timestamp) -> Vec<Fetch> {
-        let fetch = |issuer: &Rc<Issuer>| {
+    /// share. None while another is under way or an endpoint that failed has its pause. Each is due, and its time runs, from when it is
+    /// taken: a host that carries out few at once takes no more than these.
+    pub fn refresh(&self, older_than: u64, now: impl Fn() -> Timestamp) -> impl Iterator<Item = Fetch> {
+        self.issuers.iter().filter_map(move |issuer| {
             let Keys::Remote(remote) = &issuer.keys else { return None };
+            let now = now();
             let ticket = remote.borrow_mut().cache.refresh(older_than, now)?;
             Some(Fetch::new(issuer, ticket, now))
-        };
-        self.issuers.iter().filter_map(fetch).collect()
+        })
     }
 
     /// Who verified how much.
@@ -919,16 +920,17 @@ mod tests {
     const SIGNATURE: &str = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     const START: Timestamp = Timestamp::from_secs(1_750_000_000);
 
+    const HOST: HostSettings = HostSettings {
+        backend: BackendChoice::Auto,
+        has_web_crypto: false,
+        token_cache: 10_000,
+        seed: 1,
+        proves_possession: false,
+    };
+
     fn verifier(more: &str) -> TokenVerifier {
         let settings = format!(r#"{{"issuer":"https://i.example","audience":"a","algorithms":["ES256"]{more}}}"#);
-        let host = HostSettings {
-            backend: BackendChoice::Auto,
-            has_web_crypto: false,
-            token_cache: 10_000,
-            seed: 1,
-            proves_possession: false,
-        };
-        TokenVerifier::new(&[IssuerSettings::from_json(&settings).unwrap()], CacheSettings::default(), host).unwrap()
+        TokenVerifier::new(&[IssuerSettings::from_json(&settings).unwrap()], CacheSettings::default(), HOST).unwrap()
     }
 
     fn jwks() -> String {
@@ -1091,10 +1093,37 @@ mod tests {
         // A key that no layer has is asked of the endpoint.
         let unknown = fetch(second.begin(&super::tests::token(r#"{"alg":"ES256","kid":"new"}"#), None, START.plus_secs(300)));
         assert!(unknown.is_forced());
-        let warmed = verifier("").refresh(240, START);
+        let warmed: Vec<Fetch> = verifier("").refresh(240, || START).collect();
         assert!(warmed.len() == 1 && !warmed[0].is_forced());
-        assert!(first.refresh(240, START.plus_secs(100)).is_empty());
-        assert!(first.refresh(240, START.plus_secs(300))[0].is_forced());
+        assert!(first.refresh(240, || START.plus_secs(100)).next().is_none());
+        assert!(first.refresh(240, || START.plus_secs(300)).next().unwrap().is_forced());
+    }
+
+    #[test]
+    fn an_issuers_refresh_begins_when_it_is_taken() {
+        let issuer = |name: &str| {
+            let settings = format!(r#"{{"issuer":"https://{name}.example","audience":"a","algorithms":["ES256"]}}"#);
+            IssuerSettings::from_json(&settings).unwrap()
+        };
+        let verifier = TokenVerifier::new(&[issuer("i"), issuer("j")], CacheSettings::default(), HOST).unwrap();
+        let fetches = || {
+            let mut all = Vec::new();
+            verifier.stats(|stats| all.push(stats.cache.fetches));
+            all
+        };
+        let clock = Cell::new(START);
+        let mut due = verifier.refresh(240, || clock.get());
+        assert_eq!(fetches(), [0, 0]);
+        let hanging = due.next().unwrap();
+        assert_eq!(fetches(), [1, 0]);
+        // The first one has had its time, and its failure is nobody else's.
+        clock.set(START.plus_secs(10));
+        assert!(matches!(TokenVerifier::on_failure(&hanging, "no answer", clock.get()), Fetched::Failed(_)));
+        let second = due.next().unwrap();
+        assert_eq!((second.issuer(), fetches()), (Some("https://j.example"), vec![1, 1]));
+        assert!(due.next().is_none());
+        let document = r#"{"issuer":"https://j.example","jwks_uri":"https://j.example/jwks"}"#;
+        assert!(matches!(TokenVerifier::on_response(second, answer(document), clock.get()), Fetched::Next(_)));
     }
 
     #[test]

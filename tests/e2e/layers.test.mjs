@@ -158,6 +158,27 @@ test("cron in an isolate that has nothing yet: what it takes from a layer, and i
   assert.equal((await keysOf(worker)).fetches_suppressed, 1, "the layer was asked first");
 });
 
+test("cron asks four issuers at once, and those that hang keep it from no other", async () => {
+  let open = 0;
+  const hanging = await here.server((_, response) => {
+    open += 1;
+    response.on("close", () => (open -= 1));
+  });
+  const served = await keyServer();
+  const dead = Array.from({ length: 9 }, (_, index) => ({ ...issuer.settings, issuer: `https://hanging-${index}.example`, jwks_uri: `${hanging.url}/jwks` }));
+  const issuers = [...dead, { ...issuer.settings, jwks_uri: served.url }];
+  const worker = await here.worker({ echo: true, issuers }, { persist: join(here.directory, "hanging"), vars: { EDGESEAL_HEALTH_TOKEN: SECRET } });
+  const run = cron(worker);
+  await until("cron has begun", () => open > 0);
+  // Each has 3 s.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.equal(open, 4);
+  await until("the last one's keys are there", async () => (await health(worker)).issuers.at(-1).keys === 1, { seconds: 30 });
+  const { issuers: told } = await health(worker);
+  assert.deepEqual([told.at(-1).failures, served.requests.length], [0, 1]);
+  await run;
+});
+
 for (const [name, behave] of Object.entries(FAULTS)) {
   test(`cold, and the endpoint is ${name}: 503 with Retry-After, never 401, few fetches; then recovery`, async () => {
     const served = await keyServer();

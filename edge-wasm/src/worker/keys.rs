@@ -78,13 +78,15 @@ async fn get_within(fetch: &Fetch, millis: u64) -> Result<Document, String> {
     let controller = AbortController::default();
     let signal = controller.signal();
     let get = pin!(get(fetch, &signal));
-    match select(get, Delay::from(Duration::from_millis(millis))).await {
+    let outcome = match select(get, Delay::from(Duration::from_millis(millis))).await {
         Either::Left((document, _)) => document,
-        Either::Right(((), _)) => {
-            controller.abort();
-            Err(format!("no answer within {millis} ms"))
-        }
+        Either::Right(((), _)) => Err(format!("no answer within {millis} ms")),
+    };
+    // What is not read to its end would go on holding one of the few connections that an invocation has.
+    if !matches!(outcome, Ok(Document { status: 200, .. })) {
+        controller.abort();
     }
+    outcome
 }
 
 async fn get(fetch: &Fetch, signal: &AbortSignal) -> Result<Document, String> {

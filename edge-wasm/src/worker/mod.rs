@@ -33,7 +33,7 @@ mod subtle;
 use std::rc::Rc;
 
 use edgeseal_core::gateway::OWN_PATHS;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use worker::{
     Context, Env, ScheduleContext, ScheduledEvent, event,
     wasm_bindgen::{self, JsCast, JsValue, prelude::wasm_bindgen},
@@ -46,6 +46,12 @@ use self::{gateway::Gateway, head::Head};
 
 /// Seconds after which the cron trigger fetches keys anew: less than the shortest time that they are fresh unless set.
 const WARM_AFTER_SECS: u64 = 240;
+/// Issuers whose keys the cron trigger fetches at once: the runtime lets six connections of an invocation wait for an answer, and queues
+/// the rest, whose time would run.
+const WARMED_AT_ONCE: usize = 4;
+/// And in one run: each costs up to four subrequests (cache, discovery, JWK Set, cache), of which an invocation has 50 on the free plan.
+/// The rest are due in the next run.
+const WARMED_IN_ALL: usize = 12;
 
 /// The fetch event: see [`drive`] for what it gives. The response goes out as the origin gave it: its body and its WebSocket stay the runtime's.
 #[wasm_bindgen]
@@ -70,9 +76,10 @@ pub async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
         Ok(gateway) => {
             gateway.pull_revocations(&env).await;
             // Twice: what an isolate that has nothing yet takes from the layers may be as old itself.
+            let mut left = WARMED_IN_ALL;
             for _ in 0..2 {
-                let fetches = gateway.verifier.refresh(WARM_AFTER_SECS, gateway::now());
-                join_all(fetches.into_iter().map(|fetch| keys::fetch_and_share(fetch, env.clone()))).await;
+                let due = gateway.verifier.refresh(WARM_AFTER_SECS, gateway::now).take(left).inspect(|_| left -= 1);
+                stream::iter(due).for_each_concurrent(WARMED_AT_ONCE, |fetch| keys::fetch_and_share(fetch, env.clone())).await;
             }
         }
         Err(error) => log::error("configuration_invalid", &[("reason", &error)]),
