@@ -42,13 +42,12 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   readonly #clock: () => number;
   readonly #backend: Backend;
   readonly #settings: string;
-  readonly #ready: Promise<void> | undefined;
   readonly #schema: StandardSchema<object> | undefined;
   #instance: Instance | undefined;
   #inside: Inside | undefined;
   /** The key sets that a new instance begins with. */
   #state: string[];
-  #stateRefused: string[] = [];
+  #stateRefused: string[] | undefined;
 
   constructor(host: Host, options: VerifierOptions<C>) {
     this.#settings = settingsText(options);
@@ -59,28 +58,32 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     this.#clock = options.clock ?? (() => Date.now() / 1_000);
     this.#backend = options.backend ?? "auto";
     this.#state = snapshots(options.state);
+    // Whoever calls verify hears of it, or has it loaded then.
+    this.#load()?.catch(() => {});
+  }
+
+  #load(): Promise<void> | undefined {
     const begin = (instance: Instance) => {
       this.#instance = instance;
       this.#current();
     };
-    const loaded = host.load();
-    if (loaded instanceof Promise) {
-      this.#ready = loaded.then(begin);
-      // Whoever calls verify hears of it.
-      this.#ready.catch(() => {});
-    } else {
-      begin(loaded);
-    }
+    const loaded = this.#host.load();
+    if (loaded instanceof Promise) return loaded.then(begin);
+    begin(loaded);
+    return undefined;
   }
 
   /** What this verifier has in the instance that is there now: in a new one, the settings and the keys that were fetched. */
   #current(): Inside {
-    if (this.#inside?.isCurrent) return this.#inside;
-    const now = this.#state.length === 0 ? 0 : this.#now();
-    const inside = new Inside(this.#host, this.#instance as Instance, this.#settings);
-    const refused = this.#state.map((snapshot) => inside.call((core) => core.restore(snapshot, now)));
-    if (this.#inside === undefined) this.#stateRefused = refused.filter((reason) => reason !== undefined);
+    const inside = this.#inside?.isCurrent ? this.#inside : new Inside(this.#host, this.#instance as Instance, this.#settings);
     this.#inside = inside;
+    if (inside.hasState) return inside;
+    const now = this.#state.length === 0 ? 1 : this.#now();
+    // In workerd no time passes before the first request: what would come from the future then is for later.
+    if (now === 0) return inside;
+    const refused = this.#state.map((snapshot) => inside.call((core) => core.restore(snapshot, now)));
+    this.#stateRefused ??= refused.filter((reason) => reason !== undefined);
+    inside.hasState = true;
     return inside;
   }
 
@@ -89,7 +92,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
   async verify(token: Token, options?: VerifyOptions<object>): Promise<Verified<object>> {
     if (options !== undefined) demandVerifyOptions(options);
     const schema = options?.schema ?? this.#schema;
-    if (this.#instance === undefined) await this.#ready;
+    if (this.#instance === undefined) await this.#load();
     const instance = this.#instance as Instance;
     const isToken = typeof token === "string";
     const text = isToken ? token : authorization(instance, token);
@@ -190,11 +193,12 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     // The WebAssembly counts what the host verified, whoever that was.
     const { webcrypto: byHost, ...others } = stats.verifications;
     const host = this.#backend === "webcrypto" ? "webcrypto" : name;
-    return { ...stats, stateRefused: [...this.#stateRefused], verifications: { ...verifications, ...others, [host]: byHost } };
+    return { ...stats, stateRefused: [...(this.#stateRefused ?? [])], verifications: { ...verifications, ...others, [host]: byHost } };
   }
 
   exportState(): string {
-    return this.#inside === undefined ? JSON.stringify(this.#state) : this.#current().call((core) => core.exportState());
+    const inside = this.#inside && this.#current();
+    return inside?.hasState ? inside.call((core) => core.exportState()) : JSON.stringify(this.#state);
   }
 
   async #importKey(inside: Inside, id: number, number: number): Promise<VerifyKey | Error> {
@@ -267,6 +271,8 @@ class Inside {
   readonly wire: Wire;
   /** What WebCrypto made of a key, by the number that the WebAssembly gave it; or why it does not take it. */
   readonly keys = new Map<number, VerifyKey | Error>();
+  /** Whether it has been given the key sets that it begins with. */
+  hasState = false;
   readonly #instance: Instance;
   readonly #number: number;
   readonly #core: Core;

@@ -1,9 +1,12 @@
 // What a caller of the package sees, on the host that runs this (Node).
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { CHECKS, ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectToken, verifySignature } from "edgeseal";
 
+import { bindBrowser } from "../dist/on-browser.js";
+import * as glue from "../wasm/edge.js";
 import { base64url, makeKey, seconds } from "./support.mjs";
 
 const issuer = "https://login.example.com";
@@ -208,4 +211,26 @@ test("claims named __proto__ stay claims", async () => {
   const { claims: got } = await createVerifier(options).verify(await key.token(hostile));
   assert.equal(got.admin, undefined);
   assert.ok(Object.hasOwn(got, "__proto__"));
+});
+
+test("WebAssembly that could not be loaded is loaded at the next call", async () => {
+  let down = true, loads = 0;
+  const load = async () => {
+    loads += 1;
+    if (down) throw new TypeError("Failed to fetch");
+    return glue.initSync({ module: readFileSync(new URL("../wasm/edge_bg.wasm", import.meta.url)) });
+  };
+  const browser = bindBrowser({ ...glue, default: load }, () => new URL("https://example.com/edge_bg.wasm"));
+  const token = await key.token(claims());
+  const verifier = browser.createVerifier(options);
+  const broken = browser.createVerifier({ ...options, leeway: 301 });
+  await assert.rejects(verifier.verify(token), /Failed to fetch/);
+  await assert.rejects(verifier.verify(token), /Failed to fetch/);
+  down = false;
+  assert.equal((await verifier.verify(token)).claims.sub, "alice");
+  const before = loads;
+  await Promise.all([verifier.verify(token), browser.createVerifier(options).verify(token)]);
+  assert.equal(loads, before, "it is there");
+  // What cannot be meant stays what it is.
+  for (let round = 0; round < 2; round += 1) await assert.rejects(broken.verify(token), (error) => error.option === "leeway");
 });
