@@ -678,9 +678,11 @@ impl Issuer {
 
     fn restore(&self, snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
         let Keys::Remote(remote) = &self.keys else { return Err("its issuer's keys are given in the settings".into()) };
-        let Remote { cache, location, set_uri, .. } = &mut *remote.borrow_mut();
+        let Remote { cache, location, set_uri, origin, .. } = &mut *remote.borrow_mut();
         let source = Source { issuer: self.name.as_deref(), jwks_uri: location.jwks_uri() };
         cache.restore(snapshot, source, now).map_err(|refused| refused.to_string())?;
+        // Unless whoever calls knows better.
+        *origin = KeysOrigin::Endpoint;
         *set_uri = Some(snapshot.jwks_uri().into());
         Ok(())
     }

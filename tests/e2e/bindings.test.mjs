@@ -119,6 +119,48 @@ test("a push that cannot be stored may come again, and says when; one by another
   await until("the log says it", () => logged(worker, "revocation_refused").some(({ code }) => code === "signature_invalid"));
 });
 
+test("a configuration that is edited in an outage of all that it is about forgets neither what is revoked nor the keys", { timeout: 150_000 }, async () => {
+  let down = false;
+  const keys = await here.server((_, response) => (down ? response.destroy() : response.end(JSON.stringify(issuer.jwks))));
+  const control = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const revocation = { edge: "eu", control_keys: [{ ...control.publicKey.export({ format: "jwk" }), kid: "c", alg: "ES256" }], refresh: 2 };
+  const settings = { echo: true, issuers: [{ ...issuer.settings, jwks_uri: `${keys.url}/jwks` }] };
+  const before = { ...settings, revocation };
+  const after = { ...settings, revocation: { ...revocation, when_stale: "continue" }, routes: [{ match: "/open/*", access: "public" }] };
+  const revoked = await issuer.issue();
+  const { iss, jti, exp } = JSON.parse(Buffer.from(revoked.split(".")[1], "base64url").toString());
+  const list = { seq: 1, kids: [], jtis: [{ iss, jti, until: exp }], subs: [] };
+  const documents = [before, after].map((document) => JSON.stringify(JSON.stringify(document)));
+  const [port] = await freePorts(1);
+  const worker = await startWorkerd({
+    folder: join(here.directory, `workerd-${(count += 1)}`),
+    mark: here.mark,
+    settings,
+    sockets: { open: { port } },
+    vars: { EDGESEAL: "kv:CONFIG/gateway.json" },
+    wrapped: {
+      CONFIG: `{ reads: 0, async get() { this.reads += 1; return this.reads === 1 ? ${documents[0]} : ${documents[1]}; } }`,
+      // It is read once, and never again.
+      EDGESEAL_REVOCATIONS: objects(`if (globalThis.wasRead) throw new Error("moving"); globalThis.wasRead = true; return Promise.resolve(new Response(${JSON.stringify(JSON.stringify(list))}));`),
+    },
+  });
+  here.cleanup(() => worker.stop());
+  const made = Date.now();
+  const ask = (text, path = "/hello") => call(`http://127.0.0.1:${port}${path}`, { headers: text ? { authorization: `Bearer ${text}` } : {} });
+  assertProblem(await ask(revoked), 401, "token_revoked");
+  assert.equal((await ask(token)).status, 200);
+  down = true;
+  await until("nobody knows what is revoked", async () => (await ask(token)).status === 503);
+  assertProblem(await ask(revoked), 401, "token_revoked");
+
+  await new Promise((resolve) => setTimeout(resolve, made + 61_000 - Date.now()));
+  await until("the new configuration is there", async () => (await ask(null, "/open/x")).status === 200);
+  assert.equal((await ask(token)).status, 200);
+  assertProblem(await ask(revoked), 401, "token_revoked");
+  await until("the log says so", () => logged(worker, "revocation_stale").length > 0);
+  assert.equal(keys.requests.length, 1);
+});
+
 test("a replay store that never answers keeps nobody waiting for long", async () => {
   const worker = await gateway({}, { EDGESEAL_REPLAYS: objects("return new Promise(() => {})") });
   const holder = await client();

@@ -124,10 +124,10 @@ async fn make(env: &Env) -> Result<Rc<Gateway>, String> {
         MADE.set(Some(Made { reread_at, ..before.clone() }));
         return before.gateway.clone();
     }
-    let gateway = Gateway::from_json(&text, env).map(Rc::new);
-    // What serves goes on serving when its successor cannot be meant.
-    let serves = before.is_some_and(|before| before.gateway.is_ok());
-    if gateway.is_ok() || !serves {
+    // What serves goes on serving when its successor cannot be meant, and what it knows is its successor's too.
+    let serving = before.and_then(|before| before.gateway.ok());
+    let gateway = Gateway::from_json(&text, env, serving.as_deref()).map(Rc::new);
+    if gateway.is_ok() || serving.is_none() {
         MADE.set(Some(Made { gateway: gateway.clone(), text, reread_at }));
     }
     gateway
@@ -141,13 +141,14 @@ async fn read_kv(env: &Env, binding: &str, key: &str) -> Result<String, String> 
 }
 
 impl Gateway {
-    fn from_json(text: &str, env: &Env) -> Result<Self, String> {
+    fn from_json(text: &str, env: &Env, before: Option<&Self>) -> Result<Self, String> {
         let settings = GatewaySettings::from_json(text).map_err(|error| error.to_string())?;
         let origin = settings.origin().map_err(|error| error.to_string())?;
         let rules = Rules::new(&settings).map_err(|error| error.to_string())?;
         needs(env, settings.revocation.is_some(), "revocation", revocation::BINDING)?;
         needs(env, settings.dpop.is_some(), "dpop", replays::BINDING)?;
-        let revocation = settings.revocation.clone().map(Revocation::new).transpose()?;
+        let known = before.and_then(|before| before.revocation.as_ref());
+        let revocation = settings.revocation.clone().map(|settings| Revocation::new(settings, known)).transpose()?;
         let host = HostSettings {
             backend: BackendChoice::Auto,
             has_web_crypto: true,
@@ -157,6 +158,10 @@ impl Gateway {
         };
         let issuers = settings.verifier_issuers();
         let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
+        for snapshot in before.map(|before| before.verifier.snapshots()).unwrap_or_default() {
+            // Those of an issuer that is gone, or has its keys elsewhere now, are not taken.
+            let _ = verifier.restore(&snapshot, now());
+        }
         let offers_dpop = settings.dpop.is_some();
         let dpop = settings.dpop.unwrap_or_default();
         let counts_requests = is_bound(env, analytics::BINDING);

@@ -2,7 +2,10 @@
 //! verified against the pinned control keys before the Durable Object hears of them; every isolate reads that again every R
 //! seconds, and judges each token by its copy, those of the token cache too.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use edgeseal_core::{
     Timestamp, VerifiedToken,
@@ -32,6 +35,8 @@ use super::{
 pub(super) const BINDING: &str = "EDGESEAL_REVOCATIONS";
 /// RFC 9457.
 const PROBLEM: &str = "application/problem+json";
+/// The code of a token that a list names; what else a reader refuses is for want of a list.
+const TOKEN_REVOKED: &str = "token_revoked";
 /// Octets of a push: a document, and the JSON around it.
 const MAX_PUSH_LEN: usize = MAX_DOCUMENT_LEN + 1_024;
 /// Milliseconds that a pushed or pulled document may take to arrive.
@@ -49,7 +54,9 @@ const RETRY_AFTER_SECS: u64 = 10;
 pub(super) struct Revocation {
     settings: RevocationSettings,
     control: Control,
-    reader: RefCell<Reader>,
+    reader: Rc<RefCell<Reader>>,
+    /// What was known of this edge's list while the configuration had it read by other rules.
+    earlier: Option<Rc<RefCell<Reader>>>,
     /// Until when each place for a push that arrives is taken.
     arriving: Cell<[Timestamp; MAX_ARRIVING]>,
 }
@@ -67,11 +74,29 @@ enum Taken {
 }
 
 impl Revocation {
-    /// By checked settings.
-    pub(super) fn new(settings: RevocationSettings) -> std::result::Result<Self, String> {
+    /// By checked settings. What the one `before` knows of the same edge's list stays known, for the list may not be readable now.
+    pub(super) fn new(settings: RevocationSettings, before: Option<&Self>) -> std::result::Result<Self, String> {
         let control = settings.control().map_err(|error| error.within("revocation").to_string())?;
-        let reader = RefCell::new(settings.reader());
-        Ok(Self { settings, control, reader, arriving: Cell::default() })
+        let before = before.filter(|before| before.settings.edge == settings.edge);
+        let (reader, earlier) = match before {
+            Some(before) if before.is_read_as(&settings) => (Rc::clone(&before.reader), before.earlier.clone()),
+            _ => (Rc::new(RefCell::new(settings.reader())), before.map(Self::informed)),
+        };
+        Ok(Self { settings, control, reader, earlier, arriving: Cell::default() })
+    }
+
+    /// Whether these settings would make the same reader.
+    fn is_read_as(&self, settings: &RevocationSettings) -> bool {
+        self.settings.refresh == settings.refresh && self.settings.when_stale == settings.when_stale
+    }
+
+    /// The copy that has the whole list, as far as one has.
+    fn informed(&self) -> Rc<RefCell<Reader>> {
+        let (_, read_at) = self.reader.borrow().state();
+        match &self.earlier {
+            Some(earlier) if read_at.is_none() => Rc::clone(earlier),
+            _ => Rc::clone(&self.reader),
+        }
     }
 
     /// Whether a verified token may be used: reads the list first, if R has passed.
@@ -88,6 +113,13 @@ impl Revocation {
                     self.reader.borrow_mut().on_failure(now());
                 }
             }
+        }
+        // What is revoked stays so, whoever read it.
+        if let Some(earlier) = &self.earlier
+            && let Judgement::Refused(refusal) = earlier.borrow().judge(token, now())
+            && refusal.code() == TOKEN_REVOKED
+        {
+            return Err(refusal);
         }
         match self.reader.borrow().judge(token, now()) {
             Judgement::Good => Ok(()),
