@@ -63,12 +63,13 @@ async function gateway(served, { cache, persist = join(here.directory, `shared-$
 }
 
 /** workerd itself, with an empty memory and no layers: it starts in no time. */
-async function alone(served, { cache }) {
+async function alone(served, { cache, vars }) {
   const [port] = await freePorts(1);
   const settings = { echo: true, issuers: [{ ...issuer.settings, jwks_uri: served.url }], cache };
-  const worker = await startWorkerd({ folder: join(here.directory, `alone-${(count += 1)}`), mark: here.mark, settings, sockets: { open: { port } } });
+  const worker = await startWorkerd({ folder: join(here.directory, `alone-${(count += 1)}`), mark: here.mark, settings, vars, sockets: { open: { port } } });
   here.cleanup(() => worker.stop());
-  return { ask: (text) => call(`http://127.0.0.1:${port}/hello`, { headers: { authorization: `Bearer ${text}` } }) };
+  const health = (headers) => call(`http://127.0.0.1:${port}/.edgeseal/health`, { headers });
+  return { health, ask: (text) => call(`http://127.0.0.1:${port}/hello`, { headers: { authorization: `Bearer ${text}` } }) };
 }
 
 const health = async (worker) => (await call(`${worker.url}/.edgeseal/health`, { headers: { authorization: `Bearer ${SECRET}` } })).json;
@@ -86,6 +87,11 @@ test("health says how the keys are, to who has the token and to nobody else", as
     const answer = await call(`${worker.url}/.edgeseal/health`, { headers: { ...(authorization && { authorization }) } });
     assert.deepEqual([answer.status, answer.json], [200, { status: "ok" }], String(authorization));
   }
+  // A secret is what it is: with a space and a comma, too.
+  const odd = "a health token, of the tests";
+  const other = await alone(served, { vars: { EDGESEAL_HEALTH_TOKEN: odd } });
+  for (const scheme of ["Bearer", "bearer"]) assert.equal((await other.health({ authorization: `${scheme} ${odd}` })).json.issuers.length, 1);
+  for (const authorization of [`Bearer ${odd.slice(0, -1)}`, `Bearer${odd}`, odd]) assert.deepEqual((await other.health({ authorization })).json, { status: "ok" });
 });
 
 test("a second process takes the keys from the shared layers: no fetch, and no younger for it; cron overwrites them", async () => {

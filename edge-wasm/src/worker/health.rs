@@ -2,10 +2,7 @@
 
 use std::rc::Rc;
 
-use edgeseal_core::{
-    http::bearer_token,
-    json::{self, Members},
-};
+use edgeseal_core::json::{self, Members};
 use worker::{Env, web_sys::Response};
 
 use super::{
@@ -17,6 +14,7 @@ use crate::verify::{IssuerStats, TokenVerifier};
 
 /// The secret that opens the details: `wrangler secret put EDGESEAL_HEALTH_TOKEN`. Without it nobody sees them.
 const SECRET: &str = "EDGESEAL_HEALTH_TOKEN";
+const SCHEME: &str = "Bearer ";
 /// The shortest secret that opens anything.
 const MIN_SECRET_LEN: usize = 16;
 
@@ -31,8 +29,14 @@ pub(super) fn answer(gateway: Result<Rc<Gateway>, String>, head: &Head, env: &En
 fn is_allowed(head: &Head, env: &Env) -> bool {
     let Ok(secret) = env.secret(SECRET).map(|secret| secret.to_string()) else { return false };
     let authorization = head.header("authorization");
-    let given = bearer_token(authorization.as_deref()).unwrap_or_default();
+    let given = authorization.as_deref().and_then(after_bearer).unwrap_or_default();
     secret.len() >= MIN_SECRET_LEN && is_same(given, &secret)
+}
+
+/// What follows the scheme, as it stands: a secret may have a comma in it, or a space.
+fn after_bearer(authorization: &str) -> Option<&str> {
+    let (scheme, given) = (authorization.get(..SCHEME.len())?, authorization.get(SCHEME.len()..)?);
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(given)
 }
 
 /// Compared to the end whatever differs, so that the time tells nothing of the secret but its length.
