@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { cpSync, existsSync, readFileSync } from "node:fs";
-import { extname, join, normalize } from "node:path";
+import { createRequire } from "node:module";
+import { basename, extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+
+import { buildSync } from "esbuild";
 
 import { chromium, node22 } from "../../../tests/support/paths.mjs";
 import { openBrowser } from "../../../tests/support/browser.mjs";
@@ -27,6 +30,17 @@ after(() => {
   packed.remove();
 });
 
+/** The page that the cases are in, in Chromium. */
+const inChromium = (path) => async (t) => {
+  chromium();
+  const browser = await openBrowser();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(issuers.pages + path);
+  await page.waitForFunction(() => typeof globalThis.runAll === "function", undefined, { timeout: 15_000 });
+  return page.evaluate((origin) => globalThis.runAll(origin), issuers.origin);
+};
+
 const inProcess = (command, ...args) => async () => {
   assert.ok(existsSync(command), `${command} is missing: run \`npm --prefix edge-wasm/npm/test/hosts ci\``);
   const { stdout } = await promisify(execFile)(command, [...args, join("suite", "process.mjs"), issuers.origin], { cwd: packed.project });
@@ -43,14 +57,16 @@ for (const [name, run] of Object.entries({
     const text = await (await fetch(`${url}/?origin=${encodeURIComponent(issuers.origin)}`)).text();
     return text.split("\n").map((line) => JSON.parse(line));
   },
-  Chromium: async (t) => {
-    chromium();
-    const browser = await openBrowser();
-    t.after(() => browser.close());
-    const page = await browser.newPage();
-    await page.goto(`${issuers.pages}/page.html`);
-    await page.waitForFunction(() => typeof globalThis.runAll === "function", undefined, { timeout: 15_000 });
-    return page.evaluate((origin) => globalThis.runAll(origin), issuers.origin);
+  Chromium: inChromium("/page.html"),
+  "Chromium, bundled by esbuild": async (t) => {
+    buildSync({ absWorkingDir: packed.project, entryPoints: ["suite/page.mjs"], bundle: true, format: "esm", outfile: "bundled/page.mjs", logLevel: "warning" });
+    // It leaves the URL as it is: `../wasm/` from the bundle, as the README says.
+    const { resolve } = createRequire(join(packed.project, "package.json"));
+    for (const name of ["edge", "full"]) {
+      const file = resolve(`edgeseal/wasm/${name}_bg.wasm`);
+      cpSync(file, join(packed.project, "wasm", basename(file)));
+    }
+    return inChromium("/bundled.html")(t);
   },
 })) {
   test(name, async (t) => {
@@ -60,13 +76,17 @@ for (const [name, run] of Object.entries({
   });
 }
 
-/** The project's files for Chromium, which imports the package by its condition `browser`, without a bundler. */
+/** The project's files for Chromium, which imports the package by its condition `browser` without a bundler, or what one made of it. */
 function serveProject(path, response) {
   const { exports } = JSON.parse(readFileSync(join(packed.installed, "package.json"), "utf8"));
   const entry = (name) => normalize(join("/node_modules/edgeseal", exports[name].browser));
   const imports = { edgeseal: entry("."), "edgeseal/reference": entry("./reference") };
-  const page = `<!doctype html><title>suite</title><script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="/suite/page.mjs"></script>`;
+  const page = (more) => `<!doctype html><title>suite</title>${more}</script>`;
+  const pages = {
+    "/page.html": page(`<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="/suite/page.mjs">`),
+    "/bundled.html": page('<script type="module" src="/bundled/page.mjs">'),
+  };
   const file = join(packed.project, normalize(path));
-  if (path !== "/page.html" && !existsSync(file)) return undefined;
-  return response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "text/plain" }).end(path === "/page.html" ? page : readFileSync(file));
+  if (!(path in pages) && !existsSync(file)) return undefined;
+  return response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "text/plain" }).end(pages[path] ?? readFileSync(file));
 }
