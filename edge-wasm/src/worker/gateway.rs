@@ -158,9 +158,11 @@ impl Gateway {
         };
         let issuers = settings.verifier_issuers();
         let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
-        for snapshot in before.map(|before| before.verifier.snapshots()).unwrap_or_default() {
-            // Those of an issuer that is gone, or has its keys elsewhere now, are not taken.
-            let _ = verifier.restore(&snapshot, now());
+        if let Some(before) = before {
+            for snapshot in before.verifier.snapshots() {
+                // Those of an issuer that is gone, or has its keys elsewhere now, are not taken.
+                let _ = verifier.restore(&snapshot, now());
+            }
         }
         let offers_dpop = settings.dpop.is_some();
         let dpop = settings.dpop.unwrap_or_default();
