@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(if fine { ExitCode::SUCCESS } else { refused() })
 }
 
-async fn examine(settings: &Settings, measures: bool) -> (Vec<Finding>, Vec<speed::Rate>) {
+async fn examine(settings: &Settings, with_speed: bool) -> (Vec<Finding>, Vec<speed::Rate>) {
     if settings.is_of_agent() {
         return (agent::examine(settings).await, Vec::new());
     }
@@ -121,7 +121,7 @@ async fn examine(settings: &Settings, measures: bool) -> (Vec<Finding>, Vec<spee
                 }
                 Err(error) => note("store", Err(error.to_string())),
             }
-            if let (true, Ok(hsm), Ok(settings), Ok(keys)) = (measures, hsm, settings.hsm(), keys) {
+            if let (true, Ok(hsm), Ok(settings), Ok(keys)) = (with_speed, hsm, settings.hsm(), keys) {
                 // One process has one context of a module, and the measurements are contexts of their own.
                 drop(hsm);
                 match speed::measure(&settings, &keys, &Ledger::new(store, timing, Vec::new())).await {

@@ -317,7 +317,7 @@ impl Seat<'_> {
 }
 
 /// Whether a private key that was not found is not there. Neither a session that is not logged in says that it hides it, nor a module
-/// whose token is gone: SoftHSM then finds nothing at all.
+/// whose token is gone: `SoftHSM` then finds nothing at all.
 fn is_absent(session: &Session, id: KeyId) -> Result<(), Fault> {
     can_see(session)?;
     if session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?.is_empty() {

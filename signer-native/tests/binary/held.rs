@@ -77,12 +77,12 @@ fn an_agent_that_is_revoked_meanwhile_gets_nothing() {
         Held::new(signer.text("agent"), tls, path, body)
     };
     assert_eq!(hold("/v1/tokens", &request.to_string()).finish().status, 200, "who is slow is not refused");
-    let held = [("/v1/tokens", &request), ("/v1/tokens/batch", &batch)].map(|(path, body)| hold(path, &body.to_string()));
+    let waiting = [("/v1/tokens", &request), ("/v1/tokens/batch", &batch)].map(|(path, body)| hold(path, &body.to_string()));
     let revoked = ask(&signer, ALICE, "POST", "/admin/v1/agents/demo-app:revoke", None);
     assert_eq!(revoked.status, 200, "{revoked:?}");
     until("the agent is revoked", || signer.ask(&request.to_string()).status == 403);
-    for held in held {
-        held.finish().problem(403, "agent_unknown");
+    for waiting in waiting {
+        waiting.finish().problem(403, "agent_unknown");
     }
 }
 
