@@ -46,7 +46,7 @@ const PLAYS = {
     "npm run build": { by: ["tests/scripts/prepare.mjs", '["npm", "--prefix", "www", "run", "build"]'] },
     "npm test": { by: ["tests/scripts/test.mjs", '["npm", "--prefix", "www", "test"]'] },
     "npm run dev": { serves: () => shows("http://localhost:5173/playground/", /<title>/) },
-    "npm run docs": { serves: () => shows("http://localhost:5173/.edgeseal/", /<title>Edgeseal/) },
+    "npm run docs": { serves: () => shows("http://localhost:5173/.edgeseal/", /<div id="app">/) },
     "npm run screens": { byHand: "hundreds of pictures, which somebody has to look at" },
     "npm run build:console": { by: ["tests/scripts/prepare.mjs", '["npm", "--prefix", "www", "run", "build:console"]'] },
     "npm run dev:console": { serves: () => shows("http://localhost:5173/", /<title>/) },
@@ -113,7 +113,7 @@ function shell(command, cwd) {
 /** Commands are what stands in fences of shell; a fence that shows what comes out has its commands behind `$`, a drawing has none. */
 function commands(file) {
   const elsewhere = readFileSync(join(root, "edge-wasm/README.md"), "utf8");
-  const fences = [...readFileSync(join(root, file), "utf8").matchAll(/^```(?:sh)?\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
+  const fences = [...readFileSync(join(root, file), "utf8").matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].filter(([, language]) => ["", "sh"].includes(language)).map(([, , text]) => text);
   assert.ok(fences.length > 0, `${file} has samples`);
   const found = fences.filter((text) => !/──▶/.test(text) && (file !== "README.md" || !elsewhere.includes(text))).flatMap((text) => {
     const lines = text.split("\n").filter(Boolean);
