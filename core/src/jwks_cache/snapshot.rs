@@ -309,11 +309,17 @@ mod tests {
     fn another_source_is_refused() {
         let snapshot = taken("a", T0);
         let mut cache = empty();
-        let other = Source { issuer: Some("https://j.example"), ..SOURCE };
-        assert!(refused(&mut cache, &snapshot, other, at(1)).contains("of the issuer"));
-        assert!(refused(&mut cache, &snapshot, Source { issuer: None, ..SOURCE }, at(1)).contains("of the issuer"));
-        let other = Source { jwks_uri: Some("https://i.example/other"), ..SOURCE };
-        assert!(refused(&mut cache, &snapshot, other, at(1)).contains("fetched from"));
+        for (other, why) in [
+            (
+                Source { issuer: Some("https://j.example"), ..SOURCE },
+                "of the issuer \"https://i.example\", not \"https://j.example\"",
+            ),
+            (Source { issuer: None, ..SOURCE }, "of the issuer \"https://i.example\", not nobody"),
+            (Source { jwks_uri: Some("https://i.example/other"), ..SOURCE }, ", not \"https://i.example/other\""),
+        ] {
+            let said = refused(&mut cache, &snapshot, other, at(1));
+            assert!(said.contains(why), "{said}");
+        }
         cache.restore(&snapshot, Source { jwks_uri: None, ..SOURCE }, at(1)).unwrap();
     }
 
@@ -352,6 +358,9 @@ mod tests {
         ] {
             assert!(Snapshot::from_json(&text.replace(from, to)).unwrap_err().to_string().contains(why), "{to}");
         }
+        let (_, members) = crate::json::parse_object(text.as_bytes()).unwrap();
+        let one_of_several = <Snapshot as Setting>::from_value(Value::Object(members)).unwrap();
+        assert_eq!(one_of_several, taken("a", T0));
         let broken = Snapshot::from_json(&text.replace("{\\\"keys\\\"", "{\\\"kees\\\"")).unwrap();
         assert!(refused(&mut empty(), &broken, SOURCE, at(1)).contains("jwks_malformed"));
         assert!(empty().snapshot(ISSUER, URI).is_none());
