@@ -540,7 +540,7 @@ mod tests {
             assert_eq!(keys.keys().len(), 1);
         }
         // An issuer among others, as in a gateway's configuration, is read the same.
-        let (_, members) = crate::json::parse_object(br#"{"issuer":"i","audience":"a"}"#).unwrap();
+        let (_, members) = crate::json::parse_object(br#"{"issuer":"i","audience":"a","algorithms":["ES256"]}"#).unwrap();
         assert_eq!(<IssuerSettings as Setting>::from_value(Value::Object(members)).unwrap().issuer.as_deref(), Some("i"));
         for jwks in ["{}", r#""{}""#, "[]"] {
             assert!(source(jwks).unwrap_err().to_string().starts_with("jwks:"), "{jwks}");
