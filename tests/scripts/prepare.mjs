@@ -169,7 +169,7 @@ function npmStep(directory) {
 
 function systemNeeds() {
   const always = ["git", "node", "npm", "softhsm", "chromium", "openssl"];
-  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "sqlite3", "softokn", "postgresql", "python-venv", "haproxy", "jose", "curl", "jq", "c++", "pkg-config", "libclang", "openssl-headers", "sqlite-headers"];
+  return process.argv.includes("demo") ? always : [...always, "pkcs11-tool", "sqlite3", "softokn", "postgresql", "python-venv", "haproxy", "jose", "curl", "jq", "systemd-nspawn", "c++", "pkg-config", "libclang", "openssl-headers", "sqlite-headers"];
 }
 
 function rustCommands() {

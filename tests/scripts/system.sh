@@ -1,6 +1,6 @@
 #!/bin/sh
 # System packages: finds what is missing of the commands and files named as arguments and installs only that.
-# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool sqlite3 postgresql chromium openssl haproxy jose curl jq]...
+# usage: system.sh [cc make git node npm python-venv softhsm softokn pkcs11-tool sqlite3 postgresql chromium openssl haproxy jose curl jq systemd-nspawn]...
 set -eu
 
 have() {
@@ -58,6 +58,7 @@ package() {
     openssl-headers) echo libssl-dev ;;
     sqlite-headers) echo libsqlite3-dev ;;
     node) echo nodejs ;;
+    systemd-nspawn) echo systemd systemd-container ;;
     *) echo "$1" ;;
     esac
 }
