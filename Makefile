@@ -62,10 +62,10 @@ lint: ## formatting, clippy natively and for wasm32, the bare core build, rustdo
 	@$(prepare) rust
 	@node tests/scripts/lint.mjs
 
-fuzz-smoke: ## every fuzz target for a minute
+fuzz-smoke: ## every fuzz target for a minute, or MINUTES=0.1
 	@$(prepare) rust
 	@sh tests/scripts/proof-tools.sh cargo-fuzz
-	@node tests/scripts/fuzz.mjs --minutes 1
+	@node tests/scripts/fuzz.mjs --minutes "$(or $(MINUTES),1)"
 
 fuzz: ## every fuzz target for MINUTES=10, or ONLY=token,claims
 	@$(prepare) rust

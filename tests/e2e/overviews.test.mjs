@@ -1,5 +1,5 @@
 // Every command in the fences of the READMEs that are no page of the documentation. Each is played as it stands there, or another test plays it
-// and is shown to, or it stands by itself with its reason; a command that the README shows and this file does not know is a failure.
+// and is shown to; a command that the README shows and this file does not know is a failure.
 // Those of the signer's README are in commands.test.mjs, the first steps in gateway-config.test.mjs.
 
 import assert from "node:assert/strict";
@@ -47,7 +47,7 @@ const PLAYS = {
     "npm test": { by: ["tests/scripts/test.mjs", '["npm", "--prefix", "www", "test"]'] },
     "npm run dev": { serves: () => shows("http://localhost:5173/playground/", /<title>/) },
     "npm run docs": { serves: () => shows("http://localhost:5173/.edgeseal/", /<div id="app">/) },
-    "npm run screens": { byHand: "hundreds of pictures, which somebody has to look at" },
+    "npm run screens": { names: { "npm run": `EDGESEAL_SCREENS=${scratch("screens")} npm run` }, done: everyPageHasItsPictures },
     "npm run build:console": { by: ["tests/scripts/prepare.mjs", '["npm", "--prefix", "www", "run", "build:console"]'] },
     "npm run dev:console": { serves: () => shows("http://localhost:5173/", /<title>/) },
     "npm run openapi": { before: openapi, done: ({ known }) => assert.deepEqual(openapi(), known) },
@@ -66,9 +66,10 @@ const PLAYS = {
     },
   },
   "tests/fuzz/README.md": {
-    "make fuzz-smoke": { byHand: "nine minutes of the processor, and a tool that is installed for it" },
-    "make fuzz MINUTES=10 ONLY=token": { byHand: "the last run is in tests/fuzz/REPORT.md" },
-    "node tests/scripts/fuzz.mjs --minimize": { byHand: "it changes what is committed" },
+    // Seconds, where the reader gives minutes; and beside the committed corpora.
+    "make fuzz-smoke": { in: root, more: "MINUTES=0.03", done: ({ out }) => assert.match(out, /^9 passed, 0 failed$/m) },
+    "make fuzz MINUTES=10 ONLY=token": { in: root, names: { "MINUTES=10": "MINUTES=0.03" }, done: ({ out }) => assert.match(out, /✓ token +\d+ executions [^]*^1 passed, 0 failed$/m) },
+    "node tests/scripts/fuzz.mjs --minimize": { in: root, more: `--only base64url --into ${scratch("corpus")}`, done: () => assert.ok(readdirSync(scratch("corpus/base64url")).length > 10) },
   },
 };
 
@@ -82,8 +83,7 @@ for (const [file, plays] of Object.entries(PLAYS)) {
       if (play.by) {
         const [other, text] = play.by;
         assert.ok(readFileSync(join(root, other), "utf8").includes(text), `${command}: nothing in ${other} does it`);
-      } else if (play.byHand) context.diagnostic(`by hand: ${command}: ${play.byHand}`);
-      else await context.test(command, () => perform(command, play, play.in ?? join(root, file === "README.md" ? "" : dirname(file))));
+      } else await context.test(command, () => perform(command, play, play.in ?? join(root, file === "README.md" ? "" : dirname(file))));
     }
   });
 }
@@ -136,6 +136,16 @@ async function ready() {
 async function tokenFromTheAgent() {
   const answer = await call("http://agent/v1/tokens", { socketPath: scratch("edgeseal-dev/agent.sock"), body: { profile: "default", audience: "https://api.example.com", claims: { sub: "alice" } } });
   return answer.status === 200 && answer.json.token;
+}
+
+/** Each page of the documentation, at three widths in both themes. */
+function everyPageHasItsPictures() {
+  const pages = readdirSync(join(root, "www/dist/.edgeseal"), { recursive: true }).filter((file) => file.endsWith(".html") && !/^(?:playground|404)/.test(file));
+  const pictures = readdirSync(scratch("screens"));
+  for (const page of pages) {
+    const name = `docs-${page.slice(0, -".html".length).replaceAll("/", "-")}-`;
+    assert.equal(pictures.filter((picture) => new RegExp(`^${name}(?:360|768|1440)-(?:light|dark)\\.png$`).test(picture)).length, 6, name);
+  }
 }
 
 /** The documents that the console's types and the API reference are made of. */

@@ -1,5 +1,5 @@
 // `make fuzz` and `make fuzz-smoke`: every fuzz target in turn, on one core, with what it finds kept apart from the committed corpus.
-// usage: fuzz.mjs [--minutes N] [--only TARGET,TARGET] | --minimize
+// usage: fuzz.mjs [--minutes N] [--only TARGET,TARGET] | --minimize [--only TARGET,TARGET] [--into FOLDER]
 // Minutes are the processor's (the clock's where there is no /proc), so that a busy machine does not shorten a run.
 // A finding ends the run of its target, is left in target/fuzz/findings/<target>/, and makes the exit code 1.
 
@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 process.env.PATH = [join(root, "target/tools/bin"), process.env.PATH].join(delimiter);
-const { values } = parseArgs({ options: { minutes: { type: "string" }, only: { type: "string" }, minimize: { type: "boolean" } } });
+const { values } = parseArgs({ options: { minutes: { type: "string" }, only: { type: "string" }, minimize: { type: "boolean" }, into: { type: "string" } } });
 const minutes = Number(values.minutes || 1);
 if (!(minutes > 0)) fail(`MINUTES is ${JSON.stringify(values.minutes)}: a number above 0 is expected`);
 
@@ -96,23 +96,24 @@ function cpuSeconds(pid) {
   }
 }
 
-/** The fewest inputs that reach what both corpora reach, and of those as many as a repository should hold, in place of the committed one. */
+/** The fewest inputs that reach what both corpora reach, and of those as many as a repository should hold, in place of the committed one (or into a folder). */
 function minimize(name) {
   const [most, budget] = [200, 36 * 1024];
   const [found, corpus, merged] = [`target/fuzz/corpus/${name}`, `tests/fuzz/corpus/${name}`, `target/fuzz/merged/${name}`];
+  const destination = values.into ? join(values.into, name) : corpus;
   rmSync(merged, { recursive: true, force: true });
   mkdirSync(merged, { recursive: true });
   const sources = [corpus, found].filter((folder) => existsSync(folder));
   const { status } = run("cargo", ["fuzz", "run", ...options, name, merged, ...sources, "--", "-set_cover_merge=1", "-max_len=400"]);
   if (status !== 0) fail(`the corpus of ${name} does not merge`);
-  rmSync(corpus, { recursive: true, force: true });
-  mkdirSync(corpus, { recursive: true });
+  rmSync(destination, { recursive: true, force: true });
+  mkdirSync(destination, { recursive: true });
   let [kept, bytes] = [0, 0];
   // Their names are hashes: the order is nobody's choice.
   for (const file of readdirSync(merged).sort()) {
     const { size } = statSync(join(merged, file));
     if (kept === most || bytes + size > budget) continue;
-    copyFileSync(join(merged, file), join(corpus, file));
+    copyFileSync(join(merged, file), join(destination, file));
     [kept, bytes] = [kept + 1, bytes + size];
   }
   console.log(`  ${name.padEnd(12)} ${kept} inputs, ${bytes} bytes`);
