@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { start } from "./processes.mjs";
 
 /** Where a copy sees its folder. */
-export const INSIDE = "/run/edgeseal-test";
+const INSIDE = "/run/edgeseal-test";
 
 // The machine ends as the script does. What it says is on the folder's own disk, whatever becomes of the machine.
 const UNIT = `[Unit]
