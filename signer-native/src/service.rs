@@ -405,6 +405,10 @@ async fn canary(service: Shared) {
         if let Err(reason) = prove(&service, turn).await {
             service.health.canary_failed(reason);
         }
+        // A first key may come any moment, and the signer is ready with it.
+        if service.issuer.registry().snapshot().active.is_empty() {
+            interval.reset_after(Duration::from_secs(1));
+        }
     }
 }
 

@@ -116,7 +116,7 @@ function planned() {
       only: { type: "string" },
       part: { type: "string", default: "verify,gateway" },
       rounds: { type: "string", default: quick ? "1" : "7" },
-      batch: { type: "string", default: quick ? "4" : "60" },
+      batch: { type: "string", default: quick ? "4" : "150" },
       out: { type: "string", default: join(target, quick ? "bench/quick" : "bench") },
       cpu: { type: "boolean", default: false },
       stats: { type: "boolean", default: false },
@@ -152,6 +152,6 @@ function planned() {
     gateway: gateway && { algorithms: list(values.alg, ALGORITHMS, "algorithm").filter((alg) => ["ES256", "RS256", "EdDSA"].includes(alg)), tokens: 4_096, rounds: Number(values.rounds), requests: quick ? 512 : 4_096, startups: quick ? 1 : 20 },
     // More than two crowds of the case `concurrent`: they end in no order, and what ended last is still in the small cache when the next begins.
     tokens: quick ? 256 : 512,
-    startups: hosts.includes("workerd") && values.only === undefined ? (quick ? 1 : 11) : 0,
+    startups: hosts.includes("workerd") && values.only === undefined ? (quick ? 1 : 31) : 0,
   };
 }

@@ -1,8 +1,10 @@
-// The files of signer-native/deploy on copies of this machine with systemd of their own: the units followed as their first lines say, the alarms
-// judged, and of the Containerfile the last stage's instructions, without a container engine. Its first stage and its commands of podman are not run.
+// The files of signer-native/deploy on copies of this machine with systemd of their own: units and Containerfile followed as their first lines say,
+// the alarms judged.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { bench } from "../support/harness.mjs";
@@ -12,7 +14,7 @@ import { edgeseal, root } from "../support/paths.mjs";
 const here = bench("deploy");
 const deploy = (file) => join(root, "signer-native/deploy", file);
 const beside = (file) => join(root, "tests/e2e/deploy", file);
-const COMPANY = { "/srv/company.sh": beside("company.sh"), "/usr/share/doc/edgeseal/README.md": join(root, "signer-native/README.md"), "/usr/bin/edgeseal": edgeseal };
+const COMPANY = { "/srv/company.sh": beside("company.sh"), "/usr/share/doc/edgeseal/README.md": join(root, "signer-native/README.md") };
 
 test("both units: tokens, with everything shut that they shut, after a kill too", async () => {
   const { output, read } = await onCopy(here, {
@@ -20,6 +22,7 @@ test("both units: tokens, with everything shut that they shut, after a kill too"
     script: ". /srv/units.sh",
     files: {
       ...COMPANY,
+      "/usr/bin/edgeseal": edgeseal,
       "/srv/units.sh": beside("units.sh"),
       "/etc/systemd/system/edgeseal.service": deploy("edgeseal.service"),
       "/etc/systemd/system/edgeseal-agent.service": deploy("edgeseal-agent.service"),
@@ -30,28 +33,25 @@ test("both units: tokens, with everything shut that they shut, after a kill too"
   assert.deepEqual(read("results").split("\n").filter(Boolean), ["success", "success"]);
 });
 
-test("the Containerfile: what its last stage makes serves", async () => {
-  const stage = readFileSync(deploy("Containerfile"), "utf8").split(/^FROM /m).at(-1).replaceAll("\\\n", "");
-  const [base, ...lines] = stage.split("\n").filter((line) => line && !line.startsWith("#"));
-  assert.match(base, /\/debian:/);
-  const said = Object.groupBy(lines.map((line) => /^([A-Z]+) (.+)$/.exec(line)), ([, instruction]) => instruction);
-  const of = (instruction) => said[instruction].map(([, , text]) => text);
-  assert.deepEqual(Object.keys(said).sort(), ["CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "RUN", "STOPSIGNAL", "USER", "VOLUME"], "each of these is played here");
-  assert.deepEqual(of("COPY"), ["--from=build /src/target/release/edgeseal /usr/bin/edgeseal"]);
-  const [entry, command] = [of("ENTRYPOINT"), of("CMD")].map(([words]) => JSON.parse(words).join(" "));
+test("the Containerfile: podman builds it, and what it makes serves, by its first lines", async () => {
+  const lines = readFileSync(deploy("Containerfile"), "utf8").split("\n");
+  const said = (pattern) => lines.flatMap((line) => pattern.exec(line)?.[1] ?? []);
+  const [BUILD, TOKEN, OWNER, RUN, ...more] = said(/^# {3}(.+)$/);
+  assert.deepEqual([BUILD, TOKEN, OWNER, RUN].map((command) => /^(?:podman \w+|\w+)/.exec(command)[0]), ["podman build", "podman run", "chown", "podman run"]);
+  assert.deepEqual(more, [], "each of its commands is played");
+  const [RUST, DEBIAN] = said(/^FROM (\S+)/);
+  const sysroot = execFileSync("rustc", ["--print", "sysroot"], { cwd: root, encoding: "utf8" }).trim();
+  const crates = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry");
   const { output, read } = await onCopy(here, {
     name: "container",
     network: true,
-    files: { ...COMPANY, "/srv/container.sh": beside("container.sh") },
-    script: `
-      ${of("RUN").join("\n")}
-      export ${of("ENV").join(" ")} AS=${of("USER")} VOLUME=${of("VOLUME")} STOP=${of("STOPSIGNAL")} SERVE="${entry} ${command}"
-      unshare --net sh -eux /srv/container.sh
-    `,
+    seconds: 1200,
+    files: { ...COMPANY, "/srv/container.sh": beside("container.sh"), "/srv/container-run.sh": beside("container-run.sh"), "/srv/edgeseal": root, "/srv/rust": sysroot, "/srv/crates": crates },
+    script: Object.entries({ BUILD, TOKEN, OWNER, RUN, RUST, DEBIAN }).map(([name, value]) => `export ${name}='${value}'\n`).join("") + ". /srv/container.sh",
   });
   assert.match(output, /^ready$/m);
   const kept = read("volume");
-  for (const file of [/\/edgeseal\.db$/m, /\/tokens\/[^/]+\/[^/]+\.object$/m]) assert.match(kept, file, "keys and store outlive the container");
+  for (const file of [/^\.\/edgeseal\.db$/m, /^\.\/tokens\/[^/]+\/[^/]+\.object$/m]) assert.match(kept, file, "keys and store outlive the container");
 });
 
 test("each alarm rings when it should, and none without a reason", async () => {

@@ -1,9 +1,9 @@
 // `make test`: every suite in order, the counts taken from what the suites themselves report, a table at the end.
 // A suite that cannot run is a failure. The last line is exactly `N passed, N failed`.
-// ONLY=rust,p256,npm,www,conformance,e2e runs some of them.
+// ONLY=rust,p256,npm,www,conformance,e2e,alone runs some of them.
 
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { tally } from "./tally.mjs";
@@ -22,6 +22,12 @@ delete env.FORCE_COLOR;
 if (env.EDGESEAL_VECTORS) env.EDGESEAL_VECTORS = resolve(root, env.EDGESEAL_VECTORS);
 
 const node = join(root, "tests/node_modules/node/bin/node");
+// What uses ports that everybody knows, builds what others serve, or wants both cores.
+const ALONE = ["bench", "demo", "deploy", "overviews", "setup"].map((name) => `tests/e2e/${name}.test.mjs`);
+const others = ["tests/e2e", "tests/scripts", "tests/conformance"]
+  .flatMap((folder) => readdirSync(folder).filter((file) => file.endsWith(".test.mjs")).map((file) => `${folder}/${file}`))
+  .filter((file) => !ALONE.includes(file));
+const endToEnd = (files, atOnce) => ({ kind: "node", run: [node, "--test", `--test-concurrency=${atOnce}`, "--test-reporter=spec", ...files] });
 const suites = [
   { name: "rust", what: "Rust: unit, integration, documentation", kind: "cargo", run: ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"] },
   // A release build of core and its tests alone, twice: in the tests' own profile a million would take minutes, so that profile has fewer.
@@ -29,7 +35,9 @@ const suites = [
   { name: "npm", what: "npm package", kind: "node", run: ["npm", "--prefix", "edge-wasm/npm", "test"] },
   { name: "www", what: "playground", kind: "node", run: ["npm", "--prefix", "www", "test"] },
   { name: "conformance", what: "conformance: native, node, workerd, chromium", kind: "summary", run: [node, "tests/conformance/run.mjs", "--host", "all", "--out", "target/conformance/verdicts.jsonl"] },
-  { name: "e2e", what: "end to end: HSM, workerd, Chromium, clients", kind: "node", run: [node, "--test", "--test-concurrency=1", "--test-reporter=spec", "tests/e2e/*.test.mjs", "tests/scripts/*.test.mjs", "tests/conformance/*.test.mjs"] },
+  // Two at once: most of them wait most of the time, for a cache to end or a process to die.
+  { name: "e2e", what: "end to end: HSM, workerd, Chromium, clients", ...endToEnd(others, 2) },
+  { name: "alone", what: "end to end: demo, READMEs, deployment", ...endToEnd(ALONE, 1) },
 ];
 const only = process.env.ONLY?.split(",");
 const chosen = only ? suites.filter(({ name }) => only.includes(name)) : suites;

@@ -3,12 +3,10 @@
 import { chromium as playwright } from "playwright-core";
 import { chromium } from "./paths.mjs";
 
+export const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
+
 export async function openBrowser() {
-  return playwright.launch({
-    executablePath: chromium(),
-    headless: true,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"],
-  });
+  return playwright.launch({ executablePath: chromium(), headless: true, args: FLAGS });
 }
 
 /** Opens the playground and waits until its WebAssembly is there. */

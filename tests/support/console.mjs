@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { get } from "node:https";
 import { extname, join } from "node:path";
 import { chromium as playwright } from "playwright-core";
+import { FLAGS } from "./browser.mjs";
 import { call } from "./http.mjs";
 import { chromium } from "./paths.mjs";
 
@@ -22,7 +23,7 @@ export async function openTrusting(caFile, directory) {
     executablePath: chromium(),
     headless: true,
     env: { ...process.env, HOME: home },
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"],
+    args: FLAGS,
   });
 }
 

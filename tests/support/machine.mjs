@@ -45,8 +45,8 @@ export async function onCopy(here, { name, script, files = {}, network = false, 
 
   const bound = Object.entries({ "/etc/systemd/system/edgeseal-test.service": unit, ...files }).map(([place, file]) => `--bind-ro=${file}:${place}`);
   const args = ["--quiet", "--register=no", "--keep-unit", `--machine=edgeseal-${process.pid}`, "--directory", merged, `--bind=${shared}:${INSIDE}`, ...bound];
-  // With this machine's network it may still begin one of its own.
-  args.push(network ? "--capability=CAP_NET_ADMIN" : "--private-network");
+  // With this machine's network it may still begin one of its own; runc gives each container a keyring.
+  args.push(...(network ? ["--capability=CAP_NET_ADMIN", "--system-call-filter=keyctl"] : ["--private-network"]));
   const copy = start({ name: `the copy of this machine (${name})`, command: "systemd-nspawn", args: [...args, "--boot", "--", "--unit=edgeseal-test.service"], log: join(folder, "boot.log"), mark: here.mark });
   here.cleanup(() => copy.stop());
   const ended = await copy.exited(seconds);

@@ -11,7 +11,10 @@ export interface Refusal {
   retryAfter: number | null;
 }
 
-/** A token or a request was refused, or the issuer's keys cannot be had. The message is for the caller's log. */
+/**
+ * A token or a request was refused, or the issuer's keys cannot be had. The message is for the caller's log. That of a wrong signature
+ * has no stack trace where the host lets one be left out: it would cost more than all else about a token that anybody can send.
+ */
 export class VerifyError extends Error {
   override readonly name = "VerifyError";
   /** The stable code. */
@@ -56,6 +59,16 @@ export class InternalError extends Error {
   constructor(cause: unknown) {
     super("internal_error: the WebAssembly trapped; it was made anew, and nothing was decided", { cause });
   }
+}
+
+/** The error of a wrong signature. */
+export function signatureInvalid(refusal: Refusal): VerifyError {
+  const limit = Error.stackTraceLimit;
+  // Not there outside of V8; not to be written where a program has frozen it.
+  if (limit === undefined || !Reflect.set(Error, "stackTraceLimit", 0)) return new VerifyError(refusal);
+  const error = new VerifyError(refusal);
+  Error.stackTraceLimit = limit;
+  return error;
 }
 
 /** The options cannot be meant: a mistake of the caller, never of a token. */

@@ -25,6 +25,11 @@ declare module "node:crypto" {
   ): void;
 }
 
+interface ErrorConstructor {
+  /** V8's. */
+  stackTraceLimit?: number;
+}
+
 declare const process: { readonly versions: Record<string, string | undefined> };
 
 declare module "cloudflare:workers" {

@@ -16,7 +16,7 @@ import {
   type Reply,
   type VerifyKey,
 } from "./core.js";
-import { ConfigurationError, InternalError, VerifyError, type Refusal } from "./errors.js";
+import { ConfigurationError, InternalError, VerifyError, signatureInvalid, type Refusal } from "./errors.js";
 import { fetchDocument, reason } from "./fetch.js";
 import { applySchema, type StandardSchema } from "./schema.js";
 import { configurationError, demandVerifyOptions, settingsText, snapshots } from "./settings.js";
@@ -153,7 +153,8 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
         }
         case REFUSED:
         case SIGNATURE_INVALID: {
-          const error = new VerifyError(inside.refusal(kind));
+          const refused = inside.refusal(kind);
+          const error = kind === SIGNATURE_INVALID ? signatureInvalid(refused) : new VerifyError(refused);
           if (wire.number(4) === 1) refresh = inside.takeRefresh();
           if (refresh !== undefined) await this.#refresh(inside, refresh);
           throw error;

@@ -69,6 +69,12 @@ test("refuses with a stable code and the check that failed", async () => {
   const good = await key.token(claims());
   const flipped = good.slice(0, -10) + (good.at(-10) === "A" ? "B" : "A") + good.slice(-9);
   await refused(verifier.verify(flipped), "signature_invalid", "signature");
+  // Anybody can send wrong signatures: no stack is written for them, and others keep theirs.
+  const { stackTraceLimit } = Error;
+  const { stack } = await verifier.verify(flipped).catch((error) => error);
+  assert.match(stack, /^VerifyError: signature_invalid: [^\n]+$/);
+  assert.equal(Error.stackTraceLimit, stackTraceLimit);
+  assert.match((await verifier.verify("a.b").catch((error) => error)).stack, /\n +at /);
   await refused(verifier.verify(await key.token(claims({ aud: "other" }))), "audience_mismatch", "audience");
   await refused(verifier.verify(await key.token(claims({ iss: "other" }))), "issuer_mismatch", "issuer");
   await refused(verifier.verify(await key.token(claims({ exp: 1 }))), "token_expired", "expiry");

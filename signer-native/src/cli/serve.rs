@@ -44,7 +44,7 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
     let hsm = open_hsm(config.hsm.clone()).await?;
     let (issuer, (public, agents, admin)) = (config.issuers.get("").cloned().unwrap_or_default(), doors.addresses());
     let console = config.console.as_ref().map(|console| console.relying_party.origin().to_owned());
-    let profiles: Vec<String> = config.profiles.keys().cloned().collect();
+    let (profiles, rotates) = (config.profiles.keys().cloned().collect::<Vec<_>>(), config.rotates);
     let mut told = stop.clone();
     let signer = tokio::select! {
         signer = Signer::prepare(config, hsm, doors) => signer?,
@@ -52,9 +52,13 @@ async fn serve(config: SignerConfig) -> Result<(), Failure> {
     };
     let snapshot = signer.registry().snapshot();
     for profile in profiles.iter().filter(|profile| !snapshot.active.contains_key(*profile)) {
-        tracing::warn!(
-            "profile {profile} has no active key: edgeseal keys generate --profile {profile}, then edgeseal keys activate"
-        );
+        if rotates {
+            tracing::info!("profile {profile} has no active key; one is made now, unless its key is suspended");
+        } else {
+            tracing::warn!(
+                "profile {profile} has no active key: edgeseal keys generate --profile {profile}, then edgeseal keys activate"
+            );
+        }
     }
     if let Some(url) = console {
         invite_first(&signer, &url).await?;

@@ -373,13 +373,21 @@ impl Registry {
         // A key that was made while its profile changed has the longest lifetime of before.
         self.allow_lifetimes(&slots.iter().map(|slot| (slot.profile.as_str(), slot.max_lifetime)).collect()).await?;
         let slots = if automatic { slots } else { Arc::default() };
-        let keys = self.store.keys().await?;
-        let concluded = rotation::wind_down(&keys, &self.ledger.retired());
-        for due in concluded.into_iter().chain(rotation::plan(&keys, &slots, self.timing(), now())) {
-            // Generating may have taken long.
-            let Some(fence) = self.lead(holder).await? else { return Ok(false) };
-            if let Err(error) = self.do_what_is_due(&due, fence).await {
-                tracing::warn!(?due, %error, "tending the keys");
+        // Twice, since a first key may sign as soon as it is there.
+        for _ in 0..2 {
+            let keys = self.store.keys().await?;
+            let concluded = rotation::wind_down(&keys, &self.ledger.retired());
+            let mut generated = false;
+            for due in concluded.into_iter().chain(rotation::plan(&keys, &slots, self.timing(), now())) {
+                // Generating may have taken long.
+                let Some(fence) = self.lead(holder).await? else { return Ok(false) };
+                match self.do_what_is_due(&due, fence).await {
+                    Ok(()) => generated |= matches!(due, Due::Generate(_)),
+                    Err(error) => tracing::warn!(?due, %error, "tending the keys"),
+                }
+            }
+            if !generated {
+                break;
             }
         }
         Ok(true)

@@ -1,13 +1,17 @@
 //! The signer as its users meet it: the binary, a real `SoftHSM` token, HTTPS.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use edgeseal_core::{Jwk, JwkSet};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{AUDIENCE, Signer, client, request, run, until};
+use crate::support::{AUDIENCE, Signer, client, edgeseal, request, run, until, write_private};
 
 /// Every algorithm that `SoftHSM` has, with its profile in `dev`.
 const PROFILES: [(&str, &str); 11] = [
@@ -332,6 +336,28 @@ fn the_token_directory_goes_away_and_comes_back() {
     std::fs::rename(&away, &tokens).unwrap();
     until("it signs again without a restart", || signer.ask(&body).status == 200);
     until("it is ready again", || signer.public("/readyz", &[]).status == 200);
+}
+
+#[test]
+fn a_first_start_is_ready_as_soon_as_it_has_a_key() {
+    let folder = tempdir().unwrap();
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let (ready, dir, file) = (dev.ready.clone(), dev.dir.clone(), dev.dir.join("first.toml"));
+    assert_eq!(dev.end(), Some(0));
+    // By the rules that hold outside of dev, and with a store that has nothing.
+    let text = fs::read_to_string(dir.join("edgeseal.toml")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("dangerous_activation_delay")).collect();
+    let text = lines.join("\n").replace("automatic = false", "automatic = true").replace("\"edgeseal.db\"", "\"first.db\"");
+    write_private(&file, &text);
+    let mut command = edgeseal();
+    command.arg("serve").arg("--config").arg(&file);
+    let (began, log) = (Instant::now(), folder.path().join("first.log"));
+    let signer = Signer::serve(command, &log, ready, dir);
+    assert!(began.elapsed() < Duration::from_secs(8), "less than a turn of what looks after the keys: {:?}", began.elapsed());
+    signer.issue("default");
+    assert_eq!(signer.end(), Some(0));
+    let said = fs::read_to_string(log).unwrap();
+    assert!(!said.contains("edgeseal keys generate"), "nobody has anything to do: {said}");
 }
 
 #[test]
