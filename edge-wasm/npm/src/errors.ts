@@ -12,8 +12,8 @@ export interface Refusal {
 }
 
 /**
- * A token or a request was refused, or the issuer's keys cannot be had. The message is for the caller's log. That of a wrong signature
- * has no stack trace where the host lets one be left out: it would cost more than all else about a token that anybody can send.
+ * A token or a request was refused, or the issuer's keys cannot be had. The message is for the caller's log. Where V8 runs,
+ * that of a wrong signature has no stack trace: anybody can send one, and refusing it would be dearer than accepting a right one.
  */
 export class VerifyError extends Error {
   override readonly name = "VerifyError";

@@ -14,7 +14,7 @@ printf "[containers]\nnetns = \"host\"\nvolumes = [\"/srv/rust:/srv/rust:ro\", \
 export CONTAINERS_CONF=/srv/build.conf
 
 mmdebstrap --quiet --variant=apt --include=ca-certificates bookworm - | podman import --quiet - "$DEBIAN"
-# Not optimized, which would take five times as long.
+# Not optimized, to be there sooner.
 podman build --tag "$RUST" - << END
 FROM $DEBIAN
 RUN apt-get -qq update && apt-get -qq install -y --no-install-recommends gcc libc6-dev
