@@ -1,5 +1,5 @@
-// What everybody must be able to read and reach in the console: axe on every page in both themes, no sideways scrolling from
-// 360 px up, the main tasks by keyboard alone, both languages. A real signer stands behind it.
+// What everybody must be able to read and reach in the console: axe on every page in both themes, no sideways scrolling and
+// no cut word from 360 px up, the main tasks by keyboard alone, both languages. A real signer stands behind it.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import { ask, openConsole, openTrusting } from "../support/console.mjs";
 import { bench, profileOf, tokenOf } from "../support/harness.mjs";
+import { cutWords } from "../support/legible.mjs";
 import { root } from "../support/paths.mjs";
 import { freePorts } from "../support/ports.mjs";
 import { cli, startSigner } from "../support/signer.mjs";
@@ -37,6 +38,7 @@ async function look(page, what) {
   assert.deepEqual(await findings(page), [], what);
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.equal(over, 0, `${what} scrolls sideways by ${over} px`);
+  assert.deepEqual(await cutWords(page), [], what);
 }
 
 for (const colorScheme of ["light", "dark"]) {
@@ -71,7 +73,7 @@ test("the first person comes in by keyboard alone", async () => {
 
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [360, 768, 1440]) {
-    test(`${width} px, ${colorScheme}: axe finds nothing on any page, and nothing scrolls sideways`, async () => {
+    test(`${width} px, ${colorScheme}: on every page axe finds nothing, nothing scrolls sideways and no word is cut`, async () => {
       const { page } = alice;
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await page.setViewportSize({ width, height: 900 });

@@ -7,6 +7,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join, posix } from "node:path";
 import { after, before, test } from "node:test";
+import { cutWords } from "../../tests/support/legible.mjs";
 import { ROOT } from "./samples.mjs";
 import { DIST, launchChromium, serveDist } from "./support.mjs";
 
@@ -125,16 +126,17 @@ for (const theme of ["light", "dark"]) {
   });
 }
 
-test("no page is wider than a phone", async () => {
+test("on a phone no page scrolls sideways, and no word is cut", async () => {
   const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
-  const wide = [];
+  const troubles = [];
   for (const name of pages.filter((name) => name !== "404.html")) {
     await page.goto(`${server.origin}${BASE}${name}`);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
-    if (width > 360) wide.push(`${name}: ${width} px`);
+    if (width > 360) troubles.push(`${name}: ${width} px`);
+    troubles.push(...(await cutWords(page)).map((word) => `${name}: ${word}`));
   }
   await page.close();
-  assert.deepEqual(wide, []);
+  assert.deepEqual(troubles, []);
 });
 
 test("the search finds a code and opens its page", async () => {

@@ -1,8 +1,9 @@
-// What everybody must be able to read and reach: axe in both themes at three widths, no sideways scrolling, the keyboard.
+// What everybody must be able to read and reach: axe in both themes at three widths, no sideways scrolling, no cut word, the keyboard.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
+import { cutWords } from "../../tests/support/legible.mjs";
 import { launchChromium, openPlayground, serveDist, verdict } from "./support.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -22,7 +23,7 @@ after(async () => {
 
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [360, 768, 1440]) {
-    test(`${width} px, ${colorScheme}: axe finds nothing and nothing scrolls sideways`, async () => {
+    test(`${width} px, ${colorScheme}: axe finds nothing, nothing scrolls sideways and no word is cut`, async () => {
       const page = await browser.newPage({ colorScheme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
       await openPlayground(page, server.origin);
       for (const [scene, button] of Object.entries(SCENES)) {
@@ -38,6 +39,7 @@ for (const colorScheme of ["light", "dark"]) {
         );
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         assert.equal(overflow, 0, `${scene} scrolls sideways by ${overflow} px`);
+        assert.deepEqual(await cutWords(page), [], scene);
       }
       await page.close();
     });

@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitepress";
 import { includedPages } from "./included";
+import { breakableNames } from "./names";
 
 /** The landing page and the documentation: static pages below /.edgeseal/, beside the playground. */
 export default defineConfig({
@@ -23,7 +24,10 @@ export default defineConfig({
   ],
   markdown: {
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
-    config: includedPages,
+    config: (markdown) => {
+      includedPages(markdown);
+      breakableNames(markdown);
+    },
   },
   themeConfig: {
     logo: { src: "/seal.svg", alt: "" },
