@@ -126,13 +126,15 @@ for (const theme of ["light", "dark"]) {
   });
 }
 
-test("on a phone no page scrolls sideways, and no word is cut", async () => {
+test("on a phone no page scrolls sideways, no word is cut, and a page has one title", async () => {
   const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
   const troubles = [];
   for (const name of pages.filter((name) => name !== "404.html")) {
     await page.goto(`${server.origin}${BASE}${name}`);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     if (width > 360) troubles.push(`${name}: ${width} px`);
+    const titles = await page.locator("h1").allInnerTexts();
+    if (titles.length !== 1) troubles.push(`${name}: titles ${titles.join(", ")}`);
     troubles.push(...(await cutWords(page)).map((word) => `${name}: ${word}`));
   }
   await page.close();

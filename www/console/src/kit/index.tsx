@@ -4,7 +4,7 @@ import { Dialog as BaseDialog } from "@base-ui/react/dialog";
 import { Menu as BaseMenu } from "@base-ui/react/menu";
 import { Tabs as BaseTabs } from "@base-ui/react/tabs";
 import { Check, CircleAlert, CircleCheck, Copy, Info, TriangleAlert, X } from "lucide-react";
-import { useEffect, useId, useRef, useState, useSyncExternalStore, type ButtonHTMLAttributes, type ChangeEvent, type ComponentType, type FormEvent, type InputHTMLAttributes, type ReactElement, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes } from "react";
+import { Fragment, useEffect, useId, useRef, useState, useSyncExternalStore, type ButtonHTMLAttributes, type ChangeEvent, type ComponentType, type FormEvent, type InputHTMLAttributes, type ReactElement, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes } from "react";
 import { asProblem } from "../api/problem";
 import { session } from "../api/session";
 import { useWords, type Key } from "../i18n";
@@ -47,10 +47,22 @@ export function Chips({ items, none = "–" }: { items: readonly string[] | null
   return (
     <span className="chips">
       {items.map((item) => (
-        <Chip key={item}>{item}</Chip>
+        <Chip key={item}>
+          <Path>{item}</Path>
+        </Chip>
       ))}
     </span>
   );
+}
+
+/** An address or a path, which may end its line after a slash rather than in the middle of a word. */
+export function Path({ children }: { children: string }) {
+  return children.match(/[^/]+\/*|\/+/g)?.map((part, index) => (
+    <Fragment key={index}>
+      {part}
+      <wbr />
+    </Fragment>
+  ));
 }
 
 export function Panel({ title, note, aside, children, flush, className = "", id }: { title?: ReactNode; note?: ReactNode; aside?: ReactNode; children: ReactNode; flush?: boolean; className?: string; id?: string }) {

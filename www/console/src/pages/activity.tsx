@@ -1,7 +1,7 @@
 import { useResource } from "../api/queries";
 import type { Activity as Numbers } from "../api/types";
 import { useWords, type Words } from "../i18n";
-import { Badge, Facts, Loading, Notice, PageHead, Panel, Refusal } from "../kit";
+import { Badge, Facts, Loading, Notice, PageHead, Panel, Path, Refusal } from "../kit";
 import { pathsOf } from "../kit/spark";
 
 export default function Activity() {
@@ -58,7 +58,7 @@ export default function Activity() {
             rows={[
               [t("activity.token"), hsm.token],
               [t("activity.library"), hsm.library],
-              [t("activity.module"), <code key="module">{hsm.module}</code>],
+              [t("activity.module"), <code key="module"><Path>{hsm.module}</Path></code>],
               [t("activity.canary"), hsm.canary_age === null ? "–" : t("activity.canary_age", { span: span(Math.round(hsm.canary_age)) })],
               [t("activity.queued"), number(hsm.queued)],
               ...(hsm.processes > 0 ? [[t("activity.processes"), number(hsm.processes)] as [string, string]] : []),

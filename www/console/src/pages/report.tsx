@@ -6,7 +6,7 @@ import type { LedgerEntry } from "../api/types";
 import { useAuditStatus } from "../api/watch";
 import { useWords } from "../i18n";
 import { stateTone } from "../keys/state";
-import { Badge, Button, Facts, Loading, Notice, PageHead, Panel, Refusal } from "../kit";
+import { Badge, Button, Facts, Loading, Notice, PageHead, Panel, Path, Refusal } from "../kit";
 
 export default function Report() {
   const words = useWords();
@@ -49,7 +49,7 @@ export default function Report() {
               [t("report.owner"), key.owner],
               [t("report.purpose"), key.purpose],
               [t("report.generation"), joined(key.generation, key.algorithm, moment(key.generated_at), key.generated_by)],
-              [t("report.storage"), joined(key.storage, `CKA_ID ${key.cka_id}`)],
+              [t("report.storage"), <Path key="storage">{joined(key.storage, `CKA_ID ${key.cka_id}`)}</Path>],
               [t("report.distribution"), joined(key.distribution, key.published_at && t("report.published", { when: moment(key.published_at) }))],
               [
                 t("report.validity"),

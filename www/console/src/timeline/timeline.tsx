@@ -18,7 +18,7 @@ export function Timeline({ slots, window, now }: { slots: SlotLanes[]; window: W
         {shown
           .filter(({ place }) => Math.abs(place - here) > 6.5 && place > 2 && place < 98)
           .map(({ tick, place }, index) => (
-            <span key={tick} style={{ left: `${place}%` }} className={index % 2 ? "optional" : undefined}>
+            <span key={tick} style={{ left: `${place}%` }} className={[index % 2 && "optional", nearness(place - here)].filter(Boolean).join(" ")}>
               {format.format(tick)}
             </span>
           ))}
@@ -45,6 +45,12 @@ export function Timeline({ slots, window, now }: { slots: SlotLanes[]; window: W
       ))}
     </div>
   );
+}
+
+/** How narrow a timeline must be for a label at this distance, in hundredths of it, to touch the one of the present. */
+function nearness(distance: number): string {
+  if (Math.abs(distance) < 12) return "near nearby";
+  return Math.abs(distance) < 19 ? "nearby" : "";
 }
 
 export function TimelineLegend() {

@@ -1,12 +1,15 @@
 import type MarkdownIt from "markdown-it";
 
-/** As wide as a phone: a longer name has to be broken in the text, too. */
+/** As many letters as a phone's line has: a longer name has to be broken in the text, too. */
 const LINE = 32;
 
-/** Where a name may end its line rather than in the middle of a word: after a `_`, `/`, `.`, `:` or `,` and before a `{`. */
-const BREAKS = /(?<=[\w}\];])(?:[_/.:,]+(?=[a-z{&])|(?=\{[a-z]))/gi;
+/** Where a name may end its line rather than in the middle of a word: after a `_`, `/`, `.`, `:`, `,` or `|` and before a `{`. */
+const BREAKS = /(?<=[\w}\];])(?:[_/:,|]+(?=[.a-z{&])|\.(?=[a-z{&])|(?=\{[a-z]))/gi;
 
-/** Lets names be broken in headings, in the cells of tables, and where they are longer than a line. */
+/** What a line's end would tear at a hyphen: options, and the names of fields and files. */
+const HYPHENATED = /(?<![\w&;-])(?:--?[a-z][\w-]*|\.?\w+(?:-\w+)+)/gi;
+
+/** Where lines end in code: in headings, in the cells of tables and where it is longer than a line, between the words of a name. */
 export function breakableNames(markdown: MarkdownIt): void {
   markdown.core.ruler.push("breakable-names", ({ tokens }) => {
     tokens.forEach((token, index) => {
@@ -23,7 +26,11 @@ export function breakableNames(markdown: MarkdownIt): void {
     if (!rule) throw new Error(`markdown-it has no rule for ${kind}`);
     markdown.renderer.rules[kind] = (tokens, index, ...rest) => {
       const html = rule(tokens, index, ...rest);
-      return tokens[index]?.meta?.breakable ? html.replaceAll(BREAKS, "$&<wbr>") : html;
+      const broken = tokens[index]?.meta?.breakable ? html.replaceAll(BREAKS, "$&<wbr>") : html;
+      if (kind === "text") return broken;
+      return broken.replace(/(?<=^<code[^>]*>)[^]*(?=<\/code>$)/, (code) =>
+        code.replaceAll(HYPHENATED, (name) => (name.length < LINE ? `<span class="whole">${name}</span>` : name)),
+      );
     };
   }
 }

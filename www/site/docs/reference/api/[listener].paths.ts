@@ -66,19 +66,15 @@ function page(document: Document, listener: string, title: string): string {
 function describe(method: string, path: string, operation: Operation): string[] {
   const lines = [`## ${method.toUpperCase()} ${escape(path)}`, "", text(operation.summary ? `**${operation.summary}.**` : ""), "", text(operation.description ?? ""), ""];
   if (operation.parameters?.length) {
-    lines.push("| parameter | where | | |", "|---|---|---|---|");
-    for (const { name, in: where, required, description, schema } of operation.parameters) {
-      lines.push(`| \`${name}\` | ${where} | ${cell(type(schema))}${required ? ", needed" : ""} | ${cell(description ?? "")} |`);
-    }
-    lines.push("");
+    const rows = operation.parameters.map(({ name, in: where, required, description, schema }) => [`\`${name}\``, where, `${cell(type(schema))}${required ? ", needed" : ""}`, cell(description ?? "")]);
+    lines.push(...table(["parameter", "where", "type", "meaning"], rows), "");
   }
   for (const [media, { schema }] of Object.entries(operation.requestBody?.content ?? {})) lines.push(`Body, \`${media}\`: ${type(schema)}`, "");
-  lines.push("| status | | body |", "|---|---|---|");
-  for (const [status, { description, content }] of Object.entries(operation.responses)) {
+  const answers = Object.entries(operation.responses).map(([status, { description, content }]) => {
     const bodies = Object.entries(content ?? {}).map(([media, { schema }]) => `\`${media}\`${schema ? `: ${type(schema)}` : ""}`);
-    lines.push(`| ${status} | ${cell(description)} | ${cell(bodies.join(", "))} |`);
-  }
-  return [...lines, ""];
+    return [status, cell(description), cell(bodies.join(", "))];
+  });
+  return [...lines, ...table(["status", "meaning", "body"], answers), ""];
 }
 
 function shape(schema: Schema): string[] {
@@ -90,9 +86,16 @@ function shape(schema: Schema): string[] {
   const more = parts.filter((part) => part.$ref).map((part) => `With all of ${type(part)}.`);
   const rows = names.map((name) => {
     const property = properties[name] ?? {};
-    return `| \`${name}\` | ${cell(type(property))}${required.has(name) ? ", needed" : ""} | ${cell(property.description ?? "")} |`;
+    return [`\`${name}\``, `${cell(type(property))}${required.has(name) ? ", needed" : ""}`, cell(property.description ?? "")];
   });
-  return [...more, ...(more.length ? [""] : []), "| member | | |", "|---|---|---|", ...rows];
+  return [...more, ...(more.length ? [""] : []), ...table(["member", "type", "meaning"], rows)];
+}
+
+/** A table without the columns that have nothing in any row. */
+function table(heads: string[], rows: string[][]): string[] {
+  const kept = heads.map((_, column) => rows.some((row) => row[column]));
+  const line = (cells: string[]) => `| ${cells.filter((_, column) => kept[column]).join(" | ")} |`;
+  return [line(heads), line(heads.map(() => "---")), ...rows.map(line)];
 }
 
 function type(schema: Schema | undefined): string {
@@ -112,7 +115,7 @@ function type(schema: Schema | undefined): string {
     schema.format,
     schema.minimum !== undefined && `from ${schema.minimum}`,
     schema.maximum !== undefined && `to ${schema.maximum}`,
-    schema.minLength !== undefined && `at least ${schema.minLength} characters`,
+    schema.minLength !== undefined && `at least ${schema.minLength} character${schema.minLength === 1 ? "" : "s"}`,
     schema.maxLength !== undefined && `at most ${schema.maxLength} characters`,
   ].filter(Boolean);
   return bounds.length ? `${base} (${bounds.join(", ")})` : base;
