@@ -52,8 +52,8 @@ use crate::{
     error::{Failure, FailureKind},
     http::{
         agents::Audience,
+        exchange::{Exchanges, HEAD_TIMEOUT, Requests},
         input::{parse, read},
-        listener::{Counted, Requests},
         problem::{Code, Problem},
         public::{method_not_allowed, not_found},
     },
@@ -68,8 +68,6 @@ const MAX_BODY: usize = 64 * 1024;
 const MAX_PRESENTATION: usize = MAX_PRESENTATION_LEN + 1_024;
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 512;
-/// The head of a request, and the pause between two on one connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take after the process was told to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -222,7 +220,7 @@ where
     };
     let requests = Arc::new(Requests::default());
     let service = router.clone().layer(Extension(caller));
-    let service = TowerToHyperService::new(Counted { service, requests: Arc::clone(&requests) });
+    let service = TowerToHyperService::new(Exchanges { service, requests: Arc::clone(&requests) });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let served = graceful.watcher().watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());

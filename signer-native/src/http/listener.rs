@@ -3,19 +3,13 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes, HttpBody},
-    response::Response,
-};
+use axum::{Router, extract::Request, response::Response};
 use edgeseal_core::Timestamp;
-use hyper::body::{Frame, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -29,7 +23,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
-use super::tls;
+use super::{
+    exchange::{Exchanges, HEAD_TIMEOUT, Requests},
+    tls,
+};
 use crate::{
     config::ListenConfig,
     error::{Failure, FailureKind},
@@ -39,10 +36,6 @@ use crate::{
 const MAX_CONNECTIONS: usize = 1_024;
 /// A TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The head of a request, the first one on a connection included, and the pause between two of HTTP/1.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The pause between two requests of HTTP/2, whose clients keep a connection for long.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long open requests may take after the process was told to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Streams of one HTTP/2 connection.
@@ -191,7 +184,7 @@ async fn connection(
     let not_after = certificate.and_then(tls::not_after).map(Timestamp::from_secs);
     let peer = Peer { address, agent, fingerprint, issuer, not_after, admin };
     let requests = Arc::new(Requests::default());
-    let service = TowerToHyperService::new(Counted { service: WithPeer { router, peer }, requests: Arc::clone(&requests) });
+    let service = TowerToHyperService::new(Exchanges { service: WithPeer { router, peer }, requests: Arc::clone(&requests) });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder
@@ -210,117 +203,6 @@ async fn connection(
     drop(place);
 }
 
-/// The requests of one connection. Time limits of the protocols begin with its first octets, and a connection that keeps its place
-/// without asking for anything would keep it from others.
-#[derive(Debug)]
-pub(crate) struct Requests(Mutex<Tally>);
-
-#[derive(Clone, Copy, Debug)]
-struct Tally {
-    under_way: usize,
-    /// When the last one ended, or the connection began.
-    since: Instant,
-    /// How long it may last that none is under way.
-    limit: Duration,
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self(Mutex::new(Tally { under_way: 0, since: Instant::now(), limit: HEAD_TIMEOUT }))
-    }
-}
-
-impl Requests {
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn began(self: Arc<Self>) -> UnderWay {
-        let mut tally = self.tally();
-        tally.under_way += 1;
-        tally.limit = IDLE_TIMEOUT;
-        drop(tally);
-        UnderWay(self)
-    }
-
-    /// Resolves when the first request has not come within [`HEAD_TIMEOUT`], or none was under way for [`IDLE_TIMEOUT`].
-    pub(crate) async fn quiet(&self) {
-        loop {
-            let Tally { under_way, since, limit } = *self.tally();
-            let rest = if under_way == 0 { limit.saturating_sub(since.elapsed()) } else { limit };
-            if rest.is_zero() {
-                return;
-            }
-            tokio::time::sleep(rest).await;
-        }
-    }
-}
-
-/// A request until the last octet of its answer.
-struct UnderWay(Arc<Requests>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let mut tally = self.0.tally();
-        tally.under_way = tally.under_way.saturating_sub(1);
-        tally.since = Instant::now();
-    }
-}
-
-/// Counts the requests of a connection.
-#[derive(Clone)]
-pub(crate) struct Counted<S> {
-    pub(crate) service: S,
-    pub(crate) requests: Arc<Requests>,
-}
-
-impl<S> Service<hyper::Request<hyper::body::Incoming>> for Counted<S>
-where
-    S: Service<hyper::Request<hyper::body::Incoming>, Response = Response>,
-    S::Future: Send + 'static,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(context)
-    }
-
-    fn call(&mut self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
-        let under_way = Arc::clone(&self.requests).began();
-        let answer = self.service.call(request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            // An answer that is a stream is under way as long as somebody reads it.
-            Ok(answer.map(|body| Body::new(Held { body, _under_way: under_way })))
-        })
-    }
-}
-
-/// An answer's body, and that its request is under way as long as it is there.
-struct Held {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Tells the router who is asking.
 #[derive(Clone)]
 struct WithPeer {
@@ -328,16 +210,16 @@ struct WithPeer {
     peer: Peer,
 }
 
-impl Service<hyper::Request<hyper::body::Incoming>> for WithPeer {
+impl Service<Request> for WithPeer {
     type Response = Response;
     type Error = std::convert::Infallible;
-    type Future = <Router as Service<hyper::Request<hyper::body::Incoming>>>::Future;
+    type Future = <Router as Service<Request>>::Future;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        <Router as Service<hyper::Request<hyper::body::Incoming>>>::poll_ready(&mut self.router, context)
+        <Router as Service<Request>>::poll_ready(&mut self.router, context)
     }
 
-    fn call(&mut self, mut request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         request.extensions_mut().insert(self.peer.clone());
         self.router.call(request)
     }

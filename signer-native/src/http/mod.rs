@@ -6,6 +6,7 @@ pub mod agents;
 pub mod console;
 pub mod door;
 pub mod enroll;
+pub(crate) mod exchange;
 pub mod input;
 pub mod listener;
 pub mod openapi;

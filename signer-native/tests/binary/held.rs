@@ -1,7 +1,7 @@
-//! Requests whose body is held back: who asks is decided when all of it has come.
+//! Requests whose body is held back: who asks is decided when all of it has come, and a refusal that does not want it is not lost.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::TcpStream,
     path::Path,
     sync::Arc,
@@ -14,6 +14,7 @@ use tempfile::tempdir;
 
 use crate::{
     admin::{ALICE, BOB, ask},
+    agent::Agent,
     support::{AUDIENCE, Answer, Signer, client, until},
 };
 
@@ -108,4 +109,72 @@ fn a_person_whose_role_changes_meanwhile_has_the_new_one() {
     let users = ask(&signer, BOB, "GET", "/admin/v1/users", None).json();
     let names: Vec<&str> = users["users"].as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["alice", "dora"]);
+}
+
+/// The head of one answer, its body read as well.
+fn answered(stream: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut octet = [0];
+        let said = stream.read(&mut octet).unwrap_or_else(|error| panic!("{error}, after {}", String::from_utf8_lossy(&head)));
+        assert_eq!(said, 1, "the connection ended after {:?}", String::from_utf8_lossy(&head));
+        head.extend(octet);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    stream.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+    head
+}
+
+/// Refusals of requests whose body comes after the head, on one connection that stays open.
+fn not_lost(mut stream: impl Read + Write, host: &str, refused: &[(&str, u16)]) {
+    let chunked = format!("1000\r\n{}\r\n0\r\n\r\n", "x".repeat(4_096));
+    let whole = "x".repeat(40_000);
+    for (head, status) in refused {
+        for (framing, body) in [("content-length: 40000", &whole), ("transfer-encoding: chunked", &chunked)] {
+            write!(stream, "{head} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain\r\n{framing}\r\n\r\n").unwrap();
+            stream.flush().unwrap();
+            // Long enough for an answer that does not wait.
+            std::thread::park_timeout(Duration::from_millis(200));
+            stream.write_all(body.as_bytes()).unwrap();
+            stream.flush().unwrap();
+            let answer = answered(&mut stream);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}, {framing}: {answer}");
+            assert!(!answer.contains("connection: close"), "{head}, {framing}: {answer}");
+        }
+    }
+    // Who asks first whether to send it is not waited for, and is told that nothing more is read.
+    let (head, status) = refused[0];
+    write!(stream, "{head} HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 40000\r\n\r\n").unwrap();
+    stream.flush().unwrap();
+    let answer = answered(&mut stream);
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("connection: close\r\n"), "{answer}");
+}
+
+#[test]
+fn a_refusal_reaches_whoever_still_sends_the_body() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let daemon = Agent::start(folder.path(), &signer, &[signer.text("agent")], "");
+    let connected = |listener: &str, identity: Option<(&str, &str)>| {
+        let identity = identity.map(|(certificate, key)| (Path::new(certificate), Path::new(key)));
+        let port: u16 = signer.text(listener).rsplit_once(':').unwrap().1.parse().unwrap();
+        let tls = client(&signer.path("ca"), identity).unwrap();
+        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        StreamOwned::new(ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap(), socket)
+    };
+    let agent = Some((signer.text("agent_cert"), signer.text("agent_key")));
+    let nowhere = [("POST /nowhere", 404), ("PUT /.well-known/jwks.json", 405)];
+    not_lost(connected("issuer", None), "localhost", &nowhere);
+    not_lost(connected("agent", agent), "localhost", &[("POST /nowhere", 404), ("POST /v1/tokens", 415)]);
+    not_lost(connected("admin", None), "localhost", &[("POST /console/v1/login/finish", 403), ("POST /nowhere", 405)]);
+    not_lost(std::os::unix::net::UnixStream::connect(&daemon.socket).unwrap(), "agent", &nowhere);
+
+    // More than any route takes, of which most never comes.
+    let mut stream = connected("issuer", None);
+    write!(stream, "POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000\r\n\r\nx").unwrap();
+    stream.flush().unwrap();
+    let answer = answered(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("connection: close\r\n"), "{answer}");
 }
