@@ -141,6 +141,23 @@ test("on a phone no page scrolls sideways, no word is cut, and a page has one ti
   assert.deepEqual(troubles, []);
 });
 
+test("no table is wider than its page", async () => {
+  const troubles = [];
+  for (const width of [360, 768, 1440]) {
+    const page = await browser.newPage({ viewport: { width, height: 900 } });
+    for (const name of pages.filter((name) => name !== "404.html")) {
+      await page.goto(`${server.origin}${BASE}${name}`);
+      await page.waitForSelector("h1");
+      const wide = await page.locator("table").evaluateAll((tables) =>
+        tables.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth + 1).map(({ innerText }) => innerText.slice(0, 60)),
+      );
+      troubles.push(...wide.map((table) => `${name} at ${width} px: ${table}`));
+    }
+    await page.close();
+  }
+  assert.deepEqual(troubles, []);
+});
+
 test("the search finds a code and opens its page", async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   await page.goto(`${server.origin}${BASE}`);

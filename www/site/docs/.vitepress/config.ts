@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitepress";
 import { includedPages } from "./included";
 import { breakableNames } from "./names";
+import { stackedTables } from "./tables";
 
 /** The landing page and the documentation: static pages below /.edgeseal/, beside the playground. */
 export default defineConfig({
@@ -27,6 +28,7 @@ export default defineConfig({
     config: (markdown) => {
       includedPages(markdown);
       breakableNames(markdown);
+      stackedTables(markdown);
     },
   },
   themeConfig: {

@@ -1,6 +1,6 @@
 import type MarkdownIt from "markdown-it";
 
-/** As many letters as a phone's line has: a longer name has to be broken in the text, too. */
+/** As many letters as a phone's line has: a longer name has to be broken. */
 const LINE = 32;
 
 /** Where a name may end its line rather than in the middle of a word: after a `_`, `/`, `.`, `:`, `,` or `|` and before a `{`. */
@@ -9,15 +9,16 @@ const BREAKS = /(?<=[\w}\];])(?:[_/:,|]+(?=[.a-z{&])|\.(?=[a-z{&])|(?=\{[a-z]))/
 /** What a line's end would tear at a hyphen: options, and the names of fields and files. */
 const HYPHENATED = /(?<![\w&;-])(?:--?[a-z][\w-]*|\.?\w+(?:-\w+)+)/gi;
 
-/** Where lines end in code: in headings, in the cells of tables and where it is longer than a line, between the words of a name. */
+/** Where lines end between the words of a name: in headings, and in code that is longer than a line. */
 export function breakableNames(markdown: MarkdownIt): void {
   markdown.core.ruler.push("breakable-names", ({ tokens }) => {
     tokens.forEach((token, index) => {
       if (token.type !== "inline") return;
-      const [, place] = /^(heading|t[dh])_open$/.exec(tokens[index - 1]?.type ?? "") ?? [];
+      const heading = tokens[index - 1]?.type === "heading_open";
       for (const child of token.children ?? []) {
-        const name = child.type === "code_inline" ? place || child.content.length > LINE : child.type === "text" && place === "heading";
-        if (name) child.meta = { ...child.meta, breakable: true };
+        const long = child.type === "code_inline" && child.content.length > LINE;
+        if (long) child.attrJoin("class", "long");
+        if (long || heading) child.meta = { ...child.meta, breakable: true };
       }
     });
   });
