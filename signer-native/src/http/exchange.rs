@@ -140,7 +140,7 @@ impl Rest {
         (Request::from_parts(parts, Body::new(body.clone())), Some(Self { body, waits }))
     }
 
-    /// Whether the whole body has come, now or before. A service that gave up waiting for it is not followed by more of that.
+    /// Whether the whole body has come, now or before. Nobody waits longer for one that the service gave up waiting for.
     async fn read(self, status: StatusCode) -> bool {
         let Self { body, waits } = self;
         if body.is_end_stream() {

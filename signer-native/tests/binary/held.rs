@@ -15,7 +15,7 @@ use tempfile::tempdir;
 use crate::{
     admin::{ALICE, BOB, ask},
     agent::Agent,
-    support::{AUDIENCE, Answer, Signer, client, until},
+    support::{AUDIENCE, Answer, Signer, client, connect, until},
 };
 
 /// A request that lacks the last octet of its body.
@@ -28,11 +28,7 @@ impl Held {
     /// Returns when the signer has read the head and waits for the body: it says so (RFC 9110 section 10.1.1).
     fn new(base: &str, tls: Arc<ClientConfig>, path: &str, body: &str) -> Self {
         let authority = base.strip_prefix("https://").unwrap();
-        let port: u16 = authority.rsplit_once(':').unwrap().1.parse().unwrap();
-        let connection = ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
-        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
-        let mut stream = StreamOwned::new(connection, socket);
+        let mut stream = connect(base, tls).unwrap();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\nexpect: 100-continue\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -40,13 +36,8 @@ impl Held {
         );
         stream.write_all(head.as_bytes()).unwrap();
         stream.flush().unwrap();
-        let mut said = Vec::new();
-        while !said.ends_with(b"\r\n\r\n") {
-            let mut octet = [0];
-            stream.read_exact(&mut octet).unwrap();
-            said.extend(octet);
-        }
-        assert!(said.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&said));
+        let said = head_of(&mut stream);
+        assert!(said.starts_with("HTTP/1.1 100"), "{said}");
         let (first, last) = body.split_at(body.len() - 1);
         stream.write_all(first.as_bytes()).unwrap();
         stream.flush().unwrap();
@@ -111,8 +102,8 @@ fn a_person_whose_role_changes_meanwhile_has_the_new_one() {
     assert_eq!(names, ["alice", "dora"]);
 }
 
-/// The head of one answer, its body read as well.
-fn answered(stream: &mut impl Read) -> String {
+/// The head of one answer.
+fn head_of(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut octet = [0];
@@ -120,7 +111,12 @@ fn answered(stream: &mut impl Read) -> String {
         assert_eq!(said, 1, "the connection ended after {:?}", String::from_utf8_lossy(&head));
         head.extend(octet);
     }
-    let head = String::from_utf8(head).unwrap();
+    String::from_utf8(head).unwrap()
+}
+
+/// The head of one answer, its body read as well.
+fn answered(stream: &mut impl Read) -> String {
+    let head = head_of(stream);
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     stream.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
     head
@@ -158,11 +154,7 @@ fn a_refusal_reaches_whoever_still_sends_the_body() {
     let daemon = Agent::start(folder.path(), &signer, &[signer.text("agent")], "");
     let connected = |listener: &str, identity: Option<(&str, &str)>| {
         let identity = identity.map(|(certificate, key)| (Path::new(certificate), Path::new(key)));
-        let port: u16 = signer.text(listener).rsplit_once(':').unwrap().1.parse().unwrap();
-        let tls = client(&signer.path("ca"), identity).unwrap();
-        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
-        StreamOwned::new(ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap(), socket)
+        connect(signer.text(listener), client(&signer.path("ca"), identity).unwrap()).unwrap()
     };
     let agent = Some((signer.text("agent_cert"), signer.text("agent_key")));
     let nowhere = [("POST /nowhere", 404), ("PUT /.well-known/jwks.json", 405)];

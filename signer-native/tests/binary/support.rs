@@ -303,11 +303,16 @@ pub(crate) fn request(
     body: &[u8],
 ) -> std::io::Result<Answer> {
     let authority = base.strip_prefix("https://").unwrap();
-    let (_, port) = authority.rsplit_once(':').unwrap();
+    exchange(connect(base, tls)?, method, path, &[&[("host", authority)], headers].concat(), body)
+}
+
+/// A connection of TLS, on which nothing has been said.
+pub(crate) fn connect(base: &str, tls: Arc<ClientConfig>) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let (_, port) = base.rsplit_once(':').unwrap();
     let connection = ClientConnection::new(tls, "localhost".try_into().unwrap()).unwrap();
     let socket = TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap()))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    exchange(StreamOwned::new(connection, socket), method, path, &[&[("host", authority)], headers].concat(), body)
+    Ok(StreamOwned::new(connection, socket))
 }
 
 /// One HTTP/1.1 exchange over any stream.
