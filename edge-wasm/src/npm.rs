@@ -111,10 +111,12 @@ impl Core {
             };
             mistake(&format!("{parent}{}", error.setting()), &format!("{parent}{error}"))
         })?;
+        let input = INPUT.with(Rc::clone);
+        let room = [address(&input), length(&input), 0, 0, 0, 0, 0, 0];
         Ok(Self {
             verifier,
-            input: INPUT.with(Rc::clone),
-            reply: Default::default(),
+            input,
+            reply: room.map(Cell::new),
             text: RefCell::default(),
             token: RefCell::default(),
             signature_invalid: OnceCell::new(),
@@ -128,18 +130,8 @@ impl Core {
         })
     }
 
-    /// The address of the memory to write a token into.
-    pub fn input(&self) -> usize {
-        self.input.as_ptr() as usize
-    }
-
-    /// Octets of that memory.
-    #[wasm_bindgen(js_name = inputLength)]
-    pub fn input_length(&self) -> usize {
-        INPUT_LEN
-    }
-
-    /// The address of the eight numbers of a reply.
+    /// The address of the eight numbers of a reply. Before the first one they are address and length of the memory to write a token
+    /// into, and zeros.
     pub fn reply(&self) -> usize {
         self.reply.as_ptr() as usize
     }
@@ -159,7 +151,9 @@ impl Core {
         let Some(octets) = self.input.get(..length) else { return self.refuse_too_large(now) };
         let Ok(field) = str::from_utf8(octets) else { return FORGOTTEN };
         match bearer_token(Some(field)) {
-            Ok(token) => self.begin(token, token.as_ptr() as usize - self.input(), nonce.as_deref(), timestamp(now)),
+            Ok(token) => {
+                self.begin(token, (address(token.as_bytes()) - address(&self.input)) as usize, nonce.as_deref(), timestamp(now))
+            }
             Err(refusal) => self.refuse(&refusal, None),
         }
     }

@@ -32,7 +32,10 @@ const made = await fixtures(plan.algorithms, plan.tokens);
 const measured = [];
 for (const name of plan.hosts) measured.push(...(await measureHost(name)));
 const started = plan.hosts.length > 0 && plan.startups ? await startup(plan.algorithms[0], made[plan.algorithms[0]], plan.startups) : undefined;
-if (started) console.log(`startup    ${Object.entries(started).map(([name, ms]) => `${name} ${summary(ms).median.toFixed(1)} ms`).join(", ")}`);
+for (const [from, ms] of Object.entries(started ?? {})) {
+  const medians = Object.entries(ms).map(([name, one]) => `${name} ${summary(one).median.toFixed(1)} ms`).join(", ");
+  console.log(`startup    ${medians} from the ${from}`);
+}
 const whole = plan.gateway ? await measureGateway() : undefined;
 write();
 

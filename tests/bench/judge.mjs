@@ -24,11 +24,12 @@ export function judge(measured, started) {
       say(`${host} ${alg} ${kase}: speed of ${RIVAL[host]}, times`, speedup(us.edgeseal, rival), bound(host, alg, kase), { atLeast: true });
     }
   }
-  if (started) say("workerd: first token, ms beyond an empty Worker", beyondEmpty(started.edgeseal, started.empty), 15, { atLeast: false });
+  // What the process does before it listens is not the first request's: the scripts and modules of all Workers are compiled there.
+  if (started) say("workerd: WASM instantiated and first token verified, ms beyond an empty Worker's first request", beyondEmpty(started.request.edgeseal, started.request.empty), 15, { atLeast: false });
   return verdicts;
 }
 
-/** Milliseconds of a Worker's start beyond those of the empty one, round by round. */
+/** Milliseconds of a Worker beyond those of the empty one, round by round. */
 export function beyondEmpty(ms, empty) {
   return summary(ms.map((value, round) => value - empty[round]));
 }

@@ -54,8 +54,6 @@ export const FORGOTTEN = 7;
 
 /** The verifier of one `createVerifier`, inside the WebAssembly. Times are in milliseconds. */
 export interface Core {
-  input(): number;
-  inputLength(): number;
   reply(): number;
   verify(length: number, nonce: string | undefined, now: number): number;
   authorize(length: number, nonce: string | undefined, now: number): number;
@@ -174,9 +172,10 @@ export class Wire {
 
   constructor(memory: WebAssembly.Memory, core: Core) {
     this.#memory = memory;
-    this.#inputAt = core.input();
-    this.#inputLength = core.inputLength();
     this.#replyAt = core.reply();
+    // Before the first reply.
+    this.#inputAt = this.number(0);
+    this.#inputLength = this.number(1);
   }
 
   /** Writes a text and returns its length in octets. One that has no room is not looked at: its length is enough to refuse it. */
