@@ -158,6 +158,19 @@ test("no table is wider than its page", async () => {
   assert.deepEqual(troubles, []);
 });
 
+test("the list of pages shows the current one, and the list of headings all of each", async () => {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  await page.goto(`${server.origin}${BASE}reference/api/admin.html`);
+  const current = page.locator(".VPSidebar .is-link.is-active");
+  await current.waitFor();
+  await page.waitForFunction(() => document.querySelector(".VPSidebar").scrollTop > 0);
+  const { y, height } = await current.boundingBox();
+  assert.ok(y > 0 && y + height < 900, `it stands at ${y}`);
+  const cut = await page.locator(".VPDocAsideOutline a").evaluateAll((links) => links.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ innerText }) => innerText));
+  assert.deepEqual(cut, []);
+  await page.close();
+});
+
 test("the search finds a code and opens its page", async () => {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   await page.goto(`${server.origin}${BASE}`);

@@ -9,6 +9,11 @@ const BREAKS = /(?<=[\w}\];])(?:[_/:,|]+(?=[.a-z{&])|\.(?=[a-z{&])|(?=\{[a-z]))/
 /** What a line's end would tear at a hyphen: options, and the names of fields and files. */
 const HYPHENATED = /(?<![\w&;-])(?:--?[a-z][\w-]*|\.?\w+(?:-\w+)+)/gi;
 
+/** The same outside code. */
+const IDENTIFIERS = /\b(?:CVE-\d+-\d+|SD-JWT|date-time)\b/g;
+
+const whole = (name: string) => `<span class="whole">${name}</span>`;
+
 /** Where lines end between the words of a name: in headings, and in code that is longer than a line. */
 export function breakableNames(markdown: MarkdownIt): void {
   markdown.core.ruler.push("breakable-names", ({ tokens }) => {
@@ -28,9 +33,9 @@ export function breakableNames(markdown: MarkdownIt): void {
     markdown.renderer.rules[kind] = (tokens, index, ...rest) => {
       const html = rule(tokens, index, ...rest);
       const broken = tokens[index]?.meta?.breakable ? html.replaceAll(BREAKS, "$&<wbr>") : html;
-      if (kind === "text") return broken;
+      if (kind === "text") return broken.replaceAll(IDENTIFIERS, whole);
       return broken.replace(/(?<=^<code[^>]*>)[^]*(?=<\/code>$)/, (code) =>
-        code.replaceAll(HYPHENATED, (name) => (name.length < LINE ? `<span class="whole">${name}</span>` : name)),
+        code.replaceAll(HYPHENATED, (name) => (name.length < LINE ? whole(name) : name)),
       );
     };
   }
