@@ -24,8 +24,7 @@ export function judge(measured, started) {
       say(`${host} ${alg} ${kase}: speed of ${RIVAL[host]}, times`, speedup(us.edgeseal, rival), bound(host, alg, kase), { atLeast: true });
     }
   }
-  // What the process does before it listens is not the first request's: the scripts and modules of all Workers are compiled there.
-  if (started) say("workerd: WASM instantiated and first token verified, ms beyond an empty Worker's first request", beyondEmpty(started.request.edgeseal, started.request.empty), 15, { atLeast: false });
+  if (started) say("workerd: first token, ms beyond an empty Worker", beyondEmpty(started.process.edgeseal, started.process.empty), 15, { atLeast: false });
   return verdicts;
 }
 

@@ -166,6 +166,14 @@ test("the list of pages shows the current one, and the list of headings all of e
   await page.waitForFunction(() => document.querySelector(".VPSidebar").scrollTop > 0);
   const { y, height } = await current.boundingBox();
   assert.ok(y > 0 && y + height < 900, `it stands at ${y}`);
+  // A link of the page leads to one that is above what the list shows.
+  await page.evaluate(() => {
+    document.querySelector(".VPSidebar").scrollTop = 10_000;
+    document.querySelector('.VPSidebar a[href$="/start/newcomer"]').click();
+  });
+  await page.waitForURL("**/start/newcomer*");
+  await page.waitForFunction(() => document.querySelector(".VPSidebar .is-link.is-active").getBoundingClientRect().top > 0);
+  await page.goBack();
   const cut = await page.locator(".VPDocAsideOutline a").evaluateAll((links) => links.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ innerText }) => innerText));
   assert.deepEqual(cut, []);
   await page.close();

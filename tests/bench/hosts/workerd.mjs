@@ -1,6 +1,6 @@
 // workerd itself, without wrangler's proxy. Time stands still inside a request: it is taken outside, around requests of many
 // verifications, and what an empty request takes is taken off.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { createRequire } from "node:module";
@@ -64,13 +64,9 @@ export async function serve(entry) {
     bundle(await stage(), `bench/${entry}`, folder, { conditions: ["workerd", "browser"], external: ["cloudflare:*"] });
     const modules = readdirSync(folder).filter((name) => name.endsWith(".wasm")).map((name) => `(name = "./${name}", wasm = embed "${name}")`);
     writeFileSync(join(folder, "config.capnp"), configuration(entry, modules));
-    // Once, ahead of all starts: only the command line reads a configuration as text.
-    const compiled = spawnSync(workerd, ["compile", "--config-only", "config.capnp"], { cwd: folder, maxBuffer: 64 * 1024 * 1024 });
-    if (compiled.status !== 0) throw new Error(`workerd: ${compiled.error?.message ?? compiled.stderr}`);
-    writeFileSync(join(folder, "config.bin"), compiled.stdout);
   }
   const began = performance.now();
-  const child = spawn(workerd, ["serve", "--binary", "config.bin", "--control-fd=3"], { cwd: folder, stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  const child = spawn(workerd, ["serve", "config.capnp", "--control-fd=3"], { cwd: folder, stdio: ["ignore", "inherit", "inherit", "pipe"] });
   const port = await listening(child);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {

@@ -13,12 +13,12 @@ export default {
   },
 };
 
-/** The list of pages is longer than most windows: the current one is in sight. */
+/** The list of pages is longer than most windows: one that is out of sight is put into its middle. */
 function showCurrentPage(): void {
   const sidebar = document.querySelector(".VPSidebar");
-  const page = sidebar?.querySelector(".is-link.is-active");
-  if (!sidebar || !page) return;
-  const { top, bottom } = page.getBoundingClientRect();
-  const beyond = Math.max(bottom - sidebar.getBoundingClientRect().bottom, 0);
-  if (beyond > 0 || top < 0) sidebar.scrollTop += beyond + sidebar.clientHeight / 2;
+  const current = sidebar?.querySelector(".is-link.is-active");
+  if (!sidebar || !current) return;
+  const list = sidebar.getBoundingClientRect();
+  const page = current.getBoundingClientRect();
+  if (page.top < list.top || page.bottom > list.bottom) sidebar.scrollTop += (page.top + page.bottom - list.top - list.bottom) / 2;
 }
