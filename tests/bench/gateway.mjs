@@ -14,7 +14,7 @@ import { median, summary } from "./measure.mjs";
 export const CONTESTANTS = ["edgeseal", "jose", "hono"];
 const ALL = ["empty", ...CONTESTANTS];
 const CASES = ["distinct", "repeated"];
-/** Requests that are on their way at once on the one connection: enough that the client never waits for its own scheduler. */
+/** Requests that are on their way at once on a batch's connection: enough that the client never waits for its own scheduler. */
 const PIPELINED = 32;
 const WARM_UP = 2_048;
 const HEALTH = "the-health-token-of-the-bench";
@@ -92,16 +92,12 @@ async function serve(name, alg, fixture) {
       if (heard) resolve(heard.port);
     });
   });
-  const socket = connect(port, "127.0.0.1");
-  socket.setNoDelay(true);
-  await once(socket, "connect");
   return {
     /** Sends a request for each token and waits for all answers; milliseconds. Every answer must be a 200. */
-    run: (tokens) => pipelined(socket, port, tokens, name),
+    run: (tokens) => pipelined(port, tokens, name),
     /** Tokens that the gateway had verified before. */
     hits: async () => (await (await fetch(`http://127.0.0.1:${port}/.edgeseal/health`, { headers: { authorization: `Bearer ${HEALTH}` } })).json()).token_cache.hits,
     async stop() {
-      socket.destroy();
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, "exit");
       child.kill("SIGKILL");
@@ -146,42 +142,44 @@ const gateway :Workerd.Worker = (
   return folder;
 }
 
-function pipelined(socket, port, tokens, name) {
+/** A connection of its own for each batch: workerd ends one that idles while the others have their turns. */
+async function pipelined(port, tokens, name) {
   const requests = tokens.map((token) => `GET /hello HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nauthorization: Bearer ${token}\r\n\r\n`);
-  return new Promise((resolve, reject) => {
-    let [sent, answered, buffer] = [0, 0, Buffer.alloc(0)];
-    const done = (error) => {
-      socket.off("data", onData);
-      socket.off("error", done);
-      if (error) reject(error);
-      else resolve(performance.now() - began);
-    };
-    const send = () => {
-      const more = requests.slice(sent, Math.min(requests.length, answered + PIPELINED));
-      sent += more.length;
-      if (more.length > 0) socket.write(more.join(""));
-    };
-    const onData = (data) => {
-      buffer = buffer.length ? Buffer.concat([buffer, data]) : data;
-      for (;;) {
-        const end = buffer.indexOf("\r\n\r\n");
-        if (end < 0) break;
-        const head = buffer.toString("latin1", 0, end);
-        const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? NaN);
-        if (!head.startsWith("HTTP/1.1 200 ") || Number.isNaN(length)) return done(new Error(`${name} answered ${head.split("\r\n")[0]}`));
-        if (buffer.length < end + 4 + length) break;
-        buffer = buffer.subarray(end + 4 + length);
-        answered += 1;
-      }
-      if (answered === requests.length) return done();
-      // Half of a window at a time, so that neither side waits for the other.
-      if (sent - answered <= PIPELINED / 2) send();
-    };
-    socket.on("data", onData);
-    socket.once("error", done);
-    const began = performance.now();
-    send();
-  });
+  const socket = connect(port, "127.0.0.1");
+  socket.setNoDelay(true);
+  await once(socket, "connect");
+  try {
+    return await new Promise((resolve, reject) => {
+      let [sent, answered, buffer] = [0, 0, Buffer.alloc(0)];
+      const send = () => {
+        const more = requests.slice(sent, Math.min(requests.length, answered + PIPELINED));
+        sent += more.length;
+        if (more.length > 0) socket.write(more.join(""));
+      };
+      socket.on("data", (data) => {
+        buffer = buffer.length ? Buffer.concat([buffer, data]) : data;
+        for (;;) {
+          const end = buffer.indexOf("\r\n\r\n");
+          if (end < 0) break;
+          const head = buffer.toString("latin1", 0, end);
+          const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? NaN);
+          if (!head.startsWith("HTTP/1.1 200 ") || Number.isNaN(length)) return reject(new Error(`${name} answered ${head.split("\r\n")[0]}`));
+          if (buffer.length < end + 4 + length) break;
+          buffer = buffer.subarray(end + 4 + length);
+          answered += 1;
+        }
+        if (answered === requests.length) return resolve(performance.now() - began);
+        // Half of a window at a time, so that neither side waits for the other.
+        if (sent - answered <= PIPELINED / 2) send();
+      });
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error(`${name} ended the connection after ${answered} of ${requests.length} answers`)));
+      const began = performance.now();
+      send();
+    });
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** @returns {{what: string, bound: string, found: string, met: boolean}[]} */
