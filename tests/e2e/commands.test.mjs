@@ -123,7 +123,7 @@ test("each command of the README's overviews does what it says, in the order of 
 /** The commands of the fences that are an overview, those of one line as several. */
 function commands() {
   const page = readFileSync(join(root, "signer-native/README.md"), "utf8");
-  const fences = [...page.matchAll(/^<!-- commands -->\n```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
+  const fences = [...page.matchAll(/^<!-- commands -->\n```(?:sh|console)\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
   return fences.flatMap((text) => {
     const lines = text.split("\n").filter(Boolean);
     const typed = lines.some((line) => line.startsWith("$ ")) ? lines.filter((line) => line.startsWith("$ ")).map((line) => line.slice(2)) : lines;
