@@ -86,7 +86,7 @@ names! {
     Check {
         /// Sizes, three canonical base64url parts, a JOSE header that is a JSON object with members of the right type.
         Structure = "structure",
-        /// The unverified `iss` names a configured issuer (only where several are configured).
+        /// The unverified `iss` names a configured issuer (only where several are configured, or before keys are fetched).
         Routing = "routing",
         /// No critical extension.
         Critical = "critical",

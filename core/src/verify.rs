@@ -29,6 +29,7 @@ use crate::{
     header::Header,
     jwk::Jwk,
     jwk_set::{JwkSet, KeyRequest},
+    jwks_cache::{DueFetch, JwksCache, Lookup},
     policy::Policy,
     sd::{self, Disclosed, PendingKeyBinding, Presentation, SdJwtSettings},
     time::Timestamp,
@@ -170,6 +171,38 @@ impl Verifier {
             return Err(VerifyError::new(ErrorCode::TypeMismatch, Check::Type, detail));
         }
         Ok(KeyRequest { kid: header.kid(), algorithm })
+    }
+
+    /// What to do about the keys for a token that [`Verifier::admit`] let through. Where a fetch would be next, the token's unverified
+    /// `iss` is looked at first: one of another issuer causes no fetch and is judged by the set at hand. `None` stands for a token that
+    /// was verified before.
+    ///
+    /// # Errors
+    /// `issuer_mismatch` for a token of another issuer while there is no set to judge it by.
+    pub fn look_up(
+        &self,
+        cache: &mut JwksCache,
+        token: Option<&UnverifiedToken>,
+        request: KeyRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Lookup, VerifyError> {
+        cache.decide(request, now).or_else(|due| self.admit_fetch(cache, token, due, now))
+    }
+
+    #[cold]
+    fn admit_fetch(
+        &self,
+        cache: &mut JwksCache,
+        token: Option<&UnverifiedToken>,
+        due: DueFetch,
+        now: Timestamp,
+    ) -> Result<Lookup, VerifyError> {
+        // One that cannot be read may be of any issuer.
+        let issuer = token.filter(|_| self.policy.issuer.is_some()).and_then(|token| token.unverified_issuer().ok());
+        match issuer.map_or(Ok(()), |issuer| self.compare_issuer(&issuer, Check::Routing)) {
+            Ok(()) => Ok(Lookup::Fetch(cache.take(&due, now))),
+            Err(refusal) => due.set.map(Lookup::UnknownKid).ok_or(refusal),
+        }
     }
 
     /// Makes every decision before the signature.
@@ -318,18 +351,22 @@ impl Verifier {
     }
 
     fn judge_issuer(&self, claims: &Claims) -> Result<(), VerifyError> {
-        let Some(expected) = &self.policy.issuer else { return Ok(()) };
-        let issuer = claims.issuer().ok_or_else(|| missing(Check::Issuer, "iss"))?;
-        if issuer == expected {
+        if self.policy.issuer.is_none() {
             return Ok(());
         }
+        let issuer = claims.issuer().ok_or_else(|| missing(Check::Issuer, "iss"))?;
+        self.compare_issuer(issuer, Check::Issuer)
+    }
+
+    fn compare_issuer(&self, issuer: &str, check: Check) -> Result<(), VerifyError> {
+        let Some(expected) = self.policy.issuer.as_ref().filter(|expected| *expected != issuer) else { return Ok(()) };
         let detail = alloc::format!(
             "the token says {}, the policy says {}{}",
             quoted(issuer),
             quoted(expected),
             slash_hint(issuer, expected)
         );
-        Err(VerifyError::new(ErrorCode::IssuerMismatch, Check::Issuer, detail))
+        Err(VerifyError::new(ErrorCode::IssuerMismatch, check, detail))
     }
 
     /// `is_key_bound`: the key-binding JWT has said the right audience already.

@@ -378,7 +378,7 @@ impl TokenVerifier {
             && let Some(request) = found.key_request()
         {
             let issuer = Rc::clone(&found.owner().0);
-            match issuer.keys_now(request, now) {
+            match issuer.keys_now(None, request, now) {
                 KeysNow::Ready(keys, refresh) => match self.tokens.borrow_mut().judge(found, &keys, now) {
                     Some(Ok(known)) => {
                         self.count(|counts| counts.token_hits += 1);
@@ -402,7 +402,7 @@ impl TokenVerifier {
         }
         let issuer = self.issuers.route(&token)?;
         let request = issuer.verifier.admit(&token)?;
-        match keys_now.unwrap_or_else(|| issuer.keys_now(request, now)) {
+        match keys_now.unwrap_or_else(|| issuer.keys_now(Some(&token), request, now)) {
             KeysNow::Ready(keys, refresh) => Ok(match issuer.verifier.begin(token, &keys) {
                 Ok(signature) => {
                     let text = (self.keeps_tokens && nonce.is_none()).then(|| compact.into());
@@ -645,12 +645,16 @@ impl Issuer {
         Ok(Self { name: settings.issuer.clone(), verifier, keys })
     }
 
-    fn keys_now(self: &Rc<Self>, request: KeyRequest<'_>, now: Timestamp) -> KeysNow {
+    /// `token` is absent where it was verified before.
+    fn keys_now(self: &Rc<Self>, token: Option<&UnverifiedToken>, request: KeyRequest<'_>, now: Timestamp) -> KeysNow {
         let remote = match &self.keys {
             Keys::Inline(keys) => return KeysNow::Ready(Arc::clone(keys), None),
             Keys::Remote(remote) => remote,
         };
-        let lookup = remote.borrow_mut().cache.lookup(request, now);
+        let lookup = match self.verifier.look_up(&mut remote.borrow_mut().cache, token, request, now) {
+            Ok(lookup) => lookup,
+            Err(error) => return KeysNow::Not(Step::Refused(error.into(), None)),
+        };
         match lookup {
             Lookup::Use(keys) | Lookup::UnknownKid(keys) => KeysNow::Ready(keys, None),
             Lookup::UseAndRefresh(keys, ticket) => KeysNow::Ready(keys, Some(Fetch::new(self, ticket, now))),
@@ -940,8 +944,16 @@ mod tests {
     }
 
     fn token(header: &str) -> String {
+        token_of(header, "{}")
+    }
+
+    fn of_another(header: &str) -> String {
+        token_of(header, r#"{"iss":"https://other.example"}"#)
+    }
+
+    fn token_of(header: &str, claims: &str) -> String {
         use base64ct::{Base64UrlUnpadded as Base64Url, Encoding as _};
-        format!("{}.{}.{SIGNATURE}", Base64Url::encode_string(header.as_bytes()), Base64Url::encode_string(b"{}"))
+        format!("{}.{}.{SIGNATURE}", Base64Url::encode_string(header.as_bytes()), Base64Url::encode_string(claims.as_bytes()))
     }
 
     fn fetch(step: Step) -> Fetch {
@@ -1054,7 +1066,33 @@ mod tests {
             assert!(matches!(verifier.begin(&token(header), None, START), Step::Refused(..)), "{header}");
         }
         assert!(matches!(verifier.begin("a.b.c", None, START), Step::Refused(..)));
+        let Step::Refused(refusal, None) = verifier.begin(&of_another(r#"{"alg":"ES256","kid":"k"}"#), None, START) else {
+            panic!("not refused")
+        };
+        assert_eq!(refusal.code(), "issuer_mismatch");
         verifier.stats(|stats| assert_eq!(stats.cache.fetches, 0));
+    }
+
+    #[test]
+    fn another_issuers_tokens_take_no_fetch_from_its_own() {
+        let verifier = verifier("");
+        let known = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let discovery = fetch(verifier.begin(&known, None, START));
+        let document = r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#;
+        let Fetched::Next(keys) = TokenVerifier::on_response(discovery, answer(document), START) else { panic!("no next") };
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        for kid in 0..3 {
+            let step = verifier.begin(&of_another(&format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#)), None, START);
+            let Step::Refused(refusal, None) = step else { panic!("{step:?}") };
+            assert_eq!(refusal.code(), "key_not_found");
+        }
+        verifier.stats(|stats| assert_eq!(stats.cache.fetches, 1));
+        // Of a known key the signature decides, and past the set's freshness too.
+        for now in [START, START.plus_secs(601)] {
+            assert!(matches!(verifier.begin(&of_another(r#"{"alg":"ES256","kid":"k"}"#), None, now), Step::Verify(_)));
+        }
+        // The key that the issuer has just begun to use is asked for at once.
+        assert!(fetch(verifier.begin(&token(r#"{"alg":"ES256","kid":"new"}"#), None, START)).is_forced());
     }
 
     #[test]

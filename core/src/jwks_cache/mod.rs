@@ -6,7 +6,7 @@
 //! - While fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
 //!   never a refusal of the token. A failure speaks for its pause and a minute more: whoever comes later asks the endpoint first.
 //! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch
-//!   has just shown to be absent.
+//!   has just shown to be absent. A token that says another issuer causes none at all ([`crate::Verifier::look_up`]).
 //! - Failures are followed by a growing pause, also when there never was a set.
 //! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
 
@@ -124,13 +124,21 @@ pub enum Lookup {
         /// When the other's lease ends.
         until: Timestamp,
     },
-    /// The issuer has no such key, as far as may be asked: judge the token by this set, which will refuse it.
+    /// The issuer has no such key, as far as may be asked, or the token is of another issuer: judge it by this set, and it will be refused.
     UnknownKid(Arc<JwkSet>),
     /// There are no keys to judge by, and no fetch before this moment.
     Unavailable {
         /// When the next fetch may be made.
         retry_at: Timestamp,
     },
+}
+
+/// A fetch that the caller of a lookup has to wait for, and that has not begun.
+pub(crate) struct DueFetch {
+    /// The set at hand, which may be past its freshness.
+    pub(crate) set: Option<Arc<JwkSet>>,
+    /// The digest of the kid that it is forced by.
+    unknown_kid: Option<u64>,
 }
 
 /// The right to make one fetch. Answer it once; unanswered it lapses after five seconds.
@@ -262,32 +270,48 @@ impl JwksCache {
         })
     }
 
-    /// What to do for a token that asks for this key. Call it only for tokens that [`crate::Verifier::admit`] let through.
+    /// What to do for a token that asks for this key. Call it only for tokens that [`crate::Verifier::admit`] let through;
+    /// [`crate::Verifier::look_up`] looks at their issuer besides.
     pub fn lookup(&mut self, request: KeyRequest<'_>, now: Timestamp) -> Lookup {
+        self.decide(request, now).unwrap_or_else(|due| Lookup::Fetch(self.take(&due, now)))
+    }
+
+    /// As [`JwksCache::lookup`], but a fetch that the caller would have to wait for is not begun yet.
+    pub(crate) fn decide(&mut self, request: KeyRequest<'_>, now: Timestamp) -> Result<Lookup, DueFetch> {
         self.lapse(now);
         let Some(current) = self.current.as_ref().filter(|current| now < current.window.stale_until) else {
-            return self.fetch_or_wait(now);
+            return self.fetch_or_wait(None, now);
         };
         let Window { refresh_at, fresh_until, .. } = current.window;
         let is_stale = now >= fresh_until;
         if is_stale && !self.is_failing(now) {
             // Nor does a set past its freshness say which keys there are not.
-            return self.fetch_or_wait(now);
+            let set = Arc::clone(&current.set);
+            return self.fetch_or_wait(Some(set), now);
         }
         let set = Arc::clone(&current.set);
         if set.is_unknown(request) {
             return self.lookup_unknown(request, set, now);
         }
         if now < refresh_at {
-            return Lookup::Use(set);
+            return Ok(Lookup::Use(set));
         }
         if is_stale {
             self.stats.stale_served += 1;
         }
         if self.lease.is_some() || now < self.not_before {
-            return Lookup::Use(set);
+            return Ok(Lookup::Use(set));
         }
-        Lookup::UseAndRefresh(set, self.ticket(now))
+        Ok(Lookup::UseAndRefresh(set, self.ticket(now)))
+    }
+
+    /// Begins a fetch that is due.
+    #[cold]
+    pub(crate) fn take(&mut self, due: &DueFetch, now: Timestamp) -> Ticket {
+        let Some(digest) = due.unknown_kid else { return self.ticket(now) };
+        self.last_forced = Some(now);
+        self.forced_for = Some(digest);
+        self.forced_ticket(now)
     }
 
     /// The endpoint answered.
@@ -372,31 +396,29 @@ impl JwksCache {
         self.stats
     }
 
-    fn lookup_unknown(&mut self, request: KeyRequest<'_>, set: Arc<JwkSet>, now: Timestamp) -> Lookup {
+    fn lookup_unknown(&mut self, request: KeyRequest<'_>, set: Arc<JwkSet>, now: Timestamp) -> Result<Lookup, DueFetch> {
         let digest = digest(request);
         if self.unknown_kids.iter().any(|(unknown, until)| *unknown == digest && now < *until) {
             self.stats.suppressed += 1;
-            return Lookup::UnknownKid(set);
+            return Ok(Lookup::UnknownKid(set));
         }
         if let Some(lease) = self.lease {
-            return Lookup::Wait { until: lease.until };
+            return Ok(Lookup::Wait { until: lease.until });
         }
         if self.failures > 0 {
             // The endpoint is down: whether the key exists cannot be known, so the token must not be blamed.
             if now < self.not_before {
                 self.stats.suppressed += 1;
-                return Lookup::Unavailable { retry_at: self.not_before };
+                return Ok(Lookup::Unavailable { retry_at: self.not_before });
             }
         } else {
             let cooldown_until = self.last_forced.map(|forced| forced.plus_secs(self.settings.unknown_kid_cooldown));
             if cooldown_until.is_some_and(|until| now < until) {
                 self.stats.suppressed += 1;
-                return Lookup::UnknownKid(set);
+                return Ok(Lookup::UnknownKid(set));
             }
         }
-        self.last_forced = Some(now);
-        self.forced_for = Some(digest);
-        Lookup::Fetch(self.forced_ticket(now))
+        Err(DueFetch { set: Some(set), unknown_kid: Some(digest) })
     }
 
     /// Believed for the least time that a set is fresh, not until the set changes: whoever guesses the kid of a key to come must
@@ -408,15 +430,15 @@ impl JwksCache {
         self.unknown_kids.push_back((digest, now.plus_secs(self.settings.fresh_min)));
     }
 
-    fn fetch_or_wait(&mut self, now: Timestamp) -> Lookup {
+    fn fetch_or_wait(&mut self, set: Option<Arc<JwkSet>>, now: Timestamp) -> Result<Lookup, DueFetch> {
         if let Some(lease) = self.lease {
-            return Lookup::Wait { until: lease.until };
+            return Ok(Lookup::Wait { until: lease.until });
         }
         if now < self.not_before {
             self.stats.suppressed += 1;
-            return Lookup::Unavailable { retry_at: self.not_before };
+            return Ok(Lookup::Unavailable { retry_at: self.not_before });
         }
-        Lookup::Fetch(self.ticket(now))
+        Err(DueFetch { set, unknown_kid: None })
     }
 
     fn ticket(&mut self, now: Timestamp) -> Ticket {

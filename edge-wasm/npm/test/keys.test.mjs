@@ -202,13 +202,24 @@ test("an unknown kid costs one fetch, a flood of them no more", async (t) => {
 });
 
 test("what the policy refuses never causes a fetch", async (t) => {
-  const { verifier, token, fetches } = await setUp(t);
+  const { verifier, token, state, fetches } = await setUp(t);
   await assert.rejects(verifier.verify(await token(one, {}, { alg: "RS256" })), { code: "algorithm_not_allowed" });
   await assert.rejects(verifier.verify(await token(one, {}, { crit: ["x"] })), { code: "critical_header_unsupported" });
   await assert.rejects(verifier.verify(await token(one, {}, { typ: "logout+jwt" })), { code: "type_mismatch" });
   await assert.rejects(verifier.verify("a.b.c"), { code: "token_malformed" });
   await assert.rejects(verifier.verify(await token(one, {}, { jku: "http://127.0.0.1:1/", alg: "none" })), { code: "algorithm_not_allowed" });
+  const ofAnother = { iss: "https://other.example" };
+  await assert.rejects(verifier.verify(await token(one, ofAnother)), { code: "issuer_mismatch", check: "routing" });
   assert.equal(fetches(), 0);
+
+  // Nor does it take the one fetch that an unknown kid may cause.
+  await verifier.verify(await token());
+  for (const key of [two, three]) await assert.rejects(verifier.verify(await token(key, ofAnother)), { code: "key_not_found" });
+  await assert.rejects(verifier.verify(await token(one, ofAnother)), { code: "issuer_mismatch", check: "issuer" });
+  assert.equal(fetches(), 1);
+  state.keys = [one.jwk, two.jwk];
+  await verifier.verify(await token(two));
+  assert.equal(fetches(), 2);
 });
 
 test("an outage: cached keys serve for the stale window, then 503; recovery is noticed", async (t) => {

@@ -120,7 +120,10 @@ impl RemoteVerifier {
         let Issuer { verifier, keys } = self.0.issuers.route(&token)?;
         let set = match keys {
             Keys::Inline(set) => Arc::clone(set),
-            Keys::Remote(remote) => remote.keys(verifier.admit(&token)?).await?,
+            Keys::Remote(remote) => {
+                let request = verifier.admit(&token)?;
+                remote.keys(verifier, Some(&token), request).await?
+            }
         };
         Ok(verifier.verify_with(&self.0.backend, token, &set, now())?)
     }
@@ -134,7 +137,10 @@ impl RemoteVerifier {
         for Issuer { verifier, keys } in self.0.issuers.iter() {
             let set = match (keys, verifier.policy().algorithms()) {
                 (Keys::Inline(set), _) => Arc::clone(set),
-                (Keys::Remote(remote), [algorithm, ..]) => remote.keys(KeyRequest { kid: None, algorithm: *algorithm }).await?,
+                (Keys::Remote(remote), [algorithm, ..]) => {
+                    let request = KeyRequest { kid: None, algorithm: *algorithm };
+                    remote.keys(verifier, None, request).await?
+                }
                 (Keys::Remote(_), []) => continue,
             };
             all.extend(set.keys().iter().map(|key| Jwk::clone(key)));
@@ -191,13 +197,18 @@ impl Remote {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn keys(self: &Arc<Self>, request: KeyRequest<'_>) -> Result<Arc<JwkSet>, Refusal> {
+    async fn keys(
+        self: &Arc<Self>,
+        verifier: &Verifier,
+        token: Option<&UnverifiedToken>,
+        request: KeyRequest<'_>,
+    ) -> Result<Arc<JwkSet>, Refusal> {
         let waited = async {
             loop {
                 let mut ended = std::pin::pin!(self.ended.notified());
                 // From here on no end of a fetch is missed.
                 ended.as_mut().enable();
-                let lookup = self.state().cache.lookup(request, now());
+                let lookup = verifier.look_up(&mut self.state().cache, token, request, now())?;
                 match lookup {
                     Lookup::Use(set) | Lookup::UnknownKid(set) => return Ok(set),
                     Lookup::UseAndRefresh(set, ticket) => {
