@@ -239,12 +239,9 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
         let mut more = more.clone();
         more["forward_token"] = json!(forward);
         let rules = rules(&more);
-        let headers = [
-            ("authorization", "Bearer a.b.c"),
-            ("x-token", "t"),
-            ("cookie", "a=1; session=x; b=2"),
-            ("connection", "close, X-HOP, upgrade"),
-        ];
+        let headers =
+            [("authorization", "Bearer a.b.c"), ("cookie", "a=1; session=x; b=2"), ("connection", "close, X-HOP, upgrade")];
+        assert!(matches!(admit(&rules, "GET", "/p?a=1&access_token=s&b=2", &headers), Ok(Passage::Token(_))));
         let out = ask("GET", "/p?a=1&access_token=s&b=2", &headers, |head| {
             let names = hostile.iter().chain(&hops).chain(&spelled).chain(&kept).chain(&["x-token"]).copied();
             rules.outbound(&rules.locate(head).unwrap(), head, names.collect::<Vec<_>>().into_iter(), None)
@@ -255,14 +252,41 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
         }
         assert_eq!(out.remove.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
         assert_eq!(out.target, "/p?a=1&b=2", "a token in the query goes no further");
-        let cookie = if forward { vec![] } else { vec![("cookie".to_owned(), "a=1; b=2".to_owned())] };
-        assert_eq!(out.set, cookie);
+        assert_eq!(out.set, [("cookie".to_owned(), "a=1; b=2".to_owned())], "nobody looked at the cookie");
     }
     let rules = rules(&json!({ "token": { "cookie": "session", "query": "t" } }));
     let out = ask("GET", "/p?t=1", &[("cookie", "session=x"), ("authorization", "Basic eDp5")], |head| {
         rules.outbound(&rules.locate(head).unwrap(), head, ["cookie", "authorization"].into_iter(), None)
     });
     assert_eq!((out.remove, out.target.as_str()), (vec!["cookie".to_owned()], "/p"));
+}
+
+#[test]
+fn a_cookie_that_nobody_looked_at_goes_no_further() {
+    for forward in [false, true] {
+        let rules = rules(&json!({
+            "token": { "cookie": "session", "header": "x-token" },
+            "forward_token": forward,
+            "routes": [{ "match": "/p", "access": "public" }, { "match": "/o", "access": "optional" }],
+        }));
+        let cookie = ("cookie", "a=1; session=a.b.c");
+        for (target, headers, is_looked_at) in [
+            ("/x", vec![cookie], true),
+            ("/o", vec![cookie], true),
+            ("/x", vec![cookie, ("authorization", "Basic eDp5")], true),
+            ("/x", vec![cookie, ("authorization", "Bearer d.e.f")], false),
+            ("/o", vec![cookie, ("authorization", "DPoP d.e.f")], false),
+            ("/x", vec![cookie, ("x-token", "d.e.f")], false),
+            ("/p", vec![cookie], false),
+        ] {
+            assert!(admit(&rules, "GET", target, &headers).is_ok(), "{target} {headers:?}");
+            let out = ask("GET", target, &headers, |head| {
+                rules.outbound(&rules.locate(head).unwrap(), head, ["cookie"].into_iter(), None)
+            });
+            let expected = if forward && is_looked_at { vec![] } else { vec![("cookie".to_owned(), "a=1".to_owned())] };
+            assert_eq!(out.set, expected, "{forward} {target} {headers:?}");
+        }
+    }
 }
 
 #[test]

@@ -166,11 +166,16 @@ impl Rules {
         let mut set = Vec::new();
         if is_preflight {
             remove.extend(["authorization".into(), "cookie".into(), "dpop".into()]);
-        } else if !forwards_token {
-            if self.token.authorization && head.header("authorization").is_some_and(|value| holds_token_scheme(&value)) {
+        } else {
+            if !forwards_token
+                && self.token.authorization
+                && head.header("authorization").is_some_and(|value| holds_token_scheme(&value))
+            {
                 remove.extend(["authorization".into(), "dpop".into()]);
             }
-            if let Some(kept) = head.header("cookie").and_then(|cookies| self.token.strip_cookies(&cookies)) {
+            // Nor has anybody looked at a cookie that gave way to another place.
+            let forwards_cookie = forwards_header && self.token.is_in_cookie(head);
+            if !forwards_cookie && let Some(kept) = head.header("cookie").and_then(|cookies| self.token.strip_cookies(&cookies)) {
                 if kept.is_empty() {
                     remove.push("cookie".into());
                 } else {

@@ -107,6 +107,11 @@ impl TokenSettings {
         Ok(found)
     }
 
+    /// Whether a request's one token is in the cookie.
+    pub(super) fn is_in_cookie(&self, head: &RequestHead<'_>) -> bool {
+        self.cookie.is_some() && self.find(head).is_ok_and(|found| found.is_some_and(|found| found.place == Place::Cookie))
+    }
+
     /// Browsers send cookies with requests that other sites make: those may not change anything. A WebSocket is not kept from
     /// other sites by CORS either.
     fn admit_cookie(&self, head: &RequestHead<'_>) -> Result<(), Refusal> {
