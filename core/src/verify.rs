@@ -384,13 +384,14 @@ impl Verifier {
                 })?),
             }
         };
-        let Some(first) = audience.first() else {
+        if audience.is_empty() {
             return if is_key_bound { Ok(()) } else { Err(missing(Check::Audience, name)) };
-        };
+        }
         if audience.iter().any(|one| expected.contains(one)) {
             return Ok(());
         }
-        let hint = expected.first().map_or("", |expected| slash_hint(first, expected));
+        let hint_at = |one: &String| expected.iter().map(|expected| slash_hint(one, expected)).find(|hint| !hint.is_empty());
+        let hint = audience.iter().find_map(hint_at).unwrap_or_default();
         let told: Vec<String> = audience.iter().take(4).map(|one| quoted(one)).collect();
         let detail = alloc::format!("the token says {}, the policy says {}{hint}", told.join(", "), quoted_list(expected));
         Err(VerifyError::new(ErrorCode::AudienceMismatch, Check::Audience, detail))

@@ -9,7 +9,7 @@ use ed25519_dalek::Signer as _;
 use edgeseal_core::{
     Algorithm, ErrorCode, Finished, IssuerSettings, Issuers, Jwk, JwkSet, Policy, Possession, PublicKey, SignatureBackend as _,
     Timestamp, TokenCache, UnsignedToken, UnverifiedToken, VerifiedToken, Verifier, VerifyError, backend::rustcrypto::RustCrypto,
-    token_cache::Known,
+    policy::OneOrMany, token_cache::Known,
 };
 use p256::ecdsa::SigningKey;
 
@@ -199,6 +199,16 @@ fn issuer_and_audience() {
     assert!(!verify(HEADER, &with("iss", r#""https://i.exampl""#), "").unwrap_err().detail().contains("slash"));
     assert!(verify(HEADER, &with("aud", r#""https://a.example/""#), "").unwrap_err().detail().contains("trailing slash"));
     assert!(!verify(HEADER, &with("aud", r#""https://b.example""#), "").unwrap_err().detail().contains("slash"));
+    // Whichever of the audiences it concerns.
+    let mut several = settings("");
+    several.audience = Some(OneOrMany::Many(vec!["https://c.example/".into(), "https://a.example".into()]));
+    let verifier = Verifier::new(several.policy().unwrap());
+    for (aud, is_told) in
+        [(r#"["x","https://a.example/"]"#, true), (r#""https://c.example""#, true), (r#"["https://b.example/","y"]"#, false)]
+    {
+        let refused = verifier.verify(&sign(HEADER, &with("aud", aud)), &keys(), Timestamp::from_secs(NOW)).unwrap_err();
+        assert_eq!((refused.code().as_str(), refused.detail().contains("slash")), ("audience_mismatch", is_told), "{aud}");
+    }
     assert_eq!(refused(HEADER, &with("aud", ""), ""), "claim_missing");
     assert_eq!(refused(HEADER, &with("aud", r#""https://b.example""#), ""), "audience_mismatch");
     assert_eq!(refused(HEADER, &with("aud", r#"["x","y"]"#), ""), "audience_mismatch");
