@@ -58,15 +58,14 @@ impl JwkSet {
     /// # Errors
     /// As [`JwkSet::from_json`].
     pub fn from_json_with(text: &str, rules: KeyRules) -> Result<Self, VerifyError> {
-        if text.len() > MAX_JWKS_LEN {
-            return Err(malformed(alloc::format!("{} bytes, at most {MAX_JWKS_LEN} are allowed", text.len())));
-        }
+        check_len(text)?;
         let (_, members) = json::parse_object(text.as_bytes()).map_err(|error| malformed(alloc::format!("JWK Set: {error}")))?;
         Self::from_entries(members.get("keys"), rules)
     }
 
-    /// The set in a configuration, where it stands as a JSON object.
+    /// The set in a configuration, where it stands as a JSON object. Its length is that of its text without spaces.
     pub(crate) fn from_value(value: &Value, rules: KeyRules) -> Result<Self, VerifyError> {
+        check_len(&json::to_string(value))?;
         Self::from_entries(value.get("keys"), rules)
     }
 
@@ -177,6 +176,13 @@ impl JwkSet {
         }
         refused(ErrorCode::KeyNotFound, alloc::format!("no key has the kid {}", quoted(kid)))
     }
+}
+
+fn check_len(text: &str) -> Result<(), VerifyError> {
+    if text.len() > MAX_JWKS_LEN {
+        return Err(malformed(alloc::format!("{} bytes, at most {MAX_JWKS_LEN} are allowed", text.len())));
+    }
+    Ok(())
 }
 
 fn malformed(detail: impl Into<Cow<'static, str>>) -> VerifyError {

@@ -5,6 +5,7 @@ use edgeseal_core::{
     algorithm::Curve,
     jwk::{KeyMaterial, KeyProblem, KeyRules},
     jwk_set::KeyRequest,
+    policy::IssuerSettings,
 };
 
 const P256: &str = r#""kty":"EC","crv":"P-256","x":"ytH8MlvqTx3X-eL0pdx4ULKUb2YOi2DPnIPpSaIk28M","y":"AO5TMe5lNcjJpuGjjGtHd4gX9POG9dh_vG-8ptp7HJs""#;
@@ -119,6 +120,22 @@ fn a_bad_sibling_is_skipped_and_a_bad_document_refused() {
     let long = |len: usize| format!("{{\"keys\":[]{}}}", " ".repeat(len - 11));
     assert!(JwkSet::from_json(&long(64 * 1024)).is_ok());
     assert!(JwkSet::from_json(&long(64 * 1024 + 1)).is_err());
+}
+
+#[test]
+fn a_set_in_the_settings_is_as_long_as_a_fetched_one() {
+    let inline = |len: usize, is_text: bool| {
+        let set = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(len - 18));
+        assert_eq!(set.len(), len);
+        let set = if is_text { serde_json::Value::from(set).to_string() } else { set };
+        let settings = format!(r#"{{"issuer":"https://i.example","audience":"a","algorithms":["ES256"],"jwks":{set}}}"#);
+        IssuerSettings::from_json(&settings).unwrap().key_source().map(drop).map_err(|error| (error.code(), error.to_string()))
+    };
+    for is_text in [false, true] {
+        assert_eq!(inline(64 * 1024, is_text), Ok(()));
+        let told = "jwks: 65537 bytes, at most 65536 are allowed".to_owned();
+        assert_eq!(inline(64 * 1024 + 1, is_text), Err(("jwks_malformed", told)));
+    }
 }
 
 #[test]
