@@ -236,13 +236,20 @@ fn compatible(character: char) -> Fold {
         '\u{37e}' | '\u{fe54}' => Fold::To(";"),
         '\u{ff01}'..='\u{ff5e}' => Fold::Width(char::from_u32(character as u32 - 0xfee0).unwrap_or(character)),
         '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Fold::To(" "),
-        // Ignored by some file systems and comparisons; combining marks make one character of two.
+        // Ignored by some file systems and comparisons (Default_Ignorable_Code_Point); combining marks make one character of two.
         '\u{ad}'
+        | '\u{61c}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{180e}'
         | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2064}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{e0000}'..='\u{e0fff}'
         | '\u{300}'..='\u{36f}' => Fold::To(""),
         _ => Fold::No,
     }
@@ -362,6 +369,9 @@ mod tests {
             ("/%ef%bc%a1dmin", "/admin", false),
             ("/adm%c4%b1n", "/admin", false),
             ("/ad%c2%admin", "/admin", false),
+            ("/ad%e1%85%9fm%e3%85%a4in%ef%be%a0", "/admin", false),
+            ("/adm%d8%9ci%e1%a0%8en%e2%81%aa", "/admin", false),
+            ("/%f3%a0%81%a1admin%f3%a0%84%80", "/admin", false),
             ("/k%c3%84se", "/käse", true),
             ("/100%25", "/100%", true),
         ] {
