@@ -78,6 +78,37 @@ fn no_hostile_path_is_public() {
 }
 
 #[test]
+fn no_spelling_escapes_what_a_route_asks_for() {
+    let table = table();
+    let rules = rules(&json!({ "routes": table["routes"] }));
+    let asks = |route: usize| table["routes"][route].get("require").is_some();
+    for line in table["asking"].as_array().unwrap() {
+        let target = line["target"].as_str().unwrap();
+        for method in ["GET", "HEAD", "POST", "get"] {
+            match ask(method, target, &[], |head| rules.locate(head)) {
+                Ok(matched) => assert!(matched.routes.into_iter().any(asks), "{method} {target} ({}) passes", line["why"]),
+                Err(refusal) => assert_eq!(refusal.code(), "path_invalid", "{method} {target}"),
+            }
+        }
+    }
+    // What is written as it should be, and what no route asks for, is as it was.
+    for (target, expected) in [
+        ("/open/caf%C3%A9/x", "public"),
+        ("/open/%E6%BC%A2%E5%AD%97", "public"),
+        ("/open/cafe%CC%81/x", "required"),
+        ("/open/x%C2%B2", "required"),
+        ("/kafe%CC%81/x", "required"),
+        ("/cafe/x", "required"),
+        ("/%E2%93%91dmins/x", "required"),
+        ("/th%C3%A9/x", "required"),
+    ] {
+        assert_eq!(access(&rules, "GET", target), expected, "{target}");
+        let matched = ask("GET", target, &[], |head| rules.locate(head)).unwrap();
+        assert!(!matched.routes.into_iter().any(asks), "{target}");
+    }
+}
+
+#[test]
 fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
     let rules = rules(&json!({ "routes": [
         { "match": "/*", "access": "public" },

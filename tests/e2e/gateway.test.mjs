@@ -131,6 +131,17 @@ test("a table of hostile paths: none reaches the origin as public, on the wire a
   }
 });
 
+test("a good token without the scope passes in no spelling of a path that asks for it", async () => {
+  seen();
+  const token = other({ scope: "orders:read" });
+  for (const { target, why } of table.asking) {
+    const answer = await raw([`GET ${target} HTTP/1.1`, `Authorization: Bearer ${token}`]);
+    assert.ok([400, 403].includes(status(answer)), `${target} (${why}): ${answer.slice(0, 120)}`);
+    assert.deepEqual(seen(), [], `${target} (${why}) reached the origin`);
+  }
+  for (const target of ["/open/caf%C3%A9", "/kafe%CC%81/x"]) assert.equal(status(await raw([`GET ${target} HTTP/1.1`, `Authorization: Bearer ${token}`])), 200, target);
+});
+
 test("identity headers that a client sends arrive in no spelling, on public, optional and required routes", async () => {
   seen();
   const token = await tokenOf(signer);

@@ -2,7 +2,9 @@
 //!
 //! Two readings of one path are where gateways fall: what is public here must not be something else at the origin. So a path
 //! that origins are known to read in different ways is refused; one that some of them fold into another (letter case, matrix
-//! parameters, trailing dots) is never public; and what is protected is protected in every folded spelling too.
+//! parameters, trailing dots) is never public; and what is protected is protected in every folded spelling too. Unicode has more
+//! spellings than a table of a few lines folds: such characters stand for any, and a path that may then be one of which more is asked is
+//! refused.
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
@@ -14,6 +16,7 @@ pub const MAX_PATH_LEN: usize = 16 * 1024;
 pub struct RequestPath<'a> {
     raw: &'a str,
     folded: Cow<'a, str>,
+    loose: Option<String>,
     is_plain: bool,
 }
 
@@ -31,20 +34,11 @@ impl<'a> RequestPath<'a> {
             return Err("the path does not begin with a slash");
         }
         if is_simple(raw) {
-            return Ok(Self { raw, folded: Cow::Borrowed(raw), is_plain: true });
+            return Ok(Self { raw, folded: Cow::Borrowed(raw), loose: None, is_plain: true });
         }
-        let mut folder = Folder { out: String::with_capacity(raw.len()), is_plain: true };
-        let segments = raw.split('/').skip(1);
-        let last = segments.clone().count() - 1;
-        for (index, segment) in segments.enumerate() {
-            folder.segment(segment, index == last)?;
-        }
-        let Folder { mut out, is_plain } = folder;
-        // An origin that decodes before it looks for the query sees the path end here.
-        if let Some(end) = out.find(['?', '#']) {
-            out.truncate(end);
-        }
-        Ok(Self { raw, folded: Cow::Owned(out), is_plain })
+        let Folder { out, is_plain, has_forms, .. } = Folder::fold_path(raw, false)?;
+        let loose = if has_forms { Some(Folder::fold_path(raw, true)?.out) } else { None };
+        Ok(Self { raw, folded: Cow::Owned(out), loose, is_plain })
     }
 
     /// The path as it is forwarded.
@@ -55,6 +49,11 @@ impl<'a> RequestPath<'a> {
     /// The path as the most lenient origin reads it: decoded, in lower case, without matrix parameters and trailing dots.
     pub fn folded(&self) -> &str {
         &self.folded
+    }
+
+    /// The folded path with placeholders for the characters that have other forms in Unicode: see [`may_be`]. `None` where it has none.
+    pub(super) fn loose(&self) -> Option<&str> {
+        self.loose.as_deref()
     }
 
     /// Whether nothing in it is known to be folded by some origin, letter case aside.
@@ -96,12 +95,59 @@ fn is_simple(raw: &str) -> bool {
     before != b'.'
 }
 
+/// Stands for one or more characters. No path holds it, nor the other one.
+const ANY: char = '\u{1}';
+/// Stands for one or more characters beyond ASCII.
+const BEYOND_ASCII: char = '\u{2}';
+
+/// Whether a segment of a loose path may be this text. A placeholder is no longer than what it stands for, so neither is the segment.
+pub(super) fn may_be(segment: &str, text: &str) -> bool {
+    if segment.len() > text.len() || !segment.contains([ANY, BEYOND_ASCII]) {
+        return segment == text;
+    }
+    // Whether what was looked at of the segment may be so many characters of the text.
+    let end = text.chars().count();
+    let mut reached = alloc::vec![false; end + 1];
+    reached[0] = true;
+    for one in segment.chars() {
+        let (mut above, mut is_here) = (core::mem::replace(&mut reached[0], false), false);
+        for (character, reached) in text.chars().zip(&mut reached[1..]) {
+            let (fits, goes_on) = match one {
+                ANY => (true, is_here),
+                BEYOND_ASCII => (!character.is_ascii(), is_here),
+                _ => (one == character, false),
+            };
+            is_here = fits && (above || goes_on);
+            above = core::mem::replace(reached, is_here);
+        }
+    }
+    reached[end]
+}
+
 struct Folder {
     out: String,
     is_plain: bool,
+    /// Whether some character has other forms in Unicode.
+    has_forms: bool,
+    /// Whether these become placeholders.
+    is_loose: bool,
 }
 
 impl Folder {
+    fn fold_path(raw: &str, is_loose: bool) -> Result<Self, &'static str> {
+        let mut folder = Self { out: String::with_capacity(raw.len()), is_plain: true, has_forms: false, is_loose };
+        let segments = raw.split('/').skip(1);
+        let last = segments.clone().count() - 1;
+        for (index, segment) in segments.enumerate() {
+            folder.segment(segment, index == last)?;
+        }
+        // An origin that decodes before it looks for the query sees the path end here.
+        if let Some(end) = folder.out.find(['?', '#']) {
+            folder.out.truncate(end);
+        }
+        Ok(folder)
+    }
+
     fn segment(&mut self, segment: &str, is_last: bool) -> Result<(), &'static str> {
         self.out.push('/');
         if segment.is_empty() {
@@ -112,18 +158,17 @@ impl Folder {
         if is_escape(decoded) {
             return Err("the path is encoded twice");
         }
-        // A matrix parameter ends the segment for servlet containers and others.
-        let (name, has_parameters) = match decoded.split_once(';') {
-            Some((name, _)) => (name, true),
-            None => (decoded, false),
-        };
-        self.is_plain &= !has_parameters;
         let start = self.out.len();
         for character in decoded.chars() {
             check(character)?;
         }
-        for character in name.chars() {
+        for character in decoded.chars() {
             self.fold(character);
+        }
+        // A matrix parameter ends the segment for servlet containers and others.
+        if let Some(end) = self.out[start..].find(';') {
+            self.is_plain = false;
+            self.out.truncate(start + end);
         }
         // NTFS reads `admin::$DATA`, or `admin:$i30:$INDEX_ALLOCATION`, as `admin`.
         if self.out[start..].contains(":$")
@@ -152,20 +197,48 @@ impl Folder {
                 self.out.push(character);
             }
             '\0'..='\x7f' => self.out.push(character),
-            _ => match compatible(character) {
-                Fold::No => {
-                    self.is_plain &= !is_other_form(character);
-                    self.out.extend(character.to_lowercase());
-                }
-                Fold::To(text) => {
-                    self.is_plain = false;
-                    self.out.push_str(text);
-                }
-                Fold::Width(ascii) => {
-                    self.is_plain = false;
-                    self.out.push(ascii.to_ascii_lowercase());
-                }
-            },
+            _ => self.fold_wide(character),
+        }
+    }
+
+    fn fold_wide(&mut self, character: char) {
+        let fold = compatible(character);
+        let is_mark = is_in(&MARKS, character);
+        let is_other_form = is_in(&OTHER_FORMS, character);
+        let placeholder = match fold {
+            Fold::No if is_other_form => Some(ANY),
+            Fold::No if is_in(&FORMS_BEYOND_ASCII, character) => Some(BEYOND_ASCII),
+            _ if is_mark => Some(BEYOND_ASCII),
+            _ => None,
+        };
+        self.has_forms |= placeholder.is_some();
+        match (placeholder, fold) {
+            (Some(placeholder), _) if self.is_loose => self.stand_in(placeholder, is_mark),
+            (_, Fold::No) => {
+                self.is_plain &= !is_other_form;
+                self.out.extend(character.to_lowercase());
+            }
+            (_, Fold::To(text)) => {
+                self.is_plain = false;
+                self.out.push_str(text);
+            }
+            (_, Fold::Width(ascii)) => {
+                self.is_plain = false;
+                self.out.push(ascii.to_ascii_lowercase());
+            }
+        }
+    }
+
+    /// A mark takes the letter before it along. Side by side, placeholders are one.
+    fn stand_in(&mut self, placeholder: char, is_mark: bool) {
+        if is_mark && !self.out.ends_with(|before: char| before == ANY || before.is_ascii_punctuation()) {
+            self.out.pop();
+        }
+        if self.out.ends_with(BEYOND_ASCII) {
+            self.out.pop();
+        }
+        if !self.out.ends_with(ANY) {
+            self.out.push(placeholder);
         }
     }
 }
@@ -207,7 +280,8 @@ fn check(character: char) -> Result<(), &'static str> {
         '\\' => Err("the path holds a backslash"),
         _ if character.is_control() => Err("the path holds a control character"),
         // What Windows and Unicode's compatibility forms turn into the separators.
-        '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}' | '\u{fe68}' | '\u{ff0f}' | '\u{ff3c}' => {
+        '\u{2044}' | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}'
+        | '\u{29f9}' | '\u{fe68}' | '\u{ff0f}' | '\u{ff3c}' => {
             Err("the path holds a character that some servers read as a slash")
         }
         '\u{fe6a}' | '\u{ff05}' => Err("the path holds a character that some servers read as %"),
@@ -233,7 +307,12 @@ fn compatible(character: char) -> Fold {
         '\u{2024}' | '\u{fe52}' => Fold::To("."),
         '\u{2025}' => Fold::To(".."),
         '\u{2026}' => Fold::To("..."),
-        '\u{37e}' | '\u{fe54}' => Fold::To(";"),
+        '\u{37e}' | '\u{fe14}' | '\u{fe54}' => Fold::To(";"),
+        '\u{2047}' | '\u{2048}' | '\u{fe16}' | '\u{fe56}' => Fold::To("?"),
+        '\u{2049}' => Fold::To("!?"),
+        '\u{fe5f}' => Fold::To("#"),
+        '\u{fe13}' | '\u{fe55}' => Fold::To(":"),
+        '\u{fe69}' => Fold::To("$"),
         '\u{ff01}'..='\u{ff5e}' => Fold::Width(char::from_u32(character as u32 - 0xfee0).unwrap_or(character)),
         '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Fold::To(" "),
         // Ignored by some file systems and comparisons (Default_Ignorable_Code_Point); combining marks make one character of two.
@@ -257,16 +336,38 @@ fn compatible(character: char) -> Fold {
 
 /// Characters whose compatibility forms (UAX 15, NFKC) hold ASCII: letters and digits raised, lowered, circled, of mathematics, several
 /// in one. By ranges of them, so that some are among these which have none.
-fn is_other_form(character: char) -> bool {
-    matches!(character,
-        '\u{aa}' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{ba}' | '\u{bc}'..='\u{be}'
-        | '\u{132}' | '\u{133}' | '\u{13f}' | '\u{140}' | '\u{149}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}'
-        | '\u{2b0}'..='\u{2b8}' | '\u{2e0}'..='\u{2e4}' | '\u{1d2c}'..='\u{1d6a}' | '\u{1d9b}'..='\u{1dbf}' | '\u{1e9a}'
-        | '\u{203c}' | '\u{2047}'..='\u{2049}' | '\u{2070}'..='\u{209f}' | '\u{20a8}' | '\u{2100}'..='\u{218f}'
-        | '\u{2460}'..='\u{24ff}' | '\u{2a74}'..='\u{2a76}' | '\u{2c7c}' | '\u{2c7d}' | '\u{3200}'..='\u{33ff}'
-        | '\u{a7f2}'..='\u{a7f4}' | '\u{fb00}'..='\u{fb06}' | '\u{fb29}' | '\u{fe10}'..='\u{fe19}' | '\u{fe30}'..='\u{fe6b}'
-        | '\u{107a5}' | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f190}' | '\u{1fbf0}'..='\u{1fbf9}'
-    )
+#[rustfmt::skip]
+const OTHER_FORMS: [(char, char); 37] = [
+    ('\u{aa}', '\u{aa}'), ('\u{b2}', '\u{b2}'), ('\u{b3}', '\u{b3}'), ('\u{b9}', '\u{b9}'), ('\u{ba}', '\u{ba}'),
+    ('\u{bc}', '\u{be}'), ('\u{132}', '\u{132}'), ('\u{133}', '\u{133}'), ('\u{13f}', '\u{13f}'), ('\u{140}', '\u{140}'),
+    ('\u{149}', '\u{149}'), ('\u{1c4}', '\u{1cc}'), ('\u{1f1}', '\u{1f3}'), ('\u{2b0}', '\u{2b8}'), ('\u{2e0}', '\u{2e4}'),
+    ('\u{1d2c}', '\u{1d6a}'), ('\u{1d9b}', '\u{1dbf}'), ('\u{1e9a}', '\u{1e9a}'), ('\u{203c}', '\u{203c}'),
+    ('\u{2047}', '\u{2049}'), ('\u{2070}', '\u{209f}'), ('\u{20a8}', '\u{20a8}'), ('\u{2100}', '\u{218f}'),
+    ('\u{2460}', '\u{24ff}'), ('\u{2a74}', '\u{2a76}'), ('\u{2c7c}', '\u{2c7c}'), ('\u{2c7d}', '\u{2c7d}'),
+    ('\u{3200}', '\u{33ff}'), ('\u{a7f2}', '\u{a7f4}'), ('\u{fb00}', '\u{fb06}'), ('\u{fb29}', '\u{fb29}'),
+    ('\u{fe10}', '\u{fe19}'), ('\u{fe30}', '\u{fe6b}'), ('\u{107a5}', '\u{107a5}'), ('\u{1d400}', '\u{1d7ff}'),
+    ('\u{1f100}', '\u{1f190}'), ('\u{1fbf0}', '\u{1fbf9}'),
+];
+
+/// Characters that are one or several others beyond ASCII in another form of Unicode. By ranges as well.
+#[rustfmt::skip]
+const FORMS_BEYOND_ASCII: [(char, char); 18] = [
+    ('\u{b5}', '\u{b5}'), ('\u{374}', '\u{374}'), ('\u{387}', '\u{387}'), ('\u{958}', '\u{95f}'), ('\u{9dc}', '\u{9df}'),
+    ('\u{a33}', '\u{a36}'), ('\u{a59}', '\u{a5e}'), ('\u{b5c}', '\u{b5c}'), ('\u{b5d}', '\u{b5d}'), ('\u{1100}', '\u{11ff}'),
+    ('\u{1f71}', '\u{1f7d}'), ('\u{1fbb}', '\u{1ffd}'), ('\u{2e80}', '\u{2fdf}'), ('\u{3131}', '\u{318f}'),
+    ('\u{f900}', '\u{fdff}'), ('\u{fe70}', '\u{fefc}'), ('\u{ff61}', '\u{ffee}'), ('\u{2f800}', '\u{2fa1f}'),
+];
+
+/// Marks that make one letter of the one before them.
+#[rustfmt::skip]
+const MARKS: [(char, char); 9] = [
+    ('\u{300}', '\u{36f}'), ('\u{5b0}', '\u{5c2}'), ('\u{653}', '\u{655}'), ('\u{93c}', '\u{93c}'), ('\u{9bc}', '\u{9bc}'),
+    ('\u{a3c}', '\u{a3c}'), ('\u{b3c}', '\u{b3c}'), ('\u{3099}', '\u{3099}'), ('\u{309a}', '\u{309a}'),
+];
+
+#[inline(never)]
+fn is_in(ranges: &[(char, char)], character: char) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
 #[cfg(test)]
@@ -332,6 +433,7 @@ mod tests {
             "/a\u{0}b",
             "/a%ef%bc%8fb",
             "/a%e2%88%95b",
+            "/%e2%84%80",
             "/%ef%bc%8e%ef%bc%8e/b",
             "/a/%e2%80%a5/b",
             "/a/%e2%80%8b/b",
@@ -349,6 +451,8 @@ mod tests {
             ("/ADM%49N/X", "/admin/x", true),
             ("/admin;x=1/users", "/admin/users", false),
             ("/admin%3bx/users", "/admin/users", false),
+            ("/admin%ef%bc%9bx/users", "/admin/users", false),
+            ("/admin%e2%81%87x", "/admin", false),
             ("/admin./users", "/admin/users", false),
             ("/admin%20/users", "/admin/users", false),
             ("/admin%3fx", "/admin", false),
@@ -360,7 +464,7 @@ mod tests {
             ("/items/x:batch", "/items/x:batch", true),
             ("/%e2%93%90dmin", "/\u{24d0}dmin", false),
             ("/%f0%9d%90%9admin", "/\u{1d41a}dmin", false),
-            ("/%e2%84%80", "/\u{2100}", false),
+            ("/%e2%84%83", "/\u{2103}", false),
             ("/o%ef%ac%83ce", "/o\u{fb03}ce", false),
             ("/x%c2%b2", "/x\u{b2}", false),
             ("/%e2%85%a8", "/\u{2178}", false),
@@ -377,6 +481,28 @@ mod tests {
         ] {
             let parsed = RequestPath::parse(path).unwrap();
             assert_eq!((parsed.folded(), parsed.is_plain()), (folded, is_plain), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_unicode_spells_otherwise_may_be_more_than_one_text() {
+        for (path, may_be_it, may_not) in [
+            ("/%e2%93%90dmin", &["admin", "xdmin", "12dmin"][..], &["dmin", "admi", "admins"][..]),
+            ("/o%ef%ac%83ce", &["office"], &["oce"]),
+            ("/%F0%9D%90%80%F0%9D%90%83min", &["admin", "amin"], &["min"]),
+            ("/cafe%CC%81", &["caf\u{e9}", "caf\u{1ebf}", "caf\u{e9}\u{e9}"], &["cafe", "caf", "caf\u{e9}x", "cafeteria"]),
+            ("/e%CC%81t%c3%a9", &["\u{e9}t\u{e9}"], &["\u{e9}t\u{e8}", "\u{e9}t"]),
+            ("/%e3%81%8b%e3%82%99", &["\u{304c}"], &["a"]),
+            ("/%e1%84%92%e1%85%a1%e1%86%ab", &["\u{d55c}"], &["han"]),
+            ("/%e2%91%a0e%CC%81.x", &["1e.x", "1\u{e9}.x"], &["1e", "1e.y"]),
+        ] {
+            let parsed = RequestPath::parse(path).unwrap();
+            let loose = parsed.loose().unwrap();
+            assert!(may_be_it.iter().all(|text| may_be(&loose[1..], text)), "{path} {loose:?}");
+            assert!(!may_not.iter().any(|text| may_be(&loose[1..], text)), "{path} {loose:?}");
+        }
+        for path in ["/caf%c3%a9/%e6%bc%a2%e5%ad%97/%d0%b6%e3%81%8c/%ed%95%9c", "/A;x/b", "/ad%c2%admin", "/ADMIN"] {
+            assert_eq!(RequestPath::parse(path).unwrap().loose(), None, "{path}");
         }
     }
 }

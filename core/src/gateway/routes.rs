@@ -5,7 +5,8 @@
 //!
 //! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
 //! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
-//! extension. `/admin/*` closes `/admin` too, and so `/admin.json`.
+//! extension. `/admin/*` closes `/admin` too, and so `/admin.json`. A path that only may be one of a route that asks something of the
+//! token, since Unicode spells its characters in several ways, is in doubt.
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 use core::cmp::Reverse;
@@ -13,7 +14,12 @@ use core::cmp::Reverse;
 use serde_json::Value;
 
 use super::{
-    OWN_PATHS, cors::CorsSettings, headers::push_escaped, path::RequestPath, rate::RateLimitSettings, require::Requirement,
+    OWN_PATHS,
+    cors::CorsSettings,
+    headers::push_escaped,
+    path::{RequestPath, may_be},
+    rate::RateLimitSettings,
+    require::Requirement,
 };
 use crate::{
     error::{PolicyError, quoted},
@@ -79,6 +85,8 @@ struct Entry {
     pieces: Vec<Piece>,
     methods: Vec<String>,
     access: Access,
+    /// Whether the route asks something of the token.
+    asks: bool,
     /// Whether the last literal may go on with an extension.
     with_extension: bool,
 }
@@ -142,14 +150,23 @@ impl Routes {
         }
         matched
     }
+
+    /// Whether a path may be another one of which a route asks something more: servers that compare Unicode's forms would serve what that
+    /// route guards, and nobody would have asked.
+    pub fn is_in_doubt(&self, method: &str, path: &RequestPath<'_>) -> bool {
+        let Some(loose) = path.loose() else { return false };
+        let may_be_of = |entry: &Entry| entry.closes(loose, may_be) && !entry.closes(path.folded(), is_same);
+        self.entries.iter().any(|entry| entry.asks && entry.is_of_method(method) && may_be_of(entry))
+    }
 }
 
 impl Entry {
     fn push(route: usize, settings: &RouteSettings, pieces: &[Piece], entries: &mut Vec<Self>) {
-        let RouteSettings { methods, access, .. } = settings;
+        let RouteSettings { methods, access, issuers, require, .. } = settings;
+        let asks = !require.is_empty() || !issuers.is_empty();
         let entry = |of: &[Piece], with_extension: bool| {
             let rank = rank_of(pieces, with_extension);
-            Self { route, rank, pieces: of.to_vec(), methods: methods.clone(), access: *access, with_extension }
+            Self { route, rank, pieces: of.to_vec(), methods: methods.clone(), access: *access, asks, with_extension }
         };
         // Without what follows the last name: all of it, or a slash.
         let named = match pieces.split_last() {
@@ -165,12 +182,17 @@ impl Entry {
 
     fn matches(&self, method: &str, path: &RequestPath<'_>) -> bool {
         let closes = self.access == Access::Required;
-        let of_method = self.methods.is_empty()
+        self.is_of_method(method)
+            && if closes { self.closes(path.folded(), is_same) } else { path.is_plain() && self.opens(path.raw()) }
+    }
+
+    fn is_of_method(&self, method: &str) -> bool {
+        let closes = self.access == Access::Required;
+        self.methods.is_empty()
             || self.methods.iter().any(|one| {
                 let same = if closes { one.eq_ignore_ascii_case(method) } else { one == method };
                 same || (one == "GET" && method == "HEAD")
-            });
-        of_method && if closes { self.closes(path.folded()) } else { path.is_plain() && self.opens(path.raw()) }
+            })
     }
 
     fn opens(&self, raw: &str) -> bool {
@@ -189,27 +211,35 @@ impl Entry {
         segments.next().is_none()
     }
 
-    fn closes(&self, folded: &str) -> bool {
+    fn closes(&self, folded: &str, is_it: fn(&str, &str) -> bool) -> bool {
         let folded = folded.strip_suffix('/').unwrap_or(folded);
         let mut segments = folded.split('/').skip(1);
         for (index, piece) in self.pieces.iter().enumerate() {
             let is_last = index + 1 == self.pieces.len();
-            let is_it = match (piece, segments.next()) {
+            let matches = match (piece, segments.next()) {
                 (Piece::Rest, _) => return true,
                 (Piece::One, segment) => segment.is_some(),
                 (Piece::Literal { folded, .. }, Some(segment)) if is_last && self.with_extension => {
-                    segment.strip_prefix(folded.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                    // What is longer than the name is none of its forms.
+                    (0..=folded.len()).any(|at| {
+                        let (name, rest) = segment.split_at_checked(at).unwrap_or_default();
+                        rest.starts_with('.') && is_it(name, folded)
+                    })
                 }
-                (Piece::Literal { folded, .. }, Some(segment)) => folded == segment,
+                (Piece::Literal { folded, .. }, Some(segment)) => is_it(segment, folded),
                 // A trailing slash of the pattern.
                 (Piece::Literal { folded, .. }, None) => is_last && folded.is_empty(),
             };
-            if !is_it {
+            if !matches {
                 return false;
             }
         }
         segments.next().is_none()
     }
+}
+
+fn is_same(segment: &str, folded: &str) -> bool {
+    segment == folded
 }
 
 fn rank_of(pieces: &[Piece], with_extension: bool) -> Vec<u8> {

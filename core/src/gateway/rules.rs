@@ -99,7 +99,13 @@ impl Rules {
             .map_err(|why| Refusal::path_invalid(alloc::format!("{why}: {}", quoted(head.path()))))?;
         // A preflight falls under the route of the request that it asks for.
         let asked = if head.is_preflight() { head.header("access-control-request-method") } else { None };
-        Ok(self.routes.find(asked.as_deref().unwrap_or(head.method), &path))
+        let method = asked.as_deref().unwrap_or(head.method);
+        if self.routes.is_in_doubt(method, &path) {
+            let detail =
+                "the path holds characters that some servers read as others, and then a route would ask more of the token";
+            return Err(Refusal::path_invalid(alloc::format!("{detail}: {}", quoted(head.path()))));
+        }
+        Ok(self.routes.find(method, &path))
     }
 
     /// How a request may pass.
