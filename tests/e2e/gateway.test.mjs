@@ -269,6 +269,11 @@ test("rate limits: by subject and by address, 429 with Retry-After", async () =>
   assert.equal((await get("/limited", other({ sub: "eve" }))).status, 200, "another subject");
   const anyone = await statuses("/limited-ip", [null, null, null]);
   assert.deepEqual(anyone.map(({ status }) => status), [200, 200, 429]);
+  // Whoever has no token is counted by address there too: a preflight goes to the origin without one.
+  const preflights = [];
+  for (let index = 0; index < 4; index++) preflights.push((await get("/limited", null, { origin: APP, "access-control-request-method": "PUT" }, { method: "OPTIONS" })).status);
+  assert.deepEqual(preflights, [200, 200, 200, 429]);
+  assert.equal((await get("/limited", other({ sub: "eve" }))).status, 200, "a subject is not counted with them");
 });
 
 test("a presentation of an SD-JWT: only where the route takes it, and what was disclosed goes to the origin", async () => {

@@ -6,7 +6,7 @@
 //! 4. the token is verified, with keys fetched where that is needed, and so is the proof of a token that is bound ([`possession`]), and it is
 //!    not revoked;
 //! 5. what the routes ask of it ([`Rules::authorize`](edgeseal_core::gateway::Rules::authorize));
-//! 6. rate limits by subject;
+//! 6. rate limits by subject, of whoever has no token (a preflight has none) by address;
 //! 7. the request goes to the origin.
 //!
 //! A step that refuses ends it: the sender gets the code and the route's CORS headers, the log the whole reason.
@@ -82,8 +82,7 @@ async fn steps(flow: &Flow<'_>, located: &mut Option<Matched>) -> Result<web_sys
         limit::ask(flow.env, rate, RateLimitSettings::ip_key(&ip())).await?;
     }
     let token: Option<Arc<VerifiedToken>> = match gateway.rules.admit(matched, head)? {
-        Passage::Preflight => return Ok(to_origin(flow, matched, None).await),
-        Passage::Anonymous => None,
+        Passage::Preflight | Passage::Anonymous => None,
         Passage::Token(found) => {
             let token = gateway.verify(flow, &found).await?;
             gateway.check_not_revoked(&token, flow.env).await?;
