@@ -30,7 +30,7 @@ use crate::{
     settings::VerifierSettings,
     verify::{
         Answer, Answered, Backend, Fetch, Fetched, HostSettings, IssuerStats, Outcome, Pending, Step, TokenVerifier, own_rsa,
-        reference,
+        reference, without_web_crypto,
     },
     webcrypto::KeyImport,
 };
@@ -474,7 +474,7 @@ pub fn verify_signature(
     let may_ask = has_web_crypto && matches!(backend, "auto" | "webcrypto");
     let answered = match backend {
         _ if may_ask => None,
-        "auto" => reference(&input).or_else(|| own_rsa(&input)).or_else(|| by_table(&input)),
+        "auto" => without_web_crypto(&input).or_else(|| by_table(&input)),
         "rustcrypto" => reference(&input),
         "p256-tables" => by_table(&input),
         rsa_verify::NAME => own_rsa(&input),

@@ -441,7 +441,7 @@ impl TokenVerifier {
         if self.choice == BackendChoice::WebCrypto {
             return None;
         }
-        reference(input).or_else(|| own_rsa(input)).or_else(|| {
+        without_web_crypto(input).or_else(|| {
             let prepared = self.hot_keys.borrow_mut().get_or_make(input.key().public_key())?;
             Some(Answered { backend: Backend::Tables, result: prepared.verify_input(input) })
         })
@@ -777,6 +777,11 @@ pub(crate) fn reference(input: &SignatureInput) -> Option<Answered> {
 #[cfg(not(feature = "rustcrypto"))]
 pub(crate) fn reference(_: &SignatureInput) -> Option<Answered> {
     None
+}
+
+/// For a key that WebCrypto does not take: the reference, or core's own RSA.
+pub(crate) fn without_web_crypto(input: &SignatureInput) -> Option<Answered> {
+    reference(input).or_else(|| own_rsa(input))
 }
 
 /// Core's own RSA; `None` for other algorithms.

@@ -119,6 +119,19 @@ test("a push that cannot be stored may come again, and says when; one by another
   await until("the log says it", () => logged(worker, "revocation_refused").some(({ code }) => code === "signature_invalid"));
 });
 
+test("a control key of RSA may have an exponent that the runtime does not take", async () => {
+  const control = generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent: 65_539 });
+  const control_keys = [{ ...control.publicKey.export({ format: "jwk" }), kid: "c", alg: "RS256" }];
+  const worker = await gateway({ revocation: { edge: "eu", control_keys } }, { EDGESEAL_REVOCATIONS: objects("throw new Error('moving')") });
+  const document = await new SignJWT({ seq: 1, kids: [], jtis: [], subs: [] }).setProtectedHeader({ alg: "RS256", kid: "c", typ: "edgeseal-revocation+jwt" })
+    .setAudience("eu").setIssuedAt().setExpirationTime("5m").sign(control.privateKey);
+  const push = (text) => call(`${worker.url}/.edgeseal/revocations`, { body: { document: text } });
+  assertProblem(await push(flipSignatureBit(document)), 403, "signature_invalid");
+  assertProblem(await push(document), 503, "revocation_unavailable");
+  const [{ reason }] = await until("the log says why", () => logged(worker, "revocation_not_stored").length === 1 && logged(worker, "revocation_not_stored"));
+  assert.match(reason, /moving/);
+});
+
 test("a configuration that is edited in an outage of all that it is about forgets neither what is revoked nor the keys", { timeout: 150_000 }, async () => {
   let down = false;
   const keys = await here.server((_, response) => (down ? response.destroy() : response.end(JSON.stringify(issuer.jwks))));

@@ -19,8 +19,8 @@ export async function testIssuer({ kid = randomUUID(), issuer = ISSUER } = {}) {
 }
 
 /** A client's key: `jkt` for the token's cnf, and `prove(...)`. */
-export async function client(alg = "ES256") {
-  const { publicKey, privateKey } = alg === "ES256" ? generateKeyPairSync("ec", { namedCurve: "P-256" }) : alg === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("rsa", { modulusLength: 2048 });
+export async function client(alg = "ES256", publicExponent = 65_537) {
+  const { publicKey, privateKey } = alg === "ES256" ? generateKeyPairSync("ec", { namedCurve: "P-256" }) : alg === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent });
   const jwk = await exportJWK(publicKey);
   return {
     jkt: await calculateJwkThumbprint(jwk),

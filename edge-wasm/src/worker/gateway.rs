@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     settings::DEFAULT_TOKEN_CACHE,
-    verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier},
+    verify::{Answered, BackendChoice, Fetch, HostSettings, Outcome, Pending, Step, TokenVerifier, without_web_crypto},
 };
 
 /// The variable that holds the configuration: an object, its JSON text, or `kv:BINDING/KEY`.
@@ -247,7 +247,8 @@ impl Gateway {
     /// # Errors
     /// Why nobody here can.
     pub(super) async fn verify_once(&self, input: &SignatureInput) -> Result<Result<SignatureValid, SignatureInvalid>, String> {
-        self.subtle.verify_once(input).await.map(Answered::into_result)
+        let answered = self.subtle.verify_once(input).await;
+        answered.or_else(|reason| without_web_crypto(input).ok_or(reason)).map(Answered::into_result)
     }
 
     async fn answer(&self, pending: &Pending) -> Result<Answered, Refusal> {

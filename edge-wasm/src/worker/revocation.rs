@@ -30,6 +30,7 @@ use super::{
     host, log, revocation_object,
     subtle::Subtle,
 };
+use crate::verify::without_web_crypto;
 
 /// The binding of the Durable Object.
 pub(super) const BINDING: &str = "EDGESEAL_REVOCATIONS";
@@ -226,7 +227,8 @@ impl Revocation {
             Ok(pending) => pending,
             Err(error) => return refused(error),
         };
-        let answered = match subtle.verify(pending.input()).await {
+        let answered = subtle.verify(pending.input()).await;
+        let answered = match answered.or_else(|reason| without_web_crypto(pending.input()).ok_or(reason)) {
             Ok(answered) => answered,
             Err(reason) => return Taken::Unavailable(format!("the runtime does not take the control key: {reason}")),
         };
