@@ -9,7 +9,7 @@ use std::fmt;
 
 use edgeseal_core::Timestamp;
 
-use super::{Key, Moment, Purpose};
+use super::{Key, Moment, Origin, Purpose};
 
 /// Seconds: the largest leeway that a verifier may have, on both sides of every rule about clocks.
 pub const SKEW: u64 = 300;
@@ -421,8 +421,12 @@ pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: T
         Command::Activate { emergency } => return activate(keys, key, emergency, timing, now),
         Command::Compromise => return Ok(compromise(keys, key, timing, now)),
         Command::Retire => {
-            // A standby that never signed has no tokens.
-            let earliest = (key.state == State::Retiring).then(|| timing.earliest_retirement(key)).flatten();
+            // A standby that never signed has no tokens. One that came from elsewhere may have signed there until then.
+            let earliest = match (key.state, key.origin) {
+                (State::Retiring, _) => timing.earliest_retirement(key),
+                (_, Origin::Imported) => key.published_at.map(|at| at.plus_secs(key.max_lifetime).plus_secs(SKEW)),
+                _ => None,
+            };
             if let Some(earliest) = earliest.filter(|earliest| now < *earliest) {
                 return Err(too_early(earliest));
             }
@@ -480,8 +484,8 @@ fn conclude(key: &Key, now: Timestamp) -> Change {
 /// published -> active, and the slot's active key -> retiring, in one transaction and in this order of writing: the old
 /// one first, since only one key of a slot may be active.
 ///
-/// The very first key that an issuer shows is exempt from the delay: no verifier can hold a set without it that was ever
-/// good for anything.
+/// The very first keys that an issuer shows, one for each of its profiles, are exempt from the delay: no verifier can hold a set
+/// without them that was ever good for anything.
 fn activate(keys: &[Key], key: &Key, emergency: bool, timing: &Timing, now: Timestamp) -> Result<Outcome, Refusal> {
     if let Some(not_after) = key.not_after.filter(|not_after| *not_after <= now) {
         return Err(Refusal::Expired { kid: name(key), not_after });
@@ -527,9 +531,17 @@ fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outco
 
 /// Until when some verifier may not know a key that would sign from now on.
 fn window(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Option<Window> {
-    let first = keys.iter().all(|other| other.id == key.id || !other.same_set(key) || other.published_at.is_none());
     let until = timing.earliest_activation(key);
-    (!first && now < until).then(|| Window { kid: name(key), until })
+    (now < until && !is_first(keys, key)).then(|| Window { kid: name(key), until })
+}
+
+/// Whether nothing had signed for the set that shows a key before the key was shown. An imported key may have signed elsewhere.
+fn is_first(keys: &[Key], key: &Key) -> bool {
+    let signed_before = |other: &Key| {
+        let without_it = |at| key.published_at.is_none_or(|published_at| at < published_at);
+        other.published_at.is_some() && (other.origin == Origin::Imported || other.activated_at.is_some_and(without_it))
+    };
+    !keys.iter().any(|other| other.id != key.id && other.same_set(key) && signed_before(other))
 }
 
 fn needs(key: &Key, needed: &'static [State]) -> Result<(), Refusal> {

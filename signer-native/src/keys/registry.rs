@@ -376,7 +376,7 @@ impl Registry {
         // Twice, since a first key may sign as soon as it is there.
         for _ in 0..2 {
             let keys = self.store.keys().await?;
-            let concluded = rotation::wind_down(&keys, &self.ledger.retired());
+            let concluded = rotation::wind_down(&keys, &self.ledger.retired(), self.timing(), now());
             let mut generated = false;
             for due in concluded.into_iter().chain(rotation::plan(&keys, &slots, self.timing(), now())) {
                 // Generating may have taken long.

@@ -339,9 +339,9 @@ fn the_token_directory_goes_away_and_comes_back() {
 }
 
 #[test]
-fn a_first_start_is_ready_as_soon_as_it_has_a_key() {
+fn a_first_start_is_ready_as_soon_as_each_profile_has_a_key() {
     let folder = tempdir().unwrap();
-    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256", "--alg", "ES384"]);
     let (ready, dir, file) = (dev.ready.clone(), dev.dir.clone(), dev.dir.join("first.toml"));
     assert_eq!(dev.end(), Some(0));
     // By the rules that hold outside of dev, and with a store that has nothing.
@@ -355,6 +355,7 @@ fn a_first_start_is_ready_as_soon_as_it_has_a_key() {
     let signer = Signer::serve(command, &log, ready, dir);
     assert!(began.elapsed() < Duration::from_secs(8), "less than a turn of what looks after the keys: {:?}", began.elapsed());
     signer.issue("default");
+    signer.issue("es384");
     assert_eq!(signer.end(), Some(0));
     let said = fs::read_to_string(log).unwrap();
     assert!(!said.contains("edgeseal keys generate"), "nobody has anything to do: {said}");

@@ -237,11 +237,11 @@ impl World {
                 }
                 self.verified += 1;
                 let key = self.keys.iter().find(|key| key.id == token.key).unwrap();
-                // A set's first key signs at once: who looked before it was shown cannot know it.
+                // A set's first keys sign at once: who looked before one was shown, and before any signed, cannot know it.
                 let first = self
                     .keys
                     .iter()
-                    .all(|other| !other.same_set(key) || other.published_at.is_none_or(|at| Some(at) >= key.published_at));
+                    .all(|other| !other.same_set(key) || other.activated_at.is_none_or(|at| Some(at) >= key.published_at));
                 let too_new = first && key.published_at.is_some_and(|at| verifier.fetched_at <= at.as_secs());
                 assert!(
                     verifier.set.contains(&token.key) || too_new || key.compromised_at.is_some(),

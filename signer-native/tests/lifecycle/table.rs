@@ -6,7 +6,7 @@ use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     hsm::KeyId,
     keys::{
-        Command, Key, Outcome, Published, Purpose, Refusal, State, Timing, lifecycle,
+        Command, Key, Origin, Outcome, Published, Purpose, Refusal, State, Timing, lifecycle,
         rotation::{self, Due, Slot},
     },
 };
@@ -84,8 +84,9 @@ fn every_state_command_and_time() {
     for state in State::ALL {
         for command in COMMANDS {
             for seconds in [0, 1, ACTIVATION - 1, ACTIVATION, RETIREMENT - 1, RETIREMENT, WEEK - 1, WEEK, 100 * WEEK] {
-                // Another key was shown before, so that none is the issuer's first.
-                let keys = [key(1, state), Key { profile: "other".to_owned(), ..key(9, State::Retired) }];
+                // Another key signed before, so that none is the issuer's first.
+                let before = Some(Timestamp::from_secs(BEGAN - 1));
+                let keys = [key(1, state), Key { profile: "other".to_owned(), activated_at: before, ..key(9, State::Retired) }];
                 let said = lifecycle::decide(&keys, &keys[0], command, &TIMING, after(seconds));
                 let shown = format!("{state} {command:?} {seconds}: {said:?}");
                 judged += 1;
@@ -164,16 +165,34 @@ fn the_first_key_of_an_issuer_signs_at_once_and_no_later_one() {
     let activate = Command::Activate { emergency: false };
     let keys = [key(1, State::Published), key(2, State::Generating), key(3, State::Failed)];
     assert_eq!(states(&keys, activate, 0)[0], State::Active);
-    // Another profile's key in the same JWK Set: verifiers may hold the set without the new one.
-    let same_set = Key { profile: "rs256".to_owned(), ..key(2, State::Active) };
-    assert!(
-        lifecycle::decide(&[key(1, State::Published), same_set], &key(1, State::Published), activate, &TIMING, after(0)).is_err()
-    );
+    let other_profile = |state| Key { profile: "rs256".to_owned(), ..key(2, state) };
+    // What another profile's key signs, the set with both verifies; whoever holds one from before holds nothing that signed.
+    for other in [other_profile(State::Published), Key { activated_at: Some(after(5)), ..other_profile(State::Active) }] {
+        assert_eq!(states(&[key(1, State::Published), other], activate, 5)[0], State::Active);
+    }
+    // Another profile's key that signed before this one was shown: verifiers may hold the set without the new one.
+    let later = Key { published_at: Some(after(1)), ..key(1, State::Published) };
+    let imported = Key { origin: Origin::Imported, ..other_profile(State::Published) };
+    for other in [other_profile(State::Active), other_profile(State::Retired), imported] {
+        assert!(lifecycle::decide(&[later.clone(), other], &later, activate, &TIMING, after(1)).is_err());
+    }
     let other_issuer = Key { issuer: "tenant".to_owned(), ..key(2, State::Active) };
     let keys = [key(1, State::Published), Key { profile: "rs256".to_owned(), ..other_issuer }];
     assert_eq!(states(&keys, activate, 0)[0], State::Active);
     let audit = |number, state| Key { purpose: Purpose::Audit, ..key(number, state) };
     assert_eq!(states(&[audit(1, State::Published), audit(2, State::Retired)], activate, 0)[0], State::Active, "no set shows it");
+}
+
+#[test]
+fn a_standby_from_elsewhere_stays_until_what_it_signed_there_has_ended() {
+    let imported = Key { origin: Origin::Imported, ..key(1, State::Published) };
+    let ends = imported.max_lifetime + lifecycle::SKEW;
+    let retire = |seconds| lifecycle::decide(from_ref(&imported), &imported, Command::Retire, &TIMING, after(seconds));
+    assert_eq!(
+        retire(ends - 1).unwrap_err(),
+        Refusal::TooEarly { kid: "kid-1".to_owned(), command: Command::Retire, earliest: after(ends) }
+    );
+    assert_eq!(retire(ends).unwrap().changes[0].to, State::Retired);
 }
 
 #[test]
@@ -367,7 +386,7 @@ fn a_profile_that_is_retired_ends_its_keys_and_no_others() {
     let mut keys =
         vec![key(1, State::Active), key(2, State::Suspended), key(3, State::Published), key(4, State::Failed), of_agent];
     keys.extend([other, audit].into_iter().chain(left));
-    let due = rotation::wind_down(&keys, &["default".to_owned()]);
+    let due = rotation::wind_down(&keys, &["default".to_owned()], &TIMING, after(0));
     let expected: Vec<Due> = [(0, Command::Conclude), (1, Command::Conclude), (2, Command::Retire), (4, Command::Conclude)]
         .map(|(place, command): (usize, Command)| Due::Step(keys[place].id, command))
         .into();
@@ -377,7 +396,7 @@ fn a_profile_that_is_retired_ends_its_keys_and_no_others() {
         let key = keys.iter().find(|key| key.id == *id).unwrap();
         assert!(lifecycle::decide(&keys, key, *command, &TIMING, after(0)).is_ok(), "at once: {step:?}");
     }
-    assert_eq!(rotation::wind_down(&keys, &[]), []);
+    assert_eq!(rotation::wind_down(&keys, &[], &TIMING, after(0)), []);
     // What it signed lives on: as long as the rules say, from when it signed last.
     let concluded = |key: &Key, seconds| {
         lifecycle::decide(&keys, key, Command::Conclude, &TIMING, after(seconds)).unwrap().changes[0].applied(key)
