@@ -303,8 +303,9 @@ impl Module {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Logs in again if the token forgot the login: another session may have logged out.
-    pub(super) fn ensure_login(&self, epoch: u64) -> Result<(), Fault> {
+    /// Logs in again if the token forgot the login: another session may have logged out. `forgot`: the token has said so itself,
+    /// whatever its module, which may keep the state of its sessions on this side of a network, says of them.
+    pub(super) fn ensure_login(&self, epoch: u64, forgot: bool) -> Result<(), Fault> {
         let mut guard = self.lock();
         let state = &mut *guard;
         if let Some(refused) = &state.pin_refused {
@@ -315,7 +316,7 @@ impl Module {
         }
         let Some(live) = &mut state.live else { return Err(state.down().into()) };
         let logged_in = if let Ok(info) = live.anchor.get_session_info() {
-            matches!(info.session_state(), SessionState::RoUser | SessionState::RwUser)
+            !forgot && matches!(info.session_state(), SessionState::RoUser | SessionState::RwUser)
         } else {
             live.anchor = live.context.open_ro_session(live.slot)?;
             false

@@ -147,6 +147,11 @@ impl Seat<'_> {
             thread::sleep(pause);
             return Ok(Ok(()));
         }
+        let remedy = match remedy {
+            // What a new session does not cure, the module started anew does.
+            Remedy::NewSession if tried.remedies.contains(&remedy) => Remedy::Restart,
+            remedy => remedy,
+        };
         if tried.remedies.contains(&remedy) {
             return Err(fault.into_error());
         }
@@ -159,7 +164,8 @@ impl Seat<'_> {
             Remedy::NewSession => {
                 count(&counters.session);
                 self.leave();
-                return Ok(self.module.ensure_login(self.epoch));
+                let forgot = matches!(fault, Fault::Module(Error::Pkcs11(RvError::UserNotLoggedIn, _)));
+                return Ok(self.module.ensure_login(self.epoch, forgot));
             }
             Remedy::Restart => {
                 count(&counters.module);

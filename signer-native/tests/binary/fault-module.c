@@ -1,6 +1,7 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. Most happen once: the file is removed before. hang, flip,
- * throttle, removed and slow-search last as long as the file is there; hang-once holds one call until the file comes again and says
+ * throttle, removed and slow-search last as long as the file is there, not-logged-in until the next C_Login and sessions until the
+ * next C_Initialize, though C_GetSessionInfo shows neither; hang-once holds one call until the file comes again and says
  * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself, hang-generate
  * C_GenerateKeyPair, logout-rw ends the login when a session is opened that
  * may write. Every C_Login leaves a line with its answer in
@@ -31,7 +32,7 @@ enum {
     INITIALIZE = 0, TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_ALL_SESSIONS = 14, SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19,
     DESTROY_OBJECT = 22, FIND_OBJECTS_INIT = 26, SIGN_INIT = 42, SIGN = 43, GENERATE_KEY_PAIR = 59
 };
-enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, TOKEN_NOT_PRESENT = 0xE0, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3 };
+enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, TOKEN_NOT_PRESENT = 0xE0, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3, USER_NOT_LOGGED_IN = 0x101 };
 
 static struct functions real, ours;
 
@@ -93,9 +94,16 @@ static const char *peek(char *name, int size) {
 
 static void fault(char *name, int size) {
     const char *path = peek(name, size);
-    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search" };
+    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search", "not-logged-in", "sessions" };
     for (int i = 0; i < sizeof last / sizeof *last; i++) if (!strcmp(name, last[i])) return;
     if (path) unlink(path);
+}
+
+/* Ends a fault that lasts until something is called. */
+static void ends(const char *fault) {
+    char name[32];
+    const char *path = peek(name, sizeof name);
+    if (!strcmp(name, fault)) unlink(path);
 }
 
 static int removed(void) {
@@ -133,6 +141,7 @@ static word find_objects_init(word session, void *template, word count) {
 
 static word login(word session, word user, void *pin, word length) {
     word answer = real.call[LOGIN](session, user, pin, length);
+    ends("not-logged-in");
     const char *path = getenv("FAULT_MODULE_LOGINS");
     FILE *file = path ? fopen(path, "a") : NULL;
     if (file) fprintf(file, "%lx\n", answer), fclose(file);
@@ -144,6 +153,7 @@ struct arguments { void *mutexes[4]; word flags; void *reserved; void *more; };
 
 static word initialize(struct arguments *given) {
     struct arguments arguments = { { 0 }, given ? given->flags : 0, getenv("FAULT_MODULE_RESERVED"), NULL };
+    ends("sessions");
     return real.call[INITIALIZE](arguments.reserved ? &arguments : given);
 }
 
@@ -155,7 +165,8 @@ static word sign_init(word session, void *mechanism, word key) {
     if (!strcmp(name, "failed") || !strcmp(name, "throttle")) return FUNCTION_FAILED;
     if (!strcmp(name, "device")) return DEVICE_ERROR;
     if (!strcmp(name, "object")) return OBJECT_HANDLE_INVALID;
-    if (!strcmp(name, "session")) return SESSION_HANDLE_INVALID;
+    if (!strcmp(name, "session") || !strcmp(name, "sessions")) return SESSION_HANDLE_INVALID;
+    if (!strcmp(name, "not-logged-in")) return USER_NOT_LOGGED_IN;
     if (!strcmp(name, "logout")) real.call[LOGOUT](session);
     /* The slot is that of the only token; SoftHSM closes all sessions of the process on it. */
     if (!strcmp(name, "close")) real.call[CLOSE_ALL_SESSIONS](strtoul(getenv("FAULT_MODULE_SLOT"), NULL, 10));

@@ -191,7 +191,7 @@ pub(crate) fn compile(folder: &Path) -> PathBuf {
 #[test]
 fn one_fault_costs_no_request() {
     let faulty = Faulty::serve("");
-    for fault in ["object", "session", "failed", "logout", "close", "device", "object", "logout"] {
+    for fault in ["object", "session", "failed", "logout", "not-logged-in", "close", "device", "object", "logout"] {
         faulty.show(fault);
         let answer = faulty.ask();
         assert_eq!(answer.status, 200, "{fault}: {answer:?}");
@@ -201,6 +201,16 @@ fn one_fault_costs_no_request() {
     // A second restart of the module in a row has to wait, and then it works as well.
     faulty.show("general");
     until("it signs again", || faulty.ask().status == 200 && !faulty.fault.exists());
+    faulty.proves();
+}
+
+#[test]
+fn sessions_that_a_new_one_does_not_cure_are_cured_by_a_restart_of_the_module() {
+    let faulty = Faulty::serve("");
+    faulty.show("sessions");
+    let answer = faulty.ask();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!faulty.fault.exists(), "nothing but a restart ends it");
     faulty.proves();
 }
 
