@@ -265,7 +265,7 @@ impl Issuer {
         let jwk = key.published.as_ref().and_then(|published| Jwk::from_json(&published.jwk).ok());
         let keys = JwkSet::from_keys(jwk);
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
-        self.check_not_revoked(old.claims()).await?;
+        self.check_not_revoked(key.kid().unwrap_or_default(), old.claims()).await?;
         // What is hidden can be checked beside the application alone.
         if !old.claims().members().contains_key("_sd")
             && let Some(schema) = self.schema(&profile.name)
@@ -278,10 +278,10 @@ impl Issuer {
     }
 
     /// Asks the store itself: a renewal that went by what was read a moment ago would outlive the revocation of its token.
-    async fn check_not_revoked(&self, claims: &Claims) -> Result<(), IssueError> {
+    async fn check_not_revoked(&self, kid: &str, claims: &Claims) -> Result<(), IssueError> {
         let (issuer, jti, sub) = (claims.issuer(), claims.jwt_id(), claims.subject());
         let issued_at = claims.issued_at().map(NumericDate::seconds);
-        let revoked = self.registry.ledger().revocations_of(issuer.unwrap_or(""), jti.unwrap_or(""), sub.unwrap_or(""));
+        let revoked = self.registry.ledger().revocations_of(issuer.unwrap_or(""), kid, jti.unwrap_or(""), sub.unwrap_or(""));
         let revoked = revoked.await.map_err(IssueError::Registry)?;
         match revoked.iter().find(|entry| entry.revokes(issued_at)) {
             Some(entry) => Err(IssueError::NotRenewable(format!("its {} is revoked", entry.kind.as_str()))),

@@ -456,12 +456,12 @@ impl Ledger {
         Ok(Done::Changed { key: Box::new(key), successor: None, window: None })
     }
 
-    /// What is revoked of a token with this `jti` and `sub`.
+    /// What is revoked of a token of this key with this `jti` and `sub`.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn revocations_of(&self, issuer: &str, jti: &str, sub: &str) -> Result<Vec<Entry>, RegistryError> {
-        Ok(self.store.revocations_of(issuer, jti, sub).await?)
+    pub async fn revocations_of(&self, issuer: &str, kid: &str, jti: &str, sub: &str) -> Result<Vec<Entry>, RegistryError> {
+        Ok(self.store.revocations_of(issuer, kid, jti, sub).await?)
     }
 
     /// What is revoked and not ended, the latest first.

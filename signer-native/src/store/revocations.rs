@@ -105,16 +105,19 @@ impl Store {
         self.database.rows(select.bind(now)).await?.iter().map(entry).collect()
     }
 
-    /// What is revoked of one token: by its `jti`, or by its `sub`.
+    /// What is revoked of one token: by its key, by its `jti`, or by its `sub`.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn revocations_of(&self, issuer: &str, jti: &str, sub: &str) -> Result<Vec<Entry>, StoreError> {
+    pub async fn revocations_of(&self, issuer: &str, kid: &str, jti: &str, sub: &str) -> Result<Vec<Entry>, StoreError> {
         // PostgreSQL takes no NUL in a text, and no entry holds one.
-        let [jti, sub] = [jti, sub].map(|text| if text.contains('\0') { "" } else { text });
-        let select =
-            Statement::new(entries!("WHERE issuer = $1 AND ((kind = 'jti' AND value = $2) OR (kind = 'sub' AND value = $3))"));
-        self.database.rows(select.bind(issuer).bind(jti).bind(sub)).await?.iter().map(entry).collect()
+        let [kid, jti, sub] = [kid, jti, sub].map(|text| if text.contains('\0') { "" } else { text });
+        // A key may be listed for whatever issuer.
+        let select = Statement::new(entries!(
+            "WHERE (issuer = $1 AND ((kind = 'jti' AND value = $2) OR (kind = 'sub' AND value = $3))) \
+             OR (kind = 'kid' AND value = $4 AND issuer IN ('', $1))"
+        ));
+        self.database.rows(select.bind(issuer).bind(jti).bind(sub).bind(kid)).await?.iter().map(entry).collect()
     }
 
     /// A number that rises with every revocation.

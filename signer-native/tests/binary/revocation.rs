@@ -201,6 +201,22 @@ fn what_is_revoked_reaches_the_edge() {
 }
 
 #[test]
+fn a_token_of_a_compromised_key_is_not_renewed_by_what_the_signer_read_before() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        // It reads its keys again every quarter of this.
+        text.replace("[profiles.default]", "[profiles.default]\nmax_session = \"1d\"").replace("lease = \"1s\"", "lease = \"10s\"")
+    });
+    let token = signer.issue("default");
+    assert_eq!(renew(&signer, &token).0, 200);
+    let kid = signer.ready["profiles"][0]["kid"].as_str().unwrap();
+    signer.run(&["keys", "compromise", kid, "--yes"]).ok();
+    let (status, problem) = renew(&signer, &token);
+    assert_eq!((status, &problem["code"]), (422, &json!("token_not_renewable")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("kid is revoked"), "{problem}");
+}
+
+#[test]
 fn what_an_agents_own_key_signed_is_revoked_as_such() {
     let folder = tempdir().unwrap();
     let edge = Edge::start();
