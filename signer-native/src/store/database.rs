@@ -1,7 +1,7 @@
 //! The two drivers under one roof: statements with `$1` placeholders, texts and whole numbers, which both of them take.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions, TryLockError},
     path::Path,
     str::FromStr as _,
     sync::Arc,
@@ -36,6 +36,10 @@ const LONGEST_LOG: i64 = 16_384;
 const TURN: Duration = Duration::from_millis(50);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long to wait for another process that makes the store or brings its tables up to date, and between two looks.
+const MIGRATING: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Tables by number; a number that was shipped never changes.
 const MIGRATIONS: [(i64, &str, &str); 13] = [
@@ -115,6 +119,7 @@ impl Database {
     /// Opens the file, or makes it with mode 0600, and brings its tables up to date.
     pub(super) async fn sqlite(path: &Path) -> Result<Self, StoreError> {
         create_private(path)?;
+        let alone = alone(path).await?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -133,6 +138,7 @@ impl Database {
         let writing = options.clone().pragma("cache_size", WRITER_CACHE);
         let writer = pool(1, writing).await.map_err(|error| unusable(&error))?;
         migrations().run(&writer).await.map_err(|error| unusable(&error))?;
+        drop(alone);
         let readers = pool(READERS, options.clone()).await.map_err(|error| unusable(&error))?;
         let searcher = pool(1, options).await.map_err(|error| unusable(&error))?;
         let mut mover = JoinSet::new();
@@ -469,6 +475,27 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// The right to make the store or to bring its tables up to date, which one process has at a time: `SQLite` begins no migration by
+/// itself. It is a lock of the folder, as whoever closed the file of the store would end the locks that `SQLite` has on it.
+async fn alone(path: &Path) -> Result<Option<File>, StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unusable = |why: &dyn std::fmt::Display| StoreError::Unavailable(format!("store.path {}: {why}", path.display()));
+    let folder = File::open(folder).map_err(|error| unusable(&error))?;
+    let began = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(Some(folder)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < MIGRATING => tokio::time::sleep(LOOK).await,
+            Err(TryLockError::WouldBlock) => return Err(unusable(&"another process has been opening it for a minute")),
+            Err(TryLockError::Error(error)) => {
+                // A file system without locks: there, as before, one process makes the store first.
+                tracing::debug!(%error, "locking the folder of the store");
+                return Ok(None);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sqlx::Connection as _;
@@ -485,6 +512,21 @@ mod tests {
 
     async fn number(pool: &SqlitePool, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn several_may_make_a_store_at_the_same_time() {
+        let folder = tempfile::tempdir().unwrap();
+        for turn in 0..5 {
+            let path = folder.path().join(format!("{turn}.db"));
+            let opened = (0..4).map(|_| {
+                let path = path.clone();
+                tokio::spawn(async move { Database::sqlite(&path).await.map(drop) })
+            });
+            for opened in opened.collect::<Vec<_>>() {
+                opened.await.unwrap().unwrap();
+            }
+        }
     }
 
     #[tokio::test]
