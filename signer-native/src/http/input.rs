@@ -106,11 +106,23 @@ pub(crate) async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
 
 /// A value from JSON.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // serde would take an array for a struct, its members by their places.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Problem::new(Code::RequestMalformed, "the body is an array; it takes a JSON object"));
+    // serde would take an array for a struct, its members by their places, and would repeat a text that somebody sent for one.
+    if body.trim_ascii_start().first().is_some_and(|first| b"[\"".contains(first)) {
+        return Err(Problem::new(Code::RequestMalformed, "the body is no JSON object"));
     }
-    serde_json::from_slice(body).map_err(|error| Problem::new(Code::RequestMalformed, error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Problem::new(Code::RequestMalformed, without_values(error.to_string())))
+}
+
+/// A complaint of serde without the text that it complains of, which may be a secret in the wrong place.
+fn without_values(complaint: String) -> String {
+    let kept = |begin: &str, end: &str| {
+        let (what, rest) = complaint.split_once(begin)?;
+        let (_, expected) = rest.rsplit_once(end)?;
+        Some(format!("{what}, {expected}"))
+    };
+    let text = complaint.starts_with("invalid ").then(|| kept(" \"", "\", ")).flatten();
+    let variant = || complaint.starts_with("unknown variant ").then(|| kept(" `", "`, ")).flatten();
+    text.or_else(variant).unwrap_or(complaint)
 }
 
 #[cfg(test)]
@@ -130,5 +142,20 @@ mod tests {
         for text in ["[1,2]", " \n[1,2]", "[]", "null", "1"] {
             assert!(parse::<Pair>(text.as_bytes()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn no_complaint_repeats_a_text_that_was_sent() {
+        let told = |outcome: Result<Pair, Problem>| format!("{:?}", outcome.unwrap_err());
+        for text in [r#""secret""#, r#" "secret"#, r#"{"first":"secret","second":2}"#, r#"{"first":"a\", secret`, b"}"#] {
+            let told = told(parse(text.as_bytes()));
+            assert!(!told.contains("secret"), "{text}: {told}");
+        }
+        assert!(
+            told(parse(br#"{"first":"secret"}"#)).contains("invalid type: string, expected u8 at line 1"),
+            "what it takes is said"
+        );
+        assert_eq!(without_values("unknown variant `secret`, expected `one`".to_owned()), "unknown variant, expected `one`");
+        assert_eq!(without_values("missing field `first`".to_owned()), "missing field `first`");
     }
 }
