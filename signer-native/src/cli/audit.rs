@@ -260,8 +260,9 @@ fn export_log(arguments: &Export) -> Result<ExitCode, Failure> {
     let mut out = Out::begin(arguments.out.as_deref(), "the export")?;
     let last = block_on(async {
         let store = existing_store(&settings).await?;
-        let registry =
-            Arc::new(Registry::new(Ledger::new(store.clone(), settings.timing()?, Vec::new()), open_hsm(settings.hsm()?).await?));
+        let ledger = Ledger::new(store.clone(), settings.timing()?, Vec::new());
+        ledger.record(&Actor::local(), "audit.export", "", "{}").await?;
+        let registry = Arc::new(Registry::new(ledger, open_hsm(settings.hsm()?).await?));
         let keeper = Keeper::new(store.clone(), registry);
         keeper.checkpoint().await?;
         let keys = keeper.keys().await?;

@@ -213,7 +213,7 @@ async fn first_visit(signer: &Signer, layout: &Layout) -> Result<String, Failure
         let _ = fs::remove_file(&path);
         return Ok(format!("trust {} in your browser", relative(&layout.path("tls/ca.crt"))));
     }
-    let (code, _) = new_setup_code(signer.store(), SETUP_LIFETIME).await?;
+    let (code, _) = new_setup_code(signer.store(), signer.registry().ledger(), SETUP_LIFETIME).await?;
     write_private(&path, &format!("{}\n", code.as_str()))?;
     if std::io::stdout().is_terminal() {
         return Ok(format!("set-up code {} (30 min)", code.as_str()));

@@ -76,7 +76,7 @@ async fn invite_first(signer: &Signer, url: &str) -> Result<(), Failure> {
         return Ok(());
     }
     if std::io::stdout().is_terminal() {
-        let (code, expires_at) = new_setup_code(store, SETUP_LIFETIME).await?;
+        let (code, expires_at) = new_setup_code(store, signer.registry().ledger(), SETUP_LIFETIME).await?;
         output::line(format_args!(
             "\n  Nobody has set the console up yet. At {url}, with this code, until {expires_at}:  {}\n",
             code.as_str()

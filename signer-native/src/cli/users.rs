@@ -101,7 +101,13 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 ///
 /// # Errors
 /// When the store cannot be written.
-pub(super) async fn new_setup_code(store: &Store, lifetime: u64) -> Result<(Zeroizing<String>, Moment), Failure> {
+pub(super) async fn new_setup_code(
+    store: &Store,
+    ledger: &Ledger,
+    lifetime: u64,
+) -> Result<(Zeroizing<String>, Moment), Failure> {
+    let detail = json!({ "lifetime": lifetime }).to_string();
+    ledger.record(&Actor::local(), "users.setup_code", "", &detail).await?;
     let (code, at) = (code()?, now());
     let expires_at = at.plus_secs(lifetime);
     store.insert_person_code(&hash_code(&code), "setup", None, at, expires_at).await?;
@@ -113,11 +119,7 @@ fn setup_code(arguments: &SetupCode) -> Result<ExitCode, Failure> {
     let lifetime = at_most_a_day(*lifetime)?;
     let settings = config.load(Vec::new())?;
     let url = url(&settings)?;
-    let (code, expires_at) = with_store(&settings, async |store, ledger| {
-        let detail = json!({ "lifetime": lifetime }).to_string();
-        ledger.record(&Actor::local(), "users.setup_code", "", &detail).await?;
-        new_setup_code(&store, lifetime).await
-    })?;
+    let (code, expires_at) = with_store(&settings, async |store, ledger| new_setup_code(&store, &ledger, lifetime).await)?;
     show(*json, &url, None, &code, expires_at);
     Ok(ExitCode::SUCCESS)
 }

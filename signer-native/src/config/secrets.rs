@@ -67,11 +67,14 @@ pub(super) fn read_secret(path: &Path, origin: &str, what: &str) -> Result<Zeroi
         Failure::configuration(format!("{origin} cannot be read ({error}); it takes a file that holds {what}"))
     };
     let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        return Err(Failure::configuration(format!(
-            "{origin} is open to everybody on this machine; chmod 600 {}",
-            path.display()
-        )));
+    // A group of its own may read it: that is how orchestrators hand secrets to users other than root.
+    let open_to = match mode {
+        mode if mode & 0o007 != 0 => Some("open to everybody on this machine"),
+        mode if mode & 0o020 != 0 => Some("open to its group, which may write it"),
+        _ => None,
+    };
+    if let Some(open_to) = open_to {
+        return Err(Failure::configuration(format!("{origin} is {open_to}; chmod 600 {}", path.display())));
     }
     let mut content = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
     let kept = content.trim_end_matches(['\r', '\n']).len();

@@ -205,10 +205,12 @@ impl FromRequestParts<Shared> for Caller {
 
 /// What an agent asks for, and who it is when all of it has come: a body may take its time, and meanwhile its agent is revoked.
 /// Whoever is nobody to begin with is asked for none.
-struct Said<const MOST: usize> {
-    agent: Arc<Agent>,
+pub(super) struct Said<const MOST: usize> {
+    pub(super) agent: Arc<Agent>,
+    /// SHA-256 of the certificate that it showed, as base64url.
+    certificate: Option<String>,
     headers: HeaderMap,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 impl<const MOST: usize> FromRequest<Shared> for Said<MOST> {
@@ -219,7 +221,34 @@ impl<const MOST: usize> FromRequest<Shared> for Said<MOST> {
         Caller::from_request_parts(&mut parts, service).await?;
         let body = input::read_json(&parts.headers, body, MOST).await?;
         let Caller(agent) = Caller::from_request_parts(&mut parts, service).await?;
-        Ok(Self { agent, headers: parts.headers, body })
+        let certificate = parts.extensions.get::<Peer>().and_then(|peer| peer.fingerprint.clone());
+        Ok(Self { agent, certificate, headers: parts.headers, body })
+    }
+}
+
+impl<const MOST: usize> Said<MOST> {
+    /// `jti` and `iat`: fresh ones, or those of the request that came first under the same `Idempotency-Key`.
+    pub(super) async fn stamp(&self, service: &Shared, path: &str) -> Result<Stamp, Problem> {
+        let Self { agent, certificate, headers, body } = self;
+        let fresh = Stamp { certificate: certificate.clone(), ..Stamp::now()? };
+        let mut keys = headers.get_all("idempotency-key").iter();
+        let Some(key) = keys.next() else { return Ok(fresh) };
+        let key = key.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && keys.next().is_none());
+        let key = key.ok_or_else(|| {
+            let detail = format!("Idempotency-Key comes once, with 1 to {MAX_IDEMPOTENCY_KEY} visible characters");
+            Problem::new(Code::RequestMalformed, detail)
+        })?;
+        // What one agent may write is bounded, whatever becomes of the request.
+        service.repetitions.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
+        let digest = Sha256::new().chain_update(path).chain_update([0]).chain_update(body).finalize();
+        let asked = Repeatable { body: Base64UrlUnpadded::encode_string(&digest), jwt_id: fresh.jwt_id, at: fresh.at };
+        let until = fresh.at.plus_secs(REPEATABLE);
+        let store = service.agents.store();
+        let first = store.repeatable(&agent.name, key, &asked, until).await.map_err(RegistryError::Store)?;
+        if first.body != asked.body {
+            return Err(Problem::new(Code::IdempotencyMismatch, "this Idempotency-Key came with another request before"));
+        }
+        Ok(Stamp { jwt_id: first.jwt_id, at: first.at, certificate: fresh.certificate })
     }
 }
 
@@ -233,13 +262,13 @@ impl<const MOST: usize> FromRequest<Shared> for Said<MOST> {
     request_body = TokenRequest,
     responses((status = 200, description = "The token", body = TokenAnswer)),
 )]
-async fn issue(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BODY>) -> Result<Response, Problem> {
-    let request: TokenRequest = parse(&body)?;
+async fn issue(State(service): State<Shared>, said: Said<MAX_BODY>) -> Result<Response, Problem> {
+    let request: TokenRequest = parse(&said.body)?;
     if request.mode == Mode::Digest {
         return Err(Problem::new(Code::RequestMalformed, "mode digest is asked for at /v1/signatures, or in a batch"));
     }
-    let stamp = stamp(&service, &agent, &headers, "/v1/tokens", &body).await?;
-    Ok(uncached(&issue_one(&service, &agent, request, stamp).await?))
+    let stamp = said.stamp(&service, "/v1/tokens").await?;
+    Ok(uncached(&issue_one(&service, &said.agent, request, stamp).await?))
 }
 
 /// Issue up to 64 tokens
@@ -251,14 +280,14 @@ async fn issue(State(service): State<Shared>, Said { agent, headers, body }: Sai
     request_body = BatchRequest,
     responses((status = 200, description = "What came of each", body = BatchAnswer)),
 )]
-async fn batch(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BATCH_BODY>) -> Result<Response, Problem> {
-    let BatchRequest { requests } = parse(&body)?;
+async fn batch(State(service): State<Shared>, said: Said<MAX_BATCH_BODY>) -> Result<Response, Problem> {
+    let BatchRequest { requests } = parse(&said.body)?;
     if !(1..=MAX_BATCH).contains(&requests.len()) {
         let detail = format!("requests has {} members; it takes 1 to {MAX_BATCH}", requests.len());
         return Err(Problem::new(Code::RequestMalformed, detail).at("requests"));
     }
-    let stamp = stamp(&service, &agent, &headers, "/v1/tokens/batch", &body).await?;
-    let one = |(index, request)| issue_one(&service, &agent, request, member(&stamp, index));
+    let stamp = said.stamp(&service, "/v1/tokens/batch").await?;
+    let one = |(index, request)| issue_one(&service, &said.agent, request, member(&stamp, index));
     let outcomes = join_all(requests.into_iter().enumerate().map(one)).await;
     let outcome = |outcome: Result<Outcome, Problem>| outcome.unwrap_or_else(|problem| Outcome::Problem(problem.document()));
     Ok(uncached(&BatchAnswer { results: outcomes.into_iter().map(outcome).collect() }))
@@ -273,17 +302,17 @@ async fn batch(State(service): State<Shared>, Said { agent, headers, body }: Sai
     request_body = RenewRequest,
     responses((status = 200, description = "The new token", body = TokenAnswer)),
 )]
-async fn renew(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BODY>) -> Result<Response, Problem> {
-    let RenewRequest { token, audience, ttl } = parse(&body)?;
+async fn renew(State(service): State<Shared>, said: Said<MAX_BODY>) -> Result<Response, Problem> {
+    let RenewRequest { token, audience, ttl } = parse(&said.body)?;
     let renewal = Renewal { audience: Audience::names(audience), ttl };
-    let stamp = stamp(&service, &agent, &headers, "/v1/tokens/renew", &body).await?;
+    let stamp = said.stamp(&service, "/v1/tokens/renew").await?;
     let began = Instant::now();
     let snapshot = service.issuer.registry().snapshot();
     let kid = UnverifiedToken::parse(&token).ok().and_then(|token| token.header().kid().map(ToOwned::to_owned));
     let profile = kid.and_then(|kid| snapshot.of_kid(&kid)).map_or("", |key| key.profile.as_str());
-    let outcome = service.issuer.renew(&agent, &token, renewal, stamp).await;
+    let outcome = service.issuer.renew(&said.agent, &token, renewal, stamp).await;
     let issued = counted(&service, profile, "renewal", began, outcome)?;
-    Ok(uncached(&told(&agent, "renewed", issued)))
+    Ok(uncached(&told(&said.agent, "renewed", issued)))
 }
 
 /// Sign a digest
@@ -295,11 +324,11 @@ async fn renew(State(service): State<Shared>, Said { agent, headers, body }: Sai
     request_body = SignatureRequest,
     responses((status = 200, description = "The signature", body = SignatureAnswer)),
 )]
-async fn sign(State(service): State<Shared>, Said { agent, headers, body }: Said<MAX_BODY>) -> Result<Response, Problem> {
-    let request = parse(&body)?;
+async fn sign(State(service): State<Shared>, said: Said<MAX_BODY>) -> Result<Response, Problem> {
+    let request = parse(&said.body)?;
     // A repetition is signed again: there is nothing to remember, but that the body must be the same.
-    stamp(&service, &agent, &headers, "/v1/signatures", &body).await?;
-    Ok(uncached(&sign_one(&service, &agent, request).await?))
+    let stamp = said.stamp(&service, "/v1/signatures").await?;
+    Ok(uncached(&sign_one(&service, &said.agent, request, &stamp).await?))
 }
 
 /// This document
@@ -309,11 +338,11 @@ async fn document(_: Caller) -> Response {
     openapi::answer(Listener::Agents)
 }
 
-async fn sign_one(service: &Shared, agent: &Agent, request: SignatureRequest) -> Result<SignatureAnswer, Problem> {
+async fn sign_one(service: &Shared, agent: &Agent, request: SignatureRequest, stamp: &Stamp) -> Result<SignatureAnswer, Problem> {
     let SignatureRequest { profile, digest, kid, declared } = request;
     let declared = object("declared", declared)?;
     let began = Instant::now();
-    let outcome = service.issuer.sign_digest(agent, &profile, &digest, kid.as_deref(), &declared).await;
+    let outcome = service.issuer.sign_digest(agent, &profile, &digest, kid.as_deref(), &declared, stamp).await;
     let signed = counted(service, &profile, Mode::Digest.as_str(), began, outcome)?;
     tracing::info!(agent = agent.name, profile, kid = signed.kid, "signed a digest");
     let issuer = service.issuer.agent_url(&profile, &agent.name);
@@ -344,7 +373,7 @@ async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest, stamp
             return Err(Problem::new(Code::RequestMalformed, detail));
         };
         let request = SignatureRequest { profile, digest, kid, declared };
-        return sign_one(service, agent, request).await.map(Outcome::Signature);
+        return sign_one(service, agent, request, &stamp).await.map(Outcome::Signature);
     }
     if digest.is_some() || kid.is_some() || declared.is_some() {
         return Err(Problem::new(Code::RequestMalformed, "digest, kid and declared belong to mode digest"));
@@ -355,33 +384,10 @@ async fn issue_one(service: &Shared, agent: &Agent, request: TokenRequest, stamp
     Ok(Outcome::Token(told(agent, "issued", counted(service, &profile, mode.as_str(), began, outcome)?)))
 }
 
-/// `jti` and `iat`: fresh ones, or those of the request that came first under the same `Idempotency-Key`.
-async fn stamp(service: &Shared, agent: &Agent, headers: &HeaderMap, path: &str, body: &[u8]) -> Result<Stamp, Problem> {
-    let fresh = Stamp::now()?;
-    let mut keys = headers.get_all("idempotency-key").iter();
-    let Some(key) = keys.next() else { return Ok(fresh) };
-    let key = key.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && keys.next().is_none());
-    let key = key.ok_or_else(|| {
-        let detail = format!("Idempotency-Key comes once, with 1 to {MAX_IDEMPOTENCY_KEY} visible characters");
-        Problem::new(Code::RequestMalformed, detail)
-    })?;
-    // What one agent may write is bounded, whatever becomes of the request.
-    service.repetitions.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
-    let digest = Sha256::new().chain_update(path).chain_update([0]).chain_update(body).finalize();
-    let asked = Repeatable { body: Base64UrlUnpadded::encode_string(&digest), jwt_id: fresh.jwt_id, at: fresh.at };
-    let until = fresh.at.plus_secs(REPEATABLE);
-    let store = service.agents.store();
-    let first = store.repeatable(&agent.name, key, &asked, until).await.map_err(RegistryError::Store)?;
-    if first.body != asked.body {
-        return Err(Problem::new(Code::IdempotencyMismatch, "this Idempotency-Key came with another request before"));
-    }
-    Ok(Stamp { jwt_id: first.jwt_id, at: first.at })
-}
-
 /// The stamp of one member of a batch: the same whenever the batch is repeated.
 fn member(stamp: &Stamp, index: usize) -> Stamp {
     let digest = Sha256::new().chain_update(&stamp.jwt_id).chain_update(index.to_string()).finalize();
-    Stamp { jwt_id: Base64UrlUnpadded::encode_string(&digest[..16]), at: stamp.at }
+    Stamp { jwt_id: Base64UrlUnpadded::encode_string(&digest[..16]), at: stamp.at, certificate: stamp.certificate.clone() }
 }
 
 fn told(agent: &Agent, what: &'static str, issued: Issued) -> TokenAnswer {

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::{
     Shared,
-    agents::Caller,
-    input::Json,
+    agents::Said,
+    input::{Json, parse},
     listener::Peer,
     openapi::Routes,
     problem::{Code, Problem},
@@ -155,16 +155,20 @@ struct RenewRequest {
 /// For certificates of the signer's own authority; the one so far stays good until its end.
 #[utoipa::path(
     post, path = "/v1/agents/renew", operation_id = "renewCertificate", tag = "agents",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Refuses another request under the same key", min_length = 1, max_length = 128)),
     request_body = RenewRequest,
     responses((status = 200, description = "The new certificate", body = EnrolmentAnswer)),
 )]
 async fn renew(
     State(service): State<Shared>,
-    Caller(agent): Caller,
     Extension(peer): Extension<Peer>,
-    Json(RenewRequest { csr }): Json<RenewRequest, MAX_BODY>,
+    said: Said<MAX_BODY>,
 ) -> Result<axum::Json<EnrolmentAnswer>, Problem> {
+    let RenewRequest { csr } = parse(&said.body)?;
     check_request(&csr).map_err(malformed)?;
+    // A repetition is another certificate.
+    said.stamp(&service, "/v1/agents/renew").await?;
+    let agent = &said.agent;
     let known = service.agents.identify(&peer).await.map_err(RegistryError::Store)?;
     if !matches!(known, Known::Agent { enrolled: true, .. }) {
         let detail =
@@ -184,7 +188,9 @@ async fn renew(
 
 /// A certificate, after the audit log knows of it.
 async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str, grant: Grant<'_>) -> Result<Certified, Problem> {
-    let event = Event::new(format!("agent:{agent}"), action, agent);
+    // By which certificate: whoever enrols has none yet.
+    let by = if let Grant::Certificate(by) = grant { Some(by) } else { None };
+    let event = Event::new(format!("agent:{agent}"), action, agent).with("certificate", by);
     service.audit.append(event).await.map_err(RegistryError::Audit)?;
     let certified = service.authorities.certify(agent, csr, grant).await.map_err(problem)?;
     if let Err(error) = service.agents.refresh().await {

@@ -8,12 +8,12 @@ use edgeseal_core::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    IssueError, Issuer,
+    IssueError, Issuer, Stamp,
     policy::{self, Agent, Denial, Mode, Profile},
+    signer::asked,
 };
 use crate::{
     agent::build::hash_of,
-    audit::Event,
     keys::{ActiveKey, Slot, Snapshot, agent_url, now},
     metrics::Phase,
 };
@@ -86,6 +86,7 @@ impl Issuer {
         digest: &str,
         kid: Option<&str>,
         declared: &Map<String, Value>,
+        stamp: &Stamp,
     ) -> Result<SignedDigest, IssueError> {
         let profile = self.profile(agent, profile).map_err(IssueError::Denied)?;
         policy::may_ask(&profile, Mode::Digest).map_err(IssueError::Denied)?;
@@ -101,8 +102,7 @@ impl Issuer {
         let found = self.found(&snapshot, agent, &profile);
         let found = found.filter(|(_, key)| key.not_after > now() && kid.is_none_or(|kid| kid == key.kid));
         let (active, key) = found.ok_or_else(|| IssueError::NoDigestKey(profile.name.clone()))?;
-        let intent = Event::new(format!("agent:{}", agent.name), "token.sign_digest", key.kid.as_str())
-            .with("profile", profile.name.as_str())
+        let intent = asked(agent, &profile, "token.sign_digest", &key.kid, stamp.certificate.as_deref())
             .with("mode", "digest")
             // The agent's statement: nobody else can know.
             .with("declared", self.audit.blinding().claims(declared))

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{Algorithm, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::Lifetime;
 
@@ -113,6 +115,17 @@ pub struct Agent {
     pub forbidden_claims: Vec<String>,
     /// Tokens a second that it may ask for, as an average; `None` for no limit.
     pub rate: Option<u32>,
+}
+
+/// Which policy an agent is judged by under a profile: a hash of all that both say, the same until one of them is changed.
+pub fn version(agent: &Agent, profile: &Profile) -> String {
+    let Profile { name, algorithm, rsa_bits, default_lifetime, max_lifetime, audiences, typ, modes, max_session } = profile;
+    let of_profile =
+        json!([name, algorithm.name(), rsa_bits, default_lifetime, max_lifetime, audiences, typ, modes, max_session]);
+    let Agent { name, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate } = agent;
+    let of_agent = json!([name, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate]);
+    let hash = Sha256::digest(json!([of_profile, of_agent]).to_string());
+    Base64UrlUnpadded::encode_string(&hash[..12])
 }
 
 /// What is asked for.

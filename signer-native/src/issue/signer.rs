@@ -47,13 +47,15 @@ struct Offer {
     others: BTreeMap<String, String>,
 }
 
-/// What makes two tokens of the same request differ.
+/// What is of one request alone: by what two tokens that say the same differ, and what it came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// `jti`.
     pub jwt_id: String,
     /// When the token is issued.
     pub at: Timestamp,
+    /// SHA-256 of the certificate that its agent showed, as base64url.
+    pub certificate: Option<String>,
 }
 
 impl Stamp {
@@ -64,7 +66,7 @@ impl Stamp {
     pub fn now() -> Result<Self, IssueError> {
         let mut octets = [0; 16];
         getrandom::fill(&mut octets).map_err(|error| IssueError::Unsound(format!("no randomness: {error}")))?;
-        Ok(Self { jwt_id: Base64UrlUnpadded::encode_string(&octets), at: now() })
+        Ok(Self { jwt_id: Base64UrlUnpadded::encode_string(&octets), at: now(), certificate: None })
     }
 }
 
@@ -317,8 +319,7 @@ impl Issuer {
         let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims).map_err(|error| {
             IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail()))
         })?;
-        let intent = Event::new(format!("agent:{}", agent.name), action, key.kid.as_str())
-            .with("profile", profile.name.as_str())
+        let intent = asked(agent, profile, action, &key.kid, stamp.certificate.as_deref())
             .with("mode", if sd { "sd" } else { "claims" })
             .with("jti", stamp.jwt_id.as_str())
             .with("exp", grant.expires_at.as_secs())
@@ -414,4 +415,12 @@ impl Drop for Intent<'_> {
             self.audit.outcome(&position, Some("whoever asked went away; nothing was handed out".to_owned()));
         }
     }
+}
+
+/// That an agent asks for a signature: by which certificate, and under which version of what it may ask for.
+pub(super) fn asked(agent: &Agent, profile: &Profile, action: &'static str, kid: &str, certificate: Option<&str>) -> Event {
+    Event::new(format!("agent:{}", agent.name), action, kid)
+        .with("certificate", certificate)
+        .with("profile", profile.name.as_str())
+        .with("policy", policy::version(agent, profile))
 }

@@ -129,13 +129,13 @@ pub fn still_wanted(planned: &Slot, keys: &[Key], slots: &[Slot], timing: &Timin
 
 /// What the end of profiles brings about: what signs for them comes to its end, and what waits for its turn will have none.
 pub fn wind_down(keys: &[Key], retired: &[String], timing: &Timing, now: Timestamp) -> Vec<Due> {
-    let retires = |key: &Key| lifecycle::decide(keys, key, Command::Retire, timing, now).is_ok();
+    let may_go = |key: &Key| lifecycle::decide(keys, key, Command::Retire, timing, now).is_ok();
     let of_them = |key: &&Key| key.purpose == Purpose::Token && retired.contains(&key.profile);
     keys.iter()
         .filter(of_them)
         .filter_map(|key| match key.state {
             State::Active | State::Suspended => Some(Due::Step(key.id, Command::Conclude)),
-            State::Published if retires(key) => Some(Due::Step(key.id, Command::Retire)),
+            State::Published if may_go(key) => Some(Due::Step(key.id, Command::Retire)),
             _ => None,
         })
         .collect()

@@ -152,6 +152,14 @@ fn an_export_proves_itself_and_finds_tokens() {
     assert!(!text.contains("alice") && !text.contains(AUDIENCE) && text.contains("\"sub\":\"hmac:"), "{text}");
     let intents: Vec<&Value> = rows.iter().filter(|row| row["action"] == "token.issue").collect();
     assert_eq!(intents.len(), 3);
+    // By which certificate, and under which policy: three profiles, one agent.
+    let said = |name: &str| intents.iter().map(|row| row["detail"][name].as_str().unwrap()).collect::<Vec<_>>();
+    assert!(said("certificate").iter().all(|hash| *hash == said("certificate")[0] && hash.len() == 43), "{intents:?}");
+    assert_eq!(said("policy").iter().collect::<std::collections::HashSet<_>>().len(), 3, "{intents:?}");
+    // Who took the export, and that there is a code for somebody to become an administrator by.
+    for action in ["audit.export", "users.setup_code"] {
+        assert_eq!(rows.iter().filter(|row| row["action"] == action).count(), 1, "{action}");
+    }
     let intents: Vec<u64> = intents.iter().map(|intent| intent["seq"].as_u64().unwrap()).collect();
 
     signer.issue("default");
@@ -343,7 +351,8 @@ fn a_killed_signer_leaves_its_chain_whole() {
     signer.issue("default");
     let export = Export::of(&signer.dir, folder.path(), "after");
     let report = verify(&export.file, None).json();
-    assert_eq!((&report["valid"], &report["chains"]), (&true.into(), &2.into()));
+    // Those of both signers, and of the process that exports.
+    assert_eq!((&report["valid"], &report["chains"]), (&true.into(), &3.into()));
     assert!(signer.run(&["audit", "find", "--token", &token]).ok().starts_with("row "));
     assert_eq!(signer.end(), Some(0));
 }

@@ -176,6 +176,14 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     };
     refused.problem(429, "rate_exceeded");
     assert!(accepted >= 64, "{accepted}");
+    // Under one Idempotency-Key there is one request, whatever came of it.
+    let keyed = |body: &str| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "one")];
+        signer.agents_as(&again, &again, "POST", "/v1/agents/renew", &headers, body.as_bytes())
+    };
+    assert_ne!(keyed(&renewal).status, 422);
+    let other = json!({ "csr": edgeseal_signer::agent::renewal::fresh().unwrap().1 }).to_string();
+    keyed(&other).problem(422, "idempotency_mismatch");
 
     // Invited again without a word about its policy, it may do what it might before.
     signer.run(&["agents", "invite", "new-app"]).ok();

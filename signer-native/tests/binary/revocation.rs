@@ -205,7 +205,8 @@ fn a_token_of_a_compromised_key_is_not_renewed_by_what_the_signer_read_before() 
     let folder = tempdir().unwrap();
     let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
         // It reads its keys again every quarter of this.
-        text.replace("[profiles.default]", "[profiles.default]\nmax_session = \"1d\"").replace("lease = \"1s\"", "lease = \"10s\"")
+        text.replace("[profiles.default]", "[profiles.default]\nmax_session = \"1d\"")
+            .replace("lease = \"1s\"", "lease = \"10s\"")
     });
     let token = signer.issue("default");
     assert_eq!(renew(&signer, &token).0, 200);

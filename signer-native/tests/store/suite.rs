@@ -659,7 +659,7 @@ async fn a_revocation_only_gets_longer(place: Place) {
     assert_eq!(store.revocations_version().await, Ok(3));
     assert_eq!(store.revocations(THEN.plus_secs(100)).await.unwrap().len(), 1);
     // By issuer, and of one token.
-    let found = async |issuer: &str, jti: &str, sub: &str| store.revocations_of(issuer, jti, sub).await.unwrap().len();
+    let found = async |issuer: &str, jti: &str, sub: &str| store.revocations_of(issuer, "kid", jti, sub).await.unwrap().len();
     assert_eq!(found("https://signer.example", "alice", "alice").await, 2);
     assert_eq!(found("https://signer.example", "x", "alice").await, 1);
     assert_eq!(found("https://other.example", "alice", "alice").await, 0);
@@ -685,6 +685,10 @@ async fn a_compromise_is_on_the_list_or_did_not_happen(place: Place) {
     assert_eq!((states(&store).await, store.revocations(THEN).await.unwrap()), (vec![State::Published], vec![]));
     store.apply_and_revoke(&[change], &Guard::None, Some(&revoked)).await.unwrap();
     assert_eq!((states(&store).await, store.revocations(THEN).await.unwrap()), (vec![State::Compromised], vec![revoked]));
+    // What it signed is revoked, whichever token it is.
+    let found = async |issuer: &str, kid: &str| store.revocations_of(issuer, kid, "jti", "sub").await.unwrap().len();
+    assert_eq!((found("https://signer.example", "kid").await, found("https://signer.example", "other").await), (1, 0));
+    assert_eq!(found("https://other.example", "kid").await, 0);
 }
 
 async fn sequences_of_an_edge_rise_and_see_no_less(place: Place) {
