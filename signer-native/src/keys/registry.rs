@@ -283,6 +283,9 @@ impl Registry {
             max_lifetime: slot.max_lifetime,
             ..Key::generating(id, slot.purpose, slot.algorithm, now())
         };
+        if let Ok(jwk) = Jwk::new(stored.public_key.clone(), Some(slot.algorithm), Some(stored.public_key.thumbprint())) {
+            self.has_room(&key, &jwk.to_json()).await?;
+        }
         let detail = serde_json::json!({ "cka_id": id.to_string(), "profile": slot.profile, "key": kind.to_string() });
         self.ledger.record(actor, "keys.import", &id.to_string(), &detail.to_string()).await?;
         self.store.insert_key(&key, &Guard::None).await?;

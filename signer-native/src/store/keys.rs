@@ -64,6 +64,10 @@ impl Store {
     pub async fn insert_key(&self, key: &Key, guard: &Guard) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         guard.check(&mut transaction).await?;
+        // An import that did not succeed left its row, and the pair: it may be tried again.
+        let failed = Statement::new("DELETE FROM keys WHERE cka_id = $1 AND state = $2 AND origin = $3");
+        let failed = failed.bind(key.id.to_string()).bind(State::Failed.as_str()).bind(Origin::Imported.stored());
+        transaction.execute(failed).await?;
         let statement = Statement::new(
             "INSERT INTO keys (cka_id, purpose, issuer, profile, agent, algorithm, rsa_bits, origin, state, created_at, not_after, \
              max_lifetime, label) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",

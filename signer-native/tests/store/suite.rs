@@ -62,6 +62,7 @@ on_both!(
     changes_are_all_or_none,
     one_active_key_per_slot,
     the_longest_lifetime_only_grows,
+    an_import_that_failed_may_be_tried_again,
     a_kid_belongs_to_one_key,
     audit_rows_are_appended_once,
     audit_pages,
@@ -205,6 +206,18 @@ async fn the_longest_lifetime_only_grows(place: Place) {
         store.allow_lifetime(key.id, seconds).await.unwrap();
         assert_eq!(store.keys().await.unwrap()[0].max_lifetime, 3_600);
     }
+}
+
+async fn an_import_that_failed_may_be_tried_again(place: Place) {
+    let store = place.open().await;
+    let imported = Key { origin: Origin::Imported, ..key(1, "default") };
+    for (key, again) in [(imported, true), (key(2, "default"), false)] {
+        store.insert_key(&key, &Guard::None).await.unwrap();
+        assert!(store.insert_key(&key, &Guard::None).await.is_err(), "under way");
+        store.apply(&[change(&key, State::Generating, State::Failed)], &Guard::None).await.unwrap();
+        assert_eq!(store.insert_key(&key, &Guard::None).await.is_ok(), again, "{key:?}");
+    }
+    assert_eq!(states(&store).await, [State::Generating, State::Failed]);
 }
 
 async fn a_kid_belongs_to_one_key(place: Place) {
