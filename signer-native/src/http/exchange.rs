@@ -21,6 +21,9 @@ use tower_service::Service;
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause between two requests of HTTP/2, whose clients keep a connection for long.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
+/// How long whoever asked may take to read an answer of a known size. Streams, of events and exports, have none and take as long as
+/// somebody reads them.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Octets of a body that are read though nobody wants them.
 const MAX_REST: usize = 256 * 1024;
 /// How long they may take to arrive.
@@ -31,9 +34,11 @@ const REST_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Requests(Mutex<Tally>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Tally {
     under_way: usize,
+    /// By when the answers that are being sent must have been read.
+    sending: Vec<Instant>,
     /// When the last one ended, or the connection began.
     since: Instant,
     /// How long it may last that none is under way.
@@ -42,7 +47,7 @@ struct Tally {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self(Mutex::new(Tally { under_way: 0, since: Instant::now(), limit: HEAD_TIMEOUT }))
+        Self(Mutex::new(Tally { under_way: 0, sending: Vec::new(), since: Instant::now(), limit: HEAD_TIMEOUT }))
     }
 }
 
@@ -56,28 +61,49 @@ impl Requests {
         tally.under_way += 1;
         tally.limit = IDLE_TIMEOUT;
         drop(tally);
-        UnderWay(self)
+        UnderWay { requests: self, until: None }
     }
 
-    /// Resolves when the first request has not come within [`HEAD_TIMEOUT`], or none was under way for [`IDLE_TIMEOUT`].
+    /// Resolves when the first request has not come within [`HEAD_TIMEOUT`], none was under way for [`IDLE_TIMEOUT`], or an answer was
+    /// not read within [`ANSWER_TIMEOUT`], at most as long again later.
     pub(crate) async fn quiet(&self) {
-        loop {
-            let Tally { under_way, since, limit } = *self.tally();
-            let rest = if under_way == 0 { limit.saturating_sub(since.elapsed()) } else { limit };
-            if rest.is_zero() {
-                return;
-            }
+        while let Some(rest) = self.rest() {
             tokio::time::sleep(rest).await;
         }
+    }
+
+    /// How long to wait until one may look again; `None` when it is over.
+    fn rest(&self) -> Option<Duration> {
+        let Tally { under_way, sending, since, limit } = &*self.tally();
+        if sending.iter().any(|until| *until <= Instant::now()) {
+            return None;
+        }
+        let rest = if *under_way == 0 { limit.saturating_sub(since.elapsed()) } else { ANSWER_TIMEOUT };
+        (!rest.is_zero()).then_some(rest)
     }
 }
 
 /// A request until the last octet of its answer.
-struct UnderWay(Arc<Requests>);
+struct UnderWay {
+    requests: Arc<Requests>,
+    /// By when its answer must have been read.
+    until: Option<Instant>,
+}
+
+impl UnderWay {
+    /// Its answer is sent from now on.
+    fn answered(&mut self, by: Instant) {
+        self.requests.tally().sending.push(by);
+        self.until = Some(by);
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut tally = self.0.tally();
+        let mut tally = self.requests.tally();
+        if let Some(place) = self.until.and_then(|until| tally.sending.iter().position(|by| *by == until)) {
+            tally.sending.swap_remove(place);
+        }
         tally.under_way = tally.under_way.saturating_sub(1);
         tally.since = Instant::now();
     }
@@ -104,7 +130,7 @@ where
     }
 
     fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
-        let under_way = Arc::clone(&self.requests).began();
+        let mut under_way = Arc::clone(&self.requests).began();
         let (request, rest) = Rest::of(request);
         let answer = self.service.call(request);
         Box::pin(async move {
@@ -113,6 +139,9 @@ where
                 && !rest.read(answer.status()).await
             {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            if answer.body().size_hint().exact().is_some() {
+                under_way.answered(Instant::now() + ANSWER_TIMEOUT);
             }
             // An answer that is a stream is under way as long as somebody reads it.
             Ok(answer.map(|body| Body::new(Held { body, _under_way: under_way })))
@@ -216,5 +245,26 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_nobody_reads_ends_its_connection_and_a_stream_does_not() {
+        let requests = Arc::new(Requests::default());
+        let (mut unread, stream) = (Arc::clone(&requests).began(), Arc::clone(&requests).began());
+        let mut read = Arc::clone(&requests).began();
+        read.answered(Instant::now());
+        assert_eq!(requests.rest(), None);
+        drop(read);
+        assert_eq!(requests.rest(), Some(ANSWER_TIMEOUT), "it was read");
+        unread.answered(Instant::now() + ANSWER_TIMEOUT);
+        assert_eq!(requests.rest(), Some(ANSWER_TIMEOUT), "it has its time");
+        unread.answered(Instant::now());
+        assert_eq!(requests.rest(), None);
+        drop(stream);
     }
 }
