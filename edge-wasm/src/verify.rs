@@ -980,8 +980,7 @@ mod tests {
         let discovery = fetch(verifier.begin(&token, None, START));
         assert_eq!(discovery.url(), "https://i.example/.well-known/openid-configuration");
         assert!(matches!(verifier.begin(&token, None, START), Step::Wait));
-        let document = r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#;
-        let Fetched::Next(keys) = TokenVerifier::on_response(discovery, answer(document), START) else { panic!("no next") };
+        let keys = discovered(discovery, "jwks", START);
         assert_eq!((keys.url(), keys.if_none_match()), ("https://i.example/jwks", None));
         assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
         let Step::Verify(pending) = verifier.begin(&token, None, START) else { panic!("keys are there") };
@@ -999,6 +998,23 @@ mod tests {
         assert_eq!(refresh.url(), "https://i.example/.well-known/openid-configuration");
     }
 
+    /// The code of a refusal that asks for no fetch.
+    fn refused(step: Step) -> String {
+        match step {
+            Step::Refused(refusal, None) => refusal.code().to_owned(),
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    /// The fetch of the keys that discovery says to be there.
+    fn discovered(fetch: Fetch, path: &str, now: Timestamp) -> Fetch {
+        let document = format!(r#"{{"issuer":"https://i.example","jwks_uri":"https://i.example/{path}"}}"#);
+        match TokenVerifier::on_response(fetch, answer(&document), now) {
+            Fetched::Next(keys) => keys,
+            other => panic!("expected the keys, got {other:?}"),
+        }
+    }
+
     fn pending_answer(verifier: &TokenVerifier, pending: Box<Pending>) -> Result<Outcome, Refusal> {
         let answer = verifier.verify_signature(&pending).unwrap();
         verifier.finish(*pending, answer, START)
@@ -1008,13 +1024,6 @@ mod tests {
     fn a_set_keeps_the_url_that_it_came_from() {
         let verifier = verifier("");
         let token = token(r#"{"alg":"ES256","kid":"k"}"#);
-        let discovered = |fetch: Fetch, path: &str, now: Timestamp| {
-            let document = format!(r#"{{"issuer":"https://i.example","jwks_uri":"https://i.example/{path}"}}"#);
-            match TokenVerifier::on_response(fetch, answer(&document), now) {
-                Fetched::Next(keys) => keys,
-                other => panic!("expected the keys, got {other:?}"),
-            }
-        };
         let urls = |verifier: &TokenVerifier| -> Vec<String> {
             let read = |text: &String| Snapshot::from_json(text).unwrap().jwks_uri().to_owned();
             verifier.snapshots().iter().map(read).collect()
@@ -1071,10 +1080,7 @@ mod tests {
             assert!(matches!(verifier.begin(&token(header), None, START), Step::Refused(..)), "{header}");
         }
         assert!(matches!(verifier.begin("a.b.c", None, START), Step::Refused(..)));
-        let Step::Refused(refusal, None) = verifier.begin(&of_another(r#"{"alg":"ES256","kid":"k"}"#), None, START) else {
-            panic!("not refused")
-        };
-        assert_eq!(refusal.code(), "issuer_mismatch");
+        assert_eq!(refused(verifier.begin(&of_another(r#"{"alg":"ES256","kid":"k"}"#), None, START)), "issuer_mismatch");
         verifier.stats(|stats| assert_eq!(stats.cache.fetches, 0));
     }
 
@@ -1082,14 +1088,11 @@ mod tests {
     fn another_issuers_tokens_take_no_fetch_from_its_own() {
         let verifier = verifier("");
         let known = token(r#"{"alg":"ES256","kid":"k"}"#);
-        let discovery = fetch(verifier.begin(&known, None, START));
-        let document = r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#;
-        let Fetched::Next(keys) = TokenVerifier::on_response(discovery, answer(document), START) else { panic!("no next") };
+        let keys = discovered(fetch(verifier.begin(&known, None, START)), "jwks", START);
         assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
         for kid in 0..3 {
-            let step = verifier.begin(&of_another(&format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#)), None, START);
-            let Step::Refused(refusal, None) = step else { panic!("{step:?}") };
-            assert_eq!(refusal.code(), "key_not_found");
+            let unknown = of_another(&format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#));
+            assert_eq!(refused(verifier.begin(&unknown, None, START)), "key_not_found");
         }
         verifier.stats(|stats| assert_eq!(stats.cache.fetches, 1));
         // Of a known key the signature decides, and past the set's freshness too.
@@ -1104,13 +1107,7 @@ mod tests {
     fn a_set_from_a_layer_spares_the_fetch() {
         let token = token(r#"{"alg":"ES256","kid":"k"}"#);
         let first = verifier("");
-        let Fetched::Next(keys) = TokenVerifier::on_response(
-            fetch(first.begin(&token, None, START)),
-            answer(r#"{"issuer":"https://i.example","jwks_uri":"https://i.example/jwks"}"#),
-            START,
-        ) else {
-            panic!("no next")
-        };
+        let keys = discovered(fetch(first.begin(&token, None, START)), "jwks", START);
         let shared = keys.shared();
         assert!(shared.snapshot(START).is_none(), "there is no set yet");
         assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
