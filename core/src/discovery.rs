@@ -9,10 +9,18 @@ use crate::{
     error::{PolicyError, VerifyError, quoted},
     json,
     jwk_set::MAX_JWKS_LEN,
+    time::Timestamp,
 };
 
 /// Octets of a discovery document, the same limit as for a JWK Set.
 pub const MAX_DISCOVERY_LEN: usize = MAX_JWKS_LEN;
+/// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
+const LIFETIME_SECS: u64 = 86_400;
+
+/// Whether what was discovered at that moment is still believed. What a clock that ran ahead has noted is not.
+pub fn is_believed(since: Timestamp, now: Timestamp) -> bool {
+    (since..since.plus_secs(LIFETIME_SECS)).contains(&now)
+}
 
 /// What Edgeseal reads of a discovery document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +138,13 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn discovery_is_believed_for_a_day() {
+        let since = Timestamp::from_secs(1_750_000_000);
+        assert!(is_believed(since, since) && is_believed(since, since.plus_secs(86_399)));
+        assert!(!is_believed(since, since.plus_secs(86_400)) && !is_believed(since.plus_secs(1), since));
+    }
 
     #[test]
     fn urls() {

@@ -26,7 +26,7 @@ use edgeseal_core::{
     SignatureValid, Timestamp, TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     algorithm::Scheme,
     backend::{SignatureInput, p256::HotKeys, rsa_verify},
-    discovery::Discovery,
+    discovery::{self, Discovery},
     dpop::Confirmation,
     http::{self, Refusal},
     json,
@@ -53,8 +53,6 @@ const HOT_KEYS_THRESHOLD: u32 = 2;
 /// The same where WebCrypto did, which is nearly as fast as a table: it pays after some hundreds of tokens, and an isolate that
 /// has seen this many will see those too.
 const HOT_KEYS_THRESHOLD_WEB_CRYPTO: u32 = 32;
-/// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
-const DISCOVERY_LIFETIME_SECS: u64 = 86_400;
 
 /// Verifies tokens of a closed list of issuers; keeps their keys.
 #[derive(Debug)]
@@ -193,7 +191,12 @@ struct Remote {
 #[derive(Debug)]
 enum Location {
     Pinned(String),
-    Discovered { issuer: String, url: String, jwks_uri: Option<(String, Timestamp)> },
+    /// With what discovery said, and when.
+    Discovered {
+        issuer: String,
+        url: String,
+        jwks_uri: Option<(String, Timestamp)>,
+    },
 }
 
 /// Where a set came from.
@@ -881,7 +884,7 @@ impl Remote {
             return Err(VerifyError::jwks_unavailable(format!("the discovery endpoint answered with status {status}")));
         }
         let document = Discovery::from_json(body, issuer)?;
-        *jwks_uri = Some((document.jwks_uri.clone(), now.plus_secs(DISCOVERY_LIFETIME_SECS)));
+        *jwks_uri = Some((document.jwks_uri.clone(), now));
         Ok(document.jwks_uri)
     }
 
@@ -900,7 +903,9 @@ impl Location {
     fn next(&self, now: Timestamp) -> (Document, String) {
         match self {
             Self::Pinned(url) => (Document::JwkSet, url.clone()),
-            Self::Discovered { jwks_uri: Some((url, until)), .. } if now < *until => (Document::JwkSet, url.clone()),
+            Self::Discovered { jwks_uri: Some((url, since)), .. } if discovery::is_believed(*since, now) => {
+                (Document::JwkSet, url.clone())
+            }
             Self::Discovered { url, .. } => (Document::Discovery, url.clone()),
         }
     }

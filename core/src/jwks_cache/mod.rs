@@ -9,6 +9,7 @@
 //!   has just shown to be absent. A token that says another issuer causes none at all ([`crate::Verifier::look_up`]).
 //! - Failures are followed by a growing pause, also when there never was a set.
 //! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
+//! - When a clock that ran ahead is set back, what was noted by it is forgotten, and the set that was fetched by it is due.
 
 mod snapshot;
 
@@ -32,6 +33,8 @@ const LEASE_MILLIS: u64 = 5_000;
 /// Milliseconds past its pause for which a failure is taken for an outage that goes on. Steady callers retry off the request path in
 /// that time; after a quiet one the failure says nothing any more.
 const OUTAGE_MILLIS: u64 = 60_000;
+/// Milliseconds by which the time may go back before the clock counts as set back: callers come in any order.
+const SET_BACK_MILLIS: u64 = 60_000;
 /// Unknown kids that are remembered; the oldest goes first. A kid that was forgotten costs at most a forced fetch per cooldown.
 const MAX_UNKNOWN_KIDS: usize = 256;
 
@@ -216,6 +219,8 @@ pub struct JwksCache {
     revocation: u64,
     random: u64,
     stats: CacheStats,
+    /// The latest moment that any call came with.
+    seen: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -267,6 +272,7 @@ impl JwksCache {
             revocation: 0,
             random: seed,
             stats: CacheStats::default(),
+            seen: Timestamp::default(),
         })
     }
 
@@ -319,6 +325,7 @@ impl JwksCache {
     /// # Errors
     /// Why the answer is not a JWK Set; it then counts as a failure and the old set stays.
     pub fn on_response(&mut self, ticket: &Ticket, response: FetchResponse<'_>, now: Timestamp) -> Result<(), VerifyError> {
+        self.follow_clock(now);
         let FetchResponse { status, body, max_age, etag } = response;
         let refusal = match status {
             200 => match JwkSet::from_json_with(body, self.rules) {
@@ -340,6 +347,7 @@ impl JwksCache {
 
     /// The fetch failed: no connection, time-out, redirect, a body that was too long.
     pub fn on_failure(&mut self, ticket: &Ticket, now: Timestamp) {
+        self.follow_clock(now);
         if self.lease.is_some_and(|lease| lease.sequence == ticket.sequence) {
             self.lease = None;
             self.fail(now);
@@ -514,11 +522,35 @@ impl JwksCache {
 
     /// Counts the lease of a caller that never answered as a failure, of the moment at which it ended: nobody may have looked since.
     fn lapse(&mut self, now: Timestamp) {
+        self.follow_clock(now);
         if let Some(Lease { until, .. }) = self.lease
             && now >= until
         {
             self.lease = None;
             self.fail(until);
+        }
+    }
+
+    /// A pause, a lease or a window that a clock far ahead has set would last until that time comes.
+    fn follow_clock(&mut self, now: Timestamp) {
+        if self.seen.millis_since(now) <= SET_BACK_MILLIS {
+            self.seen = self.seen.max(now);
+            return;
+        }
+        self.seen = now;
+        self.lease = None;
+        self.failures = 0;
+        self.not_before = Timestamp::default();
+        self.last_forced = None;
+        self.forced_for = None;
+        self.unknown_kids.clear();
+        if let Some(Current { fetched_at, window, .. }) = &mut self.current
+            && *fetched_at > now
+        {
+            let ahead = window.fresh_until.millis_since(now);
+            for moment in [fetched_at, &mut window.refresh_at, &mut window.fresh_until, &mut window.stale_until] {
+                *moment = Timestamp::from_millis(moment.as_millis().saturating_sub(ahead));
+            }
         }
     }
 
@@ -576,6 +608,10 @@ mod tests {
         T0.plus_secs(seconds)
     }
 
+    fn before(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(T0.as_secs() - seconds)
+    }
+
     fn set(kids: &[&str]) -> String {
         let keys: alloc::vec::Vec<String> = kids.iter().map(|kid| std::format!("{KEY}\"{kid}\"}}")).collect();
         std::format!("{{\"keys\":[{}]}}", keys.join(","))
@@ -629,6 +665,39 @@ mod tests {
         // The late answer of the first fetch loses.
         cache.on_response(&lost, ok(&set(&["a"])), at(8)).unwrap();
         assert_eq!(cache.current().unwrap().keys()[0].kid(), Some("b"));
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_leaves_no_pause_behind() {
+        let mut cache = cache();
+        let ticket = fetch(&mut cache, "a", at(90 * 86_400));
+        cache.on_failure(&ticket, at(90 * 86_400));
+        assert!(matches!(cache.lookup(request("a"), at(90 * 86_400)), Lookup::Unavailable { .. }));
+        let ticket = fetch(&mut cache, "a", T0);
+        // That one never answered before the clock was set back once more.
+        let again = fetch(&mut cache, "a", before(3_600));
+        cache.on_failure(&ticket, before(3_600));
+        cache.on_response(&again, ok(&set(&["a"])), before(3_600)).unwrap();
+        assert!(matches!(cache.lookup(request("a"), before(3_599)), Lookup::Use(_)));
+    }
+
+    #[test]
+    fn a_set_of_a_clock_that_ran_ahead_is_due() {
+        let mut cache = cache();
+        let ahead = at(86_400);
+        let ticket = fetch(&mut cache, "a", ahead);
+        cache.on_response(&ticket, ok(&set(&["a"])), ahead).unwrap();
+        // Callers come in any order.
+        assert!(matches!(cache.lookup(request("a"), at(86_400 - 60)), Lookup::Use(_)));
+        let ticket = fetch(&mut cache, "a", at(10));
+        cache.on_failure(&ticket, at(10));
+        // It serves for an outage as any set does whose freshness has just ended.
+        assert!(matches!(cache.lookup(request("a"), at(10)), Lookup::Use(_)));
+        assert_eq!(cache.usable_until(), Some(at(10 + 3_600)));
+        assert_eq!(cache.fetched_at(), Some(before(590)));
+        let ticket = fetch(&mut cache, "b", at(20));
+        cache.on_response(&ticket, ok(&set(&["b"])), at(20)).unwrap();
+        assert_eq!(cache.fetched_at(), Some(at(20)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use edgeseal_core::{
     Issuers, Jwk, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
-    discovery::{Discovery, MAX_DISCOVERY_LEN},
+    discovery::{self, Discovery, MAX_DISCOVERY_LEN},
     http::{Refusal, max_age},
     jwk::KeyRules,
     jwk_set::{KeyRequest, MAX_JWKS_LEN},
@@ -27,8 +27,6 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 const FETCH_BUDGET: Duration = Duration::from_millis(4_500);
 /// How long a token waits for keys: two leases of the cache.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
-const DISCOVERY_LIFETIME: u64 = 86_400;
 
 /// Verifies tokens of a closed list of issuers, fetches their keys, and keeps them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,6 +63,7 @@ struct Remote {
 #[derive(Debug)]
 struct State {
     cache: JwksCache,
+    /// What discovery said, and when.
     jwks_uri: Option<(String, Timestamp)>,
     /// The URL of the set at hand. Discovery may have named another one since.
     set_uri: Option<String>,
@@ -287,8 +286,8 @@ impl Remote {
             Location::Discovered { issuer, url } => (issuer, url),
         };
         let known = self.state().jwks_uri.clone();
-        if let Some((known, until)) = known
-            && now() < until
+        if let Some((known, since)) = known
+            && discovery::is_believed(since, now())
         {
             return Ok(known);
         }
@@ -297,7 +296,7 @@ impl Remote {
             return Err(format!("{url} answered with status {}", answer.status.as_u16()));
         }
         let discovery = Discovery::from_json(&answer.body, issuer).map_err(|error| error.to_string())?;
-        self.state().jwks_uri = Some((discovery.jwks_uri.clone(), now().plus_secs(DISCOVERY_LIFETIME)));
+        self.state().jwks_uri = Some((discovery.jwks_uri.clone(), now()));
         Ok(discovery.jwks_uri)
     }
 

@@ -12,6 +12,8 @@ use edgeseal_core::{
 
 const SECOND: u64 = 1_000;
 const LEASE: u64 = 5 * SECOND;
+/// So far back goes the time between calls that come in any order; further, and the clock was set back.
+const SET_BACK: u64 = 60 * SECOND;
 /// The longest pause after a failure, with its jitter, and a minute: for no longer does a failure speak for an outage.
 const OUTAGE: u64 = 75 * SECOND + 60 * SECOND;
 const SETTINGS: CacheSettings = CacheSettings {
@@ -57,6 +59,8 @@ struct Model {
     failed_at: u64,
     revocation: u64,
     recent: VecDeque<u64>,
+    /// The latest moment of any call.
+    seen: u64,
 }
 
 pub fn run(data: &[u8]) {
@@ -84,6 +88,7 @@ pub fn run(data: &[u8]) {
                     model.restore(snapshot, *set, b, now);
                 }
             }
+            122 | 123 => now -= (u64::from(a) + 1) * [1, 100, SECOND, 600 * SECOND][usize::from(b % 4)],
             _ => {
                 model.cache.on_revocation(u64::from(a % 4));
                 model.revocation = model.revocation.max(u64::from(a % 4));
@@ -111,11 +116,13 @@ impl Model {
             failed_at: 0,
             revocation: 0,
             recent: VecDeque::new(),
+            seen: 0,
         }
     }
 
     /// `KIDS` itself stands for a token without kid.
     fn lookup(&mut self, kid: u8, now: u64) {
+        self.follow_clock(now);
         let name = kid.to_string();
         let request = KeyRequest { kid: (kid < KIDS).then_some(name.as_str()), algorithm: Algorithm::EdDsa };
         if let Some(lease) = self.lease
@@ -160,7 +167,7 @@ impl Model {
             Lookup::Unavailable { retry_at } => {
                 assert!(self.failures > 0, "unavailable without a failure");
                 assert!(usable.is_none_or(|set| !has(set)), "unavailable with the key at hand");
-                assert!((now + 1..=now + 75 * SECOND).contains(&retry_at.as_millis()), "retry at {retry_at:?}");
+                assert!((now + 1..=now.max(self.seen) + 75 * SECOND).contains(&retry_at.as_millis()), "retry at {retry_at:?}");
             }
         }
     }
@@ -170,10 +177,25 @@ impl Model {
         self.lease = Some(self.fetches.len());
         self.fetches.push(Fetch { ticket, until: now + LEASE, answered: false, revocation: self.revocation });
         self.recent.push_back(now);
-        while self.recent.front().is_some_and(|first| now - first >= 60 * SECOND) {
+        while self.recent.front().is_some_and(|first| now.saturating_sub(*first) >= 60 * SECOND) {
             self.recent.pop_front();
         }
         assert!(self.recent.len() <= 12, "{} fetches in a minute", self.recent.len());
+    }
+
+    /// What a clock that ran ahead has noted is forgotten, and its set as old as one whose freshness ends now.
+    fn follow_clock(&mut self, now: u64) {
+        if now + SET_BACK >= self.seen {
+            self.seen = self.seen.max(now);
+            return;
+        }
+        self.seen = now;
+        self.lease = None;
+        self.failures = 0;
+        self.recent.clear();
+        if let Some(set) = self.current.as_mut().filter(|set| set.fetched_at > now) {
+            set.fetched_at = now - set.fresh;
+        }
     }
 
     /// One of the last fetches that nobody has answered.
@@ -185,6 +207,7 @@ impl Model {
 
     fn answer(&mut self, back: usize, kind: u8, detail: u8, now: u64) {
         let Some((index, Fetch { ticket, revocation, .. })) = self.pending(back) else { return };
+        self.follow_clock(now);
         let keys: Vec<String> = (0..KIDS)
             .filter(|kid| detail >> kid & 1 == 1)
             .map(|kid| {
@@ -230,6 +253,7 @@ impl Model {
 
     fn fail(&mut self, back: usize, now: u64) {
         let Some((index, fetch)) = self.pending(back) else { return };
+        self.follow_clock(now);
         self.cache.on_failure(&fetch.ticket, Timestamp::from_millis(now));
         self.failed(index, now);
     }
