@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 /// Who may read what is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readers {
@@ -23,16 +25,25 @@ pub(crate) struct Unfinished {
 
 impl Unfinished {
     /// Begins the file that will replace this one, if there is one. Where a link points to, the file is replaced, and the link stays.
+    ///
+    /// # Errors
+    /// Also [`io::ErrorKind::PermissionDenied`] for a link that somebody else may have laid: root renews in folders of others.
     pub(crate) fn begin(name: &Path, readers: Readers) -> io::Result<Self> {
-        let name = fs::canonicalize(name).unwrap_or_else(|_| name.to_owned());
+        let name = place(name)?;
         // Two processes may write at once: each has a file of its own.
         let mut path = name.as_os_str().to_owned();
         path.push(format!(".{}.new", std::process::id()));
         let path = PathBuf::from(path);
         let mode = if readers == Readers::Owner { 0o600 } else { 0o666 };
-        let file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(mode).open(&path)?;
+        // One that was left by a process of this number, or laid by somebody else: what it points to is no affair of ours.
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let file = fs::OpenOptions::new().create_new(true).write(true).mode(mode).open(&path)?;
         let begun = Self { file, path, name };
-        if let Ok(before) = fs::metadata(&begun.name) {
+        if let Ok(before) = fs::symlink_metadata(&begun.name) {
             begun.inherit(&before, readers)?;
         }
         Ok(begun)
@@ -77,6 +88,35 @@ impl Drop for Unfinished {
         // After the renaming there is none of this name.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Where the file is that this name stands for.
+fn place(name: &Path) -> io::Result<PathBuf> {
+    let folder = match name.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match fs::symlink_metadata(name) {
+        Ok(link) if link.is_symlink() => {
+            let us = geteuid().as_raw();
+            let folder = fs::metadata(folder)?;
+            if !is_of((link.uid(), 0), us) || !is_of((folder.uid(), folder.mode()), us) {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a link that another user may have laid"));
+            }
+            Ok(fs::canonicalize(name).unwrap_or_else(|_| name.to_owned()))
+        }
+        _ => Ok(match (fs::canonicalize(folder), name.file_name()) {
+            (Ok(folder), Some(file)) => folder.join(file),
+            _ => name.to_owned(),
+        }),
+    }
+}
+
+/// Whether what this owner has, under this mode, is changed by nobody but root and us.
+fn is_of((owner, mode): (u32, u32), us: u32) -> bool {
+    // In a folder of mode 1777 each file is its owner's.
+    let is_open = mode & 0o022 != 0 && mode & 0o1000 == 0;
+    (owner == us || owner == 0) && !is_open
 }
 
 /// Writes a file, or writes it anew, for its owner alone.
@@ -138,6 +178,32 @@ mod tests {
         write_private(&link, b"second").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&name).unwrap(), b"second");
+    }
+
+    #[test]
+    fn what_was_laid_in_the_way_is_not_written_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, other) = (folder.path().join("agent.pem"), folder.path().join("other"));
+        fs::write(&other, "kept").unwrap();
+        let laid = folder.path().join(format!("agent.pem.{}.new", std::process::id()));
+        std::os::unix::fs::symlink(&other, &laid).unwrap();
+        write_private(&name, b"first").unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"kept");
+        assert_eq!(fs::read(&name).unwrap(), b"first");
+        assert!(fs::symlink_metadata(&laid).is_err());
+    }
+
+    #[test]
+    fn a_link_is_followed_where_nobody_else_may_lay_one() {
+        assert!(is_of((7, 0o755), 7) && is_of((0, 0o755), 7) && is_of((0, 0o1777), 7));
+        assert!(!is_of((8, 0o700), 7) && !is_of((8, 0o755), 0) && !is_of((7, 0o775), 7) && !is_of((0, 0o777), 0));
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let (name, link) = (folder.path().join("kept"), folder.path().join("link"));
+        fs::write(&name, "first").unwrap();
+        std::os::unix::fs::symlink(&name, &link).unwrap();
+        assert_eq!(write_private(&link, b"second").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(fs::read(&name).unwrap(), b"first");
     }
 
     #[test]
