@@ -71,6 +71,8 @@ pub enum CertifyError {
     Registry(RegistryError),
     /// The store.
     Store(StoreError),
+    /// There is no authority yet, and its certificate would begin by a clock that was set a moment ago.
+    Clock,
     /// The certificate could not be put together.
     Unsound(String),
 }
@@ -158,6 +160,8 @@ impl Authorities {
         let known = self.store.authorities().await?.into_iter().find(|authority| authority.kid == published.kid);
         let (certificate, key) = if let Some(authority) = known {
             (authority.certificate, remote)
+        } else if !self.registry.believes_time() {
+            return Err(CertifyError::Clock);
         } else {
             let params = authority_params(&name).map_err(unsound)?;
             let (signed, key) = blocking(move || Ok((remote.sign_once(|key| params.self_signed(key))?, remote))).await?;

@@ -33,6 +33,11 @@ use crate::{
 /// cost each request a question to the store; this way ten a second ask for all.
 pub const REVOCATION_DELAY: Duration = Duration::from_millis(100);
 
+/// How long the store has to say whether anything changed. It says so from memory; else what was read serves, or nobody does.
+const ANSWER: Duration = Duration::from_secs(2);
+/// For how long one answer that failed is everybody's: each who waited would else wait for another one.
+const FAILED: Duration = Duration::from_millis(500);
+
 /// Agents, their certificates, and the authorities that vouch for these.
 pub struct Directory {
     configured: BTreeMap<String, Arc<Agent>>,
@@ -40,7 +45,8 @@ pub struct Directory {
     /// How long what was read may be used while the store cannot be asked.
     lease: Duration,
     state: RwLock<Arc<State>>,
-    checking: Mutex<()>,
+    /// Whoever has it asks the store; and when the last who did was told why not.
+    checking: Mutex<Option<(Instant, StoreError)>>,
     roots: Arc<AgentRoots>,
 }
 
@@ -160,11 +166,19 @@ impl Directory {
         if age(&state).is_some_and(|age| age < REVOCATION_DELAY) {
             return Ok(state);
         }
-        let _one_at_a_time = self.checking.lock().await;
+        let mut failed = self.checking.lock().await;
         if age(&self.held()).is_some_and(|age| age < REVOCATION_DELAY) {
             return Ok(self.held());
         }
-        match self.read().await {
+        let outcome = match &*failed {
+            Some((at, error)) if at.elapsed() < FAILED => Err(error.clone()),
+            _ => {
+                let read = self.read().await;
+                *failed = read.clone().err().map(|error| (Instant::now(), error));
+                read
+            }
+        };
+        match outcome {
             Ok(()) => Ok(self.held()),
             Err(error) => match age(&self.held()) {
                 Some(age) if age < self.lease => Ok(self.held()),
@@ -175,7 +189,8 @@ impl Directory {
 
     async fn read(&self) -> Result<(), StoreError> {
         let asked_at = Instant::now();
-        let version = self.store.agents_version().await?;
+        let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
+        let version = tokio::time::timeout(ANSWER, self.store.agents_version()).await.unwrap_or_else(late)?;
         let held = self.held();
         let state = if held.version == Some(version) {
             State {

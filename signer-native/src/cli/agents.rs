@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{ConfigArguments, block_on, consent, existing_store, output};
+use super::{ConfigArguments, block_on, consent, existing_store, output, store_if_made};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
     error::{Failure, FailureKind, Invalid},
@@ -103,7 +103,7 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
         // Whoever was here before comes back to what it might do then.
         (false, true) => {
             let held = block_on(async {
-                let Ok(store) = existing_store(&settings).await else { return Ok(None) };
+                let Some(store) = store_if_made(&settings).await? else { return Ok(None) };
                 Ok(store.agents().await?.into_iter().find(|row| row.name == *name).and_then(|row| row.policy))
             })?;
             let missing = || usage(format!("no agents.{name} is configured or in the store; say by --profile what it may use"));
@@ -114,7 +114,7 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
             if profiles.iter().any(|profile| !known.contains(profile)) {
                 // They may stand in the store.
                 let rows = block_on(async {
-                    let Ok(store) = existing_store(&settings).await else { return Ok(Vec::new()) };
+                    let Some(store) = store_if_made(&settings).await? else { return Ok(Vec::new()) };
                     Ok(store.profiles().await?)
                 })?;
                 let is_retired = |name: &String| rows.iter().any(|row| row.name == *name && row.retired_at.is_some());

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::json;
 
-use super::{ConfigArguments, block_on, consent, existing_store, output, read_input};
+use super::{ConfigArguments, block_on, consent, existing_store, output, read_input, store_if_made};
 use crate::{
     config::Settings,
     error::{Failure, FailureKind, Invalid},
@@ -405,7 +405,7 @@ fn slot(settings: &Settings, profile: &str) -> Result<Slot, Failure> {
     if !slots.iter().any(|slot| slot.profile == profile) {
         // It may stand in the store.
         slots = block_on(async {
-            let Ok(store) = existing_store(settings).await else { return Ok(slots) };
+            let Some(store) = store_if_made(settings).await? else { return Ok(slots) };
             Ok(catalog::slots(&settings.profile_settings(), &settings.surroundings()?, &store).await?)
         })?;
     }

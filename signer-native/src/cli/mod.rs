@@ -274,16 +274,25 @@ fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| Failure::new(FailureKind::Usage, format!("{} cannot be read: {error}", path.display())))
 }
 
-/// The store, if a signer or a command made it.
+/// The store that a signer or a command made.
 async fn existing_store(settings: &Settings) -> Result<Store, Failure> {
-    let store = settings.store()?;
-    if let StoreSettings::Sqlite(path) = &store
-        && !path.exists()
-    {
-        return Err(Failure::new(
+    open_store(settings).await?.map_err(|path| {
+        Failure::new(
             FailureKind::Store,
             format!("store.path {} does not exist; edgeseal serve or edgeseal keys generate makes it", path.display()),
-        ));
+        )
+    })
+}
+
+/// The store, unless nobody has made it: before the first start there is what the configuration says.
+async fn store_if_made(settings: &Settings) -> Result<Option<Store>, Failure> {
+    Ok(open_store(settings).await?.ok())
+}
+
+/// The store, or where it would be.
+async fn open_store(settings: &Settings) -> Result<Result<Store, PathBuf>, Failure> {
+    match settings.store()? {
+        StoreSettings::Sqlite(path) if !path.exists() => Ok(Err(path)),
+        store => Ok(Ok(Store::open(&store).await?)),
     }
-    Ok(Store::open(&store).await?)
 }

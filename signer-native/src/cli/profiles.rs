@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, consent, existing_store, output, read_input};
+use super::{ConfigArguments, block_on, consent, existing_store, output, read_input, store_if_made};
 use crate::{
     error::{Failure, FailureKind, Invalid},
     issue::{Catalog, Known, ProfileSettings},
@@ -80,10 +80,9 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let (configured, surroundings) = (settings.profile_settings(), settings.surroundings()?);
     let profiles = block_on(async {
-        let rows = match existing_store(&settings).await {
-            Ok(store) => store.profiles().await?,
-            // Before the first start there is what the configuration says.
-            Err(_) => Vec::new(),
+        let rows = match store_if_made(&settings).await? {
+            Some(store) => store.profiles().await?,
+            None => Vec::new(),
         };
         Ok(Catalog::known(&configured, &surroundings, rows))
     })?;

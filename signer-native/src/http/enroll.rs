@@ -22,7 +22,7 @@ use crate::{
     agents::{Certified, CertifyError, Known, MAX_REQUEST, check_request, hash},
     audit::Event,
     issue::{Agent, rate::Exceeded},
-    keys::{Moment, now, registry::RegistryError},
+    keys::{Moment, clock::PROBATION, now, registry::RegistryError},
     store::Grant,
 };
 
@@ -221,6 +221,11 @@ fn problem(error: CertifyError) -> Problem {
         CertifyError::Request(why) => malformed(why),
         CertifyError::Registry(error) => error.into(),
         CertifyError::Store(error) => RegistryError::Store(error).into(),
+        CertifyError::Clock => Problem::new(
+            Code::NotReady,
+            "the clock of this signer was set a moment ago, and the first certificate of an authority would begin by it; try again",
+        )
+        .retry_after(PROBATION),
         CertifyError::Unsound(reason) => {
             tracing::error!(reason, "a certificate could not be made");
             Problem::new(Code::SignatureDiscarded, "the certificate could not be made; the signer's log says why")

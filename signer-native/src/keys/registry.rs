@@ -53,6 +53,11 @@ impl Registry {
         Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping: Mutex::default(), clock }
     }
 
+    /// Whether what is made now may begin by the time of day.
+    pub(crate) fn believes_time(&self) -> bool {
+        self.clock.believes(Instant::now(), now())
+    }
+
     /// The same, doubting the time whenever whoever has this clock does.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
@@ -243,7 +248,7 @@ impl Registry {
             Arc::clone(keeping.entry((slot.purpose, slot.profile.clone(), slot.agent.clone())).or_default())
         };
         let _one_at_a_time = keeping.lock().await;
-        if slot.purpose == Purpose::Token && !self.clock.believes(Instant::now(), now()) {
+        if slot.purpose == Purpose::Token && !self.believes_time() {
             return Ok(());
         }
         match self.signing(slot).await {

@@ -124,12 +124,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn insert_authority(&self, authority: &Authority, at: Timestamp) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let insert = Statement::new(
             "INSERT INTO authorities (kid, certificate, created_at) VALUES ($1, $2, $3) ON CONFLICT (kid) DO NOTHING",
         );
         transaction.execute(insert.bind(authority.kid.as_str()).bind(authority.certificate.as_str()).bind(at)).await?;
-        changed(&mut transaction).await?;
         transaction.commit().await
     }
 
@@ -146,7 +145,7 @@ impl Store {
         at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let upsert = Statement::new(
             "INSERT INTO agents (name, policy, created_at) VALUES ($1, $2, $3) \
              ON CONFLICT (name) DO UPDATE SET policy = excluded.policy, revoked_at = NULL",
@@ -155,7 +154,6 @@ impl Store {
         let insert = Statement::new("INSERT INTO invitations (code, agent, expires_at) VALUES ($1, $2, $3)");
         transaction.execute(insert.bind(code).bind(agent).bind(expires_at)).await?;
         transaction.execute(Statement::new("DELETE FROM invitations WHERE expires_at <= $1").bind(at)).await?;
-        changed(&mut transaction).await?;
         transaction.commit().await
     }
 
@@ -164,13 +162,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when there is one of this name.
     pub async fn create_agent(&self, agent: &str, policy: &str, at: Timestamp) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let insert =
             Statement::new("INSERT INTO agents (name, policy, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING");
         if transaction.execute(insert.bind(agent).bind(policy).bind(at)).await? != 1 {
             return Err(StoreError::Conflict(format!("an agent {agent} is there already")));
         }
-        changed(&mut transaction).await?;
         transaction.commit().await
     }
 
@@ -179,12 +176,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when there is none of this name.
     pub async fn edit_agent(&self, agent: &str, policy: &str) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let update = Statement::new("UPDATE agents SET policy = $2 WHERE name = $1");
         if transaction.execute(update.bind(agent).bind(policy)).await? != 1 {
             return Err(StoreError::Conflict(format!("agent {agent} is gone")));
         }
-        changed(&mut transaction).await?;
         transaction.commit().await
     }
 
@@ -236,7 +232,7 @@ impl Store {
     /// [`StoreError::Conflict`] when the agent was revoked meanwhile, also if it was invited again since.
     pub async fn insert_agent_certificate(&self, certificate: &AgentCertificate, grant: Grant<'_>) -> Result<(), StoreError> {
         let AgentCertificate { fingerprint, agent, issued_at, not_after, revoked_at: _ } = certificate;
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let (insert, by) = match grant {
             Grant::Invitation(code) => (
                 "INSERT INTO agent_certificates (fingerprint, agent, issued_at, not_after) \
@@ -256,7 +252,6 @@ impl Store {
         if transaction.execute(insert).await? != 1 {
             return Err(StoreError::Conflict(format!("agent {agent} was revoked")));
         }
-        changed(&mut transaction).await?;
         transaction.commit().await
     }
 
@@ -266,7 +261,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when there is none such.
     pub async fn delete_agent(&self, agent: &str, at: Timestamp) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let delete = Statement::new(
             "DELETE FROM agents WHERE name = $1 AND NOT EXISTS (SELECT 1 FROM keys WHERE agent = $1 AND state IN \
              ('generating', 'published', 'active', 'suspended', 'retiring'))",
@@ -283,7 +278,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub async fn revoke_agent(&self, agent: &str, at: Timestamp) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = self.change_agents().await?;
         let upsert = Statement::new(
             "INSERT INTO agents (name, policy, created_at, revoked_at, barred_at) VALUES ($1, NULL, $2, $2, $2) \
              ON CONFLICT (name) DO UPDATE SET revoked_at = excluded.revoked_at, barred_at = excluded.barred_at",
@@ -292,16 +287,19 @@ impl Store {
         keep_out(&mut transaction, agent, at).await?;
         transaction.commit().await
     }
+
+    /// Begins a change of agents, announced first of all: two take turns by that row, and whoever comes second sees all that the first
+    /// has done.
+    async fn change_agents(&self) -> Result<Transaction, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        transaction.execute(Statement::new("UPDATE versions SET number = number + 1 WHERE name = 'agents'")).await?;
+        Ok(transaction)
+    }
 }
 
 /// Revokes every certificate of a name and every invitation for it.
 async fn keep_out(transaction: &mut Transaction, agent: &str, at: Timestamp) -> Result<(), StoreError> {
     let certificates = Statement::new("UPDATE agent_certificates SET revoked_at = $2 WHERE agent = $1 AND revoked_at IS NULL");
     transaction.execute(certificates.bind(agent).bind(at)).await?;
-    transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await?;
-    changed(transaction).await
-}
-
-async fn changed(transaction: &mut Transaction) -> Result<(), StoreError> {
-    transaction.execute(Statement::new("UPDATE versions SET number = number + 1 WHERE name = 'agents'")).await.map(drop)
+    transaction.execute(Statement::new("DELETE FROM invitations WHERE agent = $1").bind(agent)).await.map(drop)
 }

@@ -20,8 +20,12 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{PostgresSettings, StoreError};
 
-/// How long to wait for a connection, and on `SQLite` for a lock.
+/// How long to wait for a connection, and for a lock or a statement.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long somebody may look through the log.
+const SEARCHING: Duration = Duration::from_mins(2);
+/// PostgreSQL ends a statement itself, and says so. A server that is gone says nothing: after this much more nobody waits for it.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Connections to `SQLite` that read.
 const READERS: u32 = 3;
@@ -115,6 +119,13 @@ macro_rules! run {
     }};
 }
 
+/// An answer of PostgreSQL, which may never come: TCP alone waits for a host that is gone for a quarter of an hour, or for ever.
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs())));
+    // Boxed, as every statement of every function would else have room for one in its future.
+    tokio::time::timeout(limit, Box::pin(answer)).await.unwrap_or_else(late)
+}
+
 impl Database {
     /// Opens the file, or makes it with mode 0600, and brings its tables up to date.
     pub(super) async fn sqlite(path: &Path) -> Result<Self, StoreError> {
@@ -166,24 +177,34 @@ impl Database {
             .get_socket()
             .map_or_else(|| format!("{}:{}", options.get_host(), options.get_port()), |path| path.display().to_string());
         let options = options.application_name("edgeseal").options([("synchronous_commit", "on")]);
+        // Also of a signer that froze in the middle of a transaction, which others wait for.
+        let limited = |limit: Duration| {
+            let limit = limit.as_millis().to_string();
+            options.clone().options([("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)])
+        };
         let unreachable =
             |error: &dyn std::fmt::Display| StoreError::Unavailable(format!("store.url, PostgreSQL at {place}: {error}"));
         let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE);
-        let searcher = pool(1).connect_lazy_with(options.clone());
-        let pool = pool(8).connect_with(options).await;
-        let pool = pool.map_err(|error| match error {
+        // Tables of years take their time.
+        let migrating = pool(1).connect_with(options.clone()).await;
+        let migrating = migrating.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unreachable(&format_args!("no connection within {} s", PATIENCE.as_secs())),
             other => unreachable(&other),
         })?;
-        migrations().run(&pool).await.map_err(|error| unreachable(&error))?;
-        Ok(Self::Postgres { pool, searcher })
+        migrations().run(&migrating).await.map_err(|error| unreachable(&error))?;
+        migrating.close().await;
+        let searcher = pool(1).connect_lazy_with(limited(SEARCHING));
+        Ok(Self::Postgres { pool: pool(8).connect_lazy_with(limited(PATIENCE)), searcher })
     }
 
     /// Begins to write. On `SQLite` the lock for writing is taken at once, so that nothing read in between gets stale.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
-            Self::Postgres { pool, .. } => Transaction::Postgres(pool.begin().await.map_err(failed)?),
+            Self::Postgres { pool, .. } => {
+                let begun = within(PATIENCE + PATIENCE + SILENCE, async { pool.begin().await.map_err(failed) });
+                Transaction::Postgres(begun.await?)
+            }
         })
     }
 
@@ -216,7 +237,9 @@ impl Database {
     pub(super) async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => run!(writer, statement, execute)?.rows_affected(),
-            Self::Postgres { pool, .. } => run!(pool, statement, execute)?.rows_affected(),
+            Self::Postgres { pool, .. } => {
+                within(PATIENCE + PATIENCE + SILENCE, async { run!(pool, statement, execute) }).await?.rows_affected()
+            }
         })
     }
 
@@ -224,7 +247,10 @@ impl Database {
     pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => run!(readers, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
-            Self::Postgres { pool, .. } => run!(pool, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
+            Self::Postgres { pool, .. } => {
+                let rows = within(PATIENCE + PATIENCE + SILENCE, async { run!(pool, statement, fetch_all) }).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 
@@ -232,7 +258,10 @@ impl Database {
     pub(super) async fn search(&self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite { searcher, .. } => run!(searcher, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
-            Self::Postgres { searcher, .. } => run!(searcher, statement, fetch_all)?.into_iter().map(Row::Postgres).collect(),
+            Self::Postgres { searcher, .. } => {
+                let rows = within(PATIENCE + SEARCHING + SILENCE, async { run!(searcher, statement, fetch_all) }).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 
@@ -257,7 +286,9 @@ impl Transaction {
     pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
-            Self::Postgres(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
+            Self::Postgres(transaction) => {
+                within(PATIENCE + SILENCE, async { run!(&mut **transaction, statement, execute) }).await?.rows_affected()
+            }
         })
     }
 
@@ -266,7 +297,8 @@ impl Transaction {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres(transaction) => {
-                run!(&mut **transaction, statement, fetch_all)?.into_iter().map(Row::Postgres).collect()
+                let rows = within(PATIENCE + SILENCE, async { run!(&mut **transaction, statement, fetch_all) }).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
         })
     }
@@ -275,14 +307,14 @@ impl Transaction {
     pub(super) async fn wait_at_most(&mut self, limit: Duration) -> Result<(), StoreError> {
         let Self::Postgres(transaction) = self else { return Ok(()) };
         let statement = Statement::new(AssertSqlSafe(format!("SET LOCAL lock_timeout = {}", limit.as_millis())));
-        run!(&mut **transaction, statement, execute).map(drop)
+        within(PATIENCE + SILENCE, async { run!(&mut **transaction, statement, execute) }).await.map(drop)
     }
 
     /// Makes it so.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(failed),
-            Self::Postgres(transaction) => transaction.commit().await.map_err(failed),
+            Self::Postgres(transaction) => within(PATIENCE + SILENCE, async { transaction.commit().await.map_err(failed) }).await,
         }
     }
 
@@ -290,7 +322,9 @@ impl Transaction {
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.rollback().await.map_err(failed),
-            Self::Postgres(transaction) => transaction.rollback().await.map_err(failed),
+            Self::Postgres(transaction) => {
+                within(PATIENCE + SILENCE, async { transaction.rollback().await.map_err(failed) }).await
+            }
         }
     }
 }

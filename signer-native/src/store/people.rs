@@ -308,6 +308,7 @@ impl Store {
     /// [`StoreError::Conflict`] when it is unknown, was used, or the person is disabled.
     pub async fn recover(&self, code: &str, session: &SessionRow) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
+        take_turn(&mut transaction).await?;
         let used = Statement::new(
             "UPDATE recovery_codes SET used_at = $3 WHERE code = $1 AND person = $2 AND used_at IS NULL \
              AND EXISTS (SELECT 1 FROM users WHERE name = $2 AND disabled_at IS NULL)",
@@ -359,7 +360,7 @@ impl Store {
     async fn change_user(&self, person: &str, update: Statement) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         // Two who take the role away from one another at the same time must not both find the other one still there.
-        transaction.execute(Statement::new("UPDATE versions SET number = number + 1 WHERE name = 'people'")).await?;
+        take_turn(&mut transaction).await?;
         let able = "UPDATE users SET name = name WHERE role = 'administrator' AND disabled_at IS NULL \
                     AND EXISTS (SELECT 1 FROM passkeys WHERE person = users.name)";
         let before = transaction.execute(Statement::new(able)).await?;
@@ -373,6 +374,11 @@ impl Store {
         }
         transaction.commit().await
     }
+}
+
+/// Whoever comes second waits, and then sees all that the first has done.
+async fn take_turn(transaction: &mut Transaction) -> Result<(), StoreError> {
+    transaction.execute(Statement::new("UPDATE versions SET number = number + 1 WHERE name = 'people'")).await.map(drop)
 }
 
 async fn insert_user(transaction: &mut Transaction, row: &UserRow, vouched_at: Option<Timestamp>) -> Result<(), StoreError> {

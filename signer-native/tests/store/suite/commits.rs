@@ -1,6 +1,14 @@
 //! A commit that stalls, as it does on a disk or for a standby that does not answer.
 
-use edgeseal_signer::audit::{Blinding, Chain, Event, Log, chain::Row};
+use std::{collections::BTreeMap, net::SocketAddr, process::Command, str::FromStr as _, sync::Arc, time::Instant};
+
+use edgeseal_signer::{
+    agents::{AgentRoots, Directory, Known},
+    audit::{Blinding, Chain, Event, Log, chain::Row},
+    http::listener::Peer,
+};
+use rustls::RootCertStore;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::*;
 
@@ -48,6 +56,100 @@ async fn a_commit_that_stalls_breaks_no_chain() {
     assert_eq!(subjects.iter().filter(|subject| *subject == "stalled").count(), 1, "{subjects:?}");
     assert!(subjects.contains(&"after".to_owned()), "{subjects:?}");
     assert_eq!(store.audit_end(log.chain()).await.unwrap(), chain);
+}
+
+/// Nobody else comes to this table until the connection is dropped.
+async fn lock(table: &str, url: &str) -> PgConnection {
+    let options = PgConnectOptions::from_str(url).unwrap().password(postgres::PASSWORD);
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    for sql in ["BEGIN".to_owned(), format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    }
+    connection
+}
+
+/// A process that does nothing until this is dropped.
+struct Stopped(String);
+
+impl Stopped {
+    fn new(pid: String) -> Self {
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-CONT", &self.0]).status();
+    }
+}
+
+/// A server that stopped in the middle of a statement says nothing, and TCP alone would wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_ever() {
+    let place = postgres("silent");
+    let StoreSettings::Postgres(PostgresSettings { url, .. }) = place.settings.clone() else { panic!("{place:?}") };
+    let store = place.open().await;
+    assert_eq!(store.keys().await.unwrap(), []);
+    let locked = lock("keys", &url).await;
+    let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'edgeseal' \
+                   AND wait_event_type = 'Lock'";
+    let ask = || {
+        let store = store.clone();
+        tokio::spawn(async move { store.keys().await.unwrap_err().to_string() })
+    };
+    // PostgreSQL ends the statement itself.
+    let refused = ask().await.unwrap();
+    assert!(refused.contains("statement timeout"), "{refused}");
+    // One that is stopped does not even do that.
+    let asked = ask();
+    let mut pid = String::new();
+    while pid.is_empty() && !asked.is_finished() {
+        pid = postgres::shared().sql(&url, waiting);
+    }
+    let stopped = Stopped::new(pid);
+    let refused = asked.await.unwrap();
+    assert!(refused.contains("no answer within 11 s"), "{refused}");
+    drop(locked);
+    // Another connection is made in the place of that one.
+    let began = Instant::now();
+    while let Err(refused) = store.keys().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "{refused}");
+    }
+    drop(stopped);
+}
+
+/// With the database away each request hears of it in the time that one question takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_in_line_for_a_store_that_is_away() {
+    let place = postgres("away");
+    let StoreSettings::Postgres(PostgresSettings { url, .. }) = place.settings.clone() else { panic!("{place:?}") };
+    let store = place.open().await;
+    let roots = AgentRoots::new(RootCertStore::empty());
+    let directory = Arc::new(Directory::new(BTreeMap::new(), roots, store, Duration::from_secs(15)));
+    let peer = Peer {
+        address: SocketAddr::from(([127, 0, 0, 1], 1)),
+        agent: None,
+        fingerprint: None,
+        issuer: None,
+        not_after: None,
+        admin: None,
+    };
+    let identify = || {
+        let (directory, peer) = (Arc::clone(&directory), peer.clone());
+        tokio::spawn(async move { directory.identify(&peer).await })
+    };
+    let locked = lock("versions", &url).await;
+    let began = Instant::now();
+    let asked: Vec<_> = (0..20).map(|_| identify()).collect();
+    for asked in asked {
+        let refused = asked.await.unwrap().unwrap_err().to_string();
+        assert!(refused.contains("no answer within 2 s"), "{refused}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    drop(locked);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(matches!(identify().await.unwrap(), Ok(Known::Nobody(_))));
 }
 
 /// An end is one of rows that are there, of a chain that nobody has written to as well; and asking leaves nothing behind.
