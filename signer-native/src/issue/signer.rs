@@ -352,7 +352,7 @@ impl Issuer {
 
     /// Whether a key signs for a profile as it is now. One whose algorithm or issuer was changed has no key until one of the new
     /// kind is active: tokens of the old one would stand in no JWK Set of their `iss`.
-    pub(super) fn signs_for(&self, key: &ActiveKey, profile: &Profile) -> bool {
+    pub fn signs_for(&self, key: &ActiveKey, profile: &Profile) -> bool {
         let url = self.registry.ledger().issuers().get(&key.issuer);
         key.algorithm == profile.algorithm && url.is_some_and(|url| *url == self.url_of(&profile.name))
     }

@@ -90,6 +90,17 @@ fn agents_are_created_enrolled_edited_and_revoked() {
     let audit = ask(&signer, BOB, "GET", "/admin/v1/audit?action=agents.*&actor=admin:alice", None).json();
     let actions: Vec<&str> = audit["rows"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["agents.edit", "agents.create"], "{audit}");
+
+    // One of the configuration that was revoked is refused until it enrols, also when it has a code.
+    let demo = || ask(&signer, BOB, "GET", "/admin/v1/agents/demo-app", None).json()["must_enrol"].clone();
+    assert_eq!(demo(), json!(false));
+    assert_eq!(ask(&signer, BOB, "POST", "/admin/v1/agents/demo-app:revoke", None).status, 200);
+    let invited = ask(&signer, BOB, "POST", "/admin/v1/agents/demo-app:enrol", None).json();
+    assert_eq!(demo(), json!(true));
+    let (url, out) = (signer.text("issuer"), folder.path().join("demo"));
+    let arguments = ["agent", "enroll", "--url", url, "--out", out.to_str().unwrap()];
+    run_with_input(&arguments, format!("{}\n", invited["code"].as_str().unwrap()).as_bytes()).ok();
+    assert_eq!(demo(), json!(false));
 }
 
 #[test]

@@ -203,11 +203,13 @@ fn a_profile_that_moves_to_another_issuer_signs_by_a_key_that_is_shown_there() {
     assert_eq!(ask(&signer, ALICE, "PUT", web, Some(settings(json!({ "issuer": "tenant" })))).status, 200);
     until("the old key signs nothing", || token().status != 200);
     token().problem(409, "key_state");
+    let signs = || ask(&signer, BOB, "GET", web, None).json()["kid"].clone();
+    assert_eq!(signs(), Value::Null);
     let second = generate();
     step(&second, "activate");
     until("the new issuer's key signs", || token().status == 200);
     let kid = token().json()["kid"].clone();
-    assert_eq!(kid, second["kid"]);
+    assert_eq!((&kid, &signs()), (&second["kid"], &kid));
     let shown = signer.public("/tenant/.well-known/jwks.json", &[]).json();
     assert!(shown["keys"].as_array().unwrap().iter().any(|key| key["kid"] == kid), "{shown}");
 }

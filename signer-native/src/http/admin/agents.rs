@@ -57,6 +57,8 @@ struct AgentView {
     /// Since when it is refused.
     #[schema(required, format = "date-time")]
     revoked_at: Option<String>,
+    /// Whether it was revoked and has to enrol: until then it is refused, whatever the configuration says.
+    must_enrol: bool,
     /// Until when a one-time code for it is good.
     #[schema(required, format = "date-time")]
     invited_until: Option<String>,
@@ -296,13 +298,14 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
                 read_only: true,
                 policy: Some(Policy::of(agent)),
                 revoked_at: None,
+                must_enrol: false,
                 invited_until: None,
                 certificates: Vec::new(),
             };
             (agent.name.clone(), view)
         })
         .collect();
-    for AgentRow { name, policy, revoked_at, .. } in rows {
+    for AgentRow { name, policy, revoked_at, barred_at, .. } in rows {
         let policy = policy.and_then(|policy| serde_json::from_str(&policy).ok());
         let entry = agents.entry(name.clone()).or_insert_with(|| AgentView {
             name,
@@ -310,9 +313,12 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
             read_only: false,
             policy,
             revoked_at: None,
+            must_enrol: false,
             invited_until: None,
             certificates: Vec::new(),
         });
+        // What it shows from another authority counts no more.
+        entry.must_enrol = entry.read_only && barred_at.is_some();
         entry.revoked_at = revoked_at.map(|at| Moment(at).to_string());
     }
     for (name, until) in invited {
@@ -324,6 +330,7 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
     certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.issued_at));
     for AgentCertificate { fingerprint, agent, issued_at, not_after, revoked_at } in certificates {
         if let Some(entry) = agents.get_mut(&agent) {
+            entry.must_enrol &= revoked_at.is_some();
             entry.certificates.push(CertificateView {
                 fingerprint,
                 issued_at: Moment(issued_at).to_string(),

@@ -283,7 +283,7 @@ fn view(service: &Shared, known: &Known) -> ProfileView {
         modes: profile.modes.clone(),
         max_session: profile.max_session.map(Lifetime::as_secs),
         has_schema: service.issuer.schema(&profile.name).is_some(),
-        kid: snapshot.active.get(&profile.name).map(|key| key.kid.clone()),
+        kid: snapshot.active.get(&profile.name).filter(|key| service.issuer.signs_for(key, profile)).map(|key| key.kid.clone()),
         retired_at: retired_at.map(|at| Moment(at).to_string()),
         settings: settings.clone(),
     }
