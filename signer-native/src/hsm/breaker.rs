@@ -2,7 +2,8 @@
 //!
 //! Calls pass while it is closed. After [`TOLERATED`] outages in a row, or when every thread hangs, it opens: calls are
 //! refused at once, with the reason, instead of waiting for a deadline each. After a pause that doubles from [`PAUSE_MIN`]
-//! to [`PAUSE_MAX`] it lets one call through as a probe: a success closes it, a failure opens it again.
+//! to [`PAUSE_MAX`] it lets one call through as a probe: a success closes it, a failure opens it again. A call that may take
+//! minutes is that probe only where no other comes: everybody would wait for it.
 
 use core::time::Duration;
 
@@ -15,6 +16,8 @@ const TOLERATED: u32 = 5;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause: the canary comes every ten seconds and is always there to probe.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long a probe may be due before a long call makes it: two rounds of the canary, which is not there as long as no key signs.
+const UNPROBED: Duration = Duration::from_secs(20);
 
 /// Whether calls get through to the HSM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -74,6 +77,21 @@ impl Breaker {
                 self.state = BreakerState::HalfOpen;
                 Ok(Leave::Probe)
             }
+            BreakerState::Open | BreakerState::HalfOpen => Err(self.refusal(now)),
+        }
+    }
+
+    /// The same for a call that may take minutes.
+    pub(super) fn ask_long(&mut self, now: Duration) -> Result<Leave, HsmError> {
+        self.may_ask_long(now)?;
+        self.ask(now)
+    }
+
+    /// Whether such a call would get leave now.
+    pub(super) fn may_ask_long(&self, now: Duration) -> Result<(), HsmError> {
+        match self.state {
+            BreakerState::Closed => Ok(()),
+            BreakerState::Open if now >= self.until + UNPROBED => Ok(()),
             BreakerState::Open | BreakerState::HalfOpen => Err(self.refusal(now)),
         }
     }
@@ -179,6 +197,24 @@ mod tests {
         // And the next outage begins with the short pause.
         breaker.trip(OUTAGE, at(4_000));
         assert_eq!(breaker.ask(at(5_000)), Ok(Leave::Probe));
+    }
+
+    #[test]
+    fn a_long_call_is_no_probe_unless_nobody_else_is() {
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.ask_long(at(0)), Ok(Leave::Call));
+        let mut breaker = opened(at(0));
+        // Due since a second, and for whoever is quick.
+        for now in [at(999), at(1_000), at(20_999)] {
+            assert!(breaker.ask_long(now).unwrap_err().to_string().contains("did not answer"), "{now:?}");
+            assert!(breaker.may_ask_long(now).is_err());
+        }
+        assert_eq!(breaker.ask(at(20_999)), Ok(Leave::Probe));
+        assert!(breaker.ask_long(at(60_000)).is_err(), "beside the probe");
+        breaker.ended(Leave::Probe, None, at(60_000));
+        assert_eq!(breaker.ask_long(at(60_000)), Ok(Leave::Call));
+        let mut breaker = opened(at(0));
+        assert_eq!((breaker.may_ask_long(at(21_000)), breaker.ask_long(at(21_000))), (Ok(()), Ok(Leave::Probe)));
     }
 
     #[test]

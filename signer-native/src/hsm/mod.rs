@@ -9,6 +9,8 @@ mod child;
 mod handles;
 mod material;
 mod mechanism;
+#[cfg(test)]
+pub(crate) mod memory;
 mod pkcs11;
 mod pool;
 mod processes;
@@ -66,8 +68,12 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Whether keys of this kind can be generated here and sign with this algorithm.
     fn supports(&self, algorithm: Algorithm, kind: KeyKind) -> bool;
 
-    /// Whether key pairs can be made now: not while the making of one hangs. Never blocks on the HSM.
-    fn may_generate(&self) -> bool;
+    /// Whether key pairs can be made now, or why not: not while the making of one hangs, nor while calls are held back. Never
+    /// blocks on the HSM.
+    ///
+    /// # Errors
+    /// What the making of a pair would be refused with.
+    fn may_generate(&self) -> Result<(), HsmError>;
 
     /// Generates a key under `id`. `label` is for people who look at the token with other tools.
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey>;

@@ -212,7 +212,8 @@ impl ProcessKeyStore {
         read: impl FnOnce(Reply) -> Result<T, HsmError> + Send + 'static,
     ) -> KeyFuture<'_, T> {
         Box::pin(async move {
-            let pass = self.gate.ask().inspect_err(|_| count(&self.shared.counters.held_back))?;
+            let long = limit > self.shared.settings.deadline;
+            let pass = self.gate.ask(long).inspect_err(|_| count(&self.shared.counters.held_back))?;
             let outcome = self.shared.ask(limit, &asked).await;
             match outcome {
                 Ok(reply) => pass.ended(read(reply)),
@@ -275,9 +276,9 @@ impl KeyStore for ProcessKeyStore {
         self.supports.contains(&(algorithm, kind.into()))
     }
 
-    /// A call that hangs is ended with its process.
-    fn may_generate(&self) -> bool {
-        true
+    fn may_generate(&self) -> Result<(), HsmError> {
+        // A call that hangs is ended with its process.
+        self.gate.may_ask_long()
     }
 
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey> {

@@ -63,7 +63,7 @@ impl Pkcs11KeyStore {
         T: Send + 'static,
         F: FnMut(&mut Seat<'_>) -> Result<T, Fault> + Send + 'static,
     {
-        let pass = match self.gate.ask() {
+        let pass = match self.gate.ask(limit > self.deadline()) {
             Ok(pass) => pass,
             Err(error) => {
                 count(&self.pool.module.counters().held_back);
@@ -150,10 +150,11 @@ impl KeyStore for Pkcs11KeyStore {
         self.has(mechanism::mechanism_type(algorithm), bits) && self.has(mechanism::generation(kind).mechanism_type(), bits)
     }
 
-    fn may_generate(&self) -> bool {
+    fn may_generate(&self) -> Result<(), HsmError> {
+        self.gate.may_ask_long()?;
         // Whoever has the turn gets on, or is given up at the deadline. What is in the module without a turn was given up.
-        let Ok(_turn) = self.turn.try_lock() else { return true };
-        self.pool.module.may_generate()
+        let Ok(_turn) = self.turn.try_lock() else { return Ok(()) };
+        if self.pool.module.may_generate() { Ok(()) } else { Err(HsmError::Busy) }
     }
 
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey> {
@@ -252,10 +253,15 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Leave for one call, or why there is none.
-    pub(super) fn ask(&self) -> Result<Pass<'_>, HsmError> {
-        let leave = self.with(Breaker::ask)?;
+    /// Leave for one call, or why there is none; a long one may take more than a signature's deadline.
+    pub(super) fn ask(&self, long: bool) -> Result<Pass<'_>, HsmError> {
+        let leave = self.with(if long { Breaker::ask_long } else { Breaker::ask })?;
         Ok(Pass { gate: self, leave: Some(leave) })
+    }
+
+    /// Whether a long call would get leave now.
+    pub(super) fn may_ask_long(&self) -> Result<(), HsmError> {
+        self.with(|breaker, now| breaker.may_ask_long(now))
     }
 
     pub(super) fn trip(&self, reason: HsmError) {

@@ -129,7 +129,8 @@ impl Registry {
             ))
             .into());
         }
-        self.has_a_turn()?;
+        // Before there is a row: where the HSM makes no pair now, whoever tries again and again would leave one every time.
+        self.hsm.may_generate()?;
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
         let moment = now();
         let key = Key {
@@ -160,11 +161,6 @@ impl Registry {
             Err(error) => Err(error.into()),
         };
         self.made(&key, outcome).await
-    }
-
-    /// Before there is a row: where the making of another pair hangs, whoever tries again and again would leave one every time.
-    fn has_a_turn(&self) -> Result<(), HsmError> {
-        if self.hsm.may_generate() { Ok(()) } else { Err(HsmError::Busy) }
     }
 
     /// What came of a pair that the signer itself put into the HSM.
@@ -324,7 +320,7 @@ impl Registry {
         if self.store.keys().await?.iter().any(|key| key.kid() == Some(&kid)) {
             return Err(StoreError::Conflict(format!("the key {kid} is known already")).into());
         }
-        self.has_a_turn()?;
+        self.hsm.may_generate()?;
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;
         let key = Key {
             origin: Origin::Entering,
@@ -595,5 +591,70 @@ impl Registry {
     async fn remove(&self, key: &Key) -> Result<(), RegistryError> {
         self.hsm.destroy(key.id).await?;
         Ok(self.store.apply(&[lifecycle::removed(key, now())], &Guard::None).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{hsm::memory::MemoryKeyStore, store::StoreSettings};
+
+    const TIMING: Timing =
+        Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: Some(0) };
+
+    struct World {
+        registry: Arc<Registry>,
+        hsm: Arc<MemoryKeyStore>,
+        store: Store,
+        folder: tempfile::TempDir,
+    }
+
+    impl World {
+        async fn new(slots: Vec<Slot>) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+            let hsm = Arc::new(MemoryKeyStore::default());
+            let registry = Arc::new(Registry::new(Ledger::new(store.clone(), TIMING, slots), hsm.clone()));
+            Self { registry, hsm, store, folder }
+        }
+
+        async fn key(&self, id: KeyId) -> Key {
+            self.store.keys().await.unwrap().into_iter().find(|key| key.id == id).unwrap()
+        }
+
+        /// As if a process had written it and died long ago.
+        async fn left(&self, origin: Origin) -> KeyId {
+            let then = Timestamp::from_secs(1_700_000_000);
+            let id = KeyId::random().unwrap();
+            let key = Key { origin, profile: "web".to_owned(), ..Key::generating(id, Purpose::Token, Algorithm::Es256, then) };
+            self.store.insert_key(&key, &Guard::None).await.unwrap();
+            id
+        }
+    }
+
+    fn slot(purpose: Purpose, profile: &str) -> Slot {
+        Slot {
+            purpose,
+            issuer: String::new(),
+            profile: profile.to_owned(),
+            agent: None,
+            algorithm: Algorithm::Es256,
+            rsa_bits: 0,
+            max_lifetime: 3_600,
+            rotate_after: None,
+            publish_ahead: 0,
+            valid_for: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_for_a_key_that_the_hsm_would_not_make() {
+        let world = World::new(vec![slot(Purpose::Token, "web")]).await;
+        world.hsm.makes_none(HsmError::Unavailable("calls are held back".to_owned()));
+        let refused = world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::system()).await.unwrap_err();
+        assert!(refused.to_string().contains("held back"), "{refused}");
+        world.registry.tend("holder", true).await.unwrap();
+        assert_eq!(world.store.keys().await.unwrap(), []);
+        assert_eq!(world.store.audit_sums().await.unwrap().0, 0);
     }
 }

@@ -254,6 +254,11 @@ fn a_hanging_module_fails_requests_and_not_the_signer() {
     let broken = Instant::now();
     faulty.ask().problem(503, "hsm_unavailable");
     assert!(broken.elapsed() < Duration::from_millis(900), "{:?} after {:?}", broken.elapsed(), began.elapsed());
+    // Nor does whoever wants a key leave a row of it, or have it made while signatures wait.
+    let rows = || sql(&faulty.signer.dir, "SELECT count(*) FROM keys");
+    let before = rows();
+    ask(&faulty.signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default" }))).problem(503, "hsm_unavailable");
+    assert_eq!(rows(), before);
     assert_eq!(faulty.signer.public("/.well-known/jwks.json", &[]).status, 200);
     assert_eq!(faulty.ready(), 503);
     faulty.end();
