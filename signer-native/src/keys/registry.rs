@@ -22,8 +22,6 @@ use crate::{
     store::{Fence, Guard, Store, StoreError},
 };
 
-/// A row that has been `generating` for so long was left by a crash: longer than any HSM takes for an RSA key.
-pub const ORPHANED_AFTER: Duration = Duration::from_secs(150);
 /// Seconds: how long one signer leads before it has to say so again.
 pub const LEADERSHIP: u64 = 30;
 /// What test signatures are over, with a nonce behind it: never a JWS signing input.
@@ -208,7 +206,7 @@ impl Registry {
             let standby = match standby {
                 Some(key) => key,
                 // Another signer is at it, and verifiers have to know the key first anyway.
-                None if slot.purpose == Purpose::Token && held().any(|key| key.state == State::Generating && slot.wants(key)) => {
+                None if slot.purpose == Purpose::Token && held().any(|key| rotation::is_being_made(key, moment) && slot.wants(key)) => {
                     return Ok(None);
                 }
                 None => self.generate(slot, None, &Actor::system()).await?,
@@ -363,9 +361,8 @@ impl Registry {
         let Some(_) = self.lead(holder).await? else { return Ok(false) };
         let moment = now();
         for key in self.store.keys().await? {
-            let age = Duration::from_millis(moment.millis_since(key.created_at));
             let settled = match key.state {
-                State::Generating if age >= ORPHANED_AFTER => self.settle(&key).await,
+                State::Generating if rotation::is_orphaned(&key, moment) => self.settle(&key).await,
                 State::Failed if key.destroyed_at.is_none() && key.origin != Origin::Imported => self.remove(&key).await,
                 _ => Ok(()),
             };
@@ -535,7 +532,13 @@ impl Registry {
 
     /// The pair signs to prove itself, and the row that tells of it was written by whoever crashed, perhaps long ago.
     async fn adopt(&self, key: &Key, stored: StoredKey) -> Result<Key, RegistryError> {
-        let detail = serde_json::json!({ "profile": key.profile, "agent": key.agent, "kid": stored.public_key.thumbprint() });
+        let kid = stored.public_key.thumbprint();
+        // An import whose answer was late, and that was repeated meanwhile. This row has published nothing, so that its pair is
+        // not the other one's; and it shall not stay when that is destroyed.
+        if self.store.keys().await?.iter().any(|other| other.id != key.id && other.kid() == Some(&kid)) {
+            return Err(RegistryError::Unsound(format!("another row has the key {kid}")));
+        }
+        let detail = serde_json::json!({ "profile": key.profile, "agent": key.agent, "kid": kid });
         self.ledger.record(&Actor::system(), "keys.adopt", &key.id.to_string(), &detail.to_string()).await?;
         self.publish(key, stored).await
     }
@@ -549,16 +552,12 @@ impl Registry {
         match outcome {
             Ok(Some(adopted)) => tracing::warn!(kid = adopted.kid(), "adopted a key whose generation was cut short"),
             Ok(None) => self.abandon(key, &HsmError::KeyMissing(key.id).into()).await,
+            Err(error) if !is_final(&error) => return Err(error),
             // Somebody else may have put it there, and may want it back: the row fails, the pair stays.
-            Err(error @ (RegistryError::Unsound(_) | RegistryError::Hsm(HsmError::Refused(_))))
-                if key.origin == Origin::Imported =>
-            {
+            Err(error) if key.origin == Origin::Imported => {
                 self.forget(key, &error).await;
             }
-            Err(error @ (RegistryError::Unsound(_) | RegistryError::Hsm(HsmError::Refused(_)))) => {
-                self.abandon(key, &error).await;
-            }
-            Err(error) => return Err(error),
+            Err(error) => self.abandon(key, &error).await,
         }
         Ok(())
     }
@@ -591,6 +590,18 @@ impl Registry {
     async fn remove(&self, key: &Key) -> Result<(), RegistryError> {
         self.hsm.destroy(key.id).await?;
         Ok(self.store.apply(&[lifecycle::removed(key, now())], &Guard::None).await?)
+    }
+}
+
+/// Whether a pair that was left will be no key of its row, however often it is looked at. A conflict in the store is not: it may
+/// be with a transaction of that moment.
+fn is_final(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Unsound(_) | RegistryError::TooManyKeys { .. } => true,
+        RegistryError::Hsm(error) => {
+            matches!(error, HsmError::Refused(_) | HsmError::Unsupported(_) | HsmError::KeyAmbiguous(..))
+        }
+        _ => false,
     }
 }
 
@@ -644,6 +655,56 @@ mod tests {
             rotate_after: None,
             publish_ahead: 0,
             valid_for: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_pair_of_a_key_that_is_known_is_taken_out_again() {
+        let world = World::new(Vec::new()).await;
+        let pair = MemoryKeyStore::pair();
+        // An import whose answer was late, and that was repeated.
+        let (late, repeated) = (world.left(Origin::Entering).await, KeyId::random().unwrap());
+        let of_another = world.left(Origin::Imported).await;
+        for id in [late, repeated, of_another] {
+            world.hsm.put(id, &pair);
+        }
+        world.registry.import(&slot(Purpose::Token, "web"), repeated, &Actor::system()).await.unwrap();
+        world.registry.tend("holder", false).await.unwrap();
+        let (late_row, other_row) = (world.key(late).await, world.key(of_another).await);
+        assert_eq!((late_row.state, late_row.destroyed_at.is_some(), world.hsm.holds(late)), (State::Failed, true, false));
+        // Whoever put that one there may want it back.
+        assert_eq!((other_row.state, world.hsm.holds(of_another)), (State::Failed, true));
+        assert_eq!((world.key(repeated).await.state, world.hsm.holds(repeated)), (State::Published, true));
+        let rows = world.store.audit_sums().await.unwrap();
+        world.registry.tend("holder", false).await.unwrap();
+        assert_eq!(world.store.audit_sums().await.unwrap(), rows, "nothing is adopted, again and again");
+    }
+
+    #[tokio::test]
+    async fn a_pair_is_given_up_for_what_it_is_and_not_for_an_outage() {
+        let world = World::new(Vec::new()).await;
+        let id = world.left(Origin::Generated).await;
+        world.hsm.put(id, &MemoryKeyStore::pair());
+        for fault in [
+            HsmError::Unavailable("gone".to_owned()),
+            HsmError::Deadline(Duration::from_secs(1)),
+            HsmError::Busy,
+            HsmError::KeyMissing(id),
+        ] {
+            world.hsm.show(Some(fault.clone()));
+            world.registry.tend("holder", false).await.unwrap();
+            assert_eq!((world.key(id).await.state, world.hsm.holds(id)), (State::Generating, true), "{fault:?}");
+        }
+        for fault in [
+            HsmError::KeyAmbiguous(id, 2),
+            HsmError::Unsupported("PSS".to_owned()),
+            HsmError::Refused("half of a pair".to_owned()),
+        ] {
+            let id = world.left(Origin::Generated).await;
+            world.hsm.put(id, &MemoryKeyStore::pair());
+            world.hsm.show(Some(fault.clone()));
+            world.registry.tend("holder", false).await.unwrap();
+            assert_eq!((world.key(id).await.state, world.hsm.holds(id)), (State::Failed, false), "{fault:?}");
         }
     }
 

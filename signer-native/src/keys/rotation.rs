@@ -10,6 +10,8 @@ use edgeseal_core::{Algorithm, Timestamp};
 use super::{Command, Key, Purpose, State, Timing, lifecycle};
 use crate::hsm::{KeyId, KeyKind};
 
+/// Seconds: a row that has been `generating` for so long was left by a crash; longer than any HSM takes for an RSA key.
+pub const ORPHANED_AFTER: u64 = 150;
 /// Seconds: how old a key gets unless a profile says otherwise (90 days).
 pub const ROTATE_AFTER: u64 = 90 * lifecycle::DAY;
 
@@ -92,8 +94,8 @@ pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Ve
         // A successor has most of its time before it: what was made beside the active key ends with it.
         let half = slot.valid_for.unwrap_or_default() / 2;
         let lasts = |key: &Key| key.not_after.is_none_or(|end| now.plus_secs(half) < end);
-        let coming = standbys(keys, slot, now).any(lasts)
-            || held().any(|key| key.state == State::Generating && slot.wants(key) && lasts(key));
+        let coming =
+            standbys(keys, slot, now).any(lasts) || held().any(|key| is_being_made(key, now) && slot.wants(key) && lasts(key));
         if !coming && standby_is_due(slot, active, &timing, now) {
             due.push(Due::Generate(slot.clone()));
         }
@@ -116,6 +118,16 @@ pub fn plan(keys: &[Key], slots: &[Slot], timing: &Timing, now: Timestamp) -> Ve
 pub(super) fn standbys<'keys>(keys: &'keys [Key], slot: &'keys Slot, now: Timestamp) -> impl Iterator<Item = &'keys Key> {
     let lives = move |key: &&Key| key.not_after.is_none_or(|end| now < end);
     keys.iter().filter(|key| key.state == State::Published && slot.wants(key)).filter(lives)
+}
+
+/// Whether somebody may still be at it. A row that was left is settled by whoever leads, and holds nobody up until then.
+pub(super) fn is_being_made(key: &Key, now: Timestamp) -> bool {
+    key.state == State::Generating && !is_orphaned(key, now)
+}
+
+/// Whether whoever wrote this row is not at it any more.
+pub(super) fn is_orphaned(key: &Key, now: Timestamp) -> bool {
+    key.created_at.plus_secs(ORPHANED_AFTER) <= now
 }
 
 /// The slot as it is now, if a key is still to be made for it: between [`plan`] and its execution others may have made one.

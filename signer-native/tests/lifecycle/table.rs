@@ -298,6 +298,26 @@ fn a_slot_wants_keys_of_its_issuer() {
 #[test]
 fn a_destruction_is_called_off_to_where_it_began() {
     let compromised = Key { compromised_at: Some(after(0)), ..key(1, State::DestroyScheduled) };
+#[test]
+fn a_row_that_a_crash_left_keeps_nobody_from_a_standby() {
+    let slot = Slot {
+        purpose: Purpose::Token,
+        issuer: String::new(),
+        profile: "default".to_owned(),
+        agent: None,
+        algorithm: Algorithm::Es256,
+        rsa_bits: 0,
+        max_lifetime: 3_600,
+        rotate_after: None,
+        publish_ahead: 0,
+        valid_for: None,
+    };
+    let keys = [key(1, State::Active), key(2, State::Generating)];
+    let plan = |seconds| rotation::plan(&keys, from_ref(&slot), &TIMING, after(seconds));
+    assert_eq!(plan(rotation::ORPHANED_AFTER - 1), []);
+    assert_eq!(plan(rotation::ORPHANED_AFTER), [Due::Generate(slot.clone())]);
+}
+
     assert_eq!(states(&[compromised], Command::CancelDestroy, 1), [State::Compromised]);
     let destroyed = Key { destroyed_at: Some(after(0)), ..key(1, State::Compromised) };
     let refused =
