@@ -498,12 +498,21 @@ impl Ledger {
         Entry::of_key(key, url, &self.timing_of(key), now(), actor.name())
     }
 
-    /// Takes a step that is due.
-    pub(super) async fn step(&self, id: KeyId, command: Command, guard: Guard) -> Result<Done, RegistryError> {
+    /// Takes a step that was due, if the keys that it is decided by say that it still is.
+    pub(super) async fn step(
+        &self,
+        id: KeyId,
+        command: Command,
+        guard: Guard,
+        is_still_due: impl FnOnce(&[Key]) -> bool + Send,
+    ) -> Result<Option<Done>, RegistryError> {
         let keys = self.store.keys().await?;
+        if !is_still_due(&keys) {
+            return Ok(None);
+        }
         let Some(key) = keys.iter().find(|key| key.id == id) else { return Err(gone(id)) };
         let outcome = lifecycle::decide(&keys, key, command, &self.timing_of(key), now())?;
-        self.carry_out(&keys, key, command, outcome, &Actor::system(), guard).await
+        self.carry_out(&keys, key, command, outcome, &Actor::system(), guard).await.map(Some)
     }
 
     /// Enters into the audit log that a step will be taken which changes the HSM before it changes the store.

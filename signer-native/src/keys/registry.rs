@@ -190,7 +190,12 @@ impl Registry {
     /// The active key of a slot, made if there is none; nothing as long as the one that is there, or is being made, has to wait.
     async fn signing(&self, slot: &Slot) -> Result<Option<Key>, RegistryError> {
         let command = Command::Activate { emergency: false };
-        for _ in 0..3 {
+        let stands_in_the_way = |key: &Key| match key.state {
+            State::Active => slot.wants(key),
+            State::Suspended => slot.holds(key) && slot.purpose.lets_in(),
+            _ => false,
+        };
+        for _ in 0..4 {
             let moment = now();
             let keys = self.store.keys().await?;
             let held = || keys.iter().filter(|key| slot.holds(key));
@@ -203,21 +208,23 @@ impl Registry {
                 return Err(Refusal::Suspended(suspended.kid().unwrap_or_default().to_owned()).into());
             }
             let standby = rotation::standbys(&keys, slot, moment).min_by_key(|key| key.published_at).cloned();
-            let standby = match standby {
-                Some(key) => key,
+            let Some(standby) = standby else {
                 // Another signer is at it, and verifiers have to know the key first anyway.
-                None if slot.purpose == Purpose::Token && held().any(|key| rotation::is_being_made(key, moment) && slot.wants(key)) => {
+                if slot.purpose == Purpose::Token && held().any(|key| rotation::is_being_made(key, moment) && slot.wants(key)) {
                     return Ok(None);
                 }
-                None => self.generate(slot, None, &Actor::system()).await?,
+                self.generate(slot, None, &Actor::system()).await?;
+                // Another signer may have made one as well, and let it sign.
+                continue;
             };
-            match self.ledger.step(standby.id, command, Guard::None).await {
+            let is_still_due = |keys: &[Key]| !keys.iter().any(stands_in_the_way);
+            match self.ledger.step(standby.id, command, Guard::None, is_still_due).await {
                 Err(RegistryError::Refused(Refusal::TooEarly { .. })) => return Ok(None),
                 // Another signer was faster: its key is the one.
-                Err(RegistryError::Store(StoreError::Conflict(_)) | RegistryError::Refused(_)) => {}
+                Ok(None) | Err(RegistryError::Store(StoreError::Conflict(_)) | RegistryError::Refused(_)) => {}
                 Err(error) => return Err(error),
-                Ok(Done::Proposed(_)) => return Err(StoreError::Corrupt("an activation was proposed".to_owned()).into()),
-                Ok(Done::Changed { key, .. }) => return Ok(Some(*key)),
+                Ok(Some(Done::Proposed(_))) => return Err(StoreError::Corrupt("an activation was proposed".to_owned()).into()),
+                Ok(Some(Done::Changed { key, .. })) => return Ok(Some(*key)),
             }
         }
         Err(StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
@@ -250,12 +257,13 @@ impl Registry {
             Ok(None) | Err(RegistryError::Refused(Refusal::Suspended(_))) => return Ok(()),
             Err(error) => return Err(error),
         }
-        for due in rotation::plan(&self.store.keys().await?, std::slice::from_ref(slot), self.timing(), now()) {
-            match due {
-                Due::Generate(slot) => drop(self.generate(&slot, None, &Actor::system()).await?),
+        let plan = |keys: &[Key]| rotation::plan(keys, std::slice::from_ref(slot), self.timing(), now());
+        for due in plan(&self.store.keys().await?) {
+            match &due {
+                Due::Generate(slot) => drop(self.generate(slot, None, &Actor::system()).await?),
                 Due::Step(id, command @ Command::Activate { .. }) => {
                     // Another signer may have been faster.
-                    match self.ledger.step(id, command, Guard::None).await {
+                    match self.ledger.step(*id, *command, Guard::None, |keys| plan(keys).contains(&due)).await {
                         Ok(_) | Err(RegistryError::Store(StoreError::Conflict(_)) | RegistryError::Refused(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -376,10 +384,8 @@ impl Registry {
         let slots = if automatic { slots } else { Arc::default() };
         // Twice, since a first key may sign as soon as it is there.
         for _ in 0..2 {
-            let keys = self.store.keys().await?;
-            let concluded = rotation::wind_down(&keys, &self.ledger.retired(), self.timing(), now());
             let mut generated = false;
-            for due in concluded.into_iter().chain(rotation::plan(&keys, &slots, self.timing(), now())) {
+            for due in self.due(&self.store.keys().await?, &slots) {
                 // Generating may have taken long.
                 let Some(fence) = self.lead(holder).await? else { return Ok(false) };
                 match self.do_what_is_due(&due, fence).await {
@@ -410,6 +416,12 @@ impl Registry {
         Ok(self.store.take_lease(LEASE, holder, moment, moment.plus_secs(LEADERSHIP)).await?)
     }
 
+    fn due(&self, keys: &[Key], slots: &[Slot]) -> Vec<Due> {
+        let mut due = rotation::wind_down(keys, &self.ledger.retired(), self.timing(), now());
+        due.extend(rotation::plan(keys, slots, self.timing(), now()));
+        due
+    }
+
     async fn do_what_is_due(&self, due: &Due, fence: Fence) -> Result<(), RegistryError> {
         match due {
             Due::Generate(slot) => {
@@ -426,9 +438,13 @@ impl Registry {
                 // proved.
                 self.ledger.announce(*id, Command::Destroy).await?;
                 self.hsm.destroy(*id).await?;
-                self.ledger.step(*id, Command::Destroy, Guard::Fence(fence)).await?;
+                self.ledger.step(*id, Command::Destroy, Guard::Fence(fence), |_| true).await?;
             }
-            Due::Step(id, command) => drop(self.ledger.step(*id, *command, Guard::Fence(fence)).await?),
+            Due::Step(id, command) => {
+                // What was due before this one may have taken minutes, in which a person suspended the key that signs.
+                let is_still_due = |keys: &[Key]| self.due(keys, &self.ledger.slots()).contains(due);
+                self.ledger.step(*id, *command, Guard::Fence(fence), is_still_due).await?;
+            }
         }
         Ok(())
     }
@@ -717,5 +733,43 @@ mod tests {
         world.registry.tend("holder", true).await.unwrap();
         assert_eq!(world.store.keys().await.unwrap(), []);
         assert_eq!(world.store.audit_sums().await.unwrap().0, 0);
+    }
+
+    #[tokio::test]
+    async fn a_standby_does_not_sign_for_a_key_that_was_suspended_while_another_was_made() {
+        let mut rotated = slot(Purpose::Token, "web");
+        rotated.rotate_after = Some(0);
+        let world = World::new(vec![slot(Purpose::Token, "app"), rotated.clone()]).await;
+        let active = world.registry.generate(&rotated, None, &Actor::system()).await.unwrap();
+        let kid = active.kid().unwrap().to_owned();
+        world.registry.ledger().command(&kid, Command::Activate { emergency: true }, &Actor::local()).await.unwrap();
+        let standby = world.registry.generate(&rotated, None, &Actor::system()).await.unwrap();
+        let ledger = world.registry.ledger().clone();
+        // The key of the other profile comes first.
+        world.hsm.meanwhile(move || {
+            let (ledger, kid) = (ledger.clone(), kid.clone());
+            async move { drop(ledger.command(&kid, Command::Suspend, &Actor::local()).await) }
+        });
+        world.registry.tend("holder", true).await.unwrap();
+        assert_eq!((world.key(active.id).await.state, world.key(standby.id).await.state), (State::Suspended, State::Published));
+    }
+
+    #[tokio::test]
+    async fn of_two_signers_that_start_together_one_makes_the_key_that_signs() {
+        let (one, two) = (World::new(Vec::new()).await, Arc::new(MemoryKeyStore::default()));
+        let store = Store::open(&StoreSettings::Sqlite(one.folder.path().join("store.db"))).await.unwrap();
+        let other = Registry::new(Ledger::new(store, TIMING, Vec::new()), two.clone());
+        let slot = slot(Purpose::Audit, "");
+        // All that the first one does, while the second one's pair is made.
+        let (first, of_first) = (Arc::clone(&one.registry), slot.clone());
+        two.meanwhile(move || {
+            let (first, slot) = (Arc::clone(&first), of_first.clone());
+            async move { drop(first.ensure(&slot).await.unwrap()) }
+        });
+        let signing = other.ensure(&slot).await.unwrap();
+        assert!(one.hsm.holds(signing.id));
+        assert_eq!(one.registry.ensure(&slot).await.unwrap().id, signing.id);
+        let states: Vec<State> = one.store.keys().await.unwrap().iter().map(|key| key.state).collect();
+        assert!(!states.contains(&State::Retiring), "{states:?}");
     }
 }
