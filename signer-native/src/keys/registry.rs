@@ -98,9 +98,17 @@ impl Registry {
         if held.is_still(&keys, read_at) {
             return Ok(held);
         }
-        let snapshot = Arc::new(Snapshot::of(keys, read_at)?);
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
-        Ok(snapshot)
+        Ok(self.hold(Snapshot::of(keys, read_at)?))
+    }
+
+    /// Replaces the snapshot, unless a reading that began later has ended sooner: a key that was compromised in between would
+    /// sign again. Gives the one that counts.
+    fn hold(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let mut held = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        if snapshot.is_later_than(&held) {
+            *held = Arc::new(snapshot);
+        }
+        Arc::clone(&held)
     }
 
     /// Generates a key inside the HSM and publishes it. The row is committed first, so that a crash leaves no key that
@@ -771,5 +779,21 @@ mod tests {
         assert_eq!(one.registry.ensure(&slot).await.unwrap().id, signing.id);
         let states: Vec<State> = one.store.keys().await.unwrap().iter().map(|key| key.state).collect();
         assert!(!states.contains(&State::Retiring), "{states:?}");
+    }
+
+    #[tokio::test]
+    async fn an_older_reading_replaces_no_newer_one() {
+        let world = World::new(Vec::new()).await;
+        let before = Instant::now();
+        let made = world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::system()).await.unwrap();
+        world.registry.refresh().await.unwrap();
+        let held = world.registry.hold(Snapshot::of(Vec::new(), before).unwrap());
+        assert!(held.of_id(made.id).is_some() && world.registry.snapshot().of_id(made.id).is_some());
+        assert!(world.registry.hold(Snapshot::of(Vec::new(), Instant::now()).unwrap()).of_id(made.id).is_none());
+        // Nor does an older one that found the same make it seem older.
+        let read_at = Instant::now();
+        let snapshot = Snapshot::of(Vec::new(), read_at).unwrap();
+        assert!(snapshot.is_still(&[], before));
+        assert!(!Snapshot::of(Vec::new(), read_at).unwrap().is_later_than(&snapshot));
     }
 }

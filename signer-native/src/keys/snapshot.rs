@@ -150,9 +150,16 @@ impl Snapshot {
     pub(super) fn is_still(&self, keys: &[Key], read_at: Instant) -> bool {
         let same = self.age().is_some() && self.keys == keys;
         if same {
-            *self.read_at.write().unwrap_or_else(PoisonError::into_inner) = Some(read_at);
+            let mut held = self.read_at.write().unwrap_or_else(PoisonError::into_inner);
+            *held = (*held).max(Some(read_at));
         }
         same
+    }
+
+    /// Whether the store was read for it later than for another.
+    pub(super) fn is_later_than(&self, other: &Self) -> bool {
+        let read_at = |snapshot: &Self| *snapshot.read_at.read().unwrap_or_else(PoisonError::into_inner);
+        read_at(self) > read_at(other)
     }
 }
 
