@@ -124,12 +124,13 @@ impl<W: Write + Send> Lines for Written<W> {
     }
 }
 
-/// Writes everything up to the last checkpoint of the store, and gives that checkpoint, to be kept elsewhere.
+/// Writes everything up to checkpoint `end`, and gives that checkpoint, to be kept elsewhere. `end` was there before the `keys` were
+/// read: a later one may be of a key that is not among them.
 ///
 /// # Errors
 /// [`ExportError`].
-pub async fn write(store: &Store, keys: &[Jwk], out: &mut (impl Write + Send)) -> Result<Option<String>, ExportError> {
-    let last = each(store, keys, &mut Written(&mut *out)).await?;
+pub async fn write(store: &Store, keys: &[Jwk], end: u64, out: &mut (impl Write + Send)) -> Result<Option<String>, ExportError> {
+    let last = each(store, keys, end, &mut Written(&mut *out)).await?;
     out.flush()?;
     Ok(last)
 }
@@ -138,13 +139,14 @@ pub async fn write(store: &Store, keys: &[Jwk], out: &mut (impl Write + Send)) -
 ///
 /// # Errors
 /// [`ExportError`].
-pub async fn each(store: &Store, keys: &[Jwk], out: &mut impl Lines) -> Result<Option<String>, ExportError> {
+pub async fn each(store: &Store, keys: &[Jwk], end: u64, out: &mut impl Lines) -> Result<Option<String>, ExportError> {
     let mut written: BTreeMap<String, u64> = BTreeMap::new();
     let mut last = None;
     let mut after = None;
     out.line(&head(keys)).await?;
     loop {
-        let page = store.checkpoints(after, PAGE).await?;
+        let mut page = store.checkpoints(after, PAGE).await?;
+        page.retain(|(id, _)| *id <= end);
         let Some((id, _)) = page.last() else { break };
         after = Some(*id);
         for (_, document) in page {

@@ -35,6 +35,17 @@ impl Keeper {
         keys.iter().filter(|key| key.purpose == Purpose::Audit && key.activated_at.is_some()).map(jwk).collect()
     }
 
+    /// Makes checkpoints, for an export to end with: the number of the last one, and the audit keys that signed all of them. In this
+    /// order, since another signer may let a new key sign at any moment.
+    ///
+    /// # Errors
+    /// When the store or the HSM cannot be used.
+    pub async fn conclude(&self) -> Result<(u64, Vec<Jwk>), RegistryError> {
+        self.checkpoint().await?;
+        let end = self.store.last_checkpoint().await?.map_or(0, |(id, _)| id);
+        Ok((end, self.keys().await?))
+    }
+
     /// Makes checkpoints of all chains that grew since they were last spoken of; gives the last of these checkpoints, or none when
     /// no chain grew. The audit key is made at the first.
     ///
@@ -99,4 +110,44 @@ fn jwk(key: &Key) -> Result<Jwk, RegistryError> {
     let text = key.published.as_ref().map_or("", |published| &published.jwk);
     let jwk = Jwk::from_json(text);
     jwk.map_err(|problem| StoreError::Corrupt(format!("the JWK of key {}: {}", key.id, problem.as_str())).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::{
+        audit::{
+            export,
+            verify::{Expectation, verify},
+        },
+        hsm::memory::MemoryKeyStore,
+        keys::{Actor, Command, Ledger, Timing},
+        store::StoreSettings,
+    };
+
+    const TIMING: Timing =
+        Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: Some(0) };
+
+    #[tokio::test]
+    async fn an_export_ends_before_what_a_key_signed_that_it_does_not_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+        let ledger = Ledger::new(store.clone(), TIMING, Vec::new());
+        let registry = Arc::new(Registry::new(ledger, Arc::new(MemoryKeyStore::default())));
+        let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
+        registry.ledger().record(&Actor::local(), "audit.export", "", "{}").await.unwrap();
+        let (end, keys) = keeper.conclude().await.unwrap();
+        // Meanwhile another audit key signs.
+        let next = registry.generate(&keeper.slot(), None, &Actor::system()).await.unwrap();
+        let activate = Command::Activate { emergency: false };
+        registry.ledger().command(next.kid().unwrap(), activate, &Actor::local()).await.unwrap();
+        keeper.checkpoint().await.unwrap().unwrap();
+        assert!(store.last_checkpoint().await.unwrap().unwrap().0 > end);
+        let mut out = Vec::new();
+        export::write(&store, &keys, end, &mut out).await.unwrap().unwrap();
+        let report = verify(Cursor::new(out), &Expectation::default()).unwrap();
+        assert_eq!((report.checkpoints, report.kids.len()), (end, 1));
+    }
 }

@@ -264,9 +264,8 @@ fn export_log(arguments: &Export) -> Result<ExitCode, Failure> {
         ledger.record(&Actor::local(), "audit.export", "", "{}").await?;
         let registry = Arc::new(Registry::new(ledger, open_hsm(settings.hsm()?).await?));
         let keeper = Keeper::new(store.clone(), registry);
-        keeper.checkpoint().await?;
-        let keys = keeper.keys().await?;
-        export::write(&store, &keys, &mut out.to).await.map_err(|error| match error {
+        let (end, keys) = keeper.conclude().await?;
+        export::write(&store, &keys, end, &mut out.to).await.map_err(|error| match error {
             ExportError::Store(error) => error.into(),
             ExportError::Io(error) => Failure::new(FailureKind::System, format!("the export cannot be written: {error}")),
             ExportError::Corrupt(reason) => Failure::new(FailureKind::Store, format!("a checkpoint in the store: {reason}")),

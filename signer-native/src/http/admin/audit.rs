@@ -230,13 +230,12 @@ async fn status(State(service): State<Shared>, _: Auditor) -> Result<Json<Status
     security(("administrator_certificate" = ["auditor"]), ("session" = ["auditor"])))]
 async fn export(State(service): State<Shared>, Auditor(person): Auditor) -> Result<Response, AdminProblem> {
     service.issuer.registry().ledger().record(&person.actor(), "audit.export", "", "{}").await?;
-    service.keeper.checkpoint().await?;
-    let keys = service.keeper.keys().await?;
+    let (end, keys) = service.keeper.conclude().await?;
     let (sender, receiver) = mpsc::channel(4);
     let store = service.agents.store().clone();
     tokio::spawn(async move {
         let mut lines = Chunks { sender: sender.clone(), gathered: String::with_capacity(CHUNK + 1_024) };
-        let outcome = export::each(&store, &keys, &mut lines).await;
+        let outcome = export::each(&store, &keys, end, &mut lines).await;
         let sent = match outcome {
             Ok(_) => lines.send().await,
             Err(ExportError::Io(error)) => Err(error),
