@@ -325,12 +325,12 @@ pub enum Refusal {
     Days(u64),
     /// It was destroyed already.
     Destroyed(String),
-    /// It is being destroyed.
+    /// It is being destroyed, or is about to be.
     TooLate {
         /// Which key.
         kid: String,
-        /// Since when.
-        since: Timestamp,
+        /// The day of its destruction.
+        destroy_at: Timestamp,
     },
 }
 
@@ -377,9 +377,11 @@ impl fmt::Display for Refusal {
                 DESTRUCTION_DAYS.end()
             ),
             Self::Destroyed(kid) => write!(formatter, "key {kid} was destroyed already"),
-            Self::TooLate { kid, since } => {
-                write!(formatter, "key {kid} has been due for destruction since {}: its pair may be gone already", Moment(*since))
-            }
+            Self::TooLate { kid, destroy_at } => write!(
+                formatter,
+                "key {kid} is destroyed at {}, and from {SKEW} seconds before nothing calls that off: its pair may be gone already",
+                Moment(*destroy_at)
+            ),
         }
     }
 }
@@ -451,9 +453,8 @@ pub fn decide(keys: &[Key], key: &Key, command: Command, timing: &Timing, now: T
             step(key, State::DestroyScheduled, [(Mark::Destroy, Some(now.plus_secs(days * DAY)))])
         }
         Command::CancelDestroy => {
-            // From then on the pair may be gone at any moment.
-            if let Some(since) = key.destroy_at.filter(|since| *since <= now) {
-                return Err(Refusal::TooLate { kid: name(key), since });
+            if let Some(destroy_at) = goes_on(key, now) {
+                return Err(Refusal::TooLate { kid: name(key), destroy_at });
             }
             let before = if key.compromised_at.is_some() { State::Compromised } else { State::Retired };
             step(key, before, [(Mark::Destroy, None)])
@@ -506,8 +507,7 @@ fn activate(keys: &[Key], key: &Key, emergency: bool, timing: &Timing, now: Time
 /// At once, and where it signed, the standby signs from now on: the one that was published first, of the same kind if
 /// there is one.
 fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outcome {
-    // From its day on a destruction goes on, as nothing calls it off: the pair may be gone already.
-    let due = key.destroy_at.filter(|at| key.state == State::DestroyScheduled && *at <= now);
+    let due = goes_on(key, now).filter(|_| key.state == State::DestroyScheduled);
     let to = if due.is_some() { State::DestroyScheduled } else { State::Compromised };
     let mut set = vec![(Mark::Compromised, Some(now)), (Mark::Destroy, due)];
     if matches!(key.state, State::Active | State::Suspended) {
@@ -527,6 +527,12 @@ fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outco
     let standby = standby.filter(|_| signed && alone);
     changes.extend(standby.map(|standby| step(standby, State::Active, [(Mark::Activated, Some(now))])));
     Outcome { changes, window: standby.and_then(|standby| window(keys, standby, timing, now)) }
+}
+
+/// The day of a destruction that nothing calls off any more, since the pair may be gone by the time that is written: signers' clocks
+/// differ, and a row of the audit log and a transaction come between the decision and its writing.
+fn goes_on(key: &Key, now: Timestamp) -> Option<Timestamp> {
+    key.destroy_at.filter(|at| *at <= now.plus_secs(SKEW))
 }
 
 /// Until when some verifier may not know a key that would sign from now on.
