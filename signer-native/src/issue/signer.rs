@@ -313,6 +313,11 @@ impl Issuer {
         let snapshot = self.fresh_snapshot()?;
         let key = snapshot.active.get(&profile.name).filter(|key| self.signs_for(key, profile));
         let key = key.ok_or_else(|| IssueError::NoActiveKey(profile.name.clone()))?;
+        // Before it signs what lives so long: it stays in the JWK Set until that has ended, also if it stops signing at this moment.
+        let lifetime = grant.expires_at.millis_since(stamp.at).div_ceil(1_000);
+        if snapshot.of_id(key.id).is_some_and(|row| row.max_lifetime < lifetime) {
+            self.registry.allow_lifetime(key.id, lifetime).await.map_err(IssueError::Registry)?;
+        }
         let sd = grant.claims.contains_key("_sd");
         let shown = self.audit.blinding().claims(&grant.claims);
         let claims = serde_json::Value::Object(grant.claims).to_string();
@@ -423,4 +428,68 @@ pub(super) fn asked(agent: &Agent, profile: &Profile, action: &'static str, kid:
         .with("certificate", certificate)
         .with("profile", profile.name.as_str())
         .with("policy", policy::version(agent, profile))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::Blinding,
+        hsm::memory::MemoryKeyStore,
+        issue::Lifetime,
+        keys::{Actor, Command, Ledger, Slot, Timing},
+        store::{Store, StoreSettings},
+    };
+
+    const URL: &str = "https://signer.example.com";
+    const TIMING: Timing =
+        Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: Some(0) };
+
+    #[tokio::test]
+    async fn a_key_remembers_the_longest_of_its_tokens_before_it_signs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+        let ledger = Ledger::new(store.clone(), TIMING, Vec::new()).with_issuers([(String::new(), URL.to_owned())].into());
+        let registry = Arc::new(Registry::new(ledger, Arc::new(MemoryKeyStore::default())));
+        let profile = Profile {
+            name: "default".to_owned(),
+            algorithm: Algorithm::Es256,
+            rsa_bits: 0,
+            default_lifetime: Lifetime(60),
+            max_lifetime: Lifetime(3_600),
+            audiences: vec!["https://api.example.com".to_owned()],
+            typ: None,
+            modes: vec![Mode::Claims],
+            max_session: None,
+        };
+        // Its key is from when tokens of the profile lived a minute at most.
+        let slot = Slot {
+            purpose: Purpose::Token,
+            issuer: String::new(),
+            profile: profile.name.clone(),
+            agent: None,
+            algorithm: profile.algorithm,
+            rsa_bits: 0,
+            max_lifetime: 60,
+            rotate_after: None,
+            publish_ahead: 0,
+            valid_for: None,
+        };
+        let key = registry.generate(&slot, None, &Actor::system()).await.unwrap();
+        let activate = Command::Activate { emergency: false };
+        registry.ledger().command(key.kid().unwrap(), activate, &Actor::local()).await.unwrap();
+        registry.refresh().await.unwrap();
+        let (log, end) = Log::begin(store.clone(), Duration::from_secs(5), Blinding::none()).await.unwrap();
+        let profiles = [(profile.name.clone(), profile)].into();
+        let lease = Duration::from_mins(1);
+        let issuer = Issuer::new(URL.to_owned(), profiles, BTreeMap::new(), registry, lease, log, Metrics::default());
+        let agent = Agent { name: "app".to_owned(), profiles: vec!["default".to_owned()], ..Agent::default() };
+        let remembered = async || store.keys().await.unwrap()[0].max_lifetime;
+        for (ttl, longest) in [(60, 60), (3_600, 3_600), (60, 3_600)] {
+            let request = Request { ttl: Some(Lifetime(ttl)), ..Request::default() };
+            issuer.issue(&agent, "default", request, Stamp::now().unwrap()).await.unwrap();
+            assert_eq!(remembered().await, longest);
+        }
+        end.end().await;
+    }
 }

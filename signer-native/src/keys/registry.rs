@@ -474,6 +474,16 @@ impl Registry {
         Ok(())
     }
 
+    /// The same for one key, whatever has become of it meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub(crate) async fn allow_lifetime(&self, id: KeyId, seconds: u64) -> Result<(), RegistryError> {
+        self.store.allow_lifetime(id, seconds).await?;
+        // Whoever comes next need not write it again.
+        self.refresh().await.map(drop)
+    }
+
     /// Signs with a key, and does not check the signature: [`crate::issue::Issuer`] verifies the whole token.
     pub(crate) async fn sign_unverified(
         &self,
