@@ -214,6 +214,12 @@ test("a profile is created with every setting and changed; what is wrong is said
   await page.getByTestId("edit-partners").click();
   assert.equal(await field("name").isDisabled(), true);
   assert.deepEqual([await field("maxLifetime").inputValue(), await field("typ").inputValue(), await field("maxSession").inputValue()], ["10m", "at+jwt", "1h"]);
+  // Keys of another kind sign nothing for it: that is said before it is saved, and until when.
+  await field("algorithm").selectOption("ES256");
+  await page.getByText("Nothing is signed for this profile until a key of the new kind may sign.").waitFor();
+  await page.getByText("about 1.2 hours after it is published").waitFor();
+  await field("algorithm").selectOption("ES384");
+  assert.equal(await page.getByText("Nothing is signed for this profile").count(), 0);
   await field("defaultLifetime").fill("3m");
   await page.getByTestId("confirm").click();
   await page.getByTestId("confirm").waitFor({ state: "detached" });

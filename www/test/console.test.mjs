@@ -13,7 +13,7 @@ const { attention } = await import("../console/src/attention.ts");
 const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/src/agents/policy.ts");
 const filters = await import("../console/src/audit/filters.ts");
 const profile = await import("../console/src/profiles/settings.ts");
-const { stepsFrom, stepsOf } = await import("../console/src/keys/state.ts");
+const { stepsFrom, stepsOf, turnsOf } = await import("../console/src/keys/state.ts");
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -28,6 +28,8 @@ function key(state, moments = {}, more = {}) {
     ...Object.fromEntries(Object.entries(moments).map(([name, days]) => [name, at(days)])), ...more,
   };
 }
+
+const kind = (name, kid, more = {}) => ({ name, kid, algorithm: "ES256", issuer_name: "", ...more });
 
 describe("dictionaries", () => {
   test("both have the same keys, in order, and nothing is empty", () => {
@@ -106,13 +108,13 @@ describe("attention", () => {
   const kinds = (more) => attention({ ...known, ...more }).map(({ id }) => id.split(":")[0]);
 
   test("nothing is said where all is well", () => {
-    assert.deepEqual(kinds({ profiles: ["default"], keys: [key("active", { rotation: 60 }), key("published")] }), []);
+    assert.deepEqual(kinds({ profiles: [kind("default", "kid")], keys: [key("active", { rotation: 60 }), key("published")] }), []);
   });
 
   test("each trouble is found, the gravest first, and every text is there", () => {
     const items = attention({
       ...known,
-      profiles: ["default", "partners"],
+      profiles: [kind("default", null), kind("partners", "kid")],
       keys: [key("suspended", { suspended_at: -1 }), key("compromised", { compromised_at: -1 }), key("active", { rotation: 3 }, { profile: "partners" }), key("failed", {}, { created_at: at(-0.1) })],
       approvals: [{ proposal: "p", kid: "k", proposer: "admin:bob", approve_until: at(3), detail: {} }, { proposal: "q", kid: "k", proposer: "admin:alice", approve_until: at(3), detail: {} }],
       activity: { ready: false, not_ready: "why", hsm: { breaker: "open", quarantined: 2 } },
@@ -132,8 +134,18 @@ describe("attention", () => {
     assert.deepEqual(kinds({ keys: [key("compromised", { destroyed_at: -2, compromised_at: -1 })] }), []);
   });
 
+  test("nobody signs where the signer says so, whatever is active; only a standby that fits can take over", () => {
+    const says = (...keys) => attention({ ...known, profiles: [kind("default", null)], keys }).filter(({ id }) => id === "nobody-signs:default").map(({ detail, moments }) => [detail, moments]);
+    const none = [["attention.nobody_signs.none", {}]];
+    assert.deepEqual(says(key("active", {}, { alg: "RS256" })), none);
+    assert.deepEqual(says(key("published", { can_sign_from: 1 }, { alg: "RS256" })), none);
+    assert.deepEqual(says(key("published", { can_sign_from: 1 }, { issuer: "eu" })), none);
+    assert.deepEqual(says(key("published", { can_sign_from: 2 }), key("published", { can_sign_from: 1 })), [["attention.nobody_signs.standby", { when: at(1) }]]);
+    assert.deepEqual(says(key("published", { can_sign_from: 1 }), key("published", { can_sign_from: -5 })), [["attention.nobody_signs.now", {}]]);
+  });
+
   test("a standby is a successor only for its own slot", () => {
-    assert.deepEqual(kinds({ profiles: ["default"], keys: [key("active", { rotation: 3 }), key("published", {}, { agent: "orders" })] }), ["no-standby"]);
+    assert.deepEqual(kinds({ profiles: [kind("default", "kid")], keys: [key("active", { rotation: 3 }), key("published", {}, { agent: "orders" })] }), ["no-standby"]);
   });
 });
 
@@ -197,6 +209,24 @@ describe("profiles", () => {
     for (const algorithm of ["EdDSA", "Ed25519"]) assert.deepEqual(wrong({ algorithm, modes: ["digest"] }), ["modes"]);
   });
 
+  test("another algorithm or issuer stops its signing, other bits do not", () => {
+    const settings = { algorithm: "RS256", rsa_bits: 2048, audiences: ["a"] };
+    const change = (more, before = settings) => profile.changeOf({ ...profile.draftOf({ name: "web", settings: before }), ...more }, { name: "web", settings: before });
+    assert.equal(change({ maxLifetime: "5m", audiences: "b" }), undefined);
+    assert.equal(change({ rsaBits: "4096" }), "bits");
+    assert.equal(change({ algorithm: "PS256" }), "kind");
+    assert.equal(change({ issuer: "eu" }), "kind");
+    assert.equal(change({ issuer: "" }, { ...settings, issuer: "eu" }), "kind");
+    // Bits of no RSA key mean nothing.
+    assert.equal(change({ rsaBits: "4096" }, { algorithm: "ES256", audiences: ["a"] }), undefined);
+  });
+
+  test("how long a new key waits is its issuer's delay, or the profile's own where that is longer", () => {
+    const issuers = [{ name: "", jwks_changed_at: at(0), jwks_known_by: at(70 / 1_440) }, { name: "eu", jwks_changed_at: null, jwks_known_by: null }];
+    const wait = (more) => profile.waitOf({ ...profile.EMPTY, ...more }, issuers);
+    assert.deepEqual([wait({}), wait({ publishAhead: "2h" }), wait({ publishAhead: "10m" }), wait({ issuer: "eu" })], [4_200, 7_200, 4_200, undefined]);
+  });
+
   test("its bounds, algorithms and names are the signer's", async () => {
     const rust = await readFile(new URL("../../signer-native/src/issue/settings.rs", import.meta.url), "utf8");
     assert.match(rust, /MAX_LIFETIME: Lifetime = Lifetime\(86_400\)/);
@@ -226,6 +256,14 @@ describe("the audit's filters", () => {
   test("what is no moment is left out", () => {
     assert.equal(filters.queryOf(filters.filtersIn("from=yesterday&to=&actor=+")), "");
   });
+});
+
+test("rotation by hand offers what fits the profile as it is now, the oldest first", () => {
+  const published = (label, days, more = {}) => key("published", {}, { label, created_at: at(days), ...more });
+  const keys = [key("active", {}, { label: "old kind", alg: "RS256" }), published("other alg", -9, { alg: "RS256" }), published("other issuer", -8, { issuer: "eu" }), published("young", -1), published("fits", -2), published("of orders", -3, { agent: "orders" }), published("nobody's", -5, { profile: "gone" })];
+  const turns = (profiles) => turnsOf(keys, profiles).map(({ name, active, standby }) => [name, active?.label, standby?.label]);
+  assert.deepEqual(turns([kind("default")]), [["default", "old kind", "fits"], ["default / orders", undefined, "of orders"]]);
+  assert.deepEqual(turns([kind("default", null, { algorithm: "ES384" })]), [["default", "old kind", undefined], ["default / orders", undefined, undefined]]);
 });
 
 test("steps are those of the signer's state machine", async () => {

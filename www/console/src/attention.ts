@@ -1,6 +1,7 @@
 // PURE. What a person should look at, the gravest first.
 import type { Key as Text } from "./i18n";
-import type { Activity, Approval, Edge, Key } from "./api/types";
+import type { Activity, Approval, Edge, Key, Profile } from "./api/types";
+import { fits, type Kind as KeyKind } from "./keys/state.ts"; // with its ending: a test reads this file without a bundler
 
 export interface Attention {
   id: string;
@@ -8,7 +9,7 @@ export interface Attention {
   title: Text;
   detail: Text;
   values: Record<string, string>;
-  /** Moments among the values: shown in words. */
+  /** Moments among the values: shown in words, but `until` as a date alone, since "until in 6 days" is no English. */
   moments: Record<string, string>;
   href: string;
 }
@@ -18,7 +19,7 @@ export interface Known {
   keys: readonly Key[];
   approvals: readonly Approval[];
   /** Profiles that should have a key that signs. */
-  profiles: readonly string[];
+  profiles: readonly (KeyKind & Pick<Profile, "kid">)[];
   activity: Activity | undefined;
   edges: readonly Edge[];
   auditTrouble: string | undefined;
@@ -35,12 +36,14 @@ export function attention(known: Known): Attention[] {
   return found.sort((a, b) => RANK[a.tone] - RANK[b.tone]);
 }
 
-function* signing({ profiles, keys }: Known): Iterable<Attention> {
+function* signing({ profiles, keys, now }: Known): Iterable<Attention> {
   for (const profile of profiles) {
-    const held = keys.filter((key) => key.purpose === "token" && key.profile === profile && !key.agent);
-    if (held.some(({ state }) => state === "active")) continue;
-    const standby = held.find(({ state }) => state === "published");
-    yield item("nobody-signs", "bad", profile, { profile }, standby?.can_sign_from ? { when: standby.can_sign_from } : {}, "/keys", standby?.can_sign_from ? "standby" : "none");
+    // An active key that does not fit its profile signs nothing: the signer knows which one does.
+    if (profile.kid) continue;
+    const waiting = keys.filter((key) => key.purpose === "token" && key.state === "published" && !key.agent && fits(key, profile));
+    const [when] = waiting.flatMap(({ can_sign_from: from }) => from ?? []).sort();
+    const variant = !when ? "none" : Date.parse(when) <= now ? "now" : "standby";
+    yield item("nobody-signs", "bad", profile.name, { profile: profile.name }, variant === "standby" && when ? { when } : {}, "/keys", variant);
   }
 }
 
@@ -78,7 +81,7 @@ function* running({ activity, edges, auditTrouble }: Known): Iterable<Attention>
 function* proposals({ approvals, me }: Known): Iterable<Attention> {
   for (const { proposal, kid, proposer, approve_until: until } of approvals) {
     const who = proposer.replace(/^[a-z]+:/, "");
-    yield item(who === me ? "own-proposal" : "proposal", who === me ? "info" : "warn", proposal, { key: kid.slice(0, 8), who }, { when: until }, `/keys/${encodeURIComponent(kid)}`);
+    yield item(who === me ? "own-proposal" : "proposal", who === me ? "info" : "warn", proposal, { key: kid.slice(0, 8), who }, who === me ? { until } : { when: until }, `/keys/${encodeURIComponent(kid)}`);
   }
 }
 
@@ -102,7 +105,7 @@ function* codes({ recoveryCodesLeft: left }: Known): Iterable<Attention> {
 
 type Kind = "nobody-signs" | "compromised" | "suspended" | "failed" | "not-ready" | "breaker" | "quarantined" | "audit" | "edge" | "own-proposal" | "proposal" | "no-standby" | "ends" | "codes";
 
-function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "none"): Attention {
+function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "now" | "none"): Attention {
   const stem = kind.replaceAll("-", "_");
   return { id: `${kind}:${about}`, tone, title: `attention.${stem}.title` as Text, detail: `attention.${stem}.${variant ?? "detail"}` as Text, values, moments, href };
 }

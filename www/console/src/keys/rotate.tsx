@@ -2,26 +2,20 @@
 import { useState } from "react";
 import { useAgain } from "../api/queries";
 import { send } from "../api/session";
-import type { Key } from "../api/types";
+import type { Key, Profile } from "../api/types";
 import { useWords } from "../i18n";
 import { Choice, Confirm, Notice } from "../kit";
 import { useNow } from "../kit/now";
 import { useTell } from "../kit/toasts";
-import { earliest } from "./state";
+import { earliest, turnsOf } from "./state";
 
-interface Turn {
-  name: string;
-  active: Key | undefined;
-  standby: Key | undefined;
-}
-
-export function RotateNow({ open, onClose, keys }: { open: boolean; onClose: () => void; keys: Key[] }) {
+export function RotateNow({ open, onClose, keys, profiles }: { open: boolean; onClose: () => void; keys: Key[]; profiles: Profile[] }) {
   const words = useWords();
   const { t, date, span } = words;
   const now = useNow(5);
   const again = useAgain();
   const tell = useTell();
-  const turns = turnsOf(keys);
+  const turns = turnsOf(keys, profiles);
   const [name, setName] = useState("");
   const turn = turns.find((one) => one.name === name) ?? turns[0];
   const standby = turn?.standby;
@@ -62,17 +56,4 @@ export function RotateNow({ open, onClose, keys }: { open: boolean; onClose: () 
       )}
     </Confirm>
   );
-}
-
-function turnsOf(keys: Key[]): Turn[] {
-  const turns = new Map<string, Turn>();
-  for (const key of keys) {
-    if (key.purpose !== "token" || (key.state !== "active" && key.state !== "published")) continue;
-    const name = key.agent ? `${key.profile} / ${key.agent}` : key.profile;
-    const turn = turns.get(name) ?? { name, active: undefined, standby: undefined };
-    if (key.state === "active") turn.active = key;
-    else if (!turn.standby || key.created_at < turn.standby.created_at) turn.standby = key;
-    turns.set(name, turn);
-  }
-  return [...turns.values()].sort((a, b) => a.name.localeCompare(b.name));
 }

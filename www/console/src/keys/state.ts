@@ -1,4 +1,4 @@
-import type { Key } from "../api/types";
+import type { Key, Profile } from "../api/types";
 import type { Tone } from "../kit";
 
 const TONES: Record<string, Tone> = { active: "good", published: "info", retiring: "good", suspended: "warn", compromised: "bad", destroy_scheduled: "bad", failed: "bad" };
@@ -41,6 +41,36 @@ export function stepsFrom(state: string): Step[] {
  */
 export function stepsOf({ state, destroyed_at: destroyed }: Pick<Key, "state" | "destroyed_at">, proposed: boolean): Step[] {
   return stepsFrom(state).filter((step) => step !== "schedule-destroy" || !(destroyed || proposed));
+}
+
+export type Kind = Pick<Profile, "name" | "algorithm" | "issuer_name">;
+
+/** Whether a key could sign for the profile as it is now: one of another algorithm or issuer signs nothing for it. */
+export function fits({ profile, alg, issuer }: Key, { name, algorithm, issuer_name }: Kind): boolean {
+  return profile === name && alg === algorithm && issuer === issuer_name;
+}
+
+export interface Turn {
+  name: string;
+  active: Key | undefined;
+  /** The oldest that fits. */
+  standby: Key | undefined;
+}
+
+/** What can be rotated by hand: each of these profiles, and each agent's own keys under it. */
+export function turnsOf(keys: readonly Key[], profiles: readonly Kind[]): Turn[] {
+  const turns = new Map<string, Turn>();
+  for (const key of keys) {
+    if (key.purpose !== "token" || (key.state !== "active" && key.state !== "published")) continue;
+    const profile = profiles.find(({ name }) => name === key.profile);
+    if (!profile) continue;
+    const name = key.agent ? `${key.profile} / ${key.agent}` : key.profile;
+    const turn = turns.get(name) ?? { name, active: undefined, standby: undefined };
+    if (key.state === "active") turn.active = key;
+    else if (fits(key, profile) && (!turn.standby || key.created_at < turn.standby.created_at)) turn.standby = key;
+    turns.set(name, turn);
+  }
+  return [...turns.values()].sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** The earliest time of a step, where the signer has said one that lies ahead. */

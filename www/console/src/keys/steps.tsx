@@ -2,11 +2,11 @@
 import { useEffect, useState } from "react";
 import { useAgain, useAsksPasskey } from "../api/queries";
 import { send } from "../api/session";
-import type { Approval, Key, KeyStep as Done } from "../api/types";
+import type { Approval, Key, KeyStep as Done, Profile } from "../api/types";
 import { useWords, type Words } from "../i18n";
 import { CheckBox, Confirm, Notice, Short, TextField } from "../kit";
 import { useTell } from "../kit/toasts";
-import { earliest, type Step } from "./state";
+import { earliest, fits, type Step } from "./state";
 
 const DANGEROUS: readonly Step[] = ["compromise", "schedule-destroy"];
 
@@ -16,10 +16,11 @@ interface Props {
   onClose: () => void;
   now: number;
   keys: Key[];
+  profiles: Profile[];
   mayEmergency: boolean;
 }
 
-export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Props) {
+export function KeyStep({ of: key, step, onClose, now, keys, profiles, mayEmergency }: Props) {
   const words = useWords();
   const { t, date } = words;
   const again = useAgain();
@@ -29,6 +30,8 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
   const [emergency, setEmergency] = useState(false);
   const same = keys.filter((other) => other.purpose === key.purpose && other.profile === key.profile && other.agent === key.agent && other.cka_id !== key.cka_id);
   const active = same.find(({ state }) => state === "active");
+  const profile = profiles.find(({ name }) => key.purpose === "token" && name === key.profile);
+  const fit = !profile || fits(key, profile);
   const wait = step && earliest(key, step, now);
   const emergencyPossible = step === "activate" && wait !== undefined && !active && mayEmergency;
   const urgent = emergencyPossible && emergency;
@@ -61,7 +64,7 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
           <Short text={key.kid ?? ""} head={12} tail={8} /> · {key.alg}
         </>
       }
-      will={willOf(key, step, same, words, days)}
+      will={willOf(key, step, same, words, days, fit)}
       confirm={t(`steps.${keyOf(step)}.button`)}
       disabled={wait !== undefined && !urgent}
       run={run}
@@ -70,6 +73,11 @@ export function KeyStep({ of: key, step, onClose, now, keys, mayEmergency }: Pro
       {wait && (
         <Notice tone="warn" title={t("steps.not_before", { when: date(wait) })}>
           <p>{step === "activate" ? t("steps.activate.why") : t("steps.retire.why")}</p>
+        </Notice>
+      )}
+      {step === "activate" && wait && mayEmergency && active && profile && !fits(active, profile) && (
+        <Notice tone="info">
+          <p>{t("steps.emergency_beside", { key: shortOf(active) })}</p>
         </Notice>
       )}
       {emergencyPossible && <CheckBox label={t("steps.emergency")} hint={t("steps.emergency_hint")} checked={emergency} onChange={(event) => setEmergency(event.target.checked)} data-testid="emergency" />}
@@ -81,13 +89,16 @@ export function keyOf(step: Step) {
   return step.replaceAll("-", "_") as "activate" | "retire" | "suspend" | "resume" | "compromise" | "schedule_destroy" | "cancel_destroy";
 }
 
-function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: string): string[] {
+function shortOf({ label, kid }: Key): string {
+  return label ?? kid?.slice(0, 8) ?? "";
+}
+
+function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: string, fit: boolean): string[] {
   const active = same.find(({ state }) => state === "active");
   const standby = same.find(({ state }) => state === "published");
-  const short = (one: Key) => one.label ?? one.kid?.slice(0, 8) ?? "";
   switch (step) {
     case "activate":
-      return [t("steps.activate.will"), ...(active ? [t("rotate.will_retire", { key: short(active), span: span(active.max_lifetime) })] : [])];
+      return [fit ? t("steps.activate.will") : t("steps.activate.will_unfit"), ...(active ? [t("rotate.will_retire", { key: shortOf(active), span: span(active.max_lifetime) })] : [])];
     case "retire":
       return [t("steps.retire.will"), key.activated_at ? t("steps.retire.will_signed") : t("steps.retire.will_never")];
     case "suspend":
@@ -98,7 +109,7 @@ function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: str
       return [
         t("steps.compromise.will_out"),
         t("steps.compromise.will_tokens"),
-        ...(key.state === "active" ? [standby ? t("steps.compromise.will_standby", { key: short(standby) }) : t("steps.compromise.will_nobody")] : []),
+        ...(key.state === "active" ? [standby ? t("steps.compromise.will_standby", { key: shortOf(standby) }) : t("steps.compromise.will_nobody")] : []),
         t("steps.compromise.will_final"),
       ];
     case "schedule-destroy":

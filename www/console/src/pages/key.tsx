@@ -2,7 +2,7 @@ import { ArrowLeft } from "lucide-react";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
 import { useMay, useResource, useSession } from "../api/queries";
-import type { Approval, Key, KeyDetail } from "../api/types";
+import type { Approval, Key, KeyDetail, Profile } from "../api/types";
 import { useWords, type Key as Text, type Words } from "../i18n";
 import { Approvals } from "../keys/approvals";
 import { PublicKey } from "../keys/public";
@@ -25,6 +25,7 @@ export default function KeyPage({ kid }: { kid: string }) {
   const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 4 });
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 10 });
   const detail = useResource<KeyDetail>(`/admin/v1/keys/${encodeURIComponent(kid)}`, { every: 30 });
+  const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles", { every: 30 });
   const [step, setStep] = useState<Step>();
   const key = keys.data?.keys.find((one) => one.kid === kid || one.cka_id === kid);
   const proposals = approvals.data?.approvals.filter((approval) => approval.kid === key?.kid);
@@ -117,7 +118,7 @@ export default function KeyPage({ kid }: { kid: string }) {
           {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : !detail.error && <Loading />}
         </Panel>
       )}
-      <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} mayEmergency={session?.user?.role === "administrator"} />
+      <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} profiles={profiles.data?.profiles ?? []} mayEmergency={session?.user?.role === "administrator"} />
     </div>
   );
 }

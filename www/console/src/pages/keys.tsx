@@ -98,7 +98,7 @@ export default function Keys() {
       )}
       <Generate open={open === "generate"} onClose={close} profiles={names} />
       <ImportKey open={open === "import"} onClose={close} profiles={names} />
-      <RotateNow open={open === "rotate"} onClose={close} keys={list} />
+      <RotateNow open={open === "rotate"} onClose={close} keys={list} profiles={names} />
     </div>
   );
 }

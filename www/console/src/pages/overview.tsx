@@ -17,7 +17,7 @@ export default function Overview() {
   const now = useNow(10);
   const current = useSession();
   const keys = useResource<{ keys: Key[] }>("/admin/v1/keys", { every: 5 });
-  const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles", { every: 30 });
+  const profiles = useResource<{ profiles: Profile[] }>("/admin/v1/profiles", { every: 5 });
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 15 });
   const live = useResource<Activity>("/admin/v1/activity", { every: 2 });
   const edges = useEdges();
@@ -44,7 +44,7 @@ export default function Overview() {
     me: current?.user?.name ?? "",
     keys: all,
     approvals: approvals.data?.approvals ?? [],
-    profiles: inUse(profiles.data.profiles).map(({ name }) => name),
+    profiles: inUse(profiles.data.profiles),
     activity,
     edges: edges.edges ?? [],
     auditTrouble: audit.trouble,
@@ -102,7 +102,7 @@ export default function Overview() {
 
 function Item({ item: { tone, title, detail, values, moments, href }, words, now }: { item: Attention; words: Words; now: number }) {
   const { t, ago, date } = words;
-  const said = Object.fromEntries(Object.entries(moments).map(([name, at]) => [name, `${ago(at, now)} (${date(at)})`]));
+  const said = Object.fromEntries(Object.entries(moments).map(([name, at]) => [name, name === "until" ? date(at) : `${ago(at, now)} (${date(at)})`]));
   return (
     <Notice
       tone={tone}

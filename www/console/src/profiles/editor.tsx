@@ -7,7 +7,7 @@ import type { Issuer, Profile } from "../api/types";
 import { useWords } from "../i18n";
 import { Button, CheckBox, Choice, Dialog, Notice, Refusal, TextArea, TextField } from "../kit";
 import { useTell } from "../kit/toasts";
-import { ALGORITHMS, check, draftOf, EMPTY, fieldOf, isRsa, MODES, RSA_BITS, type Draft, type Field } from "./settings";
+import { ALGORITHMS, changeOf, check, draftOf, EMPTY, fieldOf, isRsa, MODES, RSA_BITS, waitOf, type Draft, type Field } from "./settings";
 
 interface EditorProps {
   open: boolean;
@@ -19,7 +19,7 @@ interface EditorProps {
 }
 
 export function ProfileEditor({ open, onClose, profile, profiles, issuers }: EditorProps) {
-  const { t, word } = useWords();
+  const { t, word, span } = useWords();
   const again = useAgain();
   const tell = useTell();
   const [draft, setDraft] = useState<Draft>(EMPTY);
@@ -28,6 +28,8 @@ export function ProfileEditor({ open, onClose, profile, profiles, issuers }: Edi
   const [error, setError] = useState<unknown>();
   const taken = profile ? [] : profiles.map(({ name }) => name);
   const { settings, wrongs } = check(draft, taken);
+  const changed = profile && changeOf(draft, profile);
+  const wait = waitOf(draft, issuers);
 
   useEffect(() => {
     if (!open) return;
@@ -106,9 +108,14 @@ export function ProfileEditor({ open, onClose, profile, profiles, issuers }: Edi
             </Choice>
           )}
         </div>
-        {profile && (draft.algorithm !== profile.algorithm || (isRsa(draft.algorithm) && Number(draft.rsaBits) !== (profile.rsa_bits ?? 2048))) && (
+        {changed === "bits" && (
           <Notice tone="warn">
-            <p>{t("profile.other_algorithm")}</p>
+            <p>{t("profile.other_bits")}</p>
+          </Notice>
+        )}
+        {changed === "kind" && (
+          <Notice tone="bad" title={t("profile.other_kind")}>
+            {wait !== undefined && <p>{t("profile.other_kind_wait", { span: span(wait) })}</p>}
           </Notice>
         )}
         <TextArea label={t("policy.audiences")} hint={t("profile.audiences_hint")} rows={2} {...text("audiences")} />

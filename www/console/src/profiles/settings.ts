@@ -1,7 +1,7 @@
 // PURE. A profile's settings between the form and the signer. What is wrong is said at its field, before anything is sent;
 // the signer says it again, and says what the page cannot know (how long a new key has to be known, what the HSM can do).
 import { lines, seconds, spanText } from "../agents/policy.ts"; // with its ending: a test reads this file without a bundler
-import type { Mode, Profile, ProfileSettings } from "../api/types";
+import type { Issuer, Mode, Profile, ProfileSettings } from "../api/types";
 import type { Key as Text } from "../i18n";
 
 export interface Draft {
@@ -93,6 +93,21 @@ export function check(draft: Draft, taken: readonly string[] = []): { settings?:
   if (spans.rotateAfter !== undefined) settings.rotate_after = spans.rotateAfter;
   if (spans.publishAhead !== undefined) settings.publish_ahead = spans.publishAhead;
   return { settings, wrongs };
+}
+
+/** What a change means for the keys: those of another algorithm or issuer sign nothing for the profile, those of other bits still do. */
+export function changeOf(draft: Draft, profile: Profile): "kind" | "bits" | undefined {
+  const before = draftOf(profile);
+  if (draft.algorithm !== before.algorithm || draft.issuer !== before.issuer) return "kind";
+  return isRsa(draft.algorithm) && draft.rsaBits !== before.rsaBits ? "bits" : undefined;
+}
+
+/** Seconds for which a new key of the draft's issuer is published before it may sign; none is known where its JWK Set never had a key. */
+export function waitOf(draft: Draft, issuers: readonly Issuer[]): number | undefined {
+  const set = issuers.find(({ name }) => name === draft.issuer);
+  if (!set?.jwks_changed_at || !set.jwks_known_by) return undefined;
+  const known = (Date.parse(set.jwks_known_by) - Date.parse(set.jwks_changed_at)) / 1_000;
+  return Math.max(known, seconds(draft.publishAhead) ?? 0);
 }
 
 /** The field of the form that a member of the request is (`settings.max_lifetime`). */
