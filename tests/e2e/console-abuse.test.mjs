@@ -188,6 +188,14 @@ test("without the network the page says so, keeps what was typed, and goes on wh
   await page.getByTestId("confirm").click();
   await page.getByTestId("confirm").waitFor({ state: "detached" });
   assert.deepEqual((await ask(ready, "/admin/v1/profiles/offline")).audiences, ["https://offline.example"]);
+
+  // A browser that knows that it is offline asks all the same, so that the page does not go on about how well all is.
+  await page.goto(`${ready.console}/`);
+  await page.waitForFunction(() => document.querySelector("h1") && !document.querySelector(".skeleton"));
+  await context.setOffline(true);
+  await page.getByRole("heading", { name: "The signer's state is not known" }).waitFor();
+  await context.setOffline(false);
+  await page.getByRole("heading", { name: "The signer's state is not known" }).waitFor({ state: "detached" });
 });
 
 test("what was read before the signer went away is not shown as the present", async () => {

@@ -13,6 +13,7 @@ const { attention } = await import("../console/src/attention.ts");
 const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/src/agents/policy.ts");
 const filters = await import("../console/src/audit/filters.ts");
 const profile = await import("../console/src/profiles/settings.ts");
+const { ApiProblem, asProblem, received } = await import("../console/src/api/problem.ts");
 const { stepsFrom, stepsOf, turnsOf } = await import("../console/src/keys/state.ts");
 
 const HOUR = 3_600_000;
@@ -236,6 +237,68 @@ describe("profiles", () => {
     const fields = Object.keys(properties).map((name) => profile.fieldOf(`settings.${name}`));
     assert.deepEqual([...fields, "name"].sort(), Object.keys(profile.EMPTY).sort(), "each setting has its field");
     assert.equal(profile.fieldOf("request"), undefined);
+  });
+});
+
+describe("the session", async () => {
+  // What the page has and Node has not.
+  globalThis.addEventListener = () => undefined;
+  globalThis.BroadcastChannel = class {
+    postMessage() {}
+  };
+  const { session, send } = await import("../console/src/api/session.ts");
+  const network = globalThis.fetch;
+  after(() => (globalThis.fetch = network));
+  const of = (name) => ({ authenticated: true, session: name, csrf: name, user: { name, role: "administrator" } });
+  const json = (status, body) => Response.json(body, { status });
+
+  test("an answer that was overtaken by a login is dropped", async () => {
+    const { promise, resolve } = Promise.withResolvers();
+    session.set(of("alice"));
+    globalThis.fetch = () => promise;
+    const late = session.refresh();
+    session.set(of("bob"));
+    resolve(json(200, of("alice")));
+    assert.equal((await late).user.name, "bob");
+    assert.equal(session.get().user.name, "bob");
+    globalThis.fetch = async () => json(200, of("carol"));
+    assert.equal((await session.refresh()).user.name, "carol");
+    assert.equal(session.get().user.name, "carol");
+  });
+
+  test("what one person asked for is repeated in no other one's name", async () => {
+    for (const [next, posts] of [["alice", 2], ["bob", 1]]) {
+      session.set(of("alice"));
+      let asked = 0;
+      globalThis.fetch = async (path, { method }) => {
+        if (method !== "POST") return json(200, of(next));
+        asked += 1;
+        return asked === 1 ? json(403, { title: "no", code: "cross_site_refused" }) : json(200, {});
+      };
+      await send("POST", "/admin/v1/keys").catch(({ code }) => assert.equal(code, "cross_site_refused"));
+      assert.equal(asked, posts, next);
+    }
+  });
+
+  test("a read has a limit, a download and a write have none", async () => {
+    const limits = [];
+    globalThis.fetch = async (_, { signal }) => {
+      limits.push(signal instanceof AbortSignal);
+      return json(200, {});
+    };
+    await send("GET", "/a");
+    await send("POST", "/a");
+    await send("GET", "/a", undefined, true);
+    assert.deepEqual(limits, [true, false, false]);
+  });
+
+  test("only the network's own errors say that the signer is not reached; a browser without passkeys' functions is named", async () => {
+    const problem = await received(Promise.reject(new TypeError("Failed to fetch"))).catch(asProblem);
+    assert.equal(problem.code, "signer_unreachable");
+    assert.equal((await received(Promise.reject(new DOMException("timed out", "TimeoutError"))).catch(asProblem)).code, "signer_unreachable");
+    assert.equal(asProblem(new TypeError("x is not a function")).code, "page_error");
+    const { login } = await import("../console/src/api/session.ts");
+    await assert.rejects(login, (error) => error instanceof ApiProblem && error.code === "browser_too_old");
   });
 });
 

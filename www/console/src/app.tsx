@@ -50,10 +50,6 @@ function Gate() {
   };
   useEffect(ask, []);
   const someone = current?.authenticated ? current.user?.name : undefined;
-  useEffect(() => {
-    // What one person read is not the next one's.
-    if (!someone) client.clear();
-  }, [someone]);
   if (error && !current) {
     return (
       <Alone>
@@ -70,7 +66,7 @@ function Gate() {
     );
   }
   return (
-    <Frame>
+    <Frame key={someone}>
       <Page>
         <Switch>
           <Route path="/" component={Overview} />

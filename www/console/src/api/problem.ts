@@ -11,17 +11,29 @@ export interface ProblemDocument {
 }
 
 export class ApiProblem extends Error {
-  constructor(
-    readonly problem: ProblemDocument,
-    /** Seconds after which it may be tried again, where the signer said so. */
-    readonly retryAfter?: number,
-  ) {
+  readonly problem: ProblemDocument;
+  /** Seconds after which it may be tried again, where the signer said so. */
+  readonly retryAfter: number | undefined;
+
+  constructor(problem: ProblemDocument, retryAfter?: number) {
     super(problem.detail ?? problem.title);
     this.name = "ApiProblem";
+    this.problem = problem;
+    this.retryAfter = retryAfter;
   }
 
   get code(): string {
     return this.problem.code;
+  }
+}
+
+/** What comes over the network. Where it fails, no answer came: a TypeError of anything else is the page's own fault. */
+export async function received<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof SyntaxError) throw error;
+    throw new ApiProblem({ title: "", status: 0, code: "signer_unreachable", detail: error instanceof Error ? error.message : String(error) });
   }
 }
 
@@ -45,6 +57,5 @@ export async function problemOf(response: Response): Promise<ApiProblem> {
 export function asProblem(error: unknown): ProblemDocument {
   if (error instanceof ApiProblem) return error.problem;
   if (error instanceof DOMException) return { title: error.name, status: 0, code: error.name === "NotAllowedError" ? "passkey_not_given" : "browser_refused", detail: error.message };
-  if (error instanceof TypeError) return { title: "", status: 0, code: "signer_unreachable", detail: error.message };
   return { title: "", status: 0, code: "page_error", detail: error instanceof Error ? error.message : String(error) };
 }

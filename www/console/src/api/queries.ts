@@ -6,15 +6,28 @@ import { send, session, type Session } from "./session";
 
 export const client = new QueryClient({
   defaultOptions: {
+    // The browser's word that it is offline is no reason to wait: nobody would learn that nothing is read any more.
+    mutations: { networkMode: "always" },
     queries: {
+      networkMode: "always",
       staleTime: 1_000,
       refetchOnWindowFocus: true,
+      refetchOnReconnect: true,
       // Refusals do not change by being asked again; outages do.
       retry: (count, error) => count < 2 && !(error instanceof ApiProblem && error.problem.status >= 400 && error.problem.status < 500),
       retryDelay: (count) => 500 * 2 ** count,
       throwOnError: false,
     },
   },
+});
+
+// What one person read is not the next one's. Before any page hears of it, since those then read anew.
+let reader = session.get()?.user?.name;
+session.subscribe(() => {
+  const name = session.get()?.user?.name;
+  if (name === reader) return;
+  reader = name;
+  client.clear();
 });
 
 /** What stands in the audit log each time that it is read: once, when its page is opened. */
@@ -24,7 +37,7 @@ const ONCE = { staleTime: Infinity, gcTime: 0, refetchOnWindowFocus: false, refe
 export function useResource<Answer>(path: string, { every, enabled = true, once = false }: { every?: number; enabled?: boolean; once?: boolean } = {}): UseQueryResult<Answer> {
   return useQuery({
     queryKey: [path],
-    queryFn: () => send<Answer>("GET", path),
+    queryFn: () => send<Answer>("GET", path, undefined, once),
     enabled,
     ...(every !== undefined && { refetchInterval: every * 1_000 }),
     ...(once && ONCE),

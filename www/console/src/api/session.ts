@@ -1,6 +1,6 @@
 // Who is here, and the one way in which requests leave: with the session's CSRF value, repeated once after a stale one, and
 // repeated after the passkey where the signer asks for it again.
-import { ApiProblem, problemOf } from "./problem";
+import { ApiProblem, problemOf, received } from "./problem.ts"; // with its ending: a test reads this file without a bundler
 
 export interface Session {
   authenticated: boolean;
@@ -26,6 +26,8 @@ export type Role = "administrator" | "operator" | "auditor";
 export const ROLES: readonly Role[] = ["administrator", "operator", "auditor"];
 
 let current: Session | undefined;
+/** How often it was replaced by a login, a logout or a ceremony. */
+let changes = 0;
 let passkeyAwaited = false;
 const listeners = new Set<() => void>();
 const reader = new BroadcastChannel("edgeseal-session");
@@ -41,15 +43,19 @@ export const session = {
   set(next: Session) {
     const other = current?.session !== next.session || current?.authenticated !== next.authenticated || current?.csrf !== next.csrf;
     current = next;
+    changes += 1;
     announce();
     if (other) reader.postMessage("changed");
   },
   async refresh(): Promise<Session> {
     // Recovery codes are on the page, once and never again.
     if (held && current) return current;
-    const response = await fetch("/console/v1/session", { headers: { accept: "application/json" } });
+    const before = changes;
+    const response = await received(fetch("/console/v1/session", { headers: { accept: "application/json" }, signal: AbortSignal.timeout(READ_LIMIT) }));
     if (!response.ok) throw await problemOf(response);
-    const next = (await response.json()) as Session;
+    const next = (await received(response.json())) as Session;
+    // What came about meanwhile is newer than this answer.
+    if ((held || changes !== before) && current) return current;
     current = next;
     announce();
     return next;
@@ -70,23 +76,27 @@ for (const event of ["pointerdown", "keydown"]) addEventListener(event, () => (t
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** Sends a request and gives the answer's JSON (`undefined` for 204). Refusals are thrown as `ApiProblem`. */
-export async function send<Answer = unknown>(method: Method, path: string, body?: unknown): Promise<Answer> {
-  const response = await deliver(method, path, body);
+/** Milliseconds for which a read is waited for: a signer that hangs is one that cannot be reached. */
+const READ_LIMIT = 15_000;
+
+/** Sends a request and gives the answer's JSON (`undefined` for 204). Refusals are thrown as `ApiProblem`. A `patient` one has no limit. */
+export async function send<Answer = unknown>(method: Method, path: string, body?: unknown, patient = method !== "GET"): Promise<Answer> {
+  const response = await deliver(method, path, body, patient);
   if (response.status === 204) return undefined as Answer;
   const type = response.headers.get("content-type") ?? "";
-  return (type.includes("json") && !type.includes("x-ndjson") ? await response.json() : await response.text()) as Answer;
+  return (await received(type.includes("json") && !type.includes("x-ndjson") ? response.json() : response.text())) as Answer;
 }
 
 /** The same, but the answer as it came: for downloads. */
-export async function deliver(method: Method, path: string, body?: unknown): Promise<Response> {
+export async function deliver(method: Method, path: string, body?: unknown, patient = true): Promise<Response> {
+  const who = current?.user?.name;
   const once = () => {
     const headers = new Headers({ accept: "application/json, application/problem+json" });
     if (method !== "GET") headers.set("x-edgeseal-csrf", current?.csrf ?? "none");
     if (body !== undefined) headers.set("content-type", "application/json");
     // A window that was left open asks by itself: that must not keep its session alive.
     if (method === "GET" && Date.now() - touchedAt > TOUCHED) headers.set("x-edgeseal-background", "true");
-    return fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    return received(fetch(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }), ...(!patient && { signal: AbortSignal.timeout(READ_LIMIT) }) }));
   };
   // Each is mended once: in another tab's new session both can be so, one after the other.
   let refreshed = false;
@@ -97,7 +107,9 @@ export async function deliver(method: Method, path: string, body?: unknown): Pro
     const problem = await problemOf(response);
     if (!refreshed && problem.code === "cross_site_refused") {
       refreshed = true;
-      await session.refresh();
+      const { user } = await session.refresh();
+      // What one person asked for is not done in another one's name.
+      if (user?.name !== who) throw problem;
     } else if (!reauthenticated && problem.code === "reauthentication_required") {
       reauthenticated = true;
       await reauthenticate();
@@ -122,7 +134,14 @@ async function reauthenticate(): Promise<void> {
   await assertion("/console/v1/reauth");
 }
 
+/** Said before a ceremony begins, which would end with a function that is not there. */
+function needPasskeys() {
+  const known = typeof PublicKeyCredential === "function" && "parseRequestOptionsFromJSON" in PublicKeyCredential && "parseCreationOptionsFromJSON" in PublicKeyCredential && "toJSON" in PublicKeyCredential.prototype;
+  if (!known) throw new ApiProblem({ title: "", status: 0, code: "browser_too_old" });
+}
+
 async function assertion(path: string): Promise<void> {
+  needPasskeys();
   const { ceremony, publicKey } = await send<Ceremony<PublicKeyCredentialRequestOptionsJSON>>("POST", `${path}/start`, {});
   const credential = await awaited(() =>
     navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(publicKey) }),
@@ -138,6 +157,7 @@ export interface Registration {
 
 /** Makes a passkey: the first one of whoever has a code, or one more of whoever is logged in. */
 export async function register({ label, ...who }: Registration & { label?: string }): Promise<string[] | undefined> {
+  needPasskeys();
   const { ceremony, publicKey } = await send<Ceremony<PublicKeyCredentialCreationOptionsJSON>>("POST", "/console/v1/register/start", who);
   const credential = await awaited(() =>
     navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(publicKey) }),

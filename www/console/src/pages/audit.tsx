@@ -2,6 +2,7 @@ import { Download, ScrollText } from "lucide-react";
 import { Fragment, useEffect, useState, type FormEvent } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { received } from "../api/problem";
 import { useMay } from "../api/queries";
 import { deliver, send } from "../api/session";
 import type { AuditPage, AuditRow } from "../api/types";
@@ -40,7 +41,7 @@ export default function Audit() {
     setError(undefined);
     try {
       const response = await deliver("GET", "/admin/v1/audit/export");
-      const blob = await response.blob();
+      const blob = await received(response.blob());
       const url = URL.createObjectURL(blob);
       const link = document.createElement("a");
       link.href = url;

@@ -29,7 +29,9 @@ export default function Overview() {
     edges.again();
     audit.again();
   };
-  if (!keys.data || !profiles.data) {
+  // Nobody is calmed by what was not looked at yet.
+  const unread = [keys, profiles, approvals, live, edges, audit].some(({ isPending }) => isPending);
+  if (!keys.data || !profiles.data || (unread && !error)) {
     return (
       <div className="page">
         <PageHead title={t("nav.overview")} />

@@ -183,9 +183,10 @@ function UserAct({ user, what, onClose }: { user: User; what: Act; onClose: () =
   const stem = STEMS[what];
   const run = async () => {
     const done = await send<User | CodeOf>("POST", `/admin/v1/users/${encodeURIComponent(user.name)}:${what}`, what === "set-role" ? { role } : undefined);
-    await again("/admin/v1/users");
+    // The code is not shown again: whatever becomes of the list, it is seen.
     if (what === "invite") setCode(done as CodeOf);
-    else tell(t(`users.${stem}_done`, { name: user.name }));
+    await again("/admin/v1/users");
+    if (what !== "invite") tell(t(`users.${stem}_done`, { name: user.name }));
   };
   if (code) return <CodeShown open onClose={onClose} done={code} />;
   return (
