@@ -541,6 +541,25 @@ test("an operator sees no administrator's acts, and the signer refuses what the 
   await oscar.context.close();
 });
 
+test("whom a certificate names has no session to end here, and may use a code all the same", async () => {
+  const code = await invite(alice.page, ready, "dora", "operator");
+  const [{ cert, key }] = ready.administrators;
+  const known = await openConsole(browser, { clientCertificates: [{ origin: new URL(ready.console).origin, certPath: cert, keyPath: key }] });
+  const { page } = known;
+  await page.goto(`${ready.console}/account`);
+  await page.getByText("You are known by a client certificate").waitFor();
+  for (const id of ["add-passkey", "new-codes", "problem-code"]) assert.equal(await page.getByTestId(id).count(), 0, id);
+  await page.getByTestId("who").click();
+  await page.getByRole("menuitem", { name: "Your account" }).waitFor();
+  assert.equal(await page.getByTestId("logout").count(), 0);
+  await page.goto(`${ready.console}/invitation`);
+  await page.getByTestId("code").fill(code);
+  await page.getByTestId("check-code").click();
+  await page.getByTestId("make-passkey").waitFor();
+  assert.equal(await page.getByTestId("name").inputValue(), "dora");
+  await known.context.close();
+});
+
 test("the log of all this is whole, and nothing broke the policy or threw", async () => {
   const { page } = alice;
   await page.goto(`${ready.console}/audit`);

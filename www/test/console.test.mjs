@@ -10,6 +10,7 @@ const { en } = await import("../console/src/i18n/en.ts");
 const { ko } = await import("../console/src/i18n/ko.ts");
 const { slotsOf, laneOf, windowOf, ticksOf, share } = await import("../console/src/timeline/model.ts");
 const { attention } = await import("../console/src/attention.ts");
+const { standingOf } = await import("../console/src/agents/standing.ts");
 const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/src/agents/policy.ts");
 const filters = await import("../console/src/audit/filters.ts");
 const profile = await import("../console/src/profiles/settings.ts");
@@ -105,7 +106,7 @@ describe("timeline", () => {
 });
 
 describe("attention", () => {
-  const known = { me: "alice", keys: [], approvals: [], profiles: [], activity: undefined, edges: [], auditTrouble: undefined, recoveryCodesLeft: 10, now: NOW };
+  const known = { me: "alice", keys: [], approvals: [], profiles: [], activity: undefined, edges: [], audit: undefined, recoveryCodesLeft: 10, now: NOW };
   const kinds = (more) => attention({ ...known, ...more }).map(({ id }) => id.split(":")[0]);
 
   test("nothing is said where all is well", () => {
@@ -120,7 +121,7 @@ describe("attention", () => {
       approvals: [{ proposal: "p", kid: "k", proposer: "admin:bob", approve_until: at(3), detail: {} }, { proposal: "q", kid: "k", proposer: "admin:alice", approve_until: at(3), detail: {} }],
       activity: { ready: false, not_ready: "why", hsm: { breaker: "open", quarantined: 2 } },
       edges: [{ id: "e", name: "eu", state: "pending", trouble: "answered 502" }, { id: "f", name: "us", state: "pending", trouble: null }],
-      auditTrouble: "late",
+      audit: { rows: 9, rows_after_last_checkpoint: 3, last_checkpoint_at: at(-1) },
       recoveryCodesLeft: 1,
     });
     const found = new Set(items.map(({ id }) => id.split(":")[0]));
@@ -128,6 +129,23 @@ describe("attention", () => {
     const ranks = items.map(({ tone }) => ["bad", "warn", "info"].indexOf(tone));
     assert.deepEqual(ranks, ranks.toSorted());
     for (const { title, detail } of items) for (const name of [title, detail]) assert.ok(name in en, name);
+  });
+
+  test("a checkpoint that is late is overdue, and no word on the chain; none at all is so once the signer has run for a while", () => {
+    const says = (audit, started = -1) => attention({ ...known, audit: { rows: 9, rows_after_last_checkpoint: 3, last_checkpoint_at: null, ...audit }, activity: { started_at: at(started), ready: true, hsm: { breaker: "closed", quarantined: 0 } } }).map(({ tone, title, detail }) => [tone, title, detail]);
+    assert.deepEqual(says({ last_checkpoint_at: at(-0.1) }), [["warn", "attention.audit.title", "attention.audit.late"]]);
+    assert.deepEqual(says({ last_checkpoint_at: at(-0.1), rows_after_last_checkpoint: 0 }), []);
+    assert.deepEqual(says({ last_checkpoint_at: at(-0.05) }), []);
+    assert.deepEqual(says({}), [["warn", "attention.audit.title", "attention.audit.none"]]);
+    assert.deepEqual(says({}, -0.01), []);
+    assert.deepEqual(says({ rows: 0 }), []);
+    for (const name of ["title", "late", "none"]) assert.ok(`attention.audit.${name}` in en);
+  });
+
+  test("one person is one, by whichever way they came", () => {
+    const proposal = (proposer) => attention({ ...known, approvals: [{ proposal: "p", kid: "k", proposer, approve_until: at(3), detail: {} }] }).map(({ id, moments }) => [id, Object.keys(moments)]);
+    for (const proposer of ["admin:alice", "local:alice"]) assert.deepEqual(proposal(proposer), [["own-proposal:p", ["until"]]]);
+    assert.deepEqual(proposal("local:bob"), [["proposal:p", ["when"]]]);
   });
 
   test("a compromised key is of no concern once it is destroyed", () => {
@@ -148,6 +166,20 @@ describe("attention", () => {
   test("a standby is a successor only for its own slot", () => {
     assert.deepEqual(kinds({ profiles: [kind("default", "kid")], keys: [key("active", { rotation: 3 }), key("published", {}, { agent: "orders" })] }), ["no-standby"]);
   });
+});
+
+test("an agent of the configuration that was revoked may not ask until it has enrolled", () => {
+  const agent = { origin: "configuration", must_enrol: false, revoked_at: null, invited_until: null, certificates: [] };
+  const standing = (more) => standingOf({ ...agent, ...more }, NOW);
+  const certificate = (days, revoked = null) => ({ not_after: at(days), revoked_at: revoked });
+  assert.equal(standing({}), "may_ask");
+  assert.equal(standing({ revoked_at: at(-1) }), "revoked");
+  assert.equal(standing({ must_enrol: true }), "must_enrol");
+  assert.equal(standing({ must_enrol: true, invited_until: at(1) }), "invited");
+  assert.equal(standing({ must_enrol: true, certificates: [certificate(1, at(-1))] }), "must_enrol");
+  assert.equal(standing({ certificates: [certificate(1)] }), "may_ask");
+  assert.deepEqual([standing({ origin: "store" }), standing({ origin: "store", invited_until: at(1) }), standing({ origin: "store", certificates: [certificate(-1)] })], ["waits", "invited", "expired"]);
+  for (const name of ["revoked", "may_ask", "invited", "must_enrol", "expired", "waits"]) assert.ok(`agents.${name}` in en);
 });
 
 describe("policies", () => {

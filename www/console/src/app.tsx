@@ -40,9 +40,13 @@ export function App() {
   );
 }
 
+/** Where a one-time code is used. */
+const CODES = ["/setup", "/invitation"];
+
 /** Who is not logged in sees the doors, whatever the address; it stays for afterwards. */
 function Gate() {
   const current = useSession();
+  const [location] = useLocation();
   const [error, setError] = useState<unknown>();
   const ask = () => {
     setError(undefined);
@@ -58,7 +62,9 @@ function Gate() {
     );
   }
   if (!current) return <Loading />;
-  if (!current.authenticated || current.passkey_required) {
+  // Whom a certificate names is always somebody, and may have a code all the same.
+  const withCode = current.via === "certificate" && CODES.some((path) => location.startsWith(path));
+  if (!current.authenticated || current.passkey_required || withCode) {
     return (
       <Suspense fallback={<Loading />}>
         <Doors />
@@ -81,7 +87,7 @@ function Gate() {
           <Route path="/audit/report" component={Report} />
           <Route path="/users" component={Users} />
           <Route path="/account" component={Account} />
-          {["/login", "/setup", "/invitation"].map((path) => (
+          {["/login", ...CODES].map((path) => (
             <Route key={path} path={path}>
               <Redirect to="/" replace />
             </Route>

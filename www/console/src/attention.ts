@@ -1,7 +1,7 @@
 // PURE. What a person should look at, the gravest first.
 import type { Key as Text } from "./i18n";
-import type { Activity, Approval, Edge, Key, Profile } from "./api/types";
-import { fits, type Kind as KeyKind } from "./keys/state.ts"; // with its ending: a test reads this file without a bundler
+import { personOf, type Activity, type Approval, type AuditStatus, type Edge, type Key, type Profile } from "./api/types.ts";
+import { fits, type Kind as KeyKind } from "./keys/state.ts"; // with their endings: a test reads this file without a bundler
 
 export interface Attention {
   id: string;
@@ -22,17 +22,19 @@ export interface Known {
   profiles: readonly (KeyKind & Pick<Profile, "kid">)[];
   activity: Activity | undefined;
   edges: readonly Edge[];
-  auditTrouble: string | undefined;
+  audit: AuditStatus | undefined;
   recoveryCodesLeft: number | undefined;
   now: number;
 }
 
 const DAY = 86_400_000;
 const SOON = 7 * DAY;
+/** A log whose last checkpoint is older than this is not being tied together. How often one is made, the signer does not say. */
+const CHECKPOINT_LATE = DAY / 12;
 const RANK = { bad: 0, warn: 1, info: 2 };
 
 export function attention(known: Known): Attention[] {
-  const found = [...signing(known), ...compromised(known), ...suspended(known), ...failed(known), ...running(known), ...proposals(known), ...successors(known), ...ends(known), ...codes(known)];
+  const found = [...signing(known), ...compromised(known), ...suspended(known), ...failed(known), ...running(known), ...checkpoints(known), ...proposals(known), ...successors(known), ...ends(known), ...codes(known)];
   return found.sort((a, b) => RANK[a.tone] - RANK[b.tone]);
 }
 
@@ -67,20 +69,33 @@ function* failed({ keys, now }: Known): Iterable<Attention> {
   }
 }
 
-function* running({ activity, edges, auditTrouble }: Known): Iterable<Attention> {
+function* running({ activity, edges }: Known): Iterable<Attention> {
   if (activity?.ready === false) yield item("not-ready", "bad", "signer", { reason: activity.not_ready ?? "" }, {}, "/activity");
   if (activity && activity.hsm.breaker !== "closed") yield item("breaker", "bad", "hsm", {}, {}, "/activity");
   if (activity && activity.hsm.quarantined > 0) yield item("quarantined", "warn", "hsm", { n: String(activity.hsm.quarantined) }, {}, "/activity");
-  if (auditTrouble) yield item("audit", "bad", "audit", { reason: auditTrouble }, {}, "/audit");
   for (const { id, name, state, trouble } of edges) {
     // An edge that is only being told is in order; one that does not answer is not.
     if (state !== "current" && trouble) yield item("edge", "warn", id, { edge: name, reason: trouble }, {}, "/edges");
   }
 }
 
+function* checkpoints({ audit, activity, now }: Known): Iterable<Attention> {
+  if (!audit) return;
+  const { last_checkpoint_at: last, rows } = audit;
+  if (last && isLate(audit, now)) yield item("audit", "warn", "audit", { n: String(audit.rows_after_last_checkpoint) }, { when: last }, "/audit", "late");
+  // The first one is made a while after the first start.
+  const since = activity?.started_at;
+  if (!last && rows > 0 && since && now - Date.parse(since) > CHECKPOINT_LATE) yield item("audit", "warn", "audit", {}, { when: since }, "/audit", "none");
+}
+
+/** Whether rows wait for a checkpoint for too long. It says nothing of whether the chain holds: nobody verified it. */
+export function isLate({ last_checkpoint_at: last, rows_after_last_checkpoint: later }: AuditStatus, now: number): boolean {
+  return last !== null && later > 0 && now - Date.parse(last) > CHECKPOINT_LATE;
+}
+
 function* proposals({ approvals, me }: Known): Iterable<Attention> {
   for (const { proposal, kid, proposer, approve_until: until } of approvals) {
-    const who = proposer.replace(/^[a-z]+:/, "");
+    const who = personOf(proposer);
     yield item(who === me ? "own-proposal" : "proposal", who === me ? "info" : "warn", proposal, { key: kid.slice(0, 8), who }, who === me ? { until } : { when: until }, `/keys/${encodeURIComponent(kid)}`);
   }
 }
@@ -105,7 +120,7 @@ function* codes({ recoveryCodesLeft: left }: Known): Iterable<Attention> {
 
 type Kind = "nobody-signs" | "compromised" | "suspended" | "failed" | "not-ready" | "breaker" | "quarantined" | "audit" | "edge" | "own-proposal" | "proposal" | "no-standby" | "ends" | "codes";
 
-function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "now" | "none"): Attention {
+function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "now" | "none" | "late"): Attention {
   const stem = kind.replaceAll("-", "_");
   return { id: `${kind}:${about}`, tone, title: `attention.${stem}.title` as Text, detail: `attention.${stem}.${variant ?? "detail"}` as Text, values, moments, href };
 }

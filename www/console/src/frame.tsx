@@ -7,7 +7,7 @@ import { Link, useLocation } from "wouter";
 import { useMay, useResource, useSession } from "./api/queries";
 import { asProblem } from "./api/problem";
 import { logout, session } from "./api/session";
-import type { Approval } from "./api/types";
+import { personOf, type Approval } from "./api/types";
 import { LANGUAGES, useWords, type Key, type Language } from "./i18n";
 import { Button, type Icon } from "./kit";
 import { useTell } from "./kit/toasts";
@@ -88,7 +88,7 @@ function SideContent() {
   const may = useMay();
   const current = useSession();
   const approvals = useResource<{ approvals: Approval[] }>("/admin/v1/approvals", { every: 15 });
-  const waiting = approvals.data?.approvals.filter(({ proposer }) => proposer.replace(/^admin:/, "") !== current?.user?.name).length ?? 0;
+  const waiting = may("POST /admin/v1/approvals/{proposal}:approve") ? (approvals.data?.approvals.filter(({ proposer }) => personOf(proposer) !== current?.user?.name).length ?? 0) : 0;
   const here = (path: string) => (path === "/" ? location === "/" : location === path || (location.startsWith(`${path}/`) && location !== "/audit/report"));
   return (
     <>
@@ -177,11 +177,15 @@ function Who() {
                 </BaseMenu.RadioItem>
               ))}
             </BaseMenu.RadioGroup>
-            <hr />
-            <BaseMenu.Item onClick={() => void leave()} data-testid="logout">
-              <LogOut aria-hidden />
-              {t("account.logout")}
-            </BaseMenu.Item>
+            {current?.via !== "certificate" && (
+              <>
+                <hr />
+                <BaseMenu.Item onClick={() => void leave()} data-testid="logout">
+                  <LogOut aria-hidden />
+                  {t("account.logout")}
+                </BaseMenu.Item>
+              </>
+            )}
           </BaseMenu.Popup>
         </BaseMenu.Positioner>
       </BaseMenu.Portal>

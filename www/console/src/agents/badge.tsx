@@ -1,21 +1,26 @@
 import type { Agent } from "../api/types";
-import { useWords } from "../i18n";
-import { Badge } from "../kit";
+import { useWords, type Key as Text } from "../i18n";
+import { Badge, type Tone } from "../kit";
+import { standingOf, type Standing } from "./standing";
 
-export function AgentBadge({ of: { revoked_at, certificates, invited_until, origin }, now }: { of: Agent; now: number }) {
+const LOOKS: Record<Standing, [Text, Tone]> = {
+  revoked: ["agents.revoked", "bad"],
+  may_ask: ["agents.may_ask", "good"],
+  invited: ["agents.invited", "info"],
+  must_enrol: ["agents.must_enrol", "warn"],
+  expired: ["agents.expired", "warn"],
+  waits: ["agents.waits", "plain"],
+};
+
+export function AgentBadge({ of: agent, now }: { of: Agent; now: number }) {
   const { t } = useWords();
-  if (revoked_at) return <Badge tone="bad">{t("agents.revoked")}</Badge>;
-  const good = certificates.filter((certificate) => !certificate.revoked_at);
-  if (good.some(({ not_after }) => Date.parse(not_after) > now)) return <Badge tone="good">{t("agents.may_ask")}</Badge>;
-  if (origin === "configuration") return <Badge tone="good">{t("agents.may_ask")}</Badge>;
-  if (invited_until && Date.parse(invited_until) > now) {
-    return (
-      <Badge tone="info" hollow>
-        {t("agents.invited")}
-      </Badge>
-    );
-  }
-  return good.length > 0 ? <Badge tone="warn">{t("agents.expired")}</Badge> : <Badge hollow>{t("agents.waits")}</Badge>;
+  const standing = standingOf(agent, now);
+  const [text, tone] = LOOKS[standing];
+  return (
+    <Badge tone={tone} hollow={standing === "invited" || standing === "waits"}>
+      {t(text)}
+    </Badge>
+  );
 }
 
 /** When the latest certificate that counts ends. */

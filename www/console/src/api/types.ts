@@ -16,6 +16,8 @@ export type Issuer = Whole<Schemas["Issuer"]>;
 export type Profile = Except<Whole<Schemas["Profile"]>, { settings: ProfileSettings }>;
 /** Those for which tokens are signed. */
 export const inUse = (profiles: Profile[] | undefined) => (profiles ?? []).filter(({ retired_at }) => !retired_at);
+/** Who is behind a name of the log: `local:alice` and `admin:alice` are one person to the signer. */
+export const personOf = (actor: string) => actor.replace(/^[a-z]+:/, "");
 export type ProfileSettings = Schemas["ProfileSettings"];
 export type Mode = Schemas["Mode"];
 export type Policy = Schemas["AgentPolicy"];

@@ -3,21 +3,16 @@ import { useWords } from "../i18n";
 import { useResource } from "./queries";
 import type { AuditStatus, Edge } from "./types";
 
-/** A log whose last checkpoint is older than this is not being tied together. */
-const CHECKPOINT_LATE = 2 * 3_600_000;
-
 export function useAuditStatus() {
   const { t, ago } = useWords();
   const { data, error, isPending, refetch } = useResource<AuditStatus>("/admin/v1/audit/status", { every: 15 });
   const at = data?.last_checkpoint_at;
-  const late = at && data.rows_after_last_checkpoint > 0 && Date.now() - Date.parse(at) > CHECKPOINT_LATE;
   return {
     data,
     error,
     isPending,
     again: () => void refetch(),
     rows: data?.rows,
-    trouble: late ? t("audit.late", { when: ago(at), n: data.rows_after_last_checkpoint }) : undefined,
     note: data && (at ? t("audit.checkpoint", { when: ago(at) }) : t("audit.no_checkpoint")),
   };
 }

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { useAgain, useAsksPasskey, useMay, useSession } from "../api/queries";
 import { send } from "../api/session";
-import type { Approval } from "../api/types";
+import { personOf, type Approval } from "../api/types";
 import { useWords } from "../i18n";
 import { Button, Confirm, Notice, Short } from "../kit";
 import { useTell } from "../kit/toasts";
@@ -26,8 +26,9 @@ export function Approvals({ approvals }: { approvals: Approval[] }) {
   return (
     <>
       {approvals.map((approval) => {
-        const who = approval.proposer.replace(/^[a-z]+:/, "");
+        const who = personOf(approval.proposer);
         const own = who === me;
+        const canApprove = !own && may("POST /admin/v1/approvals/{proposal}:approve");
         return (
           <Notice
             key={approval.proposal}
@@ -40,7 +41,7 @@ export function Approvals({ approvals }: { approvals: Approval[] }) {
                     {t("approvals.withdraw")}
                   </Button>
                 )}
-                {!own && may("POST /admin/v1/approvals/{proposal}:approve") && (
+                {canApprove && (
                   <Button little kind="danger" onClick={() => setAsked({ approval, what: "approve" })} data-testid="approve">
                     {t("approvals.approve")}
                   </Button>
@@ -49,7 +50,7 @@ export function Approvals({ approvals }: { approvals: Approval[] }) {
             }
           >
             <p>
-              {t("approvals.key")} <Link href={`/keys/${encodeURIComponent(approval.kid)}`}><Short text={approval.kid} head={8} /></Link>. {own ? t("approvals.own") : t("approvals.other")} {t("approvals.until", { when: ago(approval.approve_until), date: date(approval.approve_until) })}
+              {t("approvals.key")} <Link href={`/keys/${encodeURIComponent(approval.kid)}`}><Short text={approval.kid} head={8} /></Link>. {own ? t("approvals.own") : canApprove && t("approvals.other")} {t("approvals.until", { when: ago(approval.approve_until), date: date(approval.approve_until) })}
             </p>
           </Notice>
         );

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useAgain, useResource, useSession } from "../api/queries";
 import { enter, register, send, session } from "../api/session";
 import { useWords } from "../i18n";
-import { Badge, Button, Confirm, Dialog, Facts, Loading, PageHead, Panel, Refusal, Table, TextField } from "../kit";
+import { Badge, Button, Confirm, Dialog, Facts, Loading, Marked, Notice, PageHead, Panel, Refusal, Table, TextField } from "../kit";
 import { useNow } from "../kit/now";
 import { useTell } from "../kit/toasts";
 import { RecoveryCodes } from "./doors";
@@ -28,7 +28,27 @@ interface OneSession {
 }
 
 export default function Account() {
-  const { t, word, ago, date, number } = useWords();
+  const { t, word } = useWords();
+  const current = useSession();
+  return (
+    <div className="page">
+      <PageHead title={t("account.title")} lead={current?.user && `${current.user.name}, ${word("role", current.user.role)}`} />
+      {/* It has no session, and the signer shows and changes these for a session alone. */}
+      {current?.via === "certificate" ? (
+        <Notice tone="info" title={t("account.by_certificate")}>
+          <p>
+            <Marked text={t("account.by_certificate_detail")} />
+          </p>
+        </Notice>
+      ) : (
+        <Own />
+      )}
+    </div>
+  );
+}
+
+function Own() {
+  const { t, ago, date, number } = useWords();
   const now = useNow(10);
   const current = useSession();
   const again = useAgain();
@@ -67,8 +87,7 @@ export default function Account() {
   }
 
   return (
-    <div className="page">
-      <PageHead title={t("account.title")} lead={current?.user && `${current.user.name}, ${word("role", current.user.role)}`} />
+    <>
       <Panel
         title={t("account.passkeys")}
         aside={
@@ -212,7 +231,7 @@ export default function Account() {
           </div>
         </div>
       </Dialog>
-    </div>
+    </>
   );
 }
 

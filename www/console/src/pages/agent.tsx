@@ -60,7 +60,7 @@ export default function AgentPage({ name }: { name: string }) {
       </div>
     );
   }
-  const { policy, origin, revoked_at: revokedAt, read_only: readOnly, certificates, invited_until: invitedUntil } = agent.data;
+  const { policy, origin, revoked_at: revokedAt, read_only: readOnly, certificates, invited_until: invitedUntil, must_enrol: mustEnrol } = agent.data;
   // A retired one is shown to be taken out.
   const offered = (profiles.data?.profiles ?? []).filter((profile) => !profile.retired_at || policy?.profiles.includes(profile.name));
   const editable = !readOnly && may("PUT /admin/v1/agents/{agent}");
@@ -95,6 +95,11 @@ export default function AgentPage({ name }: { name: string }) {
         )}
       </PageHead>
       <Refusal error={agent.error ?? profiles.error} retry={() => void Promise.all([agent.refetch(), profiles.refetch()])} />
+      {mustEnrol && !revokedAt && (
+        <Notice tone="warn">
+          <p>{t("agent.must_enrol")}</p>
+        </Notice>
+      )}
       <div className="columns">
         <Panel title={t("agent.policy")} note={readOnly ? t("agent.policy_configured") : undefined}>
           {editable ? (
@@ -129,7 +134,7 @@ export default function AgentPage({ name }: { name: string }) {
               ]}
             />
           ) : (
-            <Empty title={t("agent.no_certificate")}>{origin === "configuration" ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
+            <Empty title={t("agent.no_certificate")}>{origin === "configuration" && !mustEnrol ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
           )}
         </Panel>
       </div>

@@ -7,6 +7,7 @@ import { useMay } from "../api/queries";
 import { deliver, send } from "../api/session";
 import type { AuditPage, AuditRow } from "../api/types";
 import { useAuditStatus } from "../api/watch";
+import { isLate } from "../attention";
 import { filtersIn, meant, queryOf, typed, type Filters } from "../audit/filters";
 import { useWords } from "../i18n";
 import { Button, CodeBlock, Empty, Loading, Notice, PageHead, Panel, Refusal, Short, TextField } from "../kit";
@@ -15,7 +16,7 @@ import { useTell } from "../kit/toasts";
 const PAGE = 50;
 
 export default function Audit() {
-  const { t, n, clock, day, number } = useWords();
+  const { t, n, ago, clock, day, number } = useWords();
   const may = useMay();
   const tell = useTell();
   // The filters stand in the address: back, reload and a colleague who was sent it show the same rows.
@@ -27,6 +28,8 @@ export default function Audit() {
   const [exporting, setExporting] = useState(false);
   const [error, setError] = useState<unknown>();
   const status = useAuditStatus();
+  const signedAt = status.data?.last_checkpoint_at;
+  const late = status.data && isLate(status.data, Date.now());
   const query = queryOf(filters);
   const rows = useInfiniteQuery({
     queryKey: ["/admin/v1/audit", query],
@@ -76,19 +79,13 @@ export default function Audit() {
       </PageHead>
       <Refusal error={error} />
       <Refusal error={status.error} retry={status.again} />
-      {status.trouble ? (
-        <Notice tone="bad" title={t("audit.broken")}>
-          <p>{status.trouble}</p>
+      {status.data && !status.error && (
+        <Notice tone={late || (status.data.rows > 0 && !signedAt) ? "warn" : "good"} title={late ? t("attention.audit.title") : status.note}>
+          {late && <p>{t("attention.audit.late", { when: ago(signedAt), n: number(status.data.rows_after_last_checkpoint) })}</p>}
+          <p className="small" data-testid="chain-status">
+            {n("audit.status", status.data.chains, { rows: number(status.data.rows) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
+          </p>
         </Notice>
-      ) : (
-        status.data &&
-        !status.error && (
-          <Notice tone="good" title={status.note ?? t("audit.whole")}>
-            <p className="small" data-testid="chain-status">
-              {n("audit.status", status.data.chains, { rows: number(status.rows ?? 0) })} {t("audit.offline")} <code>edgeseal audit verify export.jsonl</code>
-            </p>
-          </Notice>
-        )
       )}
       <Panel title={t("audit.rows")} flush>
         <form className="filters audit-filters" onSubmit={search}>

@@ -49,7 +49,7 @@ export default function Overview() {
     profiles: inUse(profiles.data.profiles),
     activity,
     edges: edges.edges ?? [],
-    auditTrouble: audit.trouble,
+    audit: audit.data,
     recoveryCodesLeft: current?.via === "passkey" ? current.recovery_codes_left : undefined,
     now,
   });
@@ -61,7 +61,7 @@ export default function Overview() {
   const [title, lead] = error
     ? [t("overview.unknown"), t("overview.unknown_lead", { when: ago(keys.dataUpdatedAt, now) })]
     : urgent === 0
-      ? [t("overview.calm"), t("overview.calm_lead", { signing: number(signing) })]
+      ? [t("overview.calm"), n("overview.calm_lead", signing)]
       : [n("overview.attention", urgent), t("overview.attention_lead")];
 
   return (
