@@ -200,7 +200,7 @@ test("a profile is created with every setting and changed; what is wrong is said
   await page.unroute("**/admin/v1/profiles");
   assert.equal(await page.getByTestId("problem-code").textContent(), "conflict");
   assert.match(await says("name"), /rivals is there already/);
-  assert.match(await page.getByRole("alert").innerText(), /Somebody else was faster/);
+  assert.match(await page.getByRole("alert").innerText(), /Look at how it stands now/);
   assert.deepEqual((await ask(ready, "/admin/v1/profiles/rivals")).audiences, ["https://rivals.example"], "the other's stays as it is");
   await field("name").fill("partners");
   await page.getByTestId("confirm").click();

@@ -15,7 +15,8 @@ const { check, draftOf, seconds, spanText, EMPTY } = await import("../console/sr
 const filters = await import("../console/src/audit/filters.ts");
 const profile = await import("../console/src/profiles/settings.ts");
 const { ApiProblem, asProblem, received } = await import("../console/src/api/problem.ts");
-const { stepsFrom, stepsOf, turnsOf } = await import("../console/src/keys/state.ts");
+const { phrase } = await import("../console/src/i18n/ledger.ts");
+const { earliest, stepsFrom, stepsOf, turnsOf } = await import("../console/src/keys/state.ts");
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -56,10 +57,31 @@ describe("dictionaries", () => {
     const files = (await readdir(source, { recursive: true })).filter((name) => /\.tsx?$/.test(name) && !/i18n\/(en|ko)\.ts$/.test(name));
     const code = (await Promise.all(files.map((name) => readFile(`${source}${name}`, "utf8")))).join("\n");
     // Groups whose names are put together: words of the signer, plurals, what stands in tables of steps and acts.
-    const groups = ["state", "role", "role_hint", "purpose", "origin", "theme", "span", "mend", "mode_hint", "problem", "breaker", "agent_origin", "edge_state", "revocation", "object", "attention", "steps", "users"];
+    const groups = ["state", "role", "role_hint", "purpose", "origin", "theme", "span", "mend", "mode_hint", "problem", "breaker", "agent_origin", "edge_state", "revocation", "object", "attention", "steps", "users", "ledger"];
     const unused = Object.keys(en).filter((name) => !code.includes(`"${name}"`) && !groups.includes(name.split(".")[0]) && !/\.(one|other)$/.test(name));
     assert.deepEqual(unused, []);
     for (const name of ["state", "role"]) assert.ok(code.includes(`word("${name}"`), name);
+  });
+});
+
+describe("the ledger's phrases", () => {
+  test("are the signer's own, all of them", async () => {
+    const rust = await readFile(new URL("../../signer-native/src/audit/ledger.rs", import.meta.url), "utf8");
+    const code = rust.slice(rust.indexOf("\nfn describe("), rust.indexOf("/// The ledger as CSV"));
+    const holes = (text) => text.replace(/\{[^}]*\}/g, "{}");
+    // What has no two words is put together of names.
+    const theirs = [...code.matchAll(/"([^"\n]*)"/g)].map(([, text]) => holes(text)).filter((text) => /[a-z}] [a-z{]/.test(text));
+    const ours = Object.keys(en).filter((name) => name.startsWith("ledger.")).map((name) => holes(en[name]));
+    assert.deepEqual([...new Set(ours)].sort(), [...new Set(theirs)].sort());
+  });
+
+  test("are said in the page's language, with what stands in them; anything else stays as it is", () => {
+    const t = (name, values = {}) => ko[name].replace(/\{(\w+)\}/g, (_, hole) => values[hole]);
+    assert.equal(phrase("signs tokens", t), ko["ledger.signs_tokens"]);
+    assert.equal(phrase("profile web of issuer https://id.example", t), "발급자 https://id.example의 프로필 web");
+    const storage = phrase('token "a (b)" of SoftHSM 2.6+ (/usr/lib/x.so); others may have a copy', t);
+    assert.equal(storage, `SoftHSM 2.6+의 토큰 "a (b)" (/usr/lib/x.so); ${ko["ledger.kept_copies"]}`);
+    for (const text of ["", "admin:alice", "it signs tokens"]) assert.equal(phrase(text, t), text);
   });
 });
 
@@ -351,6 +373,14 @@ describe("the audit's filters", () => {
   test("what is no moment is left out", () => {
     assert.equal(filters.queryOf(filters.filtersIn("from=yesterday&to=&actor=+")), "");
   });
+});
+
+test("a step waits as long as the signer says of the step itself, once it said so", () => {
+  const imported = key("published", { can_sign_from: 1 }, { origin: "imported" });
+  assert.deepEqual([earliest(imported, "activate", NOW), earliest(imported, "retire", NOW)], [at(1), undefined]);
+  const actions = [{ action: "activate", allowed: true, earliest: null }, { action: "retire", allowed: false, earliest: at(2) }];
+  assert.deepEqual([earliest(imported, "activate", NOW, actions), earliest(imported, "retire", NOW, actions)], [undefined, at(2)]);
+  assert.equal(earliest(imported, "retire", NOW + 3 * DAY, actions), undefined);
 });
 
 test("rotation by hand offers what fits the profile as it is now, the oldest first", () => {

@@ -1,4 +1,4 @@
-import type { Key, Profile } from "../api/types";
+import type { Key, KeyDetail, Profile } from "../api/types";
 import type { Tone } from "../kit";
 
 const TONES: Record<string, Tone> = { active: "good", published: "info", retiring: "good", suspended: "warn", compromised: "bad", destroy_scheduled: "bad", failed: "bad" };
@@ -73,8 +73,9 @@ export function turnsOf(keys: readonly Key[], profiles: readonly Kind[]): Turn[]
   return [...turns.values()].sort((a, b) => a.name.localeCompare(b.name));
 }
 
-/** The earliest time of a step, where the signer has said one that lies ahead. */
-export function earliest(key: Key, step: Step, now: number): string | undefined {
-  const at = step === "activate" ? key.can_sign_from : step === "retire" && key.state === "retiring" ? key.until : undefined;
+/** The earliest time of a step, where the signer has said one that lies ahead: of the step itself, once the key was asked for alone. */
+export function earliest(key: Key, step: Step, now: number, actions: KeyDetail["actions"] = []): string | undefined {
+  const told = actions.find(({ action }) => action === step);
+  const at = told ? told.earliest : step === "activate" ? key.can_sign_from : step === "retire" && key.state === "retiring" ? key.until : undefined;
   return at && Date.parse(at) > now ? at : undefined;
 }

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "react";
 import { useAgain, useAsksPasskey } from "../api/queries";
 import { send } from "../api/session";
-import type { Approval, Key, KeyStep as Done, Profile } from "../api/types";
+import type { Approval, Key, KeyDetail, KeyStep as Done, Profile } from "../api/types";
 import { useWords, type Words } from "../i18n";
 import { CheckBox, Confirm, Notice, Short, TextField } from "../kit";
 import { useTell } from "../kit/toasts";
@@ -16,11 +16,12 @@ interface Props {
   onClose: () => void;
   now: number;
   keys: Key[];
+  actions: KeyDetail["actions"] | undefined;
   profiles: Profile[];
   mayEmergency: boolean;
 }
 
-export function KeyStep({ of: key, step, onClose, now, keys, profiles, mayEmergency }: Props) {
+export function KeyStep({ of: key, step, onClose, now, keys, actions, profiles, mayEmergency }: Props) {
   const words = useWords();
   const { t, date } = words;
   const again = useAgain();
@@ -32,7 +33,7 @@ export function KeyStep({ of: key, step, onClose, now, keys, profiles, mayEmerge
   const active = same.find(({ state }) => state === "active");
   const profile = profiles.find(({ name }) => key.purpose === "token" && name === key.profile);
   const fit = !profile || fits(key, profile);
-  const wait = step && earliest(key, step, now);
+  const wait = step && earliest(key, step, now, actions);
   const emergencyPossible = step === "activate" && wait !== undefined && !active && mayEmergency;
   const urgent = emergencyPossible && emergency;
   // What was ticked or typed for a step that was called off says nothing of the next one.
@@ -100,7 +101,7 @@ function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: str
     case "activate":
       return [fit ? t("steps.activate.will") : t("steps.activate.will_unfit"), ...(active ? [t("rotate.will_retire", { key: shortOf(active), span: span(active.max_lifetime) })] : [])];
     case "retire":
-      return [t("steps.retire.will"), key.activated_at ? t("steps.retire.will_signed") : t("steps.retire.will_never")];
+      return [t("steps.retire.will"), key.activated_at ? t("steps.retire.will_signed") : key.origin === "imported" ? t("steps.retire.will_elsewhere") : t("steps.retire.will_never")];
     case "suspend":
       return [t("steps.suspend.will"), standby ? t("steps.suspend.will_standby") : t("steps.suspend.will_nobody"), t("steps.suspend.will_live")];
     case "resume":

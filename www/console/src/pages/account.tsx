@@ -1,9 +1,9 @@
 import { Fingerprint, KeyRound } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useAgain, useResource, useSession } from "../api/queries";
 import { enter, register, send, session } from "../api/session";
 import { useWords } from "../i18n";
-import { Badge, Button, Confirm, Dialog, Facts, Loading, Marked, Notice, PageHead, Panel, Refusal, Table, TextField } from "../kit";
+import { Badge, Button, Confirm, Dialog, Facts, Loading, Marked, Notice, PageHead, Panel, Refusal, Table, TextField, type Column } from "../kit";
 import { useNow } from "../kit/now";
 import { useTell } from "../kit/toasts";
 import { RecoveryCodes } from "./doors";
@@ -64,6 +64,12 @@ function Own() {
   const [renewing, setRenewing] = useState(false);
   const [codes, setCodes] = useState<string[]>();
 
+  useEffect(() => {
+    if (!adding) return;
+    setLabel("");
+    setError(undefined);
+  }, [adding]);
+
   /** Until then the session that the new passkey began waits: it would take the codes away. */
   const keepCodes = () => {
     setCodes(undefined);
@@ -109,16 +115,20 @@ function Own() {
               { head: "keys.created", cell: ({ created_at }) => date(created_at) },
               { head: "account.last_used", cell: ({ last_used_at }) => ago(last_used_at, now) },
               { head: "account.kept", cell: ({ backed_up }) => (backed_up ? t("account.synced") : t("account.one_device")) },
-              {
-                head: "users.acts",
-                end: true,
-                cell: (passkey) =>
-                  (passkeys.data?.passkeys.length ?? 0) > 1 && (
-                    <Button little kind="danger" onClick={() => setRemoving(passkey)}>
-                      {t("account.remove")}
-                    </Button>
-                  ),
-              },
+              // The last one cannot be removed.
+              ...(passkeys.data.passkeys.length > 1
+                ? [
+                    {
+                      head: "users.acts",
+                      end: true,
+                      cell: (passkey) => (
+                        <Button little kind="danger" onClick={() => setRemoving(passkey)}>
+                          {t("account.remove")}
+                        </Button>
+                      ),
+                    } satisfies Column<Passkey>,
+                  ]
+                : []),
             ]}
           />
         )}
@@ -135,16 +145,20 @@ function Own() {
                 { head: "account.where", cell: ({ address, current }) => <span>{address} {current && <Badge tone="good">{t("account.this_one")}</Badge>}</span> },
                 { head: "account.browser", cell: ({ user_agent }) => <span className="small muted">{browserOf(user_agent)}</span> },
                 { head: "account.seen", cell: ({ seen_at }) => ago(seen_at, now) },
-                {
-                  head: "users.acts",
-                  end: true,
-                  cell: (one) =>
-                    !one.current && (
-                      <Button little onClick={() => setEnding(one)}>
-                        {t("account.end")}
-                      </Button>
-                    ),
-                },
+                ...(sessions.data.sessions.some(({ current }) => !current)
+                  ? [
+                      {
+                        head: "users.acts",
+                        end: true,
+                        cell: (one) =>
+                          !one.current && (
+                            <Button little onClick={() => setEnding(one)}>
+                              {t("account.end")}
+                            </Button>
+                          ),
+                      } satisfies Column<OneSession>,
+                    ]
+                  : []),
               ]}
             />
           )}
@@ -171,7 +185,7 @@ function Own() {
             void add();
           }}
         >
-          <TextField label={t("setup.label")} hint={t("setup.label_hint")} value={label} onChange={(event) => setLabel(event.target.value)} maxLength={64} required />
+          <TextField label={t("setup.label")} hint={t("setup.label_hint")} value={label} onChange={(event) => setLabel(event.target.value)} maxLength={64} />
           <Refusal error={error} />
           <div className="actions end">
             <Button onClick={() => setAdding(false)} disabled={busy}>

@@ -118,7 +118,7 @@ export default function KeyPage({ kid }: { kid: string }) {
           {detail.data ? <Attributes attributes={detail.data.hsm} trouble={detail.data.hsm_trouble} /> : !detail.error && <Loading />}
         </Panel>
       )}
-      <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} profiles={profiles.data?.profiles ?? []} mayEmergency={session?.user?.role === "administrator"} />
+      <KeyStep of={key} step={step} onClose={() => setStep(undefined)} now={now} keys={keys.data?.keys ?? []} actions={detail.data?.actions} profiles={profiles.data?.profiles ?? []} mayEmergency={session?.user?.role === "administrator"} />
     </div>
   );
 }

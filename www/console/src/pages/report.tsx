@@ -5,6 +5,7 @@ import { useResource, useSession } from "../api/queries";
 import type { LedgerEntry } from "../api/types";
 import { useAuditStatus } from "../api/watch";
 import { useWords } from "../i18n";
+import { phrase } from "../i18n/ledger";
 import { stateTone } from "../keys/state";
 import { Badge, Button, Facts, Loading, Notice, PageHead, Panel, Path, Refusal } from "../kit";
 
@@ -15,6 +16,7 @@ export default function Report() {
   const ledger = useResource<{ keys: LedgerEntry[] }>("/admin/v1/audit/ledger", { once: true });
   const audit = useAuditStatus();
   const list = ledger.data?.keys ?? [];
+  const said = (text: string) => phrase(text, t);
   const moment = (at: string) => (at ? date(at) : "");
   const joined = (...parts: (string | false | undefined)[]) => parts.filter(Boolean).join("; ") || "–";
   return (
@@ -24,7 +26,7 @@ export default function Report() {
           <Download aria-hidden />
           CSV
         </a>
-        <Button kind="primary" icon={Printer} busy={ledger.isPending} onClick={() => window.print()} className="no-print" data-testid="print">
+        <Button kind="primary" icon={Printer} busy={ledger.isPending} disabled={Boolean(ledger.error)} onClick={() => window.print()} className="no-print" data-testid="print">
           {t("report.print")}
         </Button>
       </PageHead>
@@ -34,7 +36,7 @@ export default function Report() {
           rows={[
             [t("report.made"), `${date(ledger.dataUpdatedAt || null)}, ${current?.user?.name ?? ""}`],
             [t("report.signer"), `${current?.origin ?? ""} (Edgeseal ${current?.version ?? ""})`],
-            [t("report.keys"), number(list.length)],
+            [t("report.keys"), ledger.data ? number(list.length) : "–"],
             [t("report.audit"), audit.data ? `${n("audit.status", audit.data.chains, { rows: number(audit.data.rows) })} ${audit.note ?? ""}` : "–"],
             ...(audit.data?.checkpoint ? [[t("report.checkpoint"), <code key="checkpoint" className="small">{audit.data.checkpoint}</code>] as [string, React.ReactNode]] : []),
           ]}
@@ -42,15 +44,15 @@ export default function Report() {
       </Panel>
       {ledger.isPending && <Loading />}
       {list.map((key) => (
-        <Panel key={key.cka_id} title={`${key.label || key.owner} · ${(key.kid || key.cka_id).slice(0, 8)}`} note={<Badge tone={stateTone(key.state)}>{word("state", key.state)}</Badge>}>
+        <Panel key={key.cka_id} title={`${key.label || said(key.owner)} · ${(key.kid || key.cka_id).slice(0, 8)}`} note={<Badge tone={stateTone(key.state)}>{word("state", key.state)}</Badge>}>
           <Facts
             rows={[
               ["kid", <code key="kid">{key.kid || "–"}</code>],
-              [t("report.owner"), key.owner],
-              [t("report.purpose"), key.purpose],
-              [t("report.generation"), joined(key.generation, key.algorithm, moment(key.generated_at), key.generated_by)],
-              [t("report.storage"), <Path key="storage">{joined(key.storage, `CKA_ID ${key.cka_id}`)}</Path>],
-              [t("report.distribution"), joined(key.distribution, key.published_at && t("report.published", { when: moment(key.published_at) }))],
+              [t("report.owner"), said(key.owner)],
+              [t("report.purpose"), said(key.purpose)],
+              [t("report.generation"), joined(said(key.generation), key.algorithm, moment(key.generated_at), key.generated_by)],
+              [t("report.storage"), <Path key="storage">{joined(said(key.storage), `CKA_ID ${key.cka_id}`)}</Path>],
+              [t("report.distribution"), joined(said(key.distribution), key.published_at && t("report.published", { when: moment(key.published_at) }))],
               [
                 t("report.validity"),
                 joined(
@@ -62,11 +64,11 @@ export default function Report() {
                   key.compromised_at && t("report.compromised", { when: moment(key.compromised_at) }),
                 ),
               ],
-              [t("report.recovery"), key.recovery || "–"],
+              [t("report.recovery"), said(key.recovery) || "–"],
               [
                 t("report.destruction"),
                 joined(
-                  key.destruction,
+                  said(key.destruction),
                   key.destruction_proposed_by && t("report.proposed_by", { who: key.destruction_proposed_by }),
                   key.destruction_approved_by && t("report.approved_by", { who: key.destruction_approved_by }),
                   moment(key.destroyed_at),

@@ -22,7 +22,8 @@ export default function Users() {
   const [act, setAct] = useState<{ user: User; what: Act }>();
   const entries = (user: User): (MenuEntry | "line")[] => [
     { label: t("users.set_role"), run: () => setAct({ user, what: "set-role" }) },
-    { label: t("users.reset"), run: () => setAct({ user, what: "invite" }) },
+    // Whoever is disabled could not use it.
+    ...(user.disabled ? [] : [{ label: t("users.reset"), run: () => setAct({ user, what: "invite" }) }]),
     { label: t("users.end_sessions"), run: () => setAct({ user, what: "end-sessions" }) },
     "line",
     user.disabled ? { label: t("users.enable"), run: () => setAct({ user, what: "enable" }) } : { label: t("users.disable"), danger: true, run: () => setAct({ user, what: "disable" }) },
@@ -112,6 +113,7 @@ function Invite({ open, onClose }: { open: boolean; onClose: () => void }) {
     if (!open) return;
     setName("");
     setDisplay("");
+    setRole("operator");
     setError(undefined);
     setDone(undefined);
   }, [open]);
