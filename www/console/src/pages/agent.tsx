@@ -176,6 +176,7 @@ function Editor({ name, agent, profiles }: { name: string; agent: Agent; profile
   const before = useRef(saved);
   const [overtaken, setOvertaken] = useState(false);
   useEffect(() => {
+    if (saved === before.current) return;
     const untouched = JSON.stringify(draft) === before.current;
     if (untouched) setDraft(draftOf(agent.policy));
     setOvertaken(!untouched && changed);
@@ -194,6 +195,8 @@ function Editor({ name, agent, profiles }: { name: string; agent: Agent; profile
       const { policy: kept } = await send<Agent>("PUT", `/admin/v1/agents/${encodeURIComponent(name)}`, policy);
       // As the signer has it now: `600` was kept as 10m. What was typed meanwhile stays.
       setDraft((now) => (now === draft ? draftOf(kept) : now));
+      // One's own change is nobody else's when the list brings it, whatever was typed until then.
+      before.current = JSON.stringify(draftOf(kept));
       setOvertaken(false);
       await again("/admin/v1/agents");
       tell(t("policy.saved"), t("policy.saved_detail"));
