@@ -24,7 +24,7 @@ export default function Activity() {
   return (
     <div className="page">
       <PageHead title={t("activity.title")} lead={t("activity.lead", { since: date(activity.started_at) })}>
-        <Badge tone={ready ? "good" : "bad"}>{ready ? t("overview.ready") : t("overview.troubled")}</Badge>
+        {!error && <Badge tone={ready ? "good" : "bad"}>{ready ? t("overview.ready") : t("overview.troubled")}</Badge>}
       </PageHead>
       {!ready && (
         <Notice tone="bad" title={t("attention.not_ready.title")}>
