@@ -300,7 +300,7 @@ describe("the session", async () => {
   globalThis.BroadcastChannel = class {
     postMessage() {}
   };
-  const { session, send } = await import("../console/src/api/session.ts");
+  const { login, logout, send, session } = await import("../console/src/api/session.ts");
   const network = globalThis.fetch;
   after(() => (globalThis.fetch = network));
   const of = (name) => ({ authenticated: true, session: name, csrf: name, user: { name, role: "administrator" } });
@@ -318,6 +318,18 @@ describe("the session", async () => {
     globalThis.fetch = async () => json(200, of("carol"));
     assert.equal((await session.refresh()).user.name, "carol");
     assert.equal(session.get().user.name, "carol");
+  });
+
+  test("so is one that was overtaken by a logout", async () => {
+    const { promise, resolve } = Promise.withResolvers();
+    session.set(of("alice"));
+    globalThis.fetch = () => promise;
+    const late = session.refresh();
+    globalThis.fetch = async (_, { method }) => (method === "POST" ? new Response(null, { status: 204 }) : json(200, { authenticated: false }));
+    await logout();
+    resolve(json(200, of("alice")));
+    await late;
+    assert.equal(session.get().authenticated, false);
   });
 
   test("what one person asked for is repeated in no other one's name", async () => {
@@ -351,7 +363,6 @@ describe("the session", async () => {
     assert.equal(problem.code, "signer_unreachable");
     assert.equal((await received(Promise.reject(new DOMException("timed out", "TimeoutError"))).catch(asProblem)).code, "signer_unreachable");
     assert.equal(asProblem(new TypeError("x is not a function")).code, "page_error");
-    const { login } = await import("../console/src/api/session.ts");
     await assert.rejects(login, (error) => error instanceof ApiProblem && error.code === "browser_too_old");
   });
 });

@@ -26,7 +26,7 @@ export type Role = "administrator" | "operator" | "auditor";
 export const ROLES: readonly Role[] = ["administrator", "operator", "auditor"];
 
 let current: Session | undefined;
-/** How often it was replaced by a login, a logout or a ceremony. */
+/** How often somebody came or went: what was asked before that is answered too late. */
 let changes = 0;
 let passkeyAwaited = false;
 const listeners = new Set<() => void>();
@@ -196,6 +196,9 @@ export async function recover(name: string, code: string): Promise<void> {
 }
 
 export async function logout(): Promise<void> {
-  await send("POST", "/console/v1/logout").finally(() => session.refresh());
+  await send("POST", "/console/v1/logout").finally(() => {
+    changes += 1;
+    return session.refresh();
+  });
   reader.postMessage("changed");
 }
