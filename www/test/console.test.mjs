@@ -386,11 +386,11 @@ describe("the audit's filters", () => {
   });
 });
 
-test("a step waits as long as the signer says of the step itself, once it said so", () => {
+test("a step waits as long as the signer says with the key, or of the step itself", () => {
   const imported = key("published", { can_sign_from: 1 }, { origin: "imported" });
   assert.deepEqual([earliest(imported, "activate", NOW), earliest(imported, "retire", NOW)], [at(1), undefined]);
-  const actions = [{ action: "activate", allowed: true, earliest: null }, { action: "retire", allowed: false, earliest: at(2) }];
-  assert.deepEqual([earliest(imported, "activate", NOW, actions), earliest(imported, "retire", NOW, actions)], [undefined, at(2)]);
+  const actions = [{ action: "activate", allowed: false, earliest: at(3) }, { action: "retire", allowed: false, earliest: at(2) }];
+  assert.deepEqual([earliest(imported, "activate", NOW, actions), earliest(imported, "retire", NOW, actions)], [at(1), at(2)]);
   assert.equal(earliest(imported, "retire", NOW + 3 * DAY, actions), undefined);
 });
 

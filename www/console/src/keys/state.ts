@@ -73,9 +73,9 @@ export function turnsOf(keys: readonly Key[], profiles: readonly Kind[]): Turn[]
   return [...turns.values()].sort((a, b) => a.name.localeCompare(b.name));
 }
 
-/** The earliest time of a step, where the signer has said one that lies ahead: of the step itself, once the key was asked for alone. */
+/** The earliest time of a step, where the signer has said one that lies ahead: with the key, or in the answer for that key alone. */
 export function earliest(key: Key, step: Step, now: number, actions: KeyDetail["actions"] = []): string | undefined {
-  const told = actions.find(({ action }) => action === step);
-  const at = told ? told.earliest : step === "activate" ? key.can_sign_from : step === "retire" && key.state === "retiring" ? key.until : undefined;
+  const withKey = step === "activate" ? key.can_sign_from : step === "retire" && key.state === "retiring" ? key.until : undefined;
+  const at = withKey ?? actions.find(({ action }) => action === step)?.earliest;
   return at && Date.parse(at) > now ? at : undefined;
 }
