@@ -1,7 +1,7 @@
 // Navigation, who is here, language and theme: what stands around every page.
 import { Dialog } from "@base-ui/react/dialog";
 import { Menu as BaseMenu } from "@base-ui/react/menu";
-import { Activity, ChevronsUpDown, FileCheck2, Globe, KeyRound, Languages, LayoutDashboard, LogOut, Menu as MenuIcon, MonitorCog, Network, ScrollText, SlidersHorizontal, UserRound, UsersRound } from "lucide-react";
+import { Activity, ChevronsUpDown, FileCheck2, Globe, KeyRound, Languages, LayoutDashboard, LogOut, Menu as MenuIcon, MonitorCog, Network, ScrollText, SlidersHorizontal, UserRound, UsersRound, X } from "lucide-react";
 import { useEffect, useState, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 import { useMay, useResource, useSession } from "./api/queries";
@@ -60,6 +60,7 @@ export function Frame({ children }: { children: ReactNode }) {
                   <div className="side-inner">
                     <SideContent />
                   </div>
+                  <Dialog.Close render={<Button little kind="quiet" icon={X} aria-label={t("common.close")} />} />
                 </Dialog.Popup>
               </Dialog.Portal>
             </Dialog.Root>
