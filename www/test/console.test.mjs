@@ -185,7 +185,9 @@ describe("attention", () => {
     assert.deepEqual(says(key("published", { can_sign_from: 1 }), key("published", { can_sign_from: -5 })), [["attention.nobody_signs.now", {}]]);
   });
 
-  test("a standby is a successor only for its own slot", () => {
+  test("a standby is a successor only for its own slot, and only if it fits its profile", () => {
+    assert.deepEqual(kinds({ profiles: [kind("default", "kid")], keys: [key("active", { rotation: 3 }), key("published", {}, { alg: "RS256" })] }), ["no-standby"]);
+    assert.deepEqual(kinds({ profiles: [kind("default", "kid")], keys: [key("active", { rotation: 3 }), key("published")] }), []);
     assert.deepEqual(kinds({ profiles: [kind("default", "kid")], keys: [key("active", { rotation: 3 }), key("published", {}, { agent: "orders" })] }), ["no-standby"]);
   });
 });

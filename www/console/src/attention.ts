@@ -100,10 +100,11 @@ function* proposals({ approvals, me }: Known): Iterable<Attention> {
   }
 }
 
-function* successors({ keys, now }: Known): Iterable<Attention> {
+function* successors({ keys, profiles, now }: Known): Iterable<Attention> {
   for (const key of keys) {
     if (key.state !== "active" || !key.rotation || Date.parse(key.rotation) - now > SOON) continue;
-    const standby = keys.some((other) => other.state === "published" && other.purpose === key.purpose && other.profile === key.profile && other.agent === key.agent);
+    const profile = profiles.find(({ name }) => key.purpose === "token" && name === key.profile);
+    const standby = keys.some((other) => other.state === "published" && other.purpose === key.purpose && other.profile === key.profile && other.agent === key.agent && (!profile || fits(other, profile)));
     if (!standby) yield item("no-standby", "warn", nameOf(key), { profile: placeOf(key) }, { when: key.rotation }, "/keys");
   }
 }

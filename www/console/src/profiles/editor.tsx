@@ -67,7 +67,7 @@ export function ProfileEditor({ open, onClose, profile, profiles, issuers }: Edi
       if (profile) await send("PUT", `/admin/v1/profiles/${encodeURIComponent(profile.name)}`, settings);
       else await send("POST", "/admin/v1/profiles", { name: draft.name.trim(), settings });
       await again("/admin/v1/profiles", "/admin/v1/issuers", "/admin/v1/keys");
-      tell(t(profile ? "profile.saved" : "profile.created", { name: draft.name.trim() }), t(profile ? "profile.saved_detail" : "profile.created_detail"));
+      tell(t(profile ? "profile.saved" : "profile.created", { name: draft.name.trim() }), t(changed === "kind" ? "profile.other_kind" : profile ? "profile.saved_detail" : "profile.created_detail"));
       onClose();
     } catch (refusal) {
       setError(refusal);
