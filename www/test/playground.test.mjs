@@ -92,6 +92,50 @@ describe("a pasted token", () => {
     assert.equal((await verdict(page)).code, "issuer_mismatch");
   });
 
+  test("leaves nothing of its verdict to be read once another text is there, by hand or by a link", async () => {
+    const key = makeKey("ES256");
+    const changes = [() => page.getByTestId("issuer").fill("https://other.example"), () => page.evaluate(() => (location.hash = "issuer=https%3A%2F%2Fother.example&algorithms=ES256"))];
+    for (const change of changes) {
+      await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk) });
+      assert.equal((await verdict(page)).state, "accepted");
+      const before = await page.locator("#result").evaluate((result) => result.offsetHeight);
+      const reading = page.evaluate(
+        () =>
+          new Promise((resolve) => {
+            new MutationObserver(() => {
+              const text = (selector) => document.querySelector(selector).innerText;
+              resolve({
+                verdict: text("[data-testid=verdict]").trim(),
+                glance: document.querySelector("#glance-text").textContent,
+                checks: document.querySelector("[data-testid=checks]").textContent,
+                result: text("#result"),
+                marks: [...document.querySelectorAll("#result [data-verified]")].map((element) => element.dataset.verified),
+                height: document.querySelector("#result").offsetHeight,
+              });
+            }).observe(document.querySelector("[data-testid=verdict]"), { attributes: true });
+          }),
+      );
+      await change();
+      const read = await reading;
+      assert.equal(read.verdict, "Judging");
+      assert.equal(read.glance, "Judging");
+      assert.doesNotMatch(read.checks, /: (?:passed|failed|not checked)\./);
+      assert.doesNotMatch(read.result, /Accepted|passed|a verification|Judged as of|ES256-key\n|^Verified/m);
+      assert.deepEqual(new Set(read.marks), new Set(["false"]));
+      assert.equal(read.height, before, "nothing jumps");
+    }
+  });
+
+  test("is judged anew when the visitor comes back to the page", async () => {
+    await page.clock.install();
+    await openPlayground(page, server.origin);
+    await click("example");
+    assert.equal((await verdict(page)).state, "accepted");
+    await page.clock.setSystemTime(Date.now() + 2 * 3_600_000);
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.waitForSelector("[data-testid=verdict][data-code=token_expired]");
+  });
+
   test("that is no token fails the structure check and shows no contents", async () => {
     const key = makeKey("ES256");
     await fill({ token: "not a token", jwks: set(key.jwk) });
@@ -150,6 +194,33 @@ describe("a pasted token", () => {
     assert.equal((await verdict(page)).state, "accepted");
   });
 
+  test("is not said to have passed what a dangerous switch leaves out", async () => {
+    const key = makeKey("ES256");
+    const { exp, ...forever } = CLAIMS;
+    await fill({ token: key.sign(forever), jwks: set(key.jwk) });
+    await page.getByText("Dangerous", { exact: true }).click();
+    await page.getByTestId("allow-missing-exp").check();
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.equal((await checks(page)).expiry, "not-checked");
+    assert.equal(await text("verdict-message"), "Accepted by a policy that takes tokens that never expire.");
+    await page.getByTestId("token").fill(key.sign(CLAIMS));
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.equal((await checks(page)).expiry, "pass");
+    await page.getByTestId("allow-missing-exp").uncheck();
+    await page.getByTestId("skip-issuer").check();
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.equal(await text("verdict-message"), "Accepted by a policy that does not check the issuer.");
+    const { issuer, ...others } = await checks(page);
+    assert.equal(issuer, "not-checked");
+    assert.deepEqual(new Set(Object.values(others)), new Set(["pass"]));
+    assert.equal(await page.locator("#checks-summary").innerText(), "13 of 14 passed, 1 not checked");
+    // Nothing says where the keys of an issuer that is not named are.
+    assert.match(await text("snippet"), /^ {2}jwks,/m);
+    await page.getByTestId("skip-issuer").uncheck();
+    await verdict(page);
+    assert.doesNotMatch(await text("snippet"), /jwks/);
+  });
+
   test("with hostile claims is shown as inert text", async () => {
     page.on("dialog", () => assert.fail("a claim ran as a script"));
     const key = makeKey("ES256");
@@ -163,7 +234,102 @@ describe("a pasted token", () => {
   });
 });
 
+describe("what nobody should send", () => {
+  test("a payload that is nested too deeply to show is judged, and not shown", async () => {
+    const key = makeKey("ES256");
+    const part = (payload) => Buffer.from(payload).toString("base64url");
+    const nested = (depth) => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+    const good = key.sign(CLAIMS);
+    await fill({ token: good, jwks: set(key.jwk) });
+    assert.equal((await verdict(page)).state, "accepted");
+    for (const depth of [128, 5000]) {
+      const [header, , signature] = good.split(".");
+      await page.getByTestId("token").fill(`${header}.${part(`{"a":${nested(depth)}}`)}.${signature}`);
+      assert.equal((await verdict(page)).code, "signature_invalid");
+      assert.equal(await text("claims"), "nested too deeply to show");
+      assert.equal(await page.getByTestId("claims").getAttribute("data-verified"), "false");
+      await page.getByTestId("token").fill(`${header}.${part(`{"a":${nested(127)}}`)}.${signature}`);
+      assert.equal((await verdict(page)).code, "signature_invalid");
+      assert.match(await text("claims"), /^\{\n {2}"a": \[/);
+    }
+    await page.getByTestId("token").fill(`${good}~${part(`["salt","a",${nested(9000)}]`)}~`);
+    await verdict(page);
+    assert.equal(await text("disclosed"), "a\nnested too deeply to show");
+  });
+
+  test("more disclosures than the core reads are not shown", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk) });
+    for (const [presentation, why] of [["~WzFd".repeat(257), /more than 256/], ["~".repeat(70_000), /larger than 65536 octets/]]) {
+      await page.getByTestId("token").fill(`${key.sign(CLAIMS)}${presentation}~`);
+      assert.equal((await verdict(page)).state, "rejected");
+      assert.equal(await page.locator("[data-testid=disclosed] li").count(), 1);
+      assert.match(await text("disclosed"), why);
+    }
+  });
+
+  test("a failure of the page's own takes the old verdict away, and says so", async () => {
+    await click("example");
+    assert.equal((await verdict(page)).state, "accepted");
+    await page.evaluate(() => (JSON.stringify = () => { throw new RangeError("too much"); }));
+    await click("verify");
+    assert.deepEqual(await verdict(page), { state: "error", code: "", check: "" });
+    assert.match(await text("verdict-message"), /could not show this token/);
+    assert.equal(await page.getByTestId("trust").isVisible(), false);
+  });
+
+  test("a page without WebCrypto says that it has no example", async () => {
+    const bare = await browser.newPage();
+    await bare.addInitScript(() => Object.defineProperty(Crypto.prototype, "subtle", { get: () => undefined }));
+    await openPlayground(bare, server.origin);
+    await bare.getByTestId("example").click();
+    assert.deepEqual(await verdict(bare), { state: "error", code: "", check: "" });
+    assert.match(await bare.getByTestId("verdict-message").innerText(), /WebCrypto/);
+    await bare.close();
+  });
+
+  test("characters that nobody sees are escaped, and numbers that JavaScript rounded are marked", async () => {
+    const key = makeKey("ES256");
+    const unseen = "\u034f\u115f\u1160\u3164\uffa0\ufe0f\u180b\u2800\u00ad";
+    const payload = Buffer.from(JSON.stringify({ ...CLAIMS, sub: unseen }).replace("{", '{"id":9007199254740993,"small":9007199254740991,')).toString("base64url");
+    const [header, , signature] = key.sign(CLAIMS).split(".");
+    await fill({ token: `${header}.${payload}.${signature}`, jwks: set(key.jwk) });
+    const shown = await text("claims");
+    for (const character of unseen) assert.ok(!shown.includes(character) && shown.includes(`\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`));
+    assert.deepEqual(await page.locator("[data-testid=claims] [data-note=rounded]").allInnerTexts(), ["9007199254740992"]);
+    await page.getByTestId("issuer").fill("https://a\u3164b.example");
+    await verdict(page);
+    assert.match(await text("snippet"), /a\\u3164b/);
+  });
+});
+
 describe("a presentation of an SD-JWT", () => {
+  test("shuts out a plain token where proof is asked for, unless the policy takes both; the link says which", async () => {
+    const key = makeKey("ES256");
+    await fill({ token: key.sign(CLAIMS), jwks: set(key.jwk) });
+    await page.getByText("More demands").click();
+    assert.equal(await page.getByTestId("allow-plain").isDisabled(), true);
+    await page.getByTestId("skip-nonce").evaluate((input) => (input.checked = true));
+    await page.getByTestId("key-binding").selectOption("where_bound");
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.equal((await checks(page)).proof, "not-checked");
+    await page.getByTestId("key-binding").selectOption("required");
+    assert.equal((await verdict(page)).code, "type_mismatch");
+    await page.getByTestId("allow-plain").check();
+    assert.equal((await verdict(page)).state, "accepted");
+    assert.match(await text("snippet"), /sdJwt: \{ keyBinding: "required", allowPlain: true \}/);
+    await click("share");
+    await page.getByTestId("share-note").getByText("never the token").waitFor();
+    for (const [link, allowed] of [[page.url(), true], [page.url().replace("&allowPlain=true", ""), false]]) {
+      const other = await browser.newPage();
+      await other.goto(link);
+      await verdict(other);
+      assert.equal(await other.getByTestId("key-binding").inputValue(), "required");
+      assert.equal(await other.getByTestId("allow-plain").isChecked(), allowed);
+      await other.close();
+    }
+  });
+
   test("is accepted where the policy takes it, and shows what was disclosed and nothing else", async () => {
     await click("example-disclosures");
     assert.deepEqual(await verdict(page), { state: "accepted", code: "", check: "" });
@@ -221,6 +387,8 @@ describe("keys from the issuer", () => {
     await page.getByTestId("fetch-note").getByText("its keys of now").waitFor();
     assert.deepEqual(await verdict(page), { state: "accepted", code: "", check: "" });
     assert.deepEqual(asked.map(({ url: path }) => path), ["/.well-known/openid-configuration", "/keys"]);
+    await page.getByTestId("jwks").fill(set(makeKey("ES256").jwk));
+    assert.match(await text("fetch-note"), /^Asks the policy’s issuer/);
     for (const part of token.split(".")) assert.ok(!JSON.stringify(asked).includes(part), "a part of the token left the page");
     assert.ok(asked.every(({ headers }) => headers.referer === undefined && headers.cookie === undefined));
   });
@@ -395,6 +563,31 @@ describe("nothing leaves the page", () => {
       assert.ok(!page.url().includes("jwks="), page.url());
       assert.ok(!page.url().includes(token.split(".")[1]), page.url());
     }
+  });
+
+  test("a link leaves out a token in any spelling and any part of it, says so, and keeps keys that look like one", async () => {
+    const key = makeKey("ES256");
+    const token = key.sign(CLAIMS);
+    const spaced = Buffer.from(JSON.stringify({ alg: "ES256" }, undefined, 2)).toString("base64url");
+    const apart = Buffer.from(`{ "alg":"ES256"}`).toString("base64url");
+    assert.match(spaced, /^ewog/);
+    assert.match(apart, /^eyAi/);
+    await page.getByTestId("token").fill(token);
+    for (const secret of [`${spaced}.e30.AA`, `Bearer ${apart}.e30.AA`, `x${token.split(".")[2]}`]) {
+      await page.getByTestId("jwks").fill(set({ ...key.jwk, kid: secret }));
+      await page.getByTestId("audience").fill(secret);
+      await click("share");
+      await page.getByTestId("share-note").getByText("The policy’s audience stays out: it holds a token.").waitFor();
+      assert.match(await text("share-note"), /The JWK Set stays out: it holds a token\./);
+      assert.doesNotMatch(page.url(), /jwks=|audience=/);
+    }
+    await page.getByTestId("audience").fill("https://api.example.com/eyewitness-service");
+    assert.match(await text("share-note"), /^The link carries/);
+    await page.getByTestId("jwks").fill(set({ ...key.jwk, x: spaced, x5c: [apart] }));
+    await click("share");
+    await page.getByTestId("share-note").getByText("never the token").waitFor();
+    assert.match(page.url(), /jwks=/);
+    assert.match(page.url(), /eyewitness/);
   });
 
   test("a hostile link is text in fields, nothing more", async () => {

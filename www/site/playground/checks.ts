@@ -33,6 +33,33 @@ export const CHECK_TEXTS: readonly CheckText[] = CHECKS.filter((name) => name !=
   return { name, title, demand };
 });
 
+/** What the dangerous switches in force let through, as the end of "by a policy that". */
+export function dangers(form: PolicyForm): string[] {
+  return [
+    ...(form.skipIssuer ? ["does not check the issuer"] : []),
+    ...(form.skipAudience ? ["does not check the audience"] : []),
+    ...(form.allowMissingExp ? ["takes tokens that never expire"] : []),
+    ...(form.allowRsaExponent3 ? ["takes RSA keys with exponent 3"] : []),
+    ...(form.skipNonce && form.keyBinding !== "" ? ["takes proofs for any nonce"] : []),
+  ];
+}
+
+/** What of a check a dangerous switch has left out, where it has: then it has not passed either. */
+export function leftOut(name: string, form: PolicyForm, claims: Json): string | undefined {
+  switch (name) {
+    case "proof":
+      return form.skipNonce && form.keyBinding !== "" ? "the nonce is not checked" : undefined;
+    case "issuer":
+      return form.skipIssuer ? "not checked" : undefined;
+    case "audience":
+      return form.skipAudience ? "not checked" : undefined;
+    case "expiry":
+      return form.allowMissingExp && claims["exp"] === undefined ? "none, and none is demanded" : undefined;
+    default:
+      return undefined;
+  }
+}
+
 /** What a check that has passed found, in the token's own words. */
 export function finding(name: string, form: PolicyForm, header: Json, claims: Json, now: number): string {
   switch (name) {
@@ -43,9 +70,9 @@ export function finding(name: string, form: PolicyForm, header: Json, claims: Js
     case "key":
       return header["kid"] === undefined ? "the only key that fits" : text(header["kid"]);
     case "issuer":
-      return form.skipIssuer ? "not checked" : text(claims["iss"]);
+      return text(claims["iss"]);
     case "audience":
-      return form.skipAudience ? "not checked" : text(claims[form.audienceClaim.trim() || "aud"]);
+      return text(claims[form.audienceClaim.trim() || "aud"]);
     case "expiry":
       return typeof claims["exp"] === "number" ? relative(claims["exp"], now) : "none";
     case "lifetime":

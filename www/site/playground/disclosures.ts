@@ -1,3 +1,7 @@
+// What core reads of a presentation (core/src/sd.rs).
+const LARGEST = 64 * 1024;
+const MOST = 256;
+
 /** What stands in a disclosure (RFC 9901 section 4.2), read without any judgement. */
 export type Disclosure = { name?: string; value: unknown } | { problem: string };
 
@@ -6,9 +10,12 @@ export function presentedToken(compact: string): string {
   return compact.split("~", 1)[0] ?? compact;
 }
 
-/** The disclosures of a presentation, without the key-binding JWT behind them. */
+/** The disclosures of a presentation, without the key-binding JWT behind them; none of more than the core would read. */
 export function disclosuresOf(compact: string): Disclosure[] {
+  if (!compact.includes("~")) return [];
+  if (compact.length > LARGEST) return [{ problem: `none is shown: the presentation is larger than ${LARGEST} octets` }];
   const parts = compact.split("~").slice(1, -1);
+  if (parts.length > MOST) return [{ problem: `none is shown: there are more than ${MOST}` }];
   return parts.map((part) => {
     try {
       const text = atob(part.replace(/-/g, "+").replace(/_/g, "/"));

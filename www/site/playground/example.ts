@@ -17,6 +17,7 @@ const ECDSA = { name: "ECDSA", namedCurve: "P-256" } as const;
 
 /** Makes a P-256 key and a token that lives for an hour. */
 export async function makeExample(kind: ExampleKind): Promise<Example> {
+  if ((crypto.subtle as SubtleCrypto | undefined) === undefined) throw new Error("an example is signed by WebCrypto, which a page has by https or on localhost alone.");
   const { privateKey, publicKey } = await crypto.subtle.generateKey(ECDSA, false, ["sign", "verify"]);
   const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", publicKey);
   const kid = await thumbprint({ crv, kty, x, y });

@@ -1,15 +1,17 @@
 import { ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectToken, type Algorithm } from "edgeseal";
 import { makeExample, type ExampleKind } from "./example";
-import { ALGORITHMS, FieldProblem, instant, issuerOptions, snippet, type PolicyForm } from "./policy";
+import { ALGORITHMS, FieldProblem, instant, issuerOptions, plainByDefault, snippet, type PolicyForm } from "./policy";
 import { issuersKeys } from "./issuer";
-import { fromFragment, toFragment } from "./share";
+import { fromFragment, toFragment, type Withheld } from "./share";
 import { disclosuresOf, presentedToken } from "./disclosures";
+import { visible } from "./json";
 import { byId, listChecks, setText, showContents, showDisclosed, showKeys, showOutcome, showPassingTime, showRunning, showTiming, type Contents, type Outcome } from "./view";
 
 const TYPING_PAUSE_MS = 160;
 const REFRESH_MS = 5000;
 const TIMING_BUDGET_MS = 15;
 const TIMING_RUNS = { least: 4, most: 200 };
+const REASONS: Record<Withheld, string> = { private: "it holds a private key", unreadable: "it is not a JWK Set", token: "it holds a token" };
 
 const token = byId<HTMLTextAreaElement>("token");
 const jwks = byId<HTMLTextAreaElement>("jwks");
@@ -26,6 +28,7 @@ const texts = {
   nonce: byId<HTMLInputElement>("nonce"),
 };
 const keyBinding = byId<HTMLSelectElement>("key-binding");
+const allowPlain = byId<HTMLInputElement>("allow-plain");
 const switches = {
   skipIssuer: byId<HTMLInputElement>("skip-issuer"),
   skipAudience: byId<HTMLInputElement>("skip-audience"),
@@ -46,6 +49,9 @@ const algorithms = ALGORITHMS.map((name) => {
   return input;
 });
 
+/** Notes that tell what came of a button, with what they say before. */
+const notes = ["fetch-note", "share-note"].map((id) => ({ note: byId(id), hint: byId(id).textContent ?? "" }));
+
 let latest = 0;
 let fetches = 0;
 let shown: { outcome: Outcome; contents: Contents | undefined } | undefined;
@@ -60,22 +66,23 @@ async function start(): Promise<void> {
     // Loads and compiles the WASM now: from here on the page needs no network.
     await inspectJwks(`{"keys":[]}`);
   } catch (error) {
-    showOutcome({ state: "error", code: "", message: `The verifier could not be loaded: ${sentence(error)}` }, undefined, readForm(), 0);
+    showFailure(`The verifier could not be loaded: ${sentence(error)}`);
     return;
   }
   document.documentElement.dataset["ready"] = "true";
   await judge();
   setInterval(() => void followTheClock(), REFRESH_MS);
+  document.addEventListener("visibilitychange", () => void followTheClock());
 }
 
+keyBinding.addEventListener("input", () => setAllowPlain(plainByDefault(keyBinding.value as PolicyForm["keyBinding"])));
 byId("form").addEventListener("input", () => {
+  restoreHints();
   begin();
-  showRunning();
   pause = setTimeout(() => void judge(), TYPING_PAUSE_MS);
 });
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  showRunning();
   void judge().then(bringVerdictIntoView);
 });
 byId("form").addEventListener("keydown", (event) => {
@@ -86,14 +93,16 @@ for (const button of document.querySelectorAll<HTMLButtonElement>("[data-example
 }
 byId("freeze").addEventListener("click", () => {
   texts.now.value = texts.now.value.trim() === "" ? `${new Date().toISOString().slice(0, 19)}Z` : "";
-  showRunning();
+  restoreHints();
   void judge();
 });
 byId("fetch-keys").addEventListener("click", () => void fetchKeys());
 byId("share").addEventListener("click", () => void share());
 byId("copy-snippet").addEventListener("click", () => void copySnippet());
 addEventListener("hashchange", () => {
-  if (openFragment()) void judge();
+  if (!openFragment()) return;
+  restoreHints();
+  void judge();
 });
 new IntersectionObserver(([entry]) => {
   const below = entry !== undefined && !entry.isIntersecting && entry.boundingClientRect.top > 0;
@@ -103,6 +112,14 @@ new IntersectionObserver(([entry]) => {
 /** Judges what the form holds. The last call wins; nothing here touches the network. */
 async function judge(): Promise<void> {
   const run = begin();
+  try {
+    await judgeForm(run);
+  } catch (error) {
+    if (run === latest) showFailure(`The page could not show this token: ${sentence(error)}`);
+  }
+}
+
+async function judgeForm(run: number): Promise<void> {
   const form = readForm();
   const compact = token.value.trim();
 
@@ -111,7 +128,7 @@ async function judge(): Promise<void> {
   const contents = outcome.state === "accepted" ? outcome : await contentsOf(compact);
   if (run !== latest) return;
 
-  setText(byId("token-parts"), compact === "" ? "" : compact.split(".").map((part) => part.length).slice(0, 6).join(" · ") + " characters");
+  setText(byId("token-parts"), compact === "" ? "" : compact.split(".", 6).map((part) => part.length).join(" · ") + " characters");
   setText(byId("freeze"), form.now.trim() === "" ? "Freeze" : "Use now");
   showKeys(keys);
   showSnippet(form);
@@ -120,6 +137,14 @@ async function judge(): Promise<void> {
   showTiming(milliseconds === undefined ? undefined : now, milliseconds);
   showOutcome(outcome, contents, form, now);
   shown = { outcome, contents };
+}
+
+/** The page's own failure: of the text that is there no verdict stands, and none of an older one. */
+function showFailure(message: string): void {
+  showContents(undefined, false, 0);
+  showDisclosed([], false);
+  showTiming(undefined, undefined);
+  showOutcome({ state: "error", code: "", message }, undefined, readForm(), 0);
 }
 
 /** By the device's clock a verdict can change while nobody touches the page. */
@@ -137,8 +162,10 @@ async function followTheClock(): Promise<void> {
   showOutcome(outcome, contents, form, now);
 }
 
+/** From here on the last verdict is of an older text. */
 function begin(): number {
   clearTimeout(pause);
+  showRunning();
   latest += 1;
   return latest;
 }
@@ -153,7 +180,7 @@ async function outcomeOf(compact: string, form: PolicyForm, measure: boolean): P
   if (form.jwks.trim() === "") return { outcome: { state: "idle", message: "Paste the JWK Set of the token’s issuer." }, now: deviceClock };
   try {
     const now = instant(form.now) ?? deviceClock;
-    const verifier = createVerifier({ ...issuerOptions(form), jwks: form.jwks, clock: () => now, fetch: refuseToFetch });
+    const verifier = createVerifier({ ...issuerOptions(form), jwks: form.jwks, clock: () => now, fetch: refuseToFetch, tokenCache: 0 });
     const call = form.nonce.trim() === "" ? {} : { nonce: form.nonce.trim() };
     const outcome = await once(() => verifier.verify(compact, call));
     if (!measure) return { outcome, now };
@@ -209,6 +236,7 @@ function refuseToFetch(): Promise<Response> {
 function readForm(): PolicyForm {
   const form = { jwks: jwks.value, algorithms: algorithms.filter((input) => input.checked).map((input) => input.value as Algorithm) } as PolicyForm;
   form.keyBinding = keyBinding.value as PolicyForm["keyBinding"];
+  form.allowPlain = allowPlain.checked;
   for (const [name, input] of Object.entries(texts)) form[name as keyof typeof texts] = input.value;
   for (const [name, input] of Object.entries(switches)) form[name as keyof typeof switches] = input.checked;
   return form;
@@ -220,9 +248,20 @@ function writeForm(form: PolicyForm): void {
   for (const [name, input] of Object.entries(texts)) input.value = form[name as keyof typeof texts];
   for (const [name, input] of Object.entries(switches)) input.checked = form[name as keyof typeof switches];
   keyBinding.value = form.keyBinding;
+  setAllowPlain(form.allowPlain);
   // A setting in force is never folded away.
   if ([form.maxLifetime, form.maxAge, form.audienceClaim, form.requiredClaims, form.keyBinding, form.nonce].some((text) => text !== "")) byId<HTMLDetailsElement>("more").open = true;
   if (Object.values(switches).some((input) => input.checked)) byId<HTMLDetailsElement>("dangerous").open = true;
+}
+
+function setAllowPlain(allowed: boolean): void {
+  const taken = keyBinding.value !== "";
+  allowPlain.checked = allowed || !taken;
+  allowPlain.disabled = !taken;
+}
+
+function restoreHints(): void {
+  for (const { note, hint } of notes) setText(note, hint);
 }
 
 function openFragment(): boolean {
@@ -234,9 +273,11 @@ function openFragment(): boolean {
 
 async function loadExample(kind: ExampleKind): Promise<void> {
   const run = begin();
-  showRunning();
-  const example = await makeExample(kind);
-  if (run !== latest) return;
+  restoreHints();
+  const example = await makeExample(kind).catch((error: unknown) => {
+    if (run === latest) showFailure(`There is no example here: ${sentence(error)}`);
+  });
+  if (example === undefined || run !== latest) return;
   token.value = example.token;
   writeForm({
     jwks: example.jwks,
@@ -251,6 +292,7 @@ async function loadExample(kind: ExampleKind): Promise<void> {
     audienceClaim: "",
     requiredClaims: "",
     keyBinding: example.presentation ? "where_bound" : "",
+    allowPlain: true,
     nonce: "",
     skipIssuer: false,
     skipAudience: false,
@@ -275,28 +317,28 @@ async function fetchKeys(): Promise<void> {
     return;
   }
   if ("error" in answer) {
-    setText(note, sentence(answer.error));
+    setText(note, visible(sentence(answer.error)));
     return;
   }
   jwks.value = answer.keys;
   setText(note, "These are its keys of now.");
-  showRunning();
   await judge();
 }
 
 async function share(): Promise<void> {
-  const { fragment, withheld } = toFragment(readForm());
+  const form = readForm();
+  const { fragment, withheld, left } = toFragment(form, token.value.trim());
   const link = new URL(location.href);
   link.hash = fragment;
   history.replaceState(null, "", link);
   const copied = await navigator.clipboard.writeText(link.href).then(() => true, () => false);
   const where = copied ? "Copied." : "The address bar holds the link.";
-  const what =
-    withheld === "private"
-      ? "The JWK Set stays out: it holds a private key."
-      : withheld === "unreadable"
-        ? "The JWK Set stays out: it is not a JWK Set."
-        : "It carries policy and keys, never the token.";
+  const out = [
+    ...(withheld === undefined ? [] : [`The JWK Set stays out: ${REASONS[withheld]}.`]),
+    ...left.map((name) => `The policy’s ${name} stays out: it holds a token.`),
+    ...(form.nonce.trim() === "" ? [] : ["The nonce stays out: it is good for one presentation."]),
+  ];
+  const what = out.length > 0 ? out.join(" ") : "It carries policy and keys, never the token.";
   setText(byId("share-note"), `${where} ${what}`);
 }
 
@@ -309,9 +351,9 @@ async function copySnippet(): Promise<void> {
 
 function showSnippet(form: PolicyForm): void {
   try {
-    setText(byId("snippet"), snippet(issuerOptions(form)));
+    setText(byId("snippet"), visible(snippet(issuerOptions(form))));
   } catch (error) {
-    setText(byId("snippet"), `// ${sentence(error)}`);
+    setText(byId("snippet"), visible(`// ${sentence(error)}`));
   }
 }
 

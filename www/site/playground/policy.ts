@@ -20,6 +20,8 @@ export interface PolicyForm {
   requiredClaims: string;
   /** Presentations of SD-JWTs: refused where empty. */
   keyBinding: "" | "where_bound" | "required";
+  /** Where presentations are taken: tokens that are none as well. */
+  allowPlain: boolean;
   nonce: string;
   skipIssuer: boolean;
   skipAudience: boolean;
@@ -51,7 +53,7 @@ export function issuerOptions(form: PolicyForm): IssuerOptions {
     ...seconds("maxAge", form.maxAge),
     ...(form.audienceClaim.trim() && { audienceClaim: form.audienceClaim.trim() }),
     ...(form.requiredClaims.trim() && { requiredClaims: words(form.requiredClaims) }),
-    ...(form.keyBinding !== "" && { sdJwt: { keyBinding: form.keyBinding, allowPlain: true } }),
+    ...(form.keyBinding !== "" && { sdJwt: { keyBinding: form.keyBinding, ...(form.allowPlain && { allowPlain: true }) } }),
     ...(Object.keys(dangerous).length > 0 && { dangerous }),
   };
 }
@@ -69,12 +71,19 @@ export function instant(text: string): number | undefined {
   return parsed / 1000;
 }
 
+/** Presentations of SD-JWTs with proof alone shut out plain tokens, unless they are asked for. */
+export function plainByDefault(keyBinding: PolicyForm["keyBinding"]): boolean {
+  return keyBinding !== "required";
+}
+
 /** The same policy as a program would write it. A nonce is no part of it: it is another one for each presentation. */
 export function snippet(options: IssuerOptions): string {
   const settings: string[] = [];
   for (const [name, value] of Object.entries(options)) {
     settings.push(`  ${name}: ${literal(value)},`);
   }
+  // Discovery finds the keys of an https issuer alone.
+  if (!/^https:\/\//.test(options.issuer ?? "")) settings.push("  jwks, // the issuer's JWK Set, as an object or its text");
   const asksNonce = options.sdJwt !== undefined && !options.dangerous?.skipNonce;
   return [
     `import { createVerifier } from "edgeseal";`,

@@ -1,30 +1,44 @@
-import { ALGORITHMS, type PolicyForm } from "./policy";
+import { ALGORITHMS, plainByDefault, type PolicyForm } from "./policy";
 
 const TEXTS = ["issuer", "audience", "typ", "leeway", "now", "maxLifetime", "maxAge", "audienceClaim", "requiredClaims"] as const;
 const SWITCHES = ["skipIssuer", "skipAudience", "allowMissingExp", "allowRsaExponent3", "skipNonce"] as const;
 const KEY_BINDINGS = ["where_bound", "required"] as const;
+/** Members whose values are a key's numbers and certificates: they may look like anything. */
+const KEY_MEMBERS = ["n", "e", "x", "y", "pub", "x5c", "x5t", "x5t#S256"];
 const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 
+/** Characters: of a shorter part of what is in the token's field, nobody could say that it is of a token. */
+const SHORTEST_PART = 12;
+
 /** Why a JWK Set is not put into a link. */
-export type Withheld = "private" | "unreadable" | undefined;
+export type Withheld = "private" | "unreadable" | "token";
 
 /**
  * Policy and JWK Set as the fragment of a link, which no server ever sees. There is no parameter for the token. A set that
- * holds private or secret key material, or that is not a JWK Set at all (it might be a token), stays out.
+ * holds private or secret key material, or that is not a JWK Set at all (it might be a token), stays out, and so does a
+ * field or a set with a token or a part of `token` in it. `left` names those fields.
  */
-export function toFragment(form: PolicyForm): { fragment: string; withheld: Withheld } {
+export function toFragment(form: PolicyForm, token: string): { fragment: string; withheld: Withheld | undefined; left: string[] } {
+  const parts = token.split(/[.~\s]/).filter((part) => part.length >= SHORTEST_PART);
+  const isOfToken = (text: string): boolean => parts.some((part) => text.includes(part));
   const parameters = new URLSearchParams();
+  const left: string[] = [];
   for (const name of TEXTS) {
     const value = form[name].trim();
-    if (value !== "" && !looksLikeToken(value)) parameters.set(name, value);
+    if (value === "") continue;
+    if (holdsToken(value) || isOfToken(value)) left.push(name);
+    else parameters.set(name, value);
   }
   parameters.set("algorithms", form.algorithms.join(","));
-  if (form.keyBinding !== "") parameters.set("keyBinding", form.keyBinding);
+  if (form.keyBinding !== "") {
+    parameters.set("keyBinding", form.keyBinding);
+    parameters.set("allowPlain", String(form.allowPlain));
+  }
   for (const name of SWITCHES) if (form[name]) parameters.set(name, "true");
 
-  const withheld = form.jwks.trim() === "" ? undefined : reasonToWithhold(form.jwks);
+  const withheld = form.jwks.trim() === "" ? undefined : reasonToWithhold(form.jwks, isOfToken);
   if (form.jwks.trim() !== "" && withheld === undefined) parameters.set("jwks", compact(form.jwks));
-  return { fragment: parameters.toString(), withheld };
+  return { fragment: parameters.toString(), withheld, left };
 }
 
 /** The form that a fragment describes, or `undefined` if it describes none. */
@@ -32,6 +46,7 @@ export function fromFragment(fragment: string): PolicyForm | undefined {
   const parameters = new URLSearchParams(fragment.replace(/^#/, ""));
   if (!parameters.has("algorithms") && !parameters.has("jwks") && !parameters.has("issuer")) return undefined;
   const text = (name: string): string => parameters.get(name) ?? "";
+  const keyBinding = KEY_BINDINGS.find((name) => name === text("keyBinding")) ?? "";
   return {
     jwks: spread(text("jwks")),
     issuer: text("issuer"),
@@ -44,7 +59,8 @@ export function fromFragment(fragment: string): PolicyForm | undefined {
     maxAge: text("maxAge"),
     audienceClaim: text("audienceClaim"),
     requiredClaims: text("requiredClaims"),
-    keyBinding: KEY_BINDINGS.find((name) => name === text("keyBinding")) ?? "",
+    keyBinding,
+    allowPlain: parameters.has("allowPlain") ? text("allowPlain") === "true" : plainByDefault(keyBinding),
     // A nonce is good for one presentation.
     nonce: "",
     skipIssuer: text("skipIssuer") === "true",
@@ -55,7 +71,7 @@ export function fromFragment(fragment: string): PolicyForm | undefined {
   };
 }
 
-function reasonToWithhold(text: string): Withheld {
+function reasonToWithhold(text: string, isOfToken: (text: string) => boolean): Withheld | undefined {
   let set: unknown;
   try {
     set = JSON.parse(text);
@@ -64,17 +80,30 @@ function reasonToWithhold(text: string): Withheld {
   }
   const keys = typeof set === "object" && set !== null ? (set as { keys?: unknown }).keys : undefined;
   if (!Array.isArray(keys)) return "unreadable";
-  return memberNames(text).some((name) => PRIVATE_MEMBERS.includes(name)) ? "private" : undefined;
+  const strings = stringsOf(text);
+  if (strings.some(({ name, value }) => value === undefined && PRIVATE_MEMBERS.includes(name))) return "private";
+  const isToken = strings.some(({ name, value }) => isOfToken(value ?? name) || (!KEY_MEMBERS.includes(name) && holdsToken(value ?? name)));
+  return isToken ? "token" : undefined;
 }
 
-/** Every member's name in a JSON text. Of duplicates `JSON.parse` keeps the last, and the link holds them all. */
-function memberNames(text: string): string[] {
-  const strings = text.matchAll(/("(?:\\.|[^"\\])*")(\s*:)?/g);
-  return [...strings].flatMap(([, string = "", colon]) => (colon === undefined ? [] : [String(JSON.parse(string))]));
+/**
+ * Every string in a JSON text: members' names, and values with the name that they stand under. Of duplicates `JSON.parse`
+ * keeps the last, and the link holds them all.
+ */
+function stringsOf(text: string): { name: string; value?: string }[] {
+  let name = "";
+  return [...text.matchAll(/("(?:\\.|[^"\\])*")(\s*:)?/g)].map(([, string = "", colon]) => {
+    const value = String(JSON.parse(string));
+    if (colon === undefined) return { name, value };
+    name = value;
+    return { name };
+  });
 }
 
-function looksLikeToken(text: string): boolean {
-  return /eyJ[\w-]+\.[\w-]*\.?/.test(text);
+/** Whether base64url of a JSON object begins in a text, as each part of a token does but its signature. */
+function holdsToken(text: string): boolean {
+  const starts = text.match(/(?<![\w-])[\w-]{12}/g) ?? [];
+  return starts.some((start) => /^\s*\{[\s"]/.test(atob(start.replace(/-/g, "+").replace(/_/g, "/"))));
 }
 
 // White space around the structure goes, nothing else: what the core judges (duplicate members, numbers) must survive.

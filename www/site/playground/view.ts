@@ -1,6 +1,6 @@
-import { CHECK_TEXTS, KEY_REASONS, finding } from "./checks";
+import { CHECK_TEXTS, KEY_REASONS, dangers, finding, leftOut, type CheckText } from "./checks";
 import type { Disclosure } from "./disclosures";
-import { explainDates, showJson, visible } from "./json";
+import { explainDates, jsonNodes, showJson, visible } from "./json";
 import type { PolicyForm } from "./policy";
 import { calendar } from "./time";
 
@@ -23,9 +23,9 @@ export function byId<T extends Element = HTMLElement>(id: string): T {
   return element;
 }
 
-const WORDS = { idle: "Waiting", accepted: "Accepted", rejected: "Rejected", error: "Not judged" } as const;
-const ICONS = { idle: "idle", accepted: "pass", rejected: "fail", error: "error" } as const;
-const STATES = { pass: "passed", fail: "failed", "not-reached": "not reached" } as const;
+const WORDS = { running: "Judging", idle: "Waiting", accepted: "Accepted", rejected: "Rejected", error: "Not judged" } as const;
+const ICONS = { running: "idle", idle: "idle", accepted: "pass", rejected: "fail", error: "error" } as const;
+const STATES = { pass: "passed", fail: "failed", "not-checked": "not checked", "not-reached": "not reached" } as const;
 
 /** Builds the list of checks, none of them reached. */
 export function listChecks(): void {
@@ -46,47 +46,82 @@ export function listChecks(): void {
   );
 }
 
-/** From now until the next outcome no verdict can be read from the page. */
+/** From now until the next outcome no verdict can be read from the page. What is emptied keeps its height: nothing jumps. */
 export function showRunning(): void {
-  const verdict = byId("verdict");
-  verdict.dataset["state"] = "running";
-  verdict.dataset["code"] = "";
-  verdict.dataset["check"] = "";
+  if (byId("verdict").dataset["state"] === "running") return;
+  keepHeights();
+  for (const [index, item] of checkItems().entries()) {
+    const { demand } = CHECK_TEXTS[index] as CheckText;
+    showCheck(item, "not-reached", item.querySelector(".check-note")?.textContent === demand ? demand : "", false);
+  }
+  setText(byId("checks-summary"), "in this order");
+  showTiming(undefined, undefined);
+  setText(byId("trust"), "Unverified");
+  for (const part of ["trust", "header", "claims", "disclosed"]) byId(part).dataset["verified"] = "false";
+  showVerdict("running", "", "", "");
 }
 
 /** Shows an outcome: verdict and each check. */
 export function showOutcome(outcome: Outcome, contents: Contents | undefined, form: PolicyForm, now: number): void {
   const failed = outcome.state === "rejected" ? outcome.check : "";
   const code = outcome.state === "rejected" || outcome.state === "error" ? outcome.code : "";
-  const message =
-    outcome.state === "accepted" ? "Every check passed: header and claims can be trusted." : visible(outcome.message);
+  const message = outcome.state === "accepted" ? praise(form) : visible(outcome.message);
+  const claims = contents !== undefined && "header" in contents ? contents.claims : {};
 
   const judged = outcome.state === "accepted" || outcome.state === "rejected";
   let passed = 0;
+  let skipped = 0;
   let reached = outcome.state === "accepted" || (failed !== "" && CHECK_TEXTS.some(({ name }) => name === failed));
-  for (const item of byId("checks").querySelectorAll<HTMLElement>(".check")) {
-    const name = item.dataset["testid"]?.slice("check-".length) ?? "";
-    const state = !reached ? "not-reached" : name === failed ? "fail" : "pass";
+  for (const [index, item] of checkItems().entries()) {
+    const { name, demand } = CHECK_TEXTS[index] as CheckText;
+    const skip = leftOut(name, form, claims);
+    const state = !reached ? "not-reached" : name === failed ? "fail" : skip !== undefined ? "not-checked" : "pass";
     if (state === "fail") reached = false;
     if (state === "pass") passed += 1;
+    if (state === "not-checked") skipped += 1;
     const found =
-      state === "pass" && contents !== undefined && "header" in contents ? finding(name, form, contents.header, contents.claims, now) : "";
-    showCheck(item, name, state, state === "fail" ? message : "", found);
+      state === "pass" && contents !== undefined && "header" in contents ? finding(name, form, contents.header, claims, now) : "";
+    const note = state === "fail" ? message : state === "not-checked" ? (skip ?? "") : visible(found);
+    showCheck(item, state, note || demand, found !== "");
   }
-  setText(byId("checks-summary"), !judged ? "in this order" : `${passed} of ${CHECK_TEXTS.length} passed`);
+  const others = skipped === 0 ? "" : `, ${skipped} not checked`;
+  setText(byId("checks-summary"), !judged ? "in this order" : `${passed} of ${CHECK_TEXTS.length} passed${others}`);
+  showVerdict(outcome.state, code, failed, message);
+  keepHeights(false);
+}
 
-  setText(byId("verdict-word"), WORDS[outcome.state]);
+function showVerdict(state: keyof typeof WORDS, code: string, check: string, message: string): void {
+  setText(byId("verdict-word"), WORDS[state]);
   setText(byId("verdict-code"), code);
   byId("verdict-code").hidden = code === "";
   setText(byId("verdict-message"), message);
-  useIcon(byId<SVGUseElement>("verdict-icon"), ICONS[outcome.state]);
-  setText(byId("glance-text"), code === "" ? WORDS[outcome.state] : `${WORDS[outcome.state]} · ${code}`);
-  byId("glance").dataset["state"] = outcome.state;
+  useIcon(byId<SVGUseElement>("verdict-icon"), ICONS[state]);
+  setText(byId("glance-text"), code === "" ? WORDS[state] : `${WORDS[state]} · ${code}`);
+  // While nothing is there to be judged the bar is away, and typing does not bring it.
+  const glance = byId("glance");
+  if (state !== "running" || glance.dataset["state"] !== "idle") glance.dataset["state"] = state;
 
   const verdict = byId("verdict");
+  verdict.ariaBusy = String(state === "running");
   verdict.dataset["code"] = code;
-  verdict.dataset["check"] = failed;
-  verdict.dataset["state"] = outcome.state;
+  verdict.dataset["check"] = check;
+  verdict.dataset["state"] = state;
+}
+
+function praise(form: PolicyForm): string {
+  const lax = dangers(form);
+  if (lax.length === 0) return "Every check passed: header and claims can be trusted.";
+  return `Accepted by a policy that ${new Intl.ListFormat("en").format(lax)}.`;
+}
+
+function checkItems(): HTMLElement[] {
+  return [...byId("checks").querySelectorAll<HTMLElement>(".check")];
+}
+
+function keepHeights(kept = true): void {
+  const elements = [byId("verdict"), byId("timing"), ...checkItems()];
+  const heights = elements.map((element) => (kept ? `${element.offsetHeight}px` : ""));
+  for (const [index, element] of elements.entries()) element.style.minHeight = heights[index] ?? "";
 }
 
 /** Shows header and claims, marked by whether the verifier stands behind them. */
@@ -126,8 +161,13 @@ export function showDisclosed(disclosed: readonly Disclosure[], verified: boolea
   list.replaceChildren(
     ...disclosed.map((disclosure) => {
       const item = document.createElement("li");
-      if ("problem" in disclosure) item.append(visible(disclosure.problem));
-      else item.append(textElement("code", "", visible(disclosure.name ?? "array element")), textElement("code", "value", visible(JSON.stringify(disclosure.value))));
+      if ("problem" in disclosure) {
+        item.append(visible(disclosure.problem));
+        return item;
+      }
+      const value = textElement("code", "value", "");
+      value.append(...jsonNodes(disclosure.value));
+      item.append(textElement("code", "", visible(disclosure.name ?? "array element")), value);
       return item;
     }),
   );
@@ -173,15 +213,14 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function showCheck(item: HTMLElement, name: string, state: keyof typeof STATES, why: string, found: string): void {
+function showCheck(item: HTMLElement, state: keyof typeof STATES, text: string, found: boolean): void {
   item.dataset["state"] = state;
   const use = item.querySelector("use");
-  if (use !== null) useIcon(use, state);
+  if (use !== null) useIcon(use, state === "not-checked" ? "error" : state);
   setText(item.querySelector(".check-state") as Element, `: ${STATES[state]}. `);
   const note = item.querySelector(".check-note") as Element;
-  const demand = CHECK_TEXTS.find((text) => text.name === name)?.demand ?? "";
-  setText(note, why || visible(found) || demand);
-  note.classList.toggle("found", found !== "");
+  setText(note, text);
+  note.classList.toggle("found", found);
 }
 
 function icon(): SVGSVGElement {
