@@ -82,8 +82,9 @@ export function snippet(options: IssuerOptions): string {
   for (const [name, value] of Object.entries(options)) {
     settings.push(`  ${name}: ${literal(value)},`);
   }
-  // Discovery finds the keys of an https issuer alone.
-  if (!/^https:\/\//.test(options.issuer ?? "")) settings.push("  jwks, // the issuer's JWK Set, as an object or its text");
+  // Discovery finds the keys of an https issuer alone. A policy that lacks its issuer lacks no keys yet.
+  const found = options.issuer === "" || options.issuer?.startsWith("https://");
+  if (!found) settings.push("  jwks, // the issuer's JWK Set, as an object or its text");
   const asksNonce = options.sdJwt !== undefined && !options.dangerous?.skipNonce;
   return [
     `import { createVerifier } from "edgeseal";`,
