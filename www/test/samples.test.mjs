@@ -18,7 +18,8 @@ const BUILD = 600_000;
 for (const { page, samples } of pages()) {
   if (samples.length === 0) continue;
   test(`the samples of ${page}`, { timeout: 2 * BUILD }, async (context) => {
-    const shell = new Shell();
+    // A page that says where edgeseal is finds it there alone, in each of its terminals.
+    const shell = new Shell(samples.some(({ text }) => text.includes("export PATH=")) ? [] : [join(ROOT, "target/debug")]);
     context.after(() => shell.end());
     for (const sample of samples) {
       assert.ok(sample.rule, `${sample.place}: no comment before this sample says how it is tested (samples.mjs)`);
@@ -149,14 +150,19 @@ function assertCommands({ text, place }) {
   }
 }
 
-/** One bash for a page, in a folder of its own: what one sample sets, the next one has. */
+/** A page's terminals, in a folder of its own: what one sample sets, the next one has, until one stays in the foreground. */
 class Shell {
   folder = mkdtempSync(join(tmpdir(), "edgeseal-docs-"));
   #children = [];
   #bash;
+  #path;
+
+  constructor(path) {
+    this.#path = path;
+  }
 
   async run({ text, place }, folder) {
-    this.#bash ??= this.#start(["bash", "--noprofile", "--norc"], ["pipe", "pipe", "pipe"]);
+    this.#bash ??= this.#start();
     const end = `end-${Math.random().toString(36).slice(2)}`;
     const script = `set -eu -o pipefail; cd '${folder}'\n${text}\necho ${end} >&2\n`;
     const patience = folder === ROOT ? BUILD : PATIENCE;
@@ -165,7 +171,11 @@ class Shell {
   }
 
   async background({ text, argument, place }) {
-    const started = this.#start(["bash", "--noprofile", "--norc", "-c", text.trim()], ["ignore", "pipe", "pipe"]);
+    const started = this.#bash ?? this.#start();
+    // This terminal is taken: what comes next is typed into another one.
+    this.#bash = undefined;
+    started.text = "";
+    started.child.stdin.end(`set -eu -o pipefail; cd '${this.folder}'\n{\n${text}\n} < /dev/null\n`);
     for (const began = Date.now(); !(await ready(argument, this.folder)); await sleep(200)) {
       assert.equal(started.child.exitCode, null, `${place}: ended before ${argument} answered\n${started.text}`);
       assert.ok(Date.now() - began < PATIENCE, `${place}: ${argument} does not answer\n${started.text}`);
@@ -183,12 +193,12 @@ class Shell {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #start([command, ...args], stdio) {
-    const child = spawn(command, args, {
+  #start() {
+    const child = spawn("bash", ["--noprofile", "--norc"], {
       cwd: this.folder,
       detached: true,
-      stdio,
-      env: { ...process.env, PATH: [join(ROOT, "target/debug"), process.env.PATH].join(delimiter), NO_COLOR: "1", EDGESEAL: ROOT.replace(/\/$/, "") },
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, PATH: [...this.#path, process.env.PATH].join(delimiter), NO_COLOR: "1", EDGESEAL: ROOT.replace(/\/$/, "") },
     });
     const started = { child, text: "" };
     for (const pipe of [child.stdout, child.stderr]) pipe?.setEncoding("utf8").on("data", (chunk) => (started.text += chunk));
