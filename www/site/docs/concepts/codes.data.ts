@@ -7,18 +7,25 @@ export interface Named {
   what: string;
 }
 
-const source = fileURLToPath(new URL("../../../../core/src/error.rs", import.meta.url));
+interface Data {
+  codes: Named[];
+  checks: Named[];
+  hosts: Named[];
+}
 
-/** The codes of refusals and the checks, as core's source has them: no second list that could differ. */
+const source = fileURLToPath(new URL("../../../../core/src/error.rs", import.meta.url));
+const hosts = fileURLToPath(new URL("../../../../core/src/http.rs", import.meta.url));
+
+/** The codes of refusals, those that hosts add, and the checks, as core's source has them: no second list that could differ. */
 export default {
-  watch: [source],
-  load(): { codes: Named[]; checks: Named[] } {
+  watch: [source, hosts],
+  load(): Data {
     const text = readFileSync(source, "utf8");
-    return { codes: entries(text, "ErrorCode"), checks: entries(text, "Check") };
+    return { codes: entries(text, "ErrorCode"), checks: entries(text, "Check"), hosts: hostsCodes(readFileSync(hosts, "utf8")) };
   },
 };
 
-declare const data: { codes: Named[]; checks: Named[] };
+declare const data: Data;
 export { data };
 
 function entries(text: string, list: string): Named[] {
@@ -35,4 +42,16 @@ function entries(text: string, list: string): Named[] {
   }
   if (found.length === 0) throw new Error(`core/src/error.rs: the list ${list} cannot be read`);
   return found;
+}
+
+/** Each code that `Refusal::code` has of its own, with what the constructor of its name says. */
+function hostsCodes(text: string): Named[] {
+  const block = /^    pub fn code\(&self\)[\s\S]*?^    \}$/m.exec(text)?.[0] ?? "";
+  const names = [...block.matchAll(/^ +Kind::\w+ => "(\w+)",$/gm)].map(([, name = ""]) => name);
+  if (names.length === 0) throw new Error("core/src/http.rs: the codes cannot be read");
+  return names.map((name) => {
+    const what = new RegExp(`((?:^ +///.*\\n)+) +pub fn ${name}\\(`, "m").exec(text)?.[1];
+    if (!what) throw new Error(`core/src/http.rs: nothing says what ${name} means`);
+    return { name, what: what.replaceAll(/^ +\/\/\/ ?/gm, "").trim().replaceAll(/\s+/g, " ").replaceAll("`", "") };
+  });
 }
