@@ -65,7 +65,7 @@ export function showRunning(): void {
 export function showOutcome(outcome: Outcome, contents: Contents | undefined, form: PolicyForm, now: number): void {
   const failed = outcome.state === "rejected" ? outcome.check : "";
   const code = outcome.state === "rejected" || outcome.state === "error" ? outcome.code : "";
-  const message = outcome.state === "accepted" ? praise(form) : visible(outcome.message);
+  const message = outcome.state === "accepted" ? whyAccepted(form) : visible(outcome.message);
   const claims = contents !== undefined && "header" in contents ? contents.claims : {};
 
   const judged = outcome.state === "accepted" || outcome.state === "rejected";
@@ -108,7 +108,7 @@ function showVerdict(state: keyof typeof WORDS, code: string, check: string, mes
   verdict.dataset["state"] = state;
 }
 
-function praise(form: PolicyForm): string {
+function whyAccepted(form: PolicyForm): string {
   const lax = dangers(form);
   if (lax.length === 0) return "Every check passed: header and claims can be trusted.";
   return `Accepted by a policy that ${new Intl.ListFormat("en").format(lax)}.`;
