@@ -33,8 +33,12 @@ pub enum Clients {
 pub struct Door {
     bound: Bound,
     files: Files,
+    /// When they were written, as far as they have been read.
+    seen: Written,
     tls: watch::Sender<Arc<ServerConfig>>,
 }
+
+type Written = [Option<SystemTime>; 3];
 
 /// What its TLS is made of.
 #[derive(Debug)]
@@ -50,8 +54,10 @@ impl Door {
     /// When the certificate, the key or the authority cannot be used.
     pub fn new(bound: Bound, listen: &ListenConfig, clients: Clients) -> Result<Self, Failure> {
         let files = Files { listen: listen.clone(), clients };
+        // Before they are read: what is written from here on, while the signer starts, is seen when it serves.
+        let seen = files.changed_at();
         let (tls, _) = watch::channel(Arc::new(files.read()?));
-        Ok(Self { bound, files, tls })
+        Ok(Self { bound, files, seen, tls })
     }
 
     /// Where it really listens.
@@ -61,9 +67,9 @@ impl Door {
 
     /// Serves until `stop` becomes true, then drains.
     pub async fn serve(self, router: Router, stop: watch::Receiver<bool>) {
-        let Self { bound, files, tls } = self;
+        let Self { bound, files, seen, tls } = self;
         let latest = tls.subscribe();
-        let renewal = tokio::spawn(renew(files, tls));
+        let renewal = tokio::spawn(renew(files, seen, tls));
         bound.serve(latest, router, stop).await;
         renewal.abort();
     }
@@ -81,7 +87,7 @@ impl Files {
         }
     }
 
-    fn changed_at(&self) -> [Option<SystemTime>; 3] {
+    fn changed_at(&self) -> Written {
         let client_ca = if let Clients::Of(client_ca) = &self.clients { Some(client_ca.as_path()) } else { None };
         let changed = |file: &Path| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
         [Some(self.listen.certificate.as_path()), Some(self.listen.key.as_path()), client_ca].map(|file| file.and_then(changed))
@@ -89,11 +95,10 @@ impl Files {
 }
 
 /// Reads the files again on SIGHUP and when one has changed. What cannot be used changes nothing.
-async fn renew(files: Files, tls: watch::Sender<Arc<ServerConfig>>) {
+async fn renew(files: Files, mut seen: Written, tls: watch::Sender<Arc<ServerConfig>>) {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut interval = tokio::time::interval(INTERVAL);
-    let mut seen = files.changed_at();
     loop {
         let hangup = async {
             match &mut hangups {
@@ -119,5 +124,32 @@ async fn renew(files: Files, tls: watch::Sender<Arc<ServerConfig>>) {
             // Half of a pair may be written by now: the next look says.
             Err(error) => tracing::warn!(listener, %error, "the certificate of before stays"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::listener::bind;
+
+    fn write(listen: &ListenConfig) {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
+        std::fs::write(&listen.certificate, certificate.pem()).unwrap();
+        std::fs::write(&listen.key, pair.serialize_pem()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_replaced_while_the_signer_starts_is_taken_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] = ["crt", "key"].map(|name| folder.path().join(name));
+        let listen = ListenConfig { setting: "listen.public", address: "127.0.0.1:0".parse().unwrap(), certificate, key };
+        write(&listen);
+        let Door { files, seen, tls, .. } = Door::new(bind(&listen).await.unwrap(), &listen, Clients::Nobody).unwrap();
+        let mut latest = tls.subscribe();
+        write(&listen);
+        let renewal = tokio::spawn(renew(files, seen, tls));
+        tokio::time::timeout(Duration::from_secs(5), latest.changed()).await.unwrap().unwrap();
+        renewal.abort();
     }
 }
