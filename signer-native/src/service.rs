@@ -37,7 +37,7 @@ use crate::{
 const CANARY_INTERVAL: Duration = Duration::from_secs(10);
 /// How often keys are looked after.
 const TEND_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the end of the process waits for the audit log, and then for its last checkpoint.
+/// How long the end of the process waits for each of what it leaves in order: its leases, the audit log, the last checkpoint, the store.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The listeners, bound and with their TLS, before the HSM is asked for anything.
@@ -229,10 +229,15 @@ impl Signer {
         };
         tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators);
         background.shutdown().await;
-        service.courier.step_down().await;
         // Another signer need not wait until it is sure that this one is gone.
-        if let Err(error) = service.issuer.registry().step_down(&holder).await {
-            tracing::debug!(%error, "stepping down");
+        let step_down = async {
+            service.courier.step_down().await;
+            if let Err(error) = service.issuer.registry().step_down(&holder).await {
+                tracing::debug!(%error, "stepping down");
+            }
+        };
+        if tokio::time::timeout(FAREWELL, step_down).await.is_err() {
+            tracing::warn!("the leases were not given back in time");
         }
         // With the last request gone, the log writes what it still has, and one more checkpoint speaks for all of it.
         if tokio::time::timeout(FAREWELL, audit_end.end()).await.is_err() {
