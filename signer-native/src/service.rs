@@ -179,7 +179,7 @@ impl Signer {
             enrolments: Limiter::default(),
             repetitions: Limiter::default(),
             signers: config.enrolment.signers,
-            signer_ca: tls::authority_of(&config.agents)?,
+            agents_listener: config.agents,
             console,
             health: Health::default(),
             audit,

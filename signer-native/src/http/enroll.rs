@@ -17,6 +17,7 @@ use super::{
     listener::Peer,
     openapi::Routes,
     problem::{Code, Problem},
+    tls,
 };
 use crate::{
     agents::{Certified, CertifyError, Known, MAX_REQUEST, check_request, hash},
@@ -90,6 +91,7 @@ async fn enroll(
     })?;
     // A request that cannot be granted does not use up the code.
     check_request(&csr).map_err(malformed)?;
+    let signer_ca = signer_ca(&service)?;
     let code = hash(&Zeroizing::new(code));
     let store = service.agents.store();
     let invited = store.use_invitation(&code, now()).await.map_err(RegistryError::Store)?;
@@ -98,7 +100,7 @@ async fn enroll(
     };
     let (tell, told) = oneshot::channel();
     // It comes to its end though nobody waits for it any more: who asks may go away while the HSM makes the authority's key.
-    tokio::spawn(enrolled(service, name, csr, code, tell));
+    tokio::spawn(enrolled(service, name, csr, signer_ca, code, tell));
     told.await.map_err(|_gone| Problem::new(Code::NotReady, "the certificate could not be made; try again"))?
 }
 
@@ -107,6 +109,7 @@ async fn enrolled(
     service: Shared,
     name: String,
     csr: String,
+    signer_ca: Option<String>,
     code: String,
     tell: oneshot::Sender<Result<axum::Json<EnrolmentAnswer>, Problem>>,
 ) {
@@ -118,7 +121,7 @@ async fn enrolled(
     };
     match certified {
         Ok(certified) => {
-            if tell.send(Ok(answer(&service, &name, &certified))).is_err() {
+            if tell.send(Ok(answer(&service, &name, &certified, signer_ca))).is_err() {
                 give_back().await;
             } else {
                 tracing::info!(agent = name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "enrolled");
@@ -166,6 +169,7 @@ async fn renew(
 ) -> Result<axum::Json<EnrolmentAnswer>, Problem> {
     let RenewRequest { csr } = parse(&said.body)?;
     check_request(&csr).map_err(malformed)?;
+    let signer_ca = signer_ca(&service)?;
     // A repetition is another certificate.
     said.stamp(&service, "/v1/agents/renew").await?;
     let agent = &said.agent;
@@ -183,7 +187,7 @@ async fn renew(
     let before = peer.fingerprint.as_deref().unwrap_or_default();
     let certified = certify(&service, "agents.renew", &agent.name, &csr, Grant::Certificate(before)).await?;
     tracing::info!(agent = agent.name, not_after = %Moment(Timestamp::from_secs(certified.not_after)), "renewed a certificate");
-    Ok(answer(&service, &agent.name, &certified))
+    Ok(answer(&service, &agent.name, &certified, signer_ca))
 }
 
 /// A certificate, after the audit log knows of it.
@@ -200,7 +204,15 @@ async fn certify(service: &Shared, action: &'static str, agent: &str, csr: &str,
     Ok(certified)
 }
 
-fn answer(service: &Shared, agent: &str, certified: &Certified) -> axum::Json<EnrolmentAnswer> {
+/// The listener takes up a chain that is replaced: what newcomers are told of it is what its file says now.
+fn signer_ca(service: &Shared) -> Result<Option<String>, Problem> {
+    tls::authority_of(&service.agents_listener).map_err(|failure| {
+        tracing::error!(%failure, "the certificate of the agents' listener cannot be read");
+        Problem::new(Code::NotReady, "the certificate of the agents' listener cannot be read; try again")
+    })
+}
+
+fn answer(service: &Shared, agent: &str, certified: &Certified, signer_ca: Option<String>) -> axum::Json<EnrolmentAnswer> {
     let Certified { certificate, authority, not_after } = certified;
     axum::Json(EnrolmentAnswer {
         agent: agent.to_owned(),
@@ -208,7 +220,7 @@ fn answer(service: &Shared, agent: &str, certified: &Certified) -> axum::Json<En
         authority: authority.clone(),
         not_after: Moment(Timestamp::from_secs(*not_after)).to_string(),
         signers: service.signers.clone(),
-        signer_ca: service.signer_ca.clone(),
+        signer_ca,
     })
 }
 

@@ -28,6 +28,7 @@ use crate::{
     activity::Activity,
     agents::{Authorities, Directory},
     audit::{Keeper, Log},
+    config::ListenConfig,
     console::Console,
     hsm::{BreakerState, StoreDescription},
     issue::{Catalog, Issuer, rate::Limiter},
@@ -52,8 +53,8 @@ pub struct Service {
     pub repetitions: Limiter,
     /// What enrolled agents are told: the agents' listeners of all signers.
     pub signers: Vec<String>,
-    /// What enrolled agents are told: the authority of the agents' listener, PEM, where its chain shows one.
-    pub signer_ca: Option<String>,
+    /// What enrolled agents are told: the authority of the agents' listener, where its chain shows one.
+    pub agents_listener: ListenConfig,
     /// People at the console, where there is an administrators' listener.
     pub console: Option<Arc<Console>>,
     /// How the signer feels.

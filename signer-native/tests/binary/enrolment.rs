@@ -254,6 +254,34 @@ fn a_code_is_good_again_when_the_hsm_could_not_sign() {
     enroll(&faulty.signer, &code, &out.join("again")).fails(1, "code_refused");
 }
 
+#[test]
+fn newcomers_are_told_of_the_authority_of_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256"], |text| {
+        fs::copy(folder.path().join("dev/tls/server.crt"), folder.path().join("dev/tls/agents.crt")).unwrap();
+        let (before, agents) = text.split_once("[listen.agents]").unwrap();
+        format!("{before}[listen.agents]{}", agents.replacen("server.crt", "agents.crt", 1))
+    });
+    let tls = signer.dir.join("tls");
+    let authority = |name: &str| {
+        let out = folder.path().join(name);
+        enroll(&signer, &invite(&signer, name), &out).ok();
+        fs::read_to_string(out.join("ca.crt")).unwrap()
+    };
+    assert_eq!(authority("early").trim(), fs::read_to_string(tls.join("ca.crt")).unwrap().trim());
+    let (chain, other) = (tls.join("agents.crt"), fs::read_to_string(tls.join("admin-ca.crt")).unwrap());
+    let listener = fs::read_to_string(&chain).unwrap();
+    let (leaf, _) = listener.split_at(listener.rfind("-----BEGIN").unwrap());
+    fs::write(&chain, format!("{leaf}{other}")).unwrap();
+    assert_eq!(authority("late").trim(), other.trim());
+    // No code is used up while it cannot be said.
+    let code = invite(&signer, "later");
+    fs::write(&chain, "").unwrap();
+    enroll(&signer, &code, &folder.path().join("later")).fails(7, "not_ready");
+    fs::write(&chain, listener).unwrap();
+    enroll(&signer, &code, &folder.path().join("later")).ok();
+}
+
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).filter(|path| path.is_file()).collect()
