@@ -45,7 +45,7 @@ use tokio::{
 use super::{
     AgentConfig, Loopback, build,
     profiles::{Described, Profiles, Refused, Trusted},
-    renewal::keep_renewed,
+    renewal::{Watched, keep_up},
     signers::{Answer, Signers, random},
 };
 use crate::{
@@ -79,6 +79,8 @@ pub struct Daemon {
     owner: u32,
     users: Vec<u32>,
     loopback: Option<(TcpListener, SocketAddr, Loopback)>,
+    /// The files of certificate, key and authority.
+    files: Watched,
     /// The file of certificate and key, where they are one file and can be renewed together.
     identity: Option<PathBuf>,
 }
@@ -119,6 +121,8 @@ impl Daemon {
     /// # Errors
     /// A socket or an address in use, certificates that cannot be used.
     pub async fn open(config: AgentConfig) -> Result<Self, Failure> {
+        let files = [Some(&config.certificate), Some(&config.key), config.ca.as_ref()];
+        let files = Watched::new(files.into_iter().flatten().cloned().collect());
         let signers = Arc::new(Signers::new(&config)?);
         let AgentConfig { socket: path, users, loopback, ca, certificate, key, .. } = config;
         let identity = (certificate == key).then_some(certificate);
@@ -132,7 +136,7 @@ impl Daemon {
         let socket = bind_socket(&path).await?;
         let owner = fs::metadata(&path).map_err(|error| unusable(&path, &error))?.uid();
         let shared = Arc::new(Shared { signers, profiles: Profiles::default(), ca, verifier: Mutex::default() });
-        Ok(Self { shared, socket, path, owner, users, loopback, identity })
+        Ok(Self { shared, socket, path, owner, users, loopback, files, identity })
     }
 
     /// Where the loopback listener really listens.
@@ -147,12 +151,11 @@ impl Daemon {
 
     /// Serves until `stop` becomes true, then drains and removes the socket.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) {
-        let Self { shared, socket, path, owner, users, loopback, identity } = self;
+        let Self { shared, socket, path, owner, users, loopback, files, identity } = self;
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&shared.signers).send_batches());
-        if let Some(identity) = identity {
-            background.spawn(keep_renewed(identity, Arc::clone(&shared.signers)));
-        }
+        let reloaded = Arc::clone(&shared);
+        background.spawn(keep_up(files, identity, Arc::clone(&shared.signers), move || reloaded.reload()));
         let router = router(shared);
         let graceful = GracefulShutdown::new();
         // Of its own each: whoever may connect to the loopback address need not be anybody whom the socket would take.
@@ -502,6 +505,15 @@ async fn jwks(State(shared): State<Arc<Shared>>) -> Result<Response, Refused> {
 }
 
 impl Shared {
+    /// Reads certificate, key and authority again, for the verifier too; its keys stay.
+    fn reload(&self) -> Result<(), Failure> {
+        self.signers.reload()?;
+        if let Some((settings, verifier)) = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            *verifier = RemoteVerifier::following(Some(verifier), settings.clone(), self.ca.as_deref())?;
+        }
+        Ok(())
+    }
+
     /// A verifier of every issuer that is known, `issuer` among them if the signer gives this agent tokens of it.
     async fn verifier(&self, issuer: Option<&str>) -> Result<RemoteVerifier, Refused> {
         let mut settings: Vec<IssuerSettings> = Vec::new();

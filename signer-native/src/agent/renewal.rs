@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use edgeseal_core::Timestamp;
@@ -21,7 +21,7 @@ use crate::{
     keys::{Moment, now},
 };
 
-/// How often the certificate is looked at.
+/// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a renewal that failed.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -44,55 +44,106 @@ pub fn fresh() -> Result<(KeyPair, String), Failure> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_identity(path: &Path, certificate: &str, key: &KeyPair) -> Result<(), Failure> {
-    let text = zeroize::Zeroizing::new(format!("{certificate}{}", key.serialize_pem()));
-    files::write_private(path, text.as_bytes())
+    files::write_private(path, identity(certificate, key).as_bytes())
         .map_err(|error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display())))
 }
 
-/// Renews the certificate in `path` when a third of its life is left, until it is dropped.
-pub async fn keep_renewed(path: PathBuf, signers: Arc<Signers>) {
-    let written = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let mut seen = written(&path);
-    loop {
-        // `edgeseal certs renew` may have written another one.
-        let now = written(&path);
-        if now != seen {
-            match signers.reload() {
-                Ok(()) => {
-                    seen = now;
-                    tracing::info!(path = %path.display(), "took up the certificate that was written there");
-                }
-                Err(error) => tracing::warn!(%error, "the certificate of before stays in use"),
-            }
+/// What stands in such a file.
+pub(crate) fn identity(certificate: &str, key: &KeyPair) -> zeroize::Zeroizing<String> {
+    zeroize::Zeroizing::new(format!("{certificate}{}", key.serialize_pem()))
+}
+
+/// Files that the daemon has read, and when each was written.
+#[derive(Debug)]
+pub struct Watched {
+    files: Vec<PathBuf>,
+    seen: Vec<Option<SystemTime>>,
+}
+
+impl Watched {
+    /// Begun before they are read: what is written between the two is seen then.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        let seen = written(&files);
+        Self { files, seen }
+    }
+
+    /// Has them read again when one was written. Half of a pair may be written by now: what cannot be used is looked at next time.
+    fn look(&mut self, reload: impl FnOnce() -> Result<(), Failure>) {
+        let found = written(&self.files);
+        if found == self.seen {
+            return;
         }
-        let pause = match due(&path) {
-            Ok(false) => INTERVAL,
-            Ok(true) => match renew(&path, &signers).await {
-                Ok(_) => {
-                    seen = written(&path);
-                    INTERVAL
-                }
-                Err(failure) => {
-                    tracing::warn!(reason = %failure, "the certificate could not be renewed");
-                    PAUSE
-                }
-            },
-            Err(reason) => {
-                tracing::warn!(reason, "the certificate cannot be looked at");
-                PAUSE
+        match reload() {
+            Ok(()) => {
+                self.seen = found;
+                tracing::info!("took up the certificate, the key and the authority that are there now");
             }
-        };
-        tokio::time::sleep(pause).await;
+            Err(error) => tracing::warn!(%error, "the certificate, the key and the authority of before stay in use"),
+        }
     }
 }
 
-fn due(path: &Path) -> Result<bool, String> {
-    let certificate = CertificateDer::from_pem_file(path).map_err(|error| error.to_string())?;
-    let (begin, end) = tls::validity(&certificate).ok_or("its validity cannot be read")?;
-    Ok(now().as_secs().saturating_add((end.saturating_sub(begin)) / 3) >= end)
+fn written(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
+    files.iter().map(|file| fs::metadata(file).and_then(|metadata| metadata.modified()).ok()).collect()
 }
 
-/// Renews the certificate in `path` now, and has the signers asked with the new one; gives its end.
+/// Takes up what is written to the files, and renews the certificate of `identity`, if there is one, when a third of its life is
+/// left, until it is dropped.
+pub async fn keep_up(
+    mut files: Watched,
+    identity: Option<PathBuf>,
+    signers: Arc<Signers>,
+    reload: impl Fn() -> Result<(), Failure>,
+) {
+    let mut next = Instant::now();
+    loop {
+        if let Some(path) = &identity
+            && next <= Instant::now()
+        {
+            let pause = renew_when_due(path, &signers).await;
+            next = Instant::now() + pause;
+        }
+        files.look(&reload);
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Gives how long to leave it alone.
+async fn renew_when_due(path: &Path, signers: &Signers) -> Duration {
+    let life = match validity(path) {
+        Ok(life) => life,
+        Err(reason) => {
+            tracing::warn!(reason, "the certificate cannot be looked at");
+            return PAUSE;
+        }
+    };
+    if !is_due(life, now()) {
+        return Duration::ZERO;
+    }
+    match renew(path, signers).await {
+        Ok(_) => validity(path).map_or(PAUSE, rest),
+        Err(failure) => {
+            tracing::warn!(reason = %failure, "the certificate could not be renewed");
+            PAUSE
+        }
+    }
+}
+
+fn validity(path: &Path) -> Result<(u64, u64), String> {
+    let certificate = CertificateDer::from_pem_file(path).map_err(|error| error.to_string())?;
+    tls::validity(&certificate).ok_or_else(|| "its validity cannot be read".to_owned())
+}
+
+fn is_due((begin, end): (u64, u64), now: Timestamp) -> bool {
+    now.as_secs().saturating_add(end.saturating_sub(begin) / 3) >= end
+}
+
+/// By a clock that is ahead each new certificate is due at once.
+fn rest((begin, end): (u64, u64)) -> Duration {
+    Duration::from_secs(end.saturating_sub(begin) / 10)
+}
+
+/// Renews the certificate in `path` now; gives its end.
 ///
 /// # Errors
 /// When it has ended, when no signer gives another, or when that cannot be written.
@@ -117,19 +168,75 @@ pub async fn renew(path: &Path, signers: &Signers) -> Result<String, Failure> {
         return Err(refused(format!("{}: {}", member("code"), member("detail"))));
     }
     let certificate = member("certificate");
-    if !is_of(certificate, &pair) {
-        return Err(Failure::new(FailureKind::Remote, "the signer's answer holds no certificate of the key that was sent"));
-    }
+    check(certificate, &pair, now()).map_err(|why| Failure::new(FailureKind::Remote, why))?;
     write_identity(path, certificate, &pair)?;
-    signers.reload()?;
     tracing::info!(not_after = member("not_after"), "renewed the certificate");
     Ok(member("not_after").to_owned())
 }
 
-/// Whether a certificate, PEM, is of this key: what is not would lock the agent out.
-fn is_of(certificate: &str, pair: &KeyPair) -> bool {
-    CertificateDer::from_pem_slice(certificate.as_bytes())
-        .ok()
-        .and_then(|certificate| tls::public_key(&certificate))
-        .is_some_and(|public| public == pair.subject_public_key_info())
+/// What is no certificate (PEM) of this key, or none that is good now, would lock the agent out in place of the one it has.
+fn check(certificate: &str, pair: &KeyPair, now: Timestamp) -> Result<(), String> {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).ok();
+    let certificate =
+        certificate.filter(|certificate| tls::public_key(certificate).is_some_and(|key| key == pair.subject_public_key_info()));
+    let certificate = certificate.ok_or("the signer's answer holds no certificate of the key that was sent")?;
+    let (begin, end) = tls::validity(&certificate).ok_or("the validity of the new certificate cannot be read")?;
+    if (begin..end).contains(&now.as_secs()) {
+        return Ok(());
+    }
+    let [begin, end, now] = [Timestamp::from_secs(begin), Timestamp::from_secs(end), now].map(Moment);
+    Err(format!("the new certificate is good from {begin} to {end}, and here it is {now}: one of the two clocks is wrong"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate of this key for the hour from 1 000 000 on.
+    fn certificate(pair: &KeyPair) -> String {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let begin = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        (params.not_before, params.not_after) = (begin.into(), (begin + Duration::from_hours(1)).into());
+        params.self_signed(pair).unwrap().pem()
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_good_now_replaces_none() {
+        let (pair, other) = (fresh().unwrap().0, fresh().unwrap().0);
+        let certificate = certificate(&pair);
+        let at = |seconds| check(&certificate, &pair, Timestamp::from_secs(seconds));
+        assert_eq!((at(1_000_000), at(1_003_599)), (Ok(()), Ok(())));
+        for wrong in [999_999, 1_003_600] {
+            assert!(at(wrong).unwrap_err().contains("one of the two clocks is wrong"));
+        }
+        assert!(check(&certificate, &other, Timestamp::from_secs(1_000_000)).unwrap_err().contains("no certificate of the key"));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_does_not_renew_without_end() {
+        let life = (1_000_000, 1_086_400);
+        assert!(!is_due(life, Timestamp::from_secs(1_057_599)));
+        assert!(is_due(life, Timestamp::from_secs(1_057_600)));
+        assert_eq!(rest(life), Duration::from_mins(144));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("crt"), folder.path().join("key"));
+        fs::write(&key, "first").unwrap();
+        let mut watched = Watched::new(vec![certificate.clone(), key.clone()]);
+        watched.look(|| panic!("nothing was written"));
+        fs::write(&certificate, "second").unwrap();
+        watched.look(|| Err(Failure::configuration("half of a pair")));
+        let mut looked = false;
+        watched.look(|| {
+            looked = true;
+            Ok(())
+        });
+        assert!(looked);
+        watched.look(|| panic!("it was taken up"));
+        fs::remove_file(&key).unwrap();
+        watched.look(|| Err(Failure::configuration("the key is gone")));
+    }
 }
