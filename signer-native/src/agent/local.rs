@@ -461,8 +461,10 @@ async fn verify(State(shared): State<Arc<Shared>>, body: Body) -> Result<Respons
         shared.profiles.get(&shared.signers, &profile).await?;
     }
     // Only to know whom to ask about: the verifier decides.
-    let issuer = UnverifiedToken::parse(&token).and_then(|token| token.unverified_issuer()).unwrap_or_default();
-    let verifier = shared.verifier(Some(&issuer)).await?;
+    let about =
+        UnverifiedToken::parse(&token).and_then(|token| Ok((token.unverified_issuer()?, token.header().algorithm().to_owned())));
+    let (issuer, algorithm) = about.unwrap_or_default();
+    let verifier = shared.verifier(Some((&issuer, &algorithm))).await?;
     let token = match verifier.verify(&token).await {
         Ok(token) => token,
         Err(refusal) => return Ok(refused(&refusal)),
@@ -514,10 +516,11 @@ impl Shared {
         Ok(())
     }
 
-    /// A verifier of every issuer that is known, `issuer` among them if the signer gives this agent tokens of it.
-    async fn verifier(&self, issuer: Option<&str>) -> Result<RemoteVerifier, Refused> {
+    /// A verifier of every issuer that is known, with the issuer and `alg` of a token among them if the signer gives this agent
+    /// tokens of such.
+    async fn verifier(&self, token: Option<(&str, &str)>) -> Result<RemoteVerifier, Refused> {
         let mut settings: Vec<IssuerSettings> = Vec::new();
-        for Trusted { issuer, algorithm, is_own, .. } in self.profiles.issuers(&self.signers, issuer).await? {
+        for Trusted { issuer, algorithm, is_own, .. } in self.profiles.issuers(&self.signers, token).await? {
             add(&mut settings, &issuer, algorithm, is_own);
         }
         let mut held = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);

@@ -147,15 +147,15 @@ impl Profiles {
         self.lock().remove(name);
     }
 
-    /// The issuers of all profiles that this agent may use, by the names of these. The signer is asked for them while `issuer` is
-    /// none of them, or where it has never been asked if there is no `issuer`; not again within 10 s. A signer that does not
-    /// answer leaves those that are known.
+    /// The issuers of all profiles that this agent may use, by the names of these. The signer is asked for them while the issuer
+    /// and the `alg` of `token` are not known together, or where it has never been asked if there is no `token`; not again within
+    /// 10 s. A signer that does not answer leaves those that are known.
     ///
     /// # Errors
     /// The signer's refusal, or that none answers, while no issuer is known.
-    pub async fn issuers(&self, signers: &Signers, issuer: Option<&str>) -> Result<Vec<Trusted>, Refused> {
-        let is_enough = |known: &[Trusted]| match issuer {
-            Some(issuer) => known.iter().any(|known| known.issuer == issuer),
+    pub async fn issuers(&self, signers: &Signers, token: Option<(&str, &str)>) -> Result<Vec<Trusted>, Refused> {
+        let is_enough = |known: &[Trusted]| match token {
+            Some((issuer, alg)) => known.iter().any(|known| known.issuer == issuer && known.algorithm.name() == alg),
             None => !self.listed().is_empty(),
         };
         let known = self.known_issuers();
