@@ -154,6 +154,7 @@ impl Daemon {
         let Self { shared, socket, path, owner, users, loopback, files, identity } = self;
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&shared.signers).send_batches());
+        background.spawn(Arc::clone(&shared.signers).look_after());
         let reloaded = Arc::clone(&shared);
         background.spawn(keep_up(files, identity, Arc::clone(&shared.signers), move || reloaded.reload()));
         let router = router(shared);

@@ -1,13 +1,10 @@
 //! Requests to one of several signers: coalesced into batches, over one HTTP/2 connection each, to the next signer when one
-//! does not answer.
+//! does not answer, and back to it when it does.
 
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -35,9 +32,13 @@ use crate::{
 
 /// One attempt with one signer, connecting included.
 const ATTEMPT: Duration = Duration::from_secs(8);
-/// The pause before a signer that failed is tried again while others answer; it doubles up to [`PAUSE_MAX`].
+/// The pause before a signer that failed is asked whether it is there, while others answer; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long nothing is heard on a connection before it is asked for a sign of life, and how long that may take. A connection that
+/// was lost without a word (a host without power, a machine that slept) is known as such within [`ATTEMPT`].
+const QUIET: Duration = Duration::from_secs(3);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(4);
 /// Octets of an answer: a batch of the largest tokens, with room for JSON around them.
 const MAX_ANSWER: usize = 2 * 1024 * 1024;
 /// Batches under way at once: one is signed while the next fills, and neither waits for the network.
@@ -61,7 +62,7 @@ pub struct Answer {
 /// No signer answered.
 #[derive(Clone, Debug, Default)]
 pub struct Unanswered {
-    /// What one of them said instead, with 503.
+    /// What one of them said instead, with 503 or for want of a good signature.
     pub unavailable: Option<Answer>,
     /// Each of them, and why.
     pub reasons: Vec<String>,
@@ -69,8 +70,8 @@ pub struct Unanswered {
 
 /// The signers, and the requests that wait for a place in a batch.
 pub struct Signers {
+    /// In the order of preference.
     list: Vec<Signer>,
-    preferred: AtomicUsize,
     identity: Identity,
     tls: RwLock<(usize, Arc<ClientConfig>)>,
     waiting: Mutex<VecDeque<Waiting>>,
@@ -96,8 +97,21 @@ impl Waiting {
     }
 }
 
+impl Answer {
+    /// Whether the signer cannot do it at the moment and has handed nothing out, so that asking another one doubles nothing.
+    fn is_inability(&self) -> bool {
+        let discarded =
+            self.status == StatusCode::INTERNAL_SERVER_ERROR && self.body["code"] == Code::SignatureDiscarded.as_str();
+        discarded || self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    fn inability(&self) -> String {
+        format!("it answered {}", self.status.as_u16())
+    }
+}
+
 impl Unanswered {
-    /// What whoever asked is told. A signer's own 503 says more than ours; why the others did not answer is for the log.
+    /// What whoever asked is told. A signer's own answer says more than ours; why the others did not answer is for the log.
     fn told(self) -> Result<Answer, Problem> {
         let nobody = || Problem::new(Code::SignerUnavailable, "no signer answers; the agent's log says why");
         self.unavailable.ok_or_else(nobody)
@@ -106,20 +120,25 @@ impl Unanswered {
 
 struct Signer {
     url: Uri,
-    connection: tokio::sync::Mutex<Option<Connection>>,
+    connection: Mutex<Option<Arc<Connection>>>,
+    /// Held while connecting, so that many requests make one connection.
+    connecting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
-#[derive(Clone)]
+type Sender = http2::SendRequest<Full<Bytes>>;
+
 struct Connection {
-    sender: http2::SendRequest<Full<Bytes>>,
+    sender: Sender,
     /// The certificate that it was made with.
     generation: usize,
 }
 
 #[derive(Default)]
 struct State {
+    /// While it is down: when it is asked next whether it is there.
     down_until: Option<Instant>,
+    /// How long it was down last; nothing once it has signed.
     pause: Duration,
 }
 
@@ -139,13 +158,13 @@ impl Signers {
                     "agent.signers holds {url:?}; it takes URLs such as \"https://signer.example.com:8444\""
                 )));
             }
-            Ok(Signer { url: uri, connection: tokio::sync::Mutex::default(), state: Mutex::default() })
+            Ok(Signer::new(uri))
         };
         let list = config.signers.iter().map(signer).collect::<Result<_, _>>()?;
         let identity = Identity { ca: config.ca.clone(), certificate: config.certificate.clone(), key: config.key.clone() };
         let tls = RwLock::new((0, identity.load()?));
         let (waiting, arrived) = (Mutex::default(), Notify::new());
-        Ok(Self { list, preferred: AtomicUsize::new(0), identity, tls, waiting, arrived })
+        Ok(Self { list, identity, tls, waiting, arrived })
     }
 
     /// Takes up a certificate that was renewed; connections made with the old one are not used again.
@@ -253,14 +272,14 @@ impl Signers {
             for ((one, _), result) in open.into_iter().zip(results) {
                 match result {
                     // Nothing was handed out for it, so that asking again doubles nothing.
-                    Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => left.push((one, Some(answer))),
+                    Ok(answer) if answer.is_inability() => left.push((one, Some(answer))),
                     result => one.answer(result),
                 }
             }
-            if left.len() == members
-                && let Some(signer) = self.list.get(index)
-            {
-                signer.failed("it answered 503 to each member of a batch");
+            if left.len() < members {
+                self.list[index].signed();
+            } else {
+                self.list[index].failed("it could do nothing for any member of a batch");
             }
             if left.is_empty() {
                 return;
@@ -270,8 +289,22 @@ impl Signers {
         }
     }
 
-    /// One request to the preferred signer, or to the next ones when it does not answer. What the first made of it then is a
-    /// token that nobody holds.
+    /// Asks signers that are down whether they are there again, until it is dropped: no request waits for one that still is not.
+    pub async fn look_after(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PAUSE_MIN).await;
+            for signer in self.list.iter().filter(|signer| signer.is_due(Instant::now())) {
+                match self.attempt(signer, &Method::GET, "/v1/profiles", None).await {
+                    Ok(answer) if !answer.is_inability() => signer.is_back(),
+                    Ok(answer) => signer.failed(&answer.inability()),
+                    Err(reason) => signer.failed(&reason),
+                }
+            }
+        }
+    }
+
+    /// One request to the first signer, or to the next ones when it does not answer. What the first made of it then is a token that
+    /// nobody holds.
     ///
     /// # Errors
     /// When no signer answers.
@@ -285,7 +318,11 @@ impl Signers {
     /// [`Unanswered`].
     pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Unanswered> {
         let body = body.map(|body| Bytes::from(body.to_string()));
-        self.ask_others(&[], &method, path, body).await.map(|(_, answer)| answer)
+        let (index, answer) = self.ask_others(&[], &method, path, body).await?;
+        if method == Method::POST {
+            self.list[index].signed();
+        }
+        Ok(answer)
     }
 
     /// The same, of all signers but these; says which of them answered.
@@ -296,101 +333,140 @@ impl Signers {
         path: &str,
         body: Option<Bytes>,
     ) -> Result<(usize, Answer), Unanswered> {
-        let first = self.preferred.load(Ordering::Relaxed);
-        let order = (0..self.list.len()).map(|step| (first + step) % self.list.len());
-        let order = order.filter(|index| !without.contains(index));
+        let order = (0..self.list.len()).filter(|index| !without.contains(index));
         let (ready, pausing): (Vec<usize>, Vec<usize>) = order.partition(|index| self.list[*index].is_ready());
         let mut unanswered = Unanswered::default();
         // Those that pause come last: when nobody else answers, a try costs little.
         for index in ready.into_iter().chain(pausing) {
             let signer = &self.list[index];
-            let attempt = self.attempt(signer, method, path, body.clone());
-            match tokio::time::timeout(ATTEMPT, attempt).await {
-                Ok(Ok(answer)) if answer.status != StatusCode::SERVICE_UNAVAILABLE => {
-                    signer.answered();
-                    self.preferred.store(index, Ordering::Relaxed);
+            let reason = match self.attempt(signer, method, path, body.clone()).await {
+                Ok(answer) if !answer.is_inability() => {
+                    signer.is_back();
                     return Ok((index, answer));
                 }
-                Ok(Ok(unavailable)) => {
-                    signer.failed("it answered 503");
-                    unanswered.reasons.push(format!("{}: it answered 503", signer.url));
-                    unanswered.unavailable = Some(unavailable);
+                Ok(answer) => {
+                    let reason = answer.inability();
+                    unanswered.unavailable = Some(answer);
+                    reason
                 }
-                Ok(Err(reason)) => {
-                    signer.forget().await;
-                    signer.failed(&reason);
-                    unanswered.reasons.push(format!("{}: {reason}", signer.url));
-                }
-                Err(_) => {
-                    signer.forget().await;
-                    signer.failed("no answer in time");
-                    unanswered.reasons.push(format!("{}: no answer in time", signer.url));
-                }
-            }
+                Err(reason) => reason,
+            };
+            signer.failed(&reason);
+            unanswered.reasons.push(format!("{}: {reason}", signer.url));
         }
         Err(unanswered)
     }
 
+    /// One request, and once more on a new connection when the one that was there is lost.
     async fn attempt(&self, signer: &Signer, method: &Method, path: &str, body: Option<Bytes>) -> Result<Answer, String> {
-        let mut sender = self.connection(signer).await?;
-        let uri = format!("{}{path}", signer.url.to_string().trim_end_matches('/'));
+        if let Some(held) = self.held(signer) {
+            let deadline = Instant::now() + ATTEMPT;
+            match signer.ask(&held, deadline, method, path, body.clone()).await {
+                Err(reason) if Instant::now() < deadline => tracing::debug!(signer = %signer.url, reason, "a connection is lost"),
+                // What is there and does not answer would not on another connection.
+                answered => return answered,
+            }
+        }
+        let deadline = Instant::now() + ATTEMPT;
+        let connection = tokio::time::timeout_at(deadline.into(), self.connect(signer)).await.map_err(late)??;
+        signer.ask(&connection, deadline, method, path, body).await
+    }
+
+    /// The connection that is there, if it can be used.
+    fn held(&self, signer: &Signer) -> Option<Arc<Connection>> {
+        let generation = self.tls.read().unwrap_or_else(PoisonError::into_inner).0;
+        let held = signer.connection().clone();
+        held.filter(|held| held.generation == generation && !held.sender.is_closed())
+    }
+
+    async fn connect(&self, signer: &Signer) -> Result<Arc<Connection>, String> {
+        let _connecting = signer.connecting.lock().await;
+        // Somebody else may have made one meanwhile.
+        if let Some(held) = self.held(signer) {
+            return Ok(held);
+        }
+        let (generation, tls) = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let connection = Arc::new(Connection { sender: connect(&signer.url, tls).await?, generation });
+        *signer.connection() = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+}
+
+impl Signer {
+    fn new(url: Uri) -> Self {
+        let (connection, connecting, state) = (Mutex::default(), tokio::sync::Mutex::default(), Mutex::default());
+        Self { url, connection, connecting, state }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state().down_until.is_none()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.state().down_until.is_some_and(|until| until <= now)
+    }
+
+    /// It does more than answer.
+    fn signed(&self) {
+        self.state().pause = Duration::ZERO;
+    }
+
+    /// It is there. Whether it can sign is seen when it is asked to.
+    fn is_back(&self) {
+        if self.state().down_until.take().is_some() {
+            tracing::info!(signer = %self.url, "it answers again");
+        }
+    }
+
+    fn failed(&self, reason: &str) {
+        let (mut state, now) = (self.state(), Instant::now());
+        let was_ready = match state.down_until {
+            // Several requests find so at the same time.
+            Some(until) if now < until => return,
+            down => down.is_none(),
+        };
+        state.pause = (state.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        state.down_until = Some(now + state.pause);
+        let pause = state.pause.as_secs();
+        drop(state);
+        if was_ready {
+            tracing::warn!(signer = %self.url, reason, pause, "a signer does not answer");
+        } else {
+            tracing::debug!(signer = %self.url, reason, pause, "a signer does not answer yet");
+        }
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request on a connection, which is not used again when it has failed.
+    async fn ask(
+        &self,
+        connection: &Arc<Connection>,
+        deadline: Instant,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Answer, String> {
+        let uri = format!("{}{path}", self.url.to_string().trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(uri).header(header::ACCEPT, "application/json");
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(body.unwrap_or_default())).map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body =
-            Limited::new(Body::new(response.into_body()), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
-        let body = serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer is not JSON: {error}"))?;
-        Ok(Answer { status, body, retry_after })
+        let exchange = exchange(connection.sender.clone(), request);
+        let answered = tokio::time::timeout_at(deadline.into(), exchange).await.map_err(late).flatten();
+        answered.inspect_err(|_| self.forget(connection))
     }
 
-    async fn connection(&self, signer: &Signer) -> Result<http2::SendRequest<Full<Bytes>>, String> {
-        let (generation, tls) = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
-        // Held while connecting, so that many requests make one connection.
-        let mut held = signer.connection.lock().await;
-        if let Some(connection) = held.as_ref()
-            && connection.generation == generation
-            && !connection.sender.is_closed()
-        {
-            return Ok(connection.sender.clone());
-        }
-        let sender = connect(&signer.url, tls).await?;
-        *held = Some(Connection { sender: sender.clone(), generation });
-        Ok(sender)
-    }
-}
-
-impl Signer {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_ready(&self) -> bool {
-        self.state().down_until.is_none_or(|until| until <= Instant::now())
-    }
-
-    fn answered(&self) {
-        let mut state = self.state();
-        if state.down_until.is_some() {
-            tracing::info!(signer = %self.url, "it answers again");
-        }
-        *state = State::default();
-    }
-
-    fn failed(&self, reason: &str) {
-        let mut state = self.state();
-        state.pause = (state.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
-        state.down_until = Some(Instant::now() + state.pause);
-        let pause = state.pause.as_secs();
-        drop(state);
-        tracing::warn!(signer = %self.url, reason, pause, "a signer does not answer");
-    }
-
-    async fn forget(&self) {
-        self.connection.lock().await.take();
+    /// Uses a connection no more; one that was made since stays.
+    fn forget(&self, lost: &Arc<Connection>) {
+        self.connection().take_if(|held| Arc::ptr_eq(held, lost));
     }
 }
 
@@ -404,7 +480,19 @@ impl Identity {
     }
 }
 
-async fn connect(url: &Uri, tls: Arc<ClientConfig>) -> Result<http2::SendRequest<Full<Bytes>>, String> {
+async fn exchange(mut sender: Sender, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+    let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+    let (status, retry_after) = (response.status(), retry_after(response.headers()));
+    let body = Limited::new(Body::new(response.into_body()), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
+    let body = serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("its answer is not JSON: {error}"))?;
+    Ok(Answer { status, body, retry_after })
+}
+
+fn late(_: tokio::time::error::Elapsed) -> String {
+    "no answer in time".to_owned()
+}
+
+async fn connect(url: &Uri, tls: Arc<ClientConfig>) -> Result<Sender, String> {
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
     let stream = TcpStream::connect((host.as_str(), url.port_u16().unwrap_or(443))).await.map_err(|error| error.to_string())?;
     let _ = stream.set_nodelay(true);
@@ -412,8 +500,9 @@ async fn connect(url: &Uri, tls: Arc<ClientConfig>) -> Result<http2::SendRequest
     let stream = TlsConnector::from(tls).connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_interval(QUIET)
+        .keep_alive_timeout(SIGN_OF_LIFE)
+        .keep_alive_while_idle(true)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| chain(&error))?;
@@ -465,13 +554,46 @@ mod tests {
         let identity = Identity { ca: None, certificate: PathBuf::new(), key: PathBuf::new() };
         let tls = RwLock::new((0, Arc::new(tls::client(None, None).unwrap())));
         let (waiting, arrived) = (Mutex::default(), Notify::new());
-        Signers { list: Vec::new(), preferred: AtomicUsize::new(0), identity, tls, waiting, arrived }
+        Signers { list: Vec::new(), identity, tls, waiting, arrived }
     }
 
     fn wait(signers: &Signers, octets: usize) -> oneshot::Receiver<Result<Answer, Problem>> {
         let (reply, answer) = oneshot::channel();
         signers.waiting.lock().unwrap().push_back(Waiting { item: "x".repeat(octets), reply });
         answer
+    }
+
+    #[test]
+    fn a_signer_that_is_back_is_asked_again_and_has_less_credit_until_it_signs() {
+        let signer = Signer::new("https://localhost:8444".parse().unwrap());
+        let pause = |signer: &Signer| {
+            signer.failed("no answer in time");
+            assert!(!signer.is_ready() && !signer.is_due(Instant::now()));
+            let pause = signer.state().pause;
+            assert!(signer.is_due(Instant::now() + pause));
+            // Who finds so at the same time does not make it longer.
+            signer.failed("no answer in time");
+            assert_eq!(signer.state().pause, pause);
+            signer.state().down_until = Some(Instant::now());
+            pause.as_secs()
+        };
+        assert_eq!((pause(&signer), pause(&signer)), (1, 2));
+        signer.is_back();
+        assert!(signer.is_ready() && !signer.is_due(Instant::now()));
+        assert_eq!(std::array::from_fn(|_| pause(&signer)), [4, 8, 16, 30, 30]);
+        signer.is_back();
+        signer.signed();
+        assert_eq!(pause(&signer), 1);
+    }
+
+    #[test]
+    fn what_handed_nothing_out_may_be_asked_of_another() {
+        let is = |status: StatusCode, code: &str| {
+            Answer { status, body: serde_json::json!({ "code": code }), retry_after: None }.is_inability()
+        };
+        assert!(is(StatusCode::SERVICE_UNAVAILABLE, "hsm_unavailable"));
+        assert!(is(StatusCode::INTERNAL_SERVER_ERROR, "signature_discarded"));
+        assert!(!is(StatusCode::INTERNAL_SERVER_ERROR, "another") && !is(StatusCode::FORBIDDEN, "signature_discarded"));
     }
 
     #[test]

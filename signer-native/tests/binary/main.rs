@@ -32,6 +32,8 @@ mod keys;
 #[cfg(test)]
 mod layer;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod mistakes;
