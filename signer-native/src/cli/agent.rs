@@ -1,9 +1,19 @@
 //! `edgeseal agent`: the daemon beside an application, and how it gets its certificate.
 
-use std::{fs, os::unix::fs::DirBuilderExt as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
+use edgeseal_core::Timestamp;
 use hyper::Method;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -12,13 +22,15 @@ use crate::{
     agent::{
         AgentConfig,
         local::Daemon,
-        renewal::{fresh, write_identity},
+        renewal::{fresh, identity},
     },
     agents::Invitation,
     client,
     config::Override,
     error::{Failure, FailureKind},
+    files::{Readers, Unfinished},
     http::tls,
+    keys::{Moment, now},
     service::told_to_end,
 };
 
@@ -54,6 +66,9 @@ struct Enroll {
     /// A file that holds the code [default: standard input]
     #[arg(long, value_name = "FILE", default_value = "-", hide_default_value = true)]
     code_file: PathBuf,
+    /// Replace agent.pem and ca.crt, whosever they are: an agent's key stands in agent.pem alone
+    #[arg(long)]
+    replace: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -77,7 +92,7 @@ async fn serve(config: AgentConfig) -> Result<(), Failure> {
 }
 
 fn enroll(arguments: &Enroll) -> Result<ExitCode, Failure> {
-    let Enroll { url, out, code_file } = arguments;
+    let Enroll { url, out, code_file, replace } = arguments;
     if std::io::IsTerminal::is_terminal(&std::io::stdin()) && code_file.as_os_str() == "-" {
         output::note("The one-time code:");
     }
@@ -87,6 +102,12 @@ fn enroll(arguments: &Enroll) -> Result<ExitCode, Failure> {
     })?;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(out);
     made.map_err(|error| Failure::new(FailureKind::System, format!("--out {} cannot be made: {error}", out.display())))?;
+    let [identity_file, ca_file] = ["agent.pem", "ca.crt"].map(|name| out.join(name));
+    if !replace {
+        check_free(&identity_file, &ca_file)?;
+    }
+    // A code is good once: what can fail on this machine fails before it is used.
+    let begun = (reserve(&identity_file, Readers::Owner)?, reserve(&ca_file, Readers::AsBefore)?);
     let (key, request) = fresh()?;
     let tls = Arc::new(tls::pinned_client(*invitation.fingerprint())?);
     let resource = format!("{}/v1/agents/enroll", url.trim_end_matches('/'));
@@ -106,35 +127,76 @@ fn enroll(arguments: &Enroll) -> Result<ExitCode, Failure> {
     let (Some(agent), Some(certificate), Some(until)) = (member("agent"), member("certificate"), member("not_after")) else {
         return Err(Failure::new(FailureKind::Remote, format!("{resource} answered without a certificate; is it a signer?")));
     };
-    let identity = out.join("agent.pem");
-    write_identity(&identity, certificate, &key)?;
-    let ca = member("signer_ca").map(|pem| {
-        let path = out.join("ca.crt");
-        let written = fs::write(&path, pem);
-        written.map_err(|error| Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display())))?;
-        Ok::<_, Failure>(path)
-    });
-    let ca = ca.transpose()?;
+    fill(begun.0, identity(certificate, &key).as_bytes()).map_err(|error| unwritable(&identity_file, &error))?;
+    let ca = member("signer_ca");
+    if let Some(pem) = ca {
+        fill(begun.1, pem.as_bytes()).map_err(|error| unwritable(&ca_file, &error))?;
+    }
     output::note(format_args!("enrolled as {agent}, until {until}; edgeseal agent renews it. Its settings:"));
     output::line("[agent]");
     output::line("socket = \"/run/edgeseal/agent.sock\"");
     let signers = parsed.get("signers").filter(|signers| signers.as_array().is_some_and(|signers| !signers.is_empty()));
     output::line(format_args!("signers = {}", signers.unwrap_or(&json!(["https://SIGNER:8444"]))));
-    if let Some(ca) = ca {
-        output::line(format_args!("ca = {}", quoted(&ca)));
+    if ca.is_some() {
+        output::line(format_args!("ca = {}", quoted(&ca_file)));
     }
-    output::line(format_args!("certificate = {}", quoted(&identity)));
-    output::line(format_args!("key = {}", quoted(&identity)));
+    output::line(format_args!("certificate = {}", quoted(&identity_file)));
+    output::line(format_args!("key = {}", quoted(&identity_file)));
     Ok(ExitCode::SUCCESS)
 }
 
-fn quoted(path: &std::path::Path) -> String {
+/// Whose the code is, its answer says, when it is used up: so nobody's good certificate is replaced unasked, nor an authority that is
+/// not known to be an agent's. What has ended is of no use to anybody.
+fn check_free(identity: &Path, ca: &Path) -> Result<(), Failure> {
+    let refused = |path: &Path, what: &str| {
+        let sentence = format!("{} is there already, {what}; set another --out, or --replace to lose it", path.display());
+        Err(Failure::new(FailureKind::Usage, sentence))
+    };
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    match (is_there(identity), is_there(ca)) {
+        (true, _) => {
+            let certificate = CertificateDer::from_pem_file(identity).ok();
+            let certificate = certificate.as_ref().and_then(|found| Some((tls::agent_name(found)?, tls::not_after(found)?)));
+            match certificate {
+                Some((_, end)) if end <= now().as_secs() => Ok(()),
+                Some((name, end)) => {
+                    let end = Moment(Timestamp::from_secs(end));
+                    refused(identity, &format!("the certificate and the key of agent {name} until {end}"))
+                }
+                None => refused(identity, "and no certificate of an agent"),
+            }
+        }
+        (false, true) => refused(ca, "without an agent.pem beside it"),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Begins a file, with the room on the disk that its content may take.
+fn reserve(path: &Path, readers: Readers) -> Result<Unfinished, Failure> {
+    let begun = Unfinished::begin(path, readers).and_then(|begun| {
+        begun.file().write_all(&vec![b'\n'; MAX_ANSWER])?;
+        Ok(begun)
+    });
+    begun.map_err(|error| unwritable(path, &error))
+}
+
+fn fill(begun: Unfinished, content: &[u8]) -> io::Result<()> {
+    begun.file().write_all_at(content, 0)?;
+    begun.file().set_len(u64::try_from(content.len()).map_err(io::Error::other)?)?;
+    begun.finish()
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(FailureKind::System, format!("{} cannot be written: {error}", path.display()))
+}
+
+fn quoted(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     toml::Value::String(path.display().to_string()).to_string()
 }
 
 /// One line; what stands behind it is not waited for.
-fn read_code(file: &std::path::Path) -> Result<Zeroizing<String>, Failure> {
+fn read_code(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(String::new());
     if file.as_os_str() == "-" {
         let read = std::io::stdin().read_line(&mut line);

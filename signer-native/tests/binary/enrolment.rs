@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use crate::{
     admin::{ALICE, ask as ask_as},
     agent::Agent,
     faults::Faulty,
-    support::{AUDIENCE, Said, Signer, client, connect, run_with_input, until},
+    support::{AUDIENCE, Said, Signer, client, connect, run_with_input, until, write_private},
 };
 
 fn signer(folder: &Path) -> Signer {
@@ -31,10 +32,12 @@ pub(crate) fn invite(signer: &Signer, name: &str) -> String {
 }
 
 pub(crate) fn enroll(signer: &Signer, code: &str, out: &Path) -> Said {
-    run_with_input(
-        &["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()],
-        format!("{code}\n").as_bytes(),
-    )
+    enroll_with(signer, code, out, &[])
+}
+
+pub(crate) fn enroll_with(signer: &Signer, code: &str, out: &Path, more: &[&str]) -> Said {
+    let enroll = ["agent", "enroll", "--url", signer.text("issuer"), "--out", out.to_str().unwrap()];
+    run_with_input(&[&enroll, more].concat(), format!("{code}\n").as_bytes())
 }
 
 pub(crate) fn ask() -> Value {
@@ -252,6 +255,44 @@ fn a_code_is_good_again_when_the_hsm_could_not_sign() {
     until("it signs again", || faulty.ask().status == 200);
     enroll(&faulty.signer, &code, &out).ok();
     enroll(&faulty.signer, &code, &out.join("again")).fails(1, "code_refused");
+}
+
+#[test]
+fn a_code_is_not_used_up_for_what_cannot_be_written_or_is_somebodys() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = signer(folder.path());
+    let code = invite(&signer, "new-app");
+    let out = folder.path().join("app");
+    let (identity, ca) = (out.join("agent.pem"), out.join("ca.crt"));
+    // Not even root makes a file there.
+    enroll(&signer, &code, Path::new("/proc/self")).fails(8, "/proc/self/agent.pem cannot be written");
+    fs::create_dir(&out).unwrap();
+    fs::write(&ca, "somebody's").unwrap();
+    enroll(&signer, &code, &out).fails(2, "without an agent.pem beside it; set another --out, or --replace to lose it");
+    assert_eq!(fs::read_to_string(&ca).unwrap(), "somebody's");
+    fs::remove_file(&ca).unwrap();
+    enroll(&signer, &code, &out).ok();
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+
+    // Of another agent, which would have no key any more.
+    let first = fs::read_to_string(&identity).unwrap();
+    let code = invite(&signer, "other-app");
+    enroll(&signer, &code, &out).fails(2, "the certificate and the key of agent new-app until 2");
+    assert_eq!(fs::read_to_string(&identity).unwrap(), first);
+    enroll_with(&signer, &code, &out, &["--replace"]).ok();
+    assert_ne!(fs::read_to_string(&identity).unwrap(), first);
+
+    // What has ended is of no use, and what is no certificate may be.
+    let pair = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names.push(SanType::URI("urn:edgeseal:agent:old-app".try_into().unwrap()));
+    params.not_after = std::time::UNIX_EPOCH.into();
+    write_private(&identity, &params.self_signed(&pair).unwrap().pem());
+    enroll(&signer, &invite(&signer, "old-app"), &out).ok();
+    write_private(&identity, "notes");
+    let code = invite(&signer, "old-app");
+    enroll(&signer, &code, &out).fails(2, "and no certificate of an agent");
+    enroll_with(&signer, &code, &out, &["--replace"]).ok();
 }
 
 #[test]

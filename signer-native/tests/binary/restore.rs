@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     drills::sql,
-    enrolment::{Open, ask, enroll, invite},
+    enrolment::{Open, ask, enroll, enroll_with, invite},
     support::{Said, Signer, edgeseal, run, until, write_private},
 };
 
@@ -229,7 +229,10 @@ fn a_signer_comes_back_from_its_backup() {
     // An agent that came since is nobody, until it is let in again.
     let (status, problem) = Open::to(&signer, &late).post(&ask()).unwrap();
     assert_eq!((status, &problem["code"]), (403, &json!("agent_unknown")), "{problem}");
-    enroll(&signer, &invite(&signer, "late"), &machine.path("late")).ok();
+    // Its certificate of before is good as far as this machine can tell.
+    let code = invite(&signer, "late");
+    enroll(&signer, &code, &machine.path("late")).fails(2, "--replace");
+    enroll_with(&signer, &code, &machine.path("late"), &["--replace"]).ok();
     issued(&mut Open::to(&signer, &late));
 
     // The log is whole, holds what was in the backup, and not what came after it: the last export has that.
