@@ -10,7 +10,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -215,4 +215,30 @@ fn two_signers_one_database_one_token() {
     // An announcement may be of a leader that came too late, or died over it; each key was activated by one.
     let by_subject = activated.iter().collect::<std::collections::BTreeSet<_>>().len();
     assert!(by_subject as u64 >= times.len() as u64, "{activated:?}");
+}
+
+#[test]
+fn who_is_told_to_end_waits_for_no_lease() {
+    let folder = tempdir().unwrap();
+    let dev = Signer::dev(folder.path(), &["--alg", "ES256"]);
+    let (dir, told) = (dev.dir.clone(), dev.ready.clone());
+    assert_eq!(dev.end(), Some(0));
+    let database = Cluster::start();
+    let url = database.database("ending");
+    write_private(&dir.join("store-password"), PASSWORD);
+    let place = Place::new(folder.path(), &told, &dir, &url, "one");
+    let signer = place.start();
+    std::thread::scope(|scope| {
+        scope.spawn(|| database.sql(&url, "BEGIN; LOCK TABLE leases; SELECT pg_sleep(25); COMMIT"));
+        until("the leases are locked", || {
+            database
+                .sql(&url, "SELECT COUNT(*) FROM pg_locks WHERE relation = 'leases'::regclass AND mode = 'AccessExclusiveLock'")
+                != "0"
+        });
+        let began = Instant::now();
+        assert_eq!(signer.end(), Some(0));
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    });
+    let log = fs::read_to_string(folder.path().join("one.log")).unwrap();
+    assert!(log.contains("the leases were not given back in time") && !log.contains("no last checkpoint"), "{log}");
 }
