@@ -170,7 +170,8 @@ function pair() {
 
 /** Comes in with the code that an invitation printed, as the next page of the README does. */
 async function enrol(invitation) {
-  const code = /\b[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}\b/.exec(invitation)[0];
+  // It may begin and end with a hyphen.
+  const code = /[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}/.exec(invitation)[0];
   const { code: exit, out, err } = await cli(["agent", "enroll", "--url", signer.ready.issuer, "--out", folder], { input: `${code}\n` });
   assert.equal(exit, 0, err);
   writeFileSync(join(folder, "agent.toml"), out.replace("https://SIGNER:8444", signer.ready.agent).replace("/run/edgeseal/agent.sock", join(folder, "agent.sock")));

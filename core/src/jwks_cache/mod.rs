@@ -698,6 +698,10 @@ mod tests {
         let ticket = fetch(&mut cache, "b", at(20));
         cache.on_response(&ticket, ok(&set(&["b"])), at(20)).unwrap();
         assert_eq!(cache.fetched_at(), Some(at(20)));
+        // One that was fetched at this very moment is as good as ever.
+        assert!(matches!(cache.lookup(request("b"), ahead), Lookup::Fetch(_)));
+        assert!(matches!(cache.lookup(request("b"), at(20)), Lookup::Use(_)));
+        assert_eq!(cache.fetched_at(), Some(at(20)));
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "KEY-BINDING", value_enum)]
     sd_jwt: Option<KeyBindingArgument>,
     /// With --sd-jwt: the nonce that the holder was given for the key-binding JWT
-    #[arg(long, requires = "sd_jwt")]
+    #[arg(long, requires = "sd_jwt", allow_hyphen_values = true)]
     nonce: Option<String>,
     /// Seconds since 1970 instead of this machine's clock
     #[arg(long, value_name = "SECONDS")]

@@ -197,6 +197,8 @@ fn verifying() {
     fs::write(&jwks, signer.public("/.well-known/jwks.json", &[]).body).unwrap();
     let keys = ["--jwks", jwks.to_str().unwrap()];
     assert!(verify(&token, &keys).ok().starts_with("✓ accepted  ES256"));
+    // A nonce is random, and may begin like an option.
+    rejected(verify(&token, &[&keys[..], &["--sd-jwt", "required", "--nonce", "-ah0_WAc"]].concat()), "type_mismatch");
     for (asked, answered) in
         [("auto", "aws-lc-rs"), ("aws-lc-rs", "aws-lc-rs"), ("p256-tables", "p256-tables"), ("rustcrypto", "rustcrypto")]
     {
