@@ -158,6 +158,20 @@ test("no table is wider than its page", async () => {
   assert.deepEqual(troubles, []);
 });
 
+test("each operation of the administrators' interface names the least role that may do it", async () => {
+  const page = await browser.newPage();
+  await page.goto(`${server.origin}${BASE}reference/api/admin.html`);
+  const operations = await page.locator("h2").evaluateAll((heads) => heads.filter(({ id }) => /^(get|post|put|patch|delete)-/.test(id)).map((head) => {
+    const said = [];
+    for (let next = head.nextElementSibling; next && next.tagName !== "H2"; next = next.nextElementSibling) said.push(next.textContent);
+    return [head.id, said.find((text) => text.startsWith("Least role: "))];
+  }));
+  const roles = Object.fromEntries(operations);
+  assert.equal(roles["post-admin-v1-keys"], "Least role: operator.");
+  assert.deepEqual(operations.filter(([, role]) => !/^Least role: (auditor|operator|administrator)\.$/.test(role)).map(([id]) => id), []);
+  await page.close();
+});
+
 test("the list of pages shows the current one, and the list of headings all of each", async () => {
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   await page.goto(`${server.origin}${BASE}reference/api/admin.html`);

@@ -60,6 +60,9 @@ describe("the example", () => {
         assert.equal(states[name], expected, name);
       }
       assert.equal((await contents()).verified, "false");
+      // What the issuer signed for somebody else is not anyone's.
+      const trust = names.indexOf(check) > names.indexOf("signature") ? /^Signed by the issuer's key, and not accepted/ : /^Anyone could have written this/;
+      assert.match(await page.locator("#trust-note").textContent(), trust);
       assert.notEqual(await text("verdict-message"), "");
     });
   }

@@ -118,16 +118,10 @@ fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {
     let generated = key.origin == Origin::Generated;
     let set = key.agent.as_ref().map_or_else(|| url.clone(), |agent| format!("{url}/agents/{agent}"));
     let (owner, purpose, distribution) = match (key.purpose, &key.agent) {
-        (Purpose::Token, None) => (
-            format!("profile {} of issuer {url}", key.profile),
-            "signs tokens",
-            format!("public key in the JWK Set of {set}; the private key is not distributed"),
-        ),
-        (Purpose::Token, Some(agent)) => (
-            format!("agent {agent} under profile {}", key.profile),
-            "signs digests of tokens",
-            format!("public key in the JWK Set of {set}; the private key is not distributed"),
-        ),
+        (Purpose::Token, None) => (format!("profile {} of issuer {url}", key.profile), "signs tokens", shown(key, &set)),
+        (Purpose::Token, Some(agent)) => {
+            (format!("agent {agent} under profile {}", key.profile), "signs digests of tokens", shown(key, &set))
+        }
         (Purpose::Audit, _) => (
             "the signer".to_owned(),
             "signs checkpoints of the audit log",
@@ -160,15 +154,26 @@ fn describe(ledger: &Ledger, key: &Key, hsm: &StoreDescription) -> Entry {
         max_token_lifetime: key.max_lifetime,
         retired_at: moment(key.retired_at),
         recovery: if generated {
-            "none outside the HSM's own backup; a lost key is replaced by its standby"
+            "none outside the HSM's own backup; a lost key is replaced by another"
         } else {
-            "from where it was made; a lost key is replaced by its standby"
+            "from where it was made; a lost key is replaced by another"
         }
         .to_owned(),
         compromised_at: moment(key.compromised_at),
         destruction: ending(key).to_owned(),
         destroyed_at: moment(key.destroyed_at.or(key.destroy_at)),
         ..Entry::default()
+    }
+}
+
+/// How the public half of a key for tokens is distributed.
+fn shown(key: &Key, set: &str) -> String {
+    match key.state {
+        State::Published | State::Active | State::Suspended | State::Retiring => {
+            format!("public key in the JWK Set of {set}; the private key is not distributed")
+        }
+        State::Generating | State::Failed => "nothing of it was distributed".to_owned(),
+        _ => format!("public key was in the JWK Set of {set}; the private key was not distributed"),
     }
 }
 
@@ -191,7 +196,7 @@ fn ending(key: &Key) -> &'static str {
         // A destroyed key may be declared compromised afterwards.
         (State::Destroyed, _) | (_, true) => "both objects destroyed in the HSM and proved absent",
         (State::DestroyScheduled, false) => "scheduled on the word of two people",
-        _ => "on the word of two people, 7 to 30 days before",
+        _ => "two people decide it, 7 to 30 days before it happens",
     }
 }
 
@@ -271,6 +276,26 @@ mod tests {
         for (state, says) in [(State::DestroyScheduled, "scheduled"), (State::Compromised, "7 to 30"), (State::Active, "7 to 30")]
         {
             assert!(ending(&Key { state, ..whole.clone() }).contains(says), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_in_its_set_as_long_as_it_is_published() {
+        let key = |state| Key {
+            state,
+            ..Key::generating(KeyId::random().unwrap(), Purpose::Token, Algorithm::Es256, Timestamp::from_secs(1_000))
+        };
+        for (states, says) in [
+            (&[State::Published, State::Active, State::Suspended, State::Retiring][..], "public key in the JWK Set of u;"),
+            (
+                &[State::Retired, State::Compromised, State::DestroyScheduled, State::Destroyed],
+                "public key was in the JWK Set of u;",
+            ),
+            (&[State::Generating, State::Failed], "nothing"),
+        ] {
+            for state in states {
+                assert!(shown(&key(*state), "u").starts_with(says), "{state}");
+            }
         }
     }
 

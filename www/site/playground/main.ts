@@ -1,4 +1,5 @@
 import { ConfigurationError, VerifyError, createVerifier, inspectJwks, inspectToken, type Algorithm } from "edgeseal";
+import { CHECK_TEXTS } from "./checks";
 import { makeExample, type ExampleKind } from "./example";
 import { ALGORITHMS, FieldProblem, instant, issuerOptions, plainByDefault, snippet, type PolicyForm } from "./policy";
 import { issuersKeys } from "./issuer";
@@ -132,11 +133,17 @@ async function judgeForm(run: number): Promise<void> {
   setText(byId("freeze"), form.now.trim() === "" ? "Freeze" : "Use now");
   showKeys(keys);
   showSnippet(form);
-  showContents(contents, outcome.state === "accepted", now);
+  showContents(contents, outcome.state === "accepted", now, isSigned(outcome));
   showDisclosed(disclosuresOf(compact), outcome.state === "accepted");
   showTiming(milliseconds === undefined ? undefined : now, milliseconds);
   showOutcome(outcome, contents, form, now);
   shown = { outcome, contents };
+}
+
+/** Whether what refused it comes after the signature. */
+function isSigned(outcome: Outcome): boolean {
+  const places = ["signature", outcome.state === "rejected" ? outcome.check : ""].map((name) => CHECK_TEXTS.findIndex((check) => check.name === name));
+  return outcome.state === "accepted" || (places[1] ?? -1) > (places[0] ?? 0);
 }
 
 /** The page's own failure: of the text that is there no verdict stands, and none of an older one. */

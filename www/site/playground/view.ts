@@ -124,8 +124,8 @@ function keepHeights(kept = true): void {
   for (const [index, element] of elements.entries()) element.style.minHeight = heights[index] ?? "";
 }
 
-/** Shows header and claims, marked by whether the verifier stands behind them. */
-export function showContents(contents: Contents | undefined, verified: boolean, now: number): void {
+/** Shows header and claims, marked by whether the verifier stands behind them; `signed` says whether at least the signature is good. */
+export function showContents(contents: Contents | undefined, verified: boolean, now: number, signed = verified): void {
   const trust = byId("trust");
   const problem = contents !== undefined && "problem" in contents ? contents.problem : undefined;
   setText(trust, verified ? "Verified" : "Unverified");
@@ -138,7 +138,9 @@ export function showContents(contents: Contents | undefined, verified: boolean, 
         ? `Cannot be read: ${visible(problem)}`
         : verified
           ? ""
-          : "Anyone could have written this. Believe none of it until the token is accepted.",
+          : signed
+            ? "Signed by the issuer's key, and not accepted: do not act on it."
+            : "Anyone could have written this. Believe none of it until the token is accepted.",
   );
   byId("trust-note").hidden = verified;
   trust.dataset["verified"] = String(verified);

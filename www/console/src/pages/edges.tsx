@@ -79,7 +79,7 @@ export default function Edges() {
           revocations.data && <Empty title={t("edges.nothing_revoked")} />
         )}
       </Panel>
-      <Revoke open={revoking} onClose={() => setRevoking(false)} />
+      <Revoke open={revoking} onClose={() => setRevoking(false)} isHeard={edges?.length !== 0} />
     </div>
   );
 }
@@ -117,7 +117,7 @@ function JwkSets({ now }: { now: number }) {
  * granted, since an entry of the wrong one revokes nothing; nor is an agent, whose own key makes an issuer of its own. Keys are
  * revoked on their own pages.
  */
-function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
+function Revoke({ open, onClose, isHeard }: { open: boolean; onClose: () => void; isHeard: boolean }) {
   const { t, word } = useWords();
   const again = useAgain();
   const tell = useTell();
@@ -148,7 +148,7 @@ function Revoke({ open, onClose }: { open: boolean; onClose: () => void }) {
       onClose={onClose}
       danger
       title={t("edges.revoke_title")}
-      will={[kind === "jti" ? t("edges.will_token") : t("edges.will_subject"), t("edges.will_told"), t("edges.will_final")]}
+      will={[kind === "jti" ? t("edges.will_token") : t("edges.will_subject"), t(isHeard ? "edges.will_told" : "edges.will_nobody"), t("edges.will_final")]}
       confirm={t("edges.revoke_button")}
       disabled={!value.trim() || !chosen}
       run={run}

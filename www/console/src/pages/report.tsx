@@ -56,8 +56,9 @@ export default function Report() {
               [
                 t("report.validity"),
                 joined(
-                  key.valid_from && t("report.signed_from", { when: moment(key.valid_from) }),
+                  key.valid_from ? t(key.state === "active" ? "report.signed_from" : "report.signed_first", { when: moment(key.valid_from) }) : t("report.unsigned"),
                   key.valid_until && t("report.signed_until", { when: moment(key.valid_until) }),
+                  key.state === "suspended" && t("report.suspended"),
                   key.rotation_at && t("report.rotation", { when: moment(key.rotation_at) }),
                   key.max_token_lifetime > 0 && t("report.tokens", { span: span(key.max_token_lifetime) }),
                   key.retired_at && t("report.retired", { when: moment(key.retired_at) }),

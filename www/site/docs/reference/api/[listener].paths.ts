@@ -29,6 +29,7 @@ interface Operation {
   parameters?: { name: string; in: string; required?: boolean; description?: string; schema?: Schema }[];
   requestBody?: { content: Content; required?: boolean };
   responses: Record<string, { description: string; content?: Content }>;
+  security?: Record<string, string[]>[];
 }
 interface Document {
   info: { title: string; description?: string };
@@ -65,6 +66,9 @@ function page(document: Document, listener: string, title: string): string {
 
 function describe(method: string, path: string, operation: Operation): string[] {
   const lines = [`## ${method.toUpperCase()} ${escape(path)}`, "", text(operation.summary ? `**${operation.summary}.**` : ""), "", text(operation.description ?? ""), ""];
+  // Whichever way somebody is known, the role is the same.
+  const roles = new Set((operation.security ?? []).flatMap((way) => Object.values(way).flat()));
+  if (roles.size > 0) lines.push(`Least role: ${[...roles].join(", ")}.`, "");
   if (operation.parameters?.length) {
     const rows = operation.parameters.map(({ name, in: where, required, description, schema }) => [`\`${name}\``, where, `${cell(type(schema))}${required ? ", needed" : ""}`, cell(description ?? "")]);
     lines.push(...table(["parameter", "where", "type", "meaning"], rows), "");
