@@ -180,6 +180,8 @@ pub fn optional_span() -> Schema {
     match span() {
         Schema::OneOf(mut either) => {
             either.items.push(RefOr::T(null.into()));
+            either.description =
+                Some("Seconds, or a text such as `90s`, `10m`, `1h` or `7d`; null is as good as absent.".to_owned());
             Schema::OneOf(either)
         }
         other => other,

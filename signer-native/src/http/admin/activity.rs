@@ -81,7 +81,7 @@ struct HsmActivity {
     processes: u64,
     /// Threads in service, one session each.
     threads: u64,
-    /// Of these, in a call now.
+    /// Threads that are in a call now.
     busy: u64,
     /// Threads in a call that overran its deadline.
     quarantined: u64,
@@ -95,9 +95,9 @@ struct HsmActivity {
     overflows: u64,
     /// Calls that the breaker refused.
     held_back: u64,
-    /// The module was started again.
+    /// How often the module was started again.
     restarts: u64,
-    /// The PIN was presented.
+    /// How often the PIN was presented.
     logins: u64,
     /// Seconds since the last test signature that succeeded.
     #[schema(required)]

@@ -94,7 +94,7 @@ struct Agents {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewAgent {
-    /// 1 to 64 characters out of a-z, 0-9, - _ .
+    /// 1 to 64 characters, each one of `a-z`, `0-9`, `.`, `_` and `-`.
     #[schema(pattern = "^[a-z0-9._-]{1,64}$")]
     name: String,
     policy: Policy,

@@ -97,7 +97,7 @@ struct Profiles {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewProfile {
-    /// 1 to 64 characters out of a-z, 0-9, - _ .
+    /// 1 to 64 characters, each one of `a-z`, `0-9`, `.`, `_` and `-`.
     #[schema(pattern = "^[a-z0-9._-]{1,64}$")]
     name: String,
     settings: ProfileSettings,

@@ -87,7 +87,7 @@ struct Invited {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct InviteUser {
-    /// 1 to 64 characters out of a-z, 0-9, - _ .
+    /// 1 to 64 characters, each one of `a-z`, `0-9`, `.`, `_` and `-`.
     #[schema(max_length = 64)]
     name: String,
     /// `administrator`, `operator` or `auditor`.
