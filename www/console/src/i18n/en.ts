@@ -92,6 +92,7 @@ export const en = {
   "agent.revoke_title": "Revoke the agent {name}?",
   "agent.revoke_tokens": "Tokens that it has already stay valid until they expire.",
   "agent.revoked": "{name} is revoked.",
+  "agent.shut_out": "It may ask for nothing",
   "agent.since": "revoked {when}",
   "agent.valid": "valid",
   "agent.valid_until": "Valid until",

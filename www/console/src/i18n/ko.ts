@@ -93,6 +93,7 @@ export const ko: Record<Key, string> = {
   "agent.revoke_title": "에이전트 {name}을(를) 폐기할까요?",
   "agent.revoke_tokens": "이미 받은 토큰은 만료될 때까지 유효합니다.",
   "agent.revoked": "{name}을(를) 폐기했습니다.",
+  "agent.shut_out": "아무것도 요청할 수 없음",
   "agent.since": "{when} 폐기",
   "agent.valid": "유효",
   "agent.valid_until": "만료",

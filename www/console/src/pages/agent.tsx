@@ -133,6 +133,8 @@ export default function AgentPage({ name }: { name: string }) {
                 },
               ]}
             />
+          ) : revokedAt ? (
+            <Empty title={t("agent.shut_out")}>{t("agent.revoke_back")}</Empty>
           ) : (
             <Empty title={t("agent.no_certificate")}>{origin === "configuration" && !mustEnrol ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
           )}
