@@ -141,7 +141,7 @@ test("on a phone no page scrolls sideways, no word is cut, and a page has one ti
   assert.deepEqual(troubles, []);
 });
 
-test("no table is wider than its page", async () => {
+test("no table is wider than its page, and on a phone every column has its name", async () => {
   const troubles = [];
   for (const width of [360, 768, 1440]) {
     const page = await browser.newPage({ viewport: { width, height: 900 } });
@@ -152,6 +152,7 @@ test("no table is wider than its page", async () => {
         tables.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth + 1).map(({ innerText }) => innerText.slice(0, 60)),
       );
       troubles.push(...wide.map((table) => `${name} at ${width} px: ${table}`));
+      if (width === 360) troubles.push(...(await page.locator("table").evaluateAll(namelessColumns)).map((column) => `${name}: ${column}`));
     }
     await page.close();
   }
@@ -209,6 +210,25 @@ test("the search finds a code and opens its page", async () => {
   assert.match(await page.innerText("main"), /small order/i);
   await page.close();
 });
+
+/** Columns whose name a phone does not show: the first one's above the rows, the others' before each cell. */
+function namelessColumns(tables) {
+  const nameless = [];
+  for (const table of tables) {
+    const heads = [...table.querySelectorAll("th")];
+    const names = heads.map(({ textContent }) => textContent.trim());
+    const seen = heads[0].getBoundingClientRect();
+    const shown = getComputedStyle(heads[0].closest("thead")).clipPath === "none" && seen.height > 10 && seen.bottom <= table.querySelector("td").getBoundingClientRect().top;
+    if (names[0] && !shown) nameless.push(`"${names[0]}" above ${table.innerText.slice(0, 60)}`);
+    for (const row of table.querySelectorAll("tbody tr")) {
+      [...row.cells].forEach((cell, column) => {
+        const before = getComputedStyle(cell, "::before").content;
+        if (column > 0 && names[column] && cell.textContent.trim() && !before.includes(names[column])) nameless.push(`"${names[column]}" before ${cell.innerText.slice(0, 60)}`);
+      });
+    }
+  }
+  return nameless;
+}
 
 /** A page without its fences and its inline code, in which a bracket is no link. */
 async function proseOf(file) {

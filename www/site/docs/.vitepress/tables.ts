@@ -20,8 +20,8 @@ export function stackedTables(markdown: MarkdownIt): void {
         token.attrSet("role", "columnheader");
       } else if (token.type === "td_open") {
         token.attrSet("role", "cell");
-        // Of two columns the second says what the first is: it needs no name.
-        if (column > 0 && heads.length > 2 && content) token.attrSet("data-column", heads[column] ?? "");
+        // The first column's name stands once above the rows.
+        if (column > 0 && heads[column] && content) token.attrSet("data-column", heads[column]);
         column += 1;
       }
     });
