@@ -182,7 +182,7 @@ fn the_ledger_of_keys_says_what_auditors_ask() {
         ("generated_by", "admin:alice"),
         ("storage", "SoftHSM"),
         ("distribution", "JWK Set"),
-        ("recovery", "standby"),
+        ("recovery", "replaced by another"),
         ("destruction", "two people"),
         ("state", "published"),
     ] {
