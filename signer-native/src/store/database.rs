@@ -26,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SEARCHING: Duration = Duration::from_mins(2);
 /// PostgreSQL ends a statement itself, and says so. A server that is gone says nothing: after this much more nobody waits for it.
 const SILENCE: Duration = Duration::from_secs(1);
+/// How long a statement may take in all: on a connection that is there, and with one to be had first; the same for looking through the log.
+const STATEMENT: Duration = PATIENCE.saturating_add(SILENCE);
+const WITH_CONNECTION: Duration = PATIENCE.saturating_add(STATEMENT);
+const SEARCH: Duration = PATIENCE.saturating_add(SEARCHING).saturating_add(SILENCE);
 
 /// Connections to `SQLite` that read.
 const READERS: u32 = 3;
@@ -202,7 +206,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
             Self::Postgres { pool, .. } => {
-                let begun = within(PATIENCE + PATIENCE + SILENCE, async { pool.begin().await.map_err(failed) });
+                let begun = within(WITH_CONNECTION, async { pool.begin().await.map_err(failed) });
                 Transaction::Postgres(begun.await?)
             }
         })
@@ -238,7 +242,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { writer, .. } => run!(writer, statement, execute)?.rows_affected(),
             Self::Postgres { pool, .. } => {
-                within(PATIENCE + PATIENCE + SILENCE, async { run!(pool, statement, execute) }).await?.rows_affected()
+                within(WITH_CONNECTION, async { run!(pool, statement, execute) }).await?.rows_affected()
             }
         })
     }
@@ -248,7 +252,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { readers, .. } => run!(readers, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres { pool, .. } => {
-                let rows = within(PATIENCE + PATIENCE + SILENCE, async { run!(pool, statement, fetch_all) }).await?;
+                let rows = within(WITH_CONNECTION, async { run!(pool, statement, fetch_all) }).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -259,7 +263,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { searcher, .. } => run!(searcher, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres { searcher, .. } => {
-                let rows = within(PATIENCE + SEARCHING + SILENCE, async { run!(searcher, statement, fetch_all) }).await?;
+                let rows = within(SEARCH, async { run!(searcher, statement, fetch_all) }).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -287,7 +291,7 @@ impl Transaction {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
             Self::Postgres(transaction) => {
-                within(PATIENCE + SILENCE, async { run!(&mut **transaction, statement, execute) }).await?.rows_affected()
+                within(STATEMENT, async { run!(&mut **transaction, statement, execute) }).await?.rows_affected()
             }
         })
     }
@@ -297,7 +301,7 @@ impl Transaction {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres(transaction) => {
-                let rows = within(PATIENCE + SILENCE, async { run!(&mut **transaction, statement, fetch_all) }).await?;
+                let rows = within(STATEMENT, async { run!(&mut **transaction, statement, fetch_all) }).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -307,14 +311,14 @@ impl Transaction {
     pub(super) async fn wait_at_most(&mut self, limit: Duration) -> Result<(), StoreError> {
         let Self::Postgres(transaction) = self else { return Ok(()) };
         let statement = Statement::new(AssertSqlSafe(format!("SET LOCAL lock_timeout = {}", limit.as_millis())));
-        within(PATIENCE + SILENCE, async { run!(&mut **transaction, statement, execute) }).await.map(drop)
+        within(STATEMENT, async { run!(&mut **transaction, statement, execute) }).await.map(drop)
     }
 
     /// Makes it so.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(failed),
-            Self::Postgres(transaction) => within(PATIENCE + SILENCE, async { transaction.commit().await.map_err(failed) }).await,
+            Self::Postgres(transaction) => within(STATEMENT, async { transaction.commit().await.map_err(failed) }).await,
         }
     }
 
@@ -322,9 +326,7 @@ impl Transaction {
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.rollback().await.map_err(failed),
-            Self::Postgres(transaction) => {
-                within(PATIENCE + SILENCE, async { transaction.rollback().await.map_err(failed) }).await
-            }
+            Self::Postgres(transaction) => within(STATEMENT, async { transaction.rollback().await.map_err(failed) }).await,
         }
     }
 }

@@ -142,8 +142,8 @@ async function judgeForm(run: number): Promise<void> {
 
 /** Whether what refused it comes after the signature. */
 function isSigned(outcome: Outcome): boolean {
-  const places = ["signature", outcome.state === "rejected" ? outcome.check : ""].map((name) => CHECK_TEXTS.findIndex((check) => check.name === name));
-  return outcome.state === "accepted" || (places[1] ?? -1) > (places[0] ?? 0);
+  const place = (name: string) => CHECK_TEXTS.findIndex((check) => check.name === name);
+  return outcome.state === "accepted" || (outcome.state === "rejected" && place(outcome.check) > place("signature"));
 }
 
 /** The page's own failure: of the text that is there no verdict stands, and none of an older one. */
