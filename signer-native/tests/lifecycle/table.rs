@@ -39,6 +39,22 @@ fn key(number: u8, state: State) -> Key {
     }
 }
 
+/// What a profile of the signer's own issuer wants.
+fn slot() -> Slot {
+    Slot {
+        purpose: Purpose::Token,
+        issuer: String::new(),
+        profile: "default".to_owned(),
+        agent: None,
+        algorithm: Algorithm::Es256,
+        rsa_bits: 0,
+        max_lifetime: 3_600,
+        rotate_after: None,
+        publish_ahead: 0,
+        valid_for: None,
+    }
+}
+
 fn after(seconds: u64) -> Timestamp {
     Timestamp::from_secs(BEGAN + seconds)
 }
@@ -267,18 +283,7 @@ fn a_key_ends_by_its_published_exp_also_while_it_is_suspended() {
 
 #[test]
 fn a_slot_wants_keys_of_its_issuer() {
-    let slot = Slot {
-        purpose: Purpose::Token,
-        issuer: "tenant".to_owned(),
-        profile: "default".to_owned(),
-        agent: None,
-        algorithm: Algorithm::Es256,
-        rsa_bits: 0,
-        max_lifetime: 3_600,
-        rotate_after: None,
-        publish_ahead: 0,
-        valid_for: None,
-    };
+    let slot = Slot { issuer: "tenant".to_owned(), ..slot() };
     let (active, standby) = (key(1, State::Active), key(2, State::Published));
     let of_tenant = Key { issuer: "tenant".to_owned(), ..key(3, State::Published) };
     assert!(slot.holds(&active) && !slot.wants(&active) && slot.wants(&of_tenant));
@@ -300,18 +305,7 @@ fn a_slot_wants_keys_of_its_issuer() {
 
 #[test]
 fn a_row_that_a_crash_left_keeps_nobody_from_a_standby() {
-    let slot = Slot {
-        purpose: Purpose::Token,
-        issuer: String::new(),
-        profile: "default".to_owned(),
-        agent: None,
-        algorithm: Algorithm::Es256,
-        rsa_bits: 0,
-        max_lifetime: 3_600,
-        rotate_after: None,
-        publish_ahead: 0,
-        valid_for: None,
-    };
+    let slot = slot();
     let keys = [key(1, State::Active), key(2, State::Generating)];
     let plan = |seconds| rotation::plan(&keys, from_ref(&slot), &TIMING, after(seconds));
     assert_eq!(plan(rotation::ORPHANED_AFTER - 1), []);
@@ -365,18 +359,7 @@ fn a_published_end_is_kept() {
 #[test]
 fn a_published_end_comes_for_standbys_too() {
     const MONTH: u64 = 30 * 86_400;
-    let slot = Slot {
-        purpose: Purpose::Token,
-        issuer: String::new(),
-        profile: "default".to_owned(),
-        agent: Some("shop".to_owned()),
-        algorithm: Algorithm::Es256,
-        rsa_bits: 0,
-        max_lifetime: 3_600,
-        rotate_after: None,
-        publish_ahead: 0,
-        valid_for: Some(MONTH),
-    };
+    let slot = Slot { agent: Some("shop".to_owned()), valid_for: Some(MONTH), ..slot() };
     let own = |number, state, end| Key { agent: slot.agent.clone(), not_after: Some(after(end)), ..key(number, state) };
     let plan = |keys: &[Key], seconds| rotation::plan(keys, std::slice::from_ref(&slot), &TIMING, after(seconds));
     let activate = |key: &Key| Due::Step(key.id, Command::Activate { emergency: false });
