@@ -576,8 +576,11 @@ describe("nothing leaves the page", () => {
     assert.match(spaced, /^ewog/);
     assert.match(apart, /^eyAi/);
     await page.getByTestId("token").fill(token);
-    for (const secret of [`${spaced}.e30.AA`, `Bearer ${apart}.e30.AA`, `x${token.split(".")[2]}`]) {
-      await page.getByTestId("jwks").fill(set({ ...key.jwk, kid: secret }));
+    // A member that may look like anything ends with its key: what comes after it is looked at.
+    const beside = (secret) => `{"keys":[{"kty":"OKP","x":"AA"},${JSON.stringify(secret)}]}`;
+    const secrets = [`${spaced}.e30.AA`, `Bearer ${apart}.e30.AA`, `x${token.split(".")[2]}`];
+    for (const [secret, jwks] of secrets.flatMap((secret) => [[secret, set({ ...key.jwk, kid: secret })], [secret, beside(secret)]])) {
+      await page.getByTestId("jwks").fill(jwks);
       await page.getByTestId("audience").fill(secret);
       await click("share");
       await page.getByTestId("share-note").getByText("The policy’s audience stays out: it holds a token.").waitFor();

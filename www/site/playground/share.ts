@@ -92,11 +92,16 @@ function reasonToWithhold(text: string, isOfToken: (text: string) => boolean): W
  */
 function stringsOf(text: string): { name: string; value?: string }[] {
   let name = "";
-  return [...text.matchAll(/("(?:\\.|[^"\\])*")(\s*:)?/g)].map(([, string = "", colon]) => {
+  return [...text.matchAll(/("(?:\\.|[^"\\])*")(\s*:)?|\}/g)].flatMap(([, string, colon]) => {
+    // What stands behind an object stands under none of its members.
+    if (string === undefined) {
+      name = "";
+      return [];
+    }
     const value = String(JSON.parse(string));
-    if (colon === undefined) return { name, value };
+    if (colon === undefined) return [{ name, value }];
     name = value;
-    return { name };
+    return [{ name }];
   });
 }
 
