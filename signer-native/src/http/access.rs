@@ -236,7 +236,10 @@ async fn visit(service: &Shared, request: &Parts) -> Result<Visit, Response> {
         // A stream of events comes back by itself, and its reader cannot say so by a header of its own.
         let stream = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
         if due && !stream && !headers.contains_key(BACKGROUND) {
-            console.store.session_seen(&session.id, at).await.map_err(store_failed)?;
+            // Who cannot be noted is let in: the session ends the earlier for it, and an outage is when the console is opened.
+            if let Err(error) = console.store.session_seen(&session.id, at).await {
+                tracing::warn!(%error, "a session's use is not noted");
+            }
         }
         visit.csrf = csrf_of(&secret);
         visit.person = Some(person);

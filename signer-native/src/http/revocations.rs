@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::{
     Shared,
+    admin::keys::follow,
     input::{Asked, Json as Input},
     openapi::{Routes, one_of},
     person::{Auditor, Operator},
@@ -152,7 +153,7 @@ async fn add(
         Kind::Sub => Revoked::Entry(ledger.revoke(&issuer, agent, &Wish::Subject(value, before), &actor).await?.view()),
     };
     service.courier.wake();
-    registry.refresh().await?;
+    follow(&service).await;
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -20,7 +20,7 @@ use edgeseal_signer::{
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{AUDIENCE, Said, Signer, edgeseal, run, until, write_private};
+use crate::support::{AUDIENCE, HeldDatabase, Said, Signer, edgeseal, run, until, write_private};
 
 pub(crate) struct Export {
     pub(crate) file: PathBuf,
@@ -363,22 +363,12 @@ fn without_the_log_nothing_is_signed() {
     let folder = tempdir().unwrap();
     let signer = Signer::dev(folder.path(), &["--alg", "ES256"]);
     signer.issue("default");
-    let lock = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1], isolation_level=None)\nd.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n";
-    let mut holder = Command::new("python3")
-        .args(["-c", lock])
-        .arg(signer.dir.join("edgeseal.db"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut held = [0; 5];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    let held = HeldDatabase::of(&signer);
     let body = format!("{{\"profile\":\"default\",\"audience\":{AUDIENCE:?}}}");
     let answer = signer.ask(&body);
     answer.problem(503, "audit_unavailable");
     assert_eq!(answer.header("retry-after"), Some("1"));
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    drop(held);
     until("it signs again", || signer.ask(&body).status == 200);
     let dir = signer.dir.clone();
     assert_eq!(signer.end(), Some(0));

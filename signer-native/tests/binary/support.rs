@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -356,5 +356,31 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     while !so() {
         assert!(began.elapsed() < PATIENCE, "{what}: not within {} s", PATIENCE.as_secs());
         std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Another process writes to the signer's SQLite, and does not end; until this is dropped.
+pub(crate) struct HeldDatabase(Child);
+
+impl HeldDatabase {
+    pub(crate) fn of(signer: &Signer) -> Self {
+        let lock = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1], isolation_level=None)\nd.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n";
+        let mut holder = Command::new("python3")
+            .args(["-c", lock])
+            .arg(signer.dir.join("edgeseal.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut held = [0; 5];
+        holder.stdout.as_mut().unwrap().read_exact(&mut held).unwrap();
+        Self(holder)
+    }
+}
+
+impl Drop for HeldDatabase {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }

@@ -142,7 +142,7 @@ async fn import(
     }
     check(label.as_deref())?;
     let key = service.issuer.registry().import_private(&slot, private, label.as_deref(), &person.actor()).await?;
-    service.issuer.registry().refresh().await?;
+    follow(&service).await;
     Ok((StatusCode::CREATED, Json(ledger(&service).describe(&key))).into_response())
 }
 
@@ -326,6 +326,13 @@ pub(super) async fn answer(service: &Shared, done: &Done) -> Result<Response, Ad
     let status = if matches!(done, Done::Proposed(_)) { StatusCode::ACCEPTED } else { StatusCode::OK };
     // A compromised key is on the list now.
     service.courier.wake();
-    service.issuer.registry().refresh().await?;
+    follow(service).await;
     Ok((status, Json(ledger(service).describe_done(done))).into_response())
+}
+
+/// Takes up at once what was changed. The change stands without it, and is followed within the lease.
+pub(in crate::http) async fn follow(service: &Shared) {
+    if let Err(error) = service.issuer.registry().refresh().await {
+        tracing::warn!(%error, "a change of keys is followed later");
+    }
 }

@@ -6,7 +6,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod issuers;
-mod keys;
+pub(super) mod keys;
 mod profiles;
 mod users;
 
@@ -42,8 +42,8 @@ pub fn router(service: Shared, ending: watch::Receiver<bool>) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     let router = router.with_state(service.clone()).merge(console::router(service.clone())).merge(pages::router());
     let router = router.layer(Extension(activity::Ending(ending)));
-    let router = router.layer(from_fn_with_state(service.clone(), metrics::count));
     let router = router.layer(from_fn_with_state(service.clone(), access::identify));
+    let router = router.layer(from_fn_with_state(service.clone(), metrics::count));
     let router = router.layer(from_fn_with_state(service, access::seal));
     // Around the router, since what it does to the path comes before the router reads it.
     Router::new().fallback_service(router).layer(map_request(find_step))

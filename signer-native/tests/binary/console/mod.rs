@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 pub(crate) use self::browser::Browser;
 use self::browser::Flaw;
-use crate::support::{Answer, Signer, client, request, run, until};
+use crate::support::{Answer, HeldDatabase, Signer, client, request, run, until};
 
 /// `dev`, with these lines in the section `console`.
 fn signer(folder: &std::path::Path, console: &str) -> Signer {
@@ -240,6 +240,19 @@ fn sessions_and_proofs_end() {
 }
 
 #[test]
+fn what_cannot_be_written_can_be_read() {
+    let folder = tempdir().unwrap();
+    let signer = signer(folder.path(), "idle_timeout = \"20s\"\n");
+    let mut alice = set_up(&signer, "alice");
+    let held = HeldDatabase::of(&signer);
+    // From now on each request is the session's use, which is to be noted.
+    std::thread::park_timeout(Duration::from_secs(6));
+    assert_eq!(alice.get("/admin/v1/keys").status, 200);
+    drop(held);
+    assert_eq!(alice.get("/admin/v1/keys").status, 200);
+}
+
+#[test]
 fn other_sites_get_nothing() {
     let folder = tempdir().unwrap();
     let signer = signer(folder.path(), "");
@@ -287,6 +300,9 @@ fn other_sites_get_nothing() {
     }
     by_certificate(&signer, "bob", "POST", path, &[]).problem(404, "not_found");
     assert_eq!(alice.get("/admin/v1/keys").status, 200, "and nothing of that has ended the session");
+    // Attempts are what one looks for in the numbers and in the log.
+    let attempt = alice.ask_with("POST", path, None, foreign[1]);
+    assert!(attempt.header("x-request-id").is_some(), "{attempt:?}");
 
     // Framing, sniffing, leaking: on pages, on the API, on what is refused. Names that are markup stay JSON.
     let label = "<script>alert(1)</script>";
