@@ -445,6 +445,78 @@ mod tests {
         }
     }
 
+    /// What is replaced for the second reading is a number, and what makes it none stays.
+    #[test]
+    fn what_is_no_number_is_refused_next_to_the_largest_double_too() {
+        let zeros = "0".repeat(292);
+        let whole = std::format!("17976931348623157{zeros}");
+        let good = [
+            "17976931348623157e292",
+            "17976931348623157E+292",
+            "17976931348623157.0e292",
+            "1.7976931348623157e308",
+            "1.797693134862315708e0308",
+            "0.17976931348623157e309",
+            "0.00017976931348623157e312",
+            &whole,
+            &std::format!("{whole}.0"),
+            &std::format!("{whole}e0"),
+            &std::format!("{whole}.0e-0"),
+        ]
+        .map(String::from);
+        let bad = [
+            "17976931348623157.e292",
+            "17976931348623157.E+292",
+            "0017976931348623157e292",
+            "017976931348623157e292",
+            "01.7976931348623157e308",
+            "00.17976931348623157e309",
+            "+17976931348623157e292",
+            ".17976931348623157e309",
+            " -  17976931348623157e292",
+            "--17976931348623157e292",
+            "17976931348623157e292e",
+            "17976931348623157e292.",
+            "17976931348623157e292.5",
+            "17976931348623157e292e5",
+            "17976931348623157e292-5",
+            "17976931348623157e2920",
+            "17976931348623157e 292",
+            "1 7976931348623157e292",
+            "1.7976931348623157e+",
+            &std::format!("{whole}e"),
+            &std::format!("{whole}E"),
+            &std::format!("{whole}e+"),
+            &std::format!("{whole}e-"),
+            &std::format!("{whole}."),
+            &std::format!("{whole}.e0"),
+            &std::format!("{whole}.0e"),
+            &std::format!("0{whole}"),
+            &std::format!("00{whole}"),
+        ]
+        .map(String::from);
+        for literal in &good {
+            for sign in ["", "-"] {
+                let text = std::format!(r#"{{"a":[{sign}{literal}],"b":{sign}{literal}}}"#);
+                let (_, members) = parse_object(text.as_bytes()).unwrap();
+                let expected = std::format!("{sign}{literal}").parse::<f64>().unwrap();
+                assert_eq!(members["b"].as_f64(), Some(expected), "{sign}{literal}");
+                assert_eq!(members["a"][0].as_f64(), Some(expected), "{sign}{literal}");
+            }
+        }
+        for literal in &bad {
+            // Beside a good one too, which lets the text be read once more.
+            for text in [
+                std::format!(r#"{{"a":{literal}}}"#),
+                std::format!(r#"{{"a":-{literal}}}"#),
+                std::format!(r#"{{"a":[{literal}]}}"#),
+                std::format!(r#"{{"a":{whole},"b":{literal},"c":{whole}}}"#),
+            ] {
+                assert!(parse_object(text.as_bytes()).is_err(), "{text}");
+            }
+        }
+    }
+
     #[test]
     fn text_rules() {
         for text in [

@@ -84,18 +84,23 @@ fn next_number(text: &[u8], mut at: usize) -> Option<Range<usize>> {
 }
 
 /// Octets of the number that the text begins with, by the grammar (RFC 8259 section 6) and not one more: what follows it may be no JSON,
-/// and is missed by `serde_json` only afterwards.
+/// and is missed by `serde_json` only afterwards. A zero that leads, a point and an `e` without digits are left beside it, for
+/// [`without_largest`] to leave them in the text.
 fn number_len(text: &[u8]) -> usize {
     let is = |at: usize, expected: &[u8]| usize::from(text.get(at).is_some_and(|octet| expected.contains(octet)));
     let digits = |at: usize| text.get(at..).unwrap_or_default().iter().take_while(|octet| octet.is_ascii_digit()).count();
     let mut at = is(0, b"-");
-    at += digits(at);
-    if is(at, b".") == 1 {
-        at += 1 + digits(at + 1);
+    let whole = if is(at, b"0") == 1 { 1 } else { digits(at) };
+    if whole == 0 {
+        return at;
     }
-    if is(at, b"eE") == 1 {
-        at += 1 + is(at + 1, b"+-");
-        at += digits(at);
+    at += whole;
+    for (mark, signs) in [(&b"."[..], &b""[..]), (b"eE", b"+-")] {
+        let begin = at + 1 + is(at + 1, signs);
+        let end = begin + digits(begin);
+        if is(at, mark) == 1 && end > begin {
+            at = end;
+        }
     }
     at
 }
@@ -424,8 +429,19 @@ mod tests {
             ("1e5e5", "1e5"),
             ("1E+5+5", "1E+5"),
             ("1e5.5", "1e5"),
-            ("1e--5", "1e-"),
+            ("1e--5", "1"),
+            ("1e+", "1"),
+            ("1E", "1"),
+            ("1.", "1"),
+            ("1.e5", "1"),
+            ("-1.5e", "-1.5"),
+            ("012", "0"),
+            ("-00.5", "-0"),
+            ("0.5", "0.5"),
+            ("0e5", "0e5"),
             ("--1", "-"),
+            ("-", "-"),
+            ("-.5", "-"),
         ] {
             assert_eq!(number_len(text.as_bytes()), literal.len(), "{text}");
         }
