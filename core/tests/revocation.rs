@@ -357,8 +357,37 @@ fn who_wants_to_go_on_is_warned() {
     reader.on_read(now(), Reading { sequence: 1, list: None }, now());
     assert_eq!(code(reader.judge(&token, at(2))), "good");
     assert_eq!(code(reader.judge(&token, at(3))), "good by an old copy");
-    // A clock that went back does not make a copy fresh for ever.
-    assert!(reader.must_read(Timestamp::from_secs(NOW - 1_000)));
+}
+
+#[test]
+fn a_clock_that_ran_ahead_vouches_for_nothing() {
+    const DAY: u64 = 86_400;
+    let token = token(SIGNER, None, &json!({ "jti": "t-1" }));
+    let list = |until| {
+        let mut list = Revocations::default();
+        list.add_jti(SIGNER, "t-1", until);
+        list
+    };
+    let mut reader = Reader::new(10, WhenStale::Refuse);
+    // What is in force now has ended for a clock that is a day ahead.
+    assert!(reader.must_read(at(DAY)));
+    reader.on_read(at(DAY), Reading { sequence: 7, list: Some(list(at(3_600))) }, at(DAY));
+    assert_eq!(code(reader.judge(&token, at(DAY))), "good");
+
+    // Set right: the copy is none, the whole list is asked for, and one request asks for it.
+    assert!(reader.must_read(at(0)));
+    assert_eq!((reader.sequence(), code(reader.judge(&token, at(0)))), (0, "revocation_unavailable"));
+    reader.on_failure(at(0));
+    assert_eq!((reader.must_read(at(0)), code(reader.judge(&token, at(0)))), (false, "revocation_unavailable"));
+    assert!(reader.must_read(at(1)));
+    reader.on_read(at(1), Reading { sequence: 7, list: Some(list(at(3_600))) }, at(1));
+    assert_eq!((reader.must_read(at(2)), reader.sequence(), code(reader.judge(&token, at(2)))), (false, 7, "token_revoked"));
+
+    // Callers come in any order: a minute is not that.
+    let mut reader = Reader::new(10, WhenStale::Refuse);
+    reader.on_read(at(60), Reading { sequence: 7, list: None }, at(60));
+    reader.must_read(at(0));
+    assert_eq!((reader.sequence(), code(reader.judge(&token, at(0)))), (7, "good"));
 }
 
 #[test]

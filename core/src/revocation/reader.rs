@@ -13,6 +13,8 @@ use crate::{http::Refusal, time::Timestamp, verify::VerifiedToken};
 pub const READ_TIMEOUT_MILLIS: u64 = 1_500;
 /// Milliseconds after a reading that failed until the next one.
 const PAUSE_MILLIS: u64 = 1_000;
+/// Milliseconds by which the time may go back before the clock counts as set back: callers come in any order.
+const SET_BACK_MILLIS: u64 = 60_000;
 /// So many times R after its last reading a copy is stale.
 const STALE_AFTER: u64 = 3;
 
@@ -69,6 +71,11 @@ impl Reader {
     ///
     /// While one request reads, others go on with the copy for as long as a reading may take; after a failure, for a second.
     pub fn must_read(&mut self, now: Timestamp) -> bool {
+        // A clock that ran ahead vouches for nothing, and may have ended entries that are in force: all is read anew.
+        if self.read_at.is_some_and(|at| at.millis_since(now) > SET_BACK_MILLIS) {
+            self.read_at = None;
+            self.sequence = 0;
+        }
         let within = |at: Option<Timestamp>, millis| at.is_some_and(|at| at <= now && now.millis_since(at) < millis);
         let is_fresh = within(self.read_at, self.every_millis);
         let another_reads = within(self.reading_since, READ_TIMEOUT_MILLIS)
