@@ -13,7 +13,7 @@ use p521::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey, traits::SignatureScheme};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::{SignatureBackend, SignatureInput, SignatureInvalid, SignatureValid};
+use super::{SignatureBackend, SignatureInput, SignatureInvalid, SignatureValid, rsa_verify};
 use crate::{
     algorithm::{Algorithm, Curve, Hash, Scheme},
     error::VerifyError,
@@ -52,6 +52,11 @@ impl SignatureBackend for RustCrypto {
                 Hash::Sha384 => rsa::<Sha384>(n, e, Pkcs1v15Sign::new::<Sha384>(), message, signature),
                 Hash::Sha512 => rsa::<Sha512>(n, e, Pkcs1v15Sign::new::<Sha512>(), message, signature),
             },
+            // Of a modulus of 8k + 1 bits `rsa` does not look at the octet above the encoding, which must be zero (RFC 8017 section
+            // 8.1.2 step 2c).
+            (Scheme::RsaPss(_), KeyMaterial::Rsa { n, .. }) if n.first() == Some(&1) => {
+                return rsa_verify::verify(input).unwrap_or(Err(SignatureInvalid));
+            }
             (Scheme::RsaPss(hash), KeyMaterial::Rsa { n, e }) => match hash {
                 Hash::Sha256 => rsa::<Sha256>(n, e, Pss::new::<Sha256>(), message, signature),
                 Hash::Sha384 => rsa::<Sha384>(n, e, Pss::new::<Sha384>(), message, signature),

@@ -1,6 +1,11 @@
 use super::*;
-use crate::{Algorithm, Jwk, PublicKey};
+use crate::{
+    Algorithm, Jwk, PublicKey,
+    backend::{SignatureBackend as _, rustcrypto::RustCrypto},
+    jwk::KeyRules,
+};
 use alloc::sync::Arc;
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use rsa::BigUint;
 
 #[path = "../../../../tests/support/random.rs"]
@@ -106,6 +111,38 @@ fn pss_encodings_are_read_strictly() {
     }
     for len in 0..70 {
         assert!(!is_emsa_pss(Hash::Sha256, b"", &alloc::vec![0xbc; len], 8 * len), "{len}");
+    }
+}
+
+/// The power of a signature may have an octet above the encoding, where the modulus has 8k + 1 bits: both backends look at it. The
+/// exponent is 3, so that a modulus can be made for a signature and what it is to become.
+#[test]
+fn what_is_above_a_pss_encoding_must_be_zero() {
+    for (algorithm, hash) in
+        [(Algorithm::Ps256, Hash::Sha256), (Algorithm::Ps384, Hash::Sha384), (Algorithm::Ps512, Hash::Sha512)]
+    {
+        let encoded = BigUint::from_bytes_be(&pss_encoded(hash, &alloc::vec![7; hash.digest_len()], 2048, |_| {}, 0xbc));
+        let top = BigUint::from(1_u8) << 2048;
+        for (expected, power) in [(true, encoded.clone()), (false, &encoded + &top)] {
+            // The first odd root whose cube leaves a modulus above `power`, and of 2049 bits.
+            let least = &power + if expected { &top } else { &power };
+            let mut root = BigUint::from(0_u8);
+            for bit in (0..684).rev() {
+                let next = &root + (BigUint::from(1_u8) << bit);
+                root = if &next * &next * &next <= least { next } else { root };
+            }
+            root += if &root % 2_u8 == BigUint::from(0_u8) { 1_u8 } else { 2_u8 };
+            let n = (&root * &root * &root - power).to_bytes_be();
+            assert_eq!((n.len(), n[0]), (257, 1));
+            let text = alloc::format!(r#"{{"kty":"RSA","e":"Aw","n":"{}"}}"#, Base64UrlUnpadded::encode_string(&n));
+            let (_, members) = crate::json::parse_object(text.as_bytes()).unwrap();
+            let key = Jwk::from_members(&members, KeyRules::dangerous_allow_rsa_exponent_3()).unwrap();
+            let mut signature = alloc::vec![0; 257 - root.to_bytes_be().len()];
+            signature.extend(root.to_bytes_be());
+            let input = SignatureInput::new(algorithm, Arc::new(key), b"message".to_vec(), signature).unwrap();
+            assert_eq!(verify(&input).unwrap().is_ok(), expected, "{algorithm}");
+            assert_eq!(RustCrypto.verify(&input).is_ok(), expected, "{algorithm} of the reference");
+        }
     }
 }
 
