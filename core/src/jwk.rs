@@ -19,6 +19,8 @@ use crate::{
 pub const MIN_RSA_BITS: usize = 2048;
 /// Bits of an RSA modulus: at most what `BoringSSL` (Chromium, workerd) verifies as well.
 pub const MAX_RSA_BITS: usize = 8192;
+/// Values of `key_ops`: RFC 7517 section 4.3 registers eight. Whether one is repeated is asked of each pair.
+const MAX_KEY_OPS: usize = 16;
 /// The smallest public exponent (FIPS 186-5 section A.1.1).
 pub const MIN_RSA_EXPONENT: u64 = 65_537;
 /// The largest public exponent: 33 bits, the limit of `BoringSSL` and of the `rsa` crate; it bounds the time of a verification.
@@ -80,7 +82,7 @@ pub enum KeyProblem {
     AlgorithmMismatch,
     /// `use` is not `sig`.
     Use,
-    /// `key_ops` is there and does not hold `verify`, or repeats a value.
+    /// `key_ops` is there and does not hold `verify`, repeats a value, or has more than 16 values.
     KeyOps,
     /// `kid` is longer than 256 bytes.
     KidTooLong,
@@ -133,7 +135,7 @@ impl fmt::Display for KeyProblem {
             Self::UnknownAlgorithm => "alg is not an algorithm that Edgeseal verifies",
             Self::AlgorithmMismatch => "alg is not an algorithm of this kty and crv",
             Self::Use => "use is not sig",
-            Self::KeyOps => "key_ops does not hold verify, or repeats a value",
+            Self::KeyOps => "key_ops does not hold verify, repeats a value or has more than 16",
             Self::KidTooLong => "kid is longer than 256 bytes",
             Self::Encoding => "a number is missing or not canonical base64url of the right length",
             Self::InvalidPoint => "the point is not a valid point of the curve",
@@ -399,15 +401,15 @@ impl Jwk {
     }
 }
 
-/// `key_ops` (RFC 7517 section 4.3): an array of distinct strings, `verify` among them.
+/// `key_ops` (RFC 7517 section 4.3): an array of distinct strings, `verify` among them, and at most [`MAX_KEY_OPS`].
 fn check_key_ops(members: &Map<String, Value>) -> Result<(), KeyProblem> {
     let Some(value) = members.get("key_ops") else { return Ok(()) };
     let Value::Array(operations) = value else { return Err(KeyProblem::Malformed) };
     if operations.iter().any(|operation| !operation.is_string()) {
         return Err(KeyProblem::Malformed);
     }
-    let repeats = operations.iter().enumerate().any(|(index, operation)| operations[..index].contains(operation));
-    if repeats || !operations.iter().any(|operation| operation == "verify") {
+    let repeats = || operations.iter().enumerate().any(|(index, operation)| operations[..index].contains(operation));
+    if operations.len() > MAX_KEY_OPS || repeats() || !operations.iter().any(|operation| operation == "verify") {
         return Err(KeyProblem::KeyOps);
     }
     Ok(())

@@ -92,7 +92,7 @@ export const KEY_REASONS: Readonly<Record<string, string>> = {
   unknown_algorithm: "alg is not an algorithm that Edgeseal verifies",
   algorithm_mismatch: "alg is not an algorithm of this kind of key",
   use: "use is not sig",
-  key_ops: "key_ops does not hold verify, or repeats a value",
+  key_ops: "key_ops does not hold verify, repeats a value or has more than 16",
   kid_too_long: "kid is longer than 256 bytes",
   encoding: "a number is missing, or is not canonical base64url of the right length",
   invalid_point: "the point is not on the curve",
