@@ -164,6 +164,37 @@ fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
 }
 
 #[test]
+fn a_path_behind_a_script_is_open_where_it_is_so_in_every_reading_and_asks_what_each_asks() {
+    let rules = rules(&json!({ "routes": [
+        { "match": "/*", "access": "public" },
+        { "match": "/admin/*", "require": { "scope": "admin" } },
+        { "match": "/shop/orders", "require": { "scope": "orders" } },
+        { "match": "/index.php/mine/*", "access": "optional" },
+        { "match": "/index.php/admin/deep/*", "require": { "scope": "deep" } },
+    ] }));
+    for (target, expected, routes) in [
+        ("/index.php/Main_Page", "public", &[0][..]),
+        ("/index.php", "public", &[0]),
+        ("/index.php/", "public", &[0]),
+        ("/index.php/admin/users", "required", &[0, 1]),
+        ("/index.php/admin.json", "required", &[0, 1]),
+        ("/shop/index.php/orders", "required", &[0, 2]),
+        ("/shop/index.php/admin", "required", &[0, 1]),
+        ("/index.php/mine/x", "optional", &[3, 0]),
+        ("/index.php/admin/deep/x", "required", &[4, 1]),
+    ] {
+        let matched = ask("GET", target, &[], |head| rules.locate(head)).unwrap();
+        assert_eq!((access(&rules, "GET", target), matched.routes.as_slice()), (expected, routes), "{target}");
+    }
+    assert_eq!(access(&rules, "GET", "/a.php/b.php/x"), "path_invalid");
+    // A folder that is open says nothing of what its script serves.
+    let rules = self::rules(&json!({ "routes": [{ "match": "/public/*", "access": "public" }] }));
+    for (target, expected) in [("/public/index.php/secret", "required"), ("/public/index.php/public/x", "public")] {
+        assert_eq!(access(&rules, "GET", target), expected, "{target}");
+    }
+}
+
+#[test]
 fn only_a_preflight_passes_without_a_token() {
     let rules = rules(&json!({}));
     let preflight = [("origin", "https://app.example"), ("access-control-request-method", "PUT")];

@@ -4,12 +4,16 @@
 //! that origins are known to read in different ways is refused; one that some of them fold into another (letter case, matrix
 //! parameters, trailing dots) is never public; and what is protected is protected in every folded spelling too. Unicode has more
 //! spellings than a table of a few lines folds: such characters stand for any, and a path that may then be one of which more is asked is
-//! refused.
+//! refused. What goes on behind a script of PHP is other paths as well.
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
+use core::ops::Range;
 
 /// Octets of a path: what Workers themselves allow for a whole URL.
 pub const MAX_PATH_LEN: usize = 16 * 1024;
+
+/// How the name of a script ends behind which a path may go on (`PATH_INFO`, RFC 3875 section 4.1.5), as PHP's front controllers are asked.
+const SCRIPT: &[u8] = b".php";
 
 /// A path that one may look up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,7 @@ pub struct RequestPath<'a> {
     folded: Cow<'a, str>,
     loose: Option<String>,
     is_plain: bool,
+    script: Option<Range<usize>>,
 }
 
 impl<'a> RequestPath<'a> {
@@ -25,7 +30,7 @@ impl<'a> RequestPath<'a> {
     ///
     /// # Errors
     /// Why no two servers need agree on what it names: encoded slashes and backslashes, empty segments, dot segments in any
-    /// encoding, double encoding, control characters, octets that are no UTF-8.
+    /// encoding, double encoding, control characters, octets that are no UTF-8, two scripts.
     pub fn parse(raw: &'a str) -> Result<Self, &'static str> {
         if raw.len() > MAX_PATH_LEN {
             return Err("the path is too long");
@@ -34,11 +39,11 @@ impl<'a> RequestPath<'a> {
             return Err("the path does not begin with a slash");
         }
         if is_simple(raw) {
-            return Ok(Self { raw, folded: Cow::Borrowed(raw), loose: None, is_plain: true });
+            return Ok(Self { raw, folded: Cow::Borrowed(raw), loose: None, is_plain: true, script: None });
         }
-        let Folder { out, is_plain, has_forms, .. } = Folder::fold_path(raw, false)?;
+        let Folder { out, is_plain, has_forms, script, .. } = Folder::fold_path(raw, false)?;
         let loose = if has_forms { Some(Folder::fold_path(raw, true)?.out) } else { None };
-        Ok(Self { raw, folded: Cow::Owned(out), loose, is_plain })
+        Ok(Self { raw, folded: Cow::Owned(out), loose, is_plain, script })
     }
 
     /// The path as it is forwarded.
@@ -56,6 +61,15 @@ impl<'a> RequestPath<'a> {
         self.loose.as_deref()
     }
 
+    /// What it is to an application that is one script: `/shop/index.php/admin` is served as `/shop/admin`, and where the script answers for
+    /// the whole host as `/admin`. None where it goes on behind no script.
+    pub(super) fn past_script(&self) -> impl Iterator<Item = String> {
+        self.script.iter().flat_map(move |script| {
+            let behind = &self.raw[script.end..];
+            [script.start, 0].into_iter().map(move |kept| [&self.raw[..kept], behind].concat())
+        })
+    }
+
     /// Whether nothing in it is known to be folded by some origin, letter case aside.
     pub fn is_plain(&self) -> bool {
         self.is_plain
@@ -65,9 +79,9 @@ impl<'a> RequestPath<'a> {
 /// Whether a path is its own folded form and nothing in it needs a look: nearly every path is.
 fn is_simple(raw: &str) -> bool {
     let mut before = b'x';
-    for byte in raw.bytes() {
+    for (at, byte) in raw.bytes().enumerate() {
         let is_fine = match byte {
-            b'/' => before != b'/' && before != b'.',
+            b'/' => before != b'/' && before != b'.' && !raw.as_bytes()[..at].ends_with(SCRIPT),
             b'.' => before != b'/',
             b'a'..=b'z'
             | b'0'..=b'9'
@@ -131,15 +145,24 @@ struct Folder {
     has_forms: bool,
     /// Whether these become placeholders.
     is_loose: bool,
+    /// Where the path as it came has a script behind which it goes on, with the slash before it.
+    script: Option<Range<usize>>,
 }
 
 impl Folder {
     fn fold_path(raw: &str, is_loose: bool) -> Result<Self, &'static str> {
-        let mut folder = Self { out: String::with_capacity(raw.len()), is_plain: true, has_forms: false, is_loose };
+        let mut folder = Self { out: String::with_capacity(raw.len()), is_plain: true, has_forms: false, is_loose, script: None };
         let segments = raw.split('/').skip(1);
-        let last = segments.clone().count() - 1;
-        for (index, segment) in segments.enumerate() {
-            folder.segment(segment, index == last)?;
+        let mut end = 0;
+        for segment in segments {
+            let start = end;
+            end += 1 + segment.len();
+            let is_last = end == raw.len();
+            folder.segment(segment, is_last)?;
+            if !is_last && folder.out.as_bytes().ends_with(SCRIPT) && folder.script.replace(start..end).is_some() {
+                // nginx's usual patterns end the script at the first or at the last one.
+                return Err("the path goes on behind two scripts");
+            }
         }
         // An origin that decodes before it looks for the query sees the path end here.
         if let Some(end) = folder.out.find(['?', '#']) {
@@ -482,6 +505,26 @@ mod tests {
             let parsed = RequestPath::parse(path).unwrap();
             assert_eq!((parsed.folded(), parsed.is_plain()), (folded, is_plain), "{path}");
         }
+    }
+
+    #[test]
+    fn what_goes_on_behind_a_script_is_other_paths_too() {
+        for (path, without, behind) in [
+            ("/index.php/admin/x", "/admin/x", "/admin/x"),
+            ("/shop/index.php/admin", "/shop/admin", "/admin"),
+            ("/shop/App.PH%50;a=b/%61/", "/shop/%61/", "/%61/"),
+            ("/index.php/", "/", "/"),
+            ("/caf%c3%a9/%ef%bc%a9ndex.php./x", "/caf%c3%a9/x", "/x"),
+        ] {
+            assert_eq!(RequestPath::parse(path).unwrap().past_script().collect::<Vec<_>>(), [without, behind], "{path}");
+        }
+        for path in ["/", "/index.php", "/x/Index.php", "/index.phpx/y", "/index.php.x/y", "/php/y", "/Php/y", "/index%3f.ph/y"] {
+            assert_eq!(RequestPath::parse(path).unwrap().past_script().count(), 0, "{path}");
+        }
+        for path in ["/a.php/b.php/x", "/a.php/x/B.PHP/y", "/a.php/b.php/"] {
+            assert!(RequestPath::parse(path).is_err(), "{path}");
+        }
+        assert!(RequestPath::parse("/a.php/b.php").is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
 //! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
 //! extension. `/admin/*` closes `/admin` too, and so `/admin.json`. A path that only may be one of a route that asks something of the
-//! token, since Unicode spells its characters in several ways, is in doubt.
+//! token, since Unicode spells its characters in several ways, is in doubt. Where one path is several to the origin, the routes of all count.
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 use core::cmp::Reverse;
@@ -76,6 +76,18 @@ pub struct Matched {
     pub access: Access,
     /// The routes, by their position in the settings; none where none matched.
     pub routes: Vec<usize>,
+}
+
+impl Matched {
+    /// Takes along what the same request falls under in another reading.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.access = self.access.max(other.access);
+        for route in other.routes {
+            if !self.routes.contains(&route) {
+                self.routes.push(route);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -95,17 +95,24 @@ impl Rules {
     /// # Errors
     /// `path_invalid` (400) for a path that servers read in different ways.
     pub fn locate(&self, head: &RequestHead<'_>) -> Result<Matched, Refusal> {
-        let path = RequestPath::parse(head.path())
-            .map_err(|why| Refusal::path_invalid(alloc::format!("{why}: {}", quoted(head.path()))))?;
         // A preflight falls under the route of the request that it asks for.
         let asked = if head.is_preflight() { head.header("access-control-request-method") } else { None };
         let method = asked.as_deref().unwrap_or(head.method);
+        self.look_up(method, head.path()).map_err(|why| Refusal::path_invalid(alloc::format!("{why}: {}", quoted(head.path()))))
+    }
+
+    fn look_up(&self, method: &str, path: &str) -> Result<Matched, &'static str> {
+        let path = RequestPath::parse(path)?;
         if self.routes.is_in_doubt(method, &path) {
-            let detail =
-                "the path holds characters that some servers read as others, and then a route would ask more of the token";
-            return Err(Refusal::path_invalid(alloc::format!("{detail}: {}", quoted(head.path()))));
+            return Err(
+                "the path holds characters that some servers read as others, and then a route would ask more of the token",
+            );
         }
-        Ok(self.routes.find(method, &path))
+        let mut matched = self.routes.find(method, &path);
+        for other in path.past_script() {
+            matched.extend(self.look_up(method, &other)?);
+        }
+        Ok(matched)
     }
 
     /// How a request may pass.
