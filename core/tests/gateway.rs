@@ -113,6 +113,7 @@ fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
     let rules = rules(&json!({ "routes": [
         { "match": "/*", "access": "public" },
         { "match": "/api/*" },
+        { "match": "/api.open/*", "access": "public" },
         { "match": "/api/status", "access": "public" },
         { "match": "/api/*/me", "access": "optional" },
         { "match": "/twice/*", "access": "public" },
@@ -145,6 +146,12 @@ fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
         ("delete", "/docs", "required"),
         ("GET", "/api.json", "required"),
         ("GET", "/API.json/", "required"),
+        ("GET", "/api.json/x", "required"),
+        ("GET", "/api.v2/x/y", "required"),
+        ("GET", "/api.open/x", "public"),
+        ("GET", "/closed.json/x", "public"),
+        ("GET", "/twice.x/y", "public"),
+        ("GET", "/apis.json/x", "public"),
         ("GET", "/apis", "public"),
         ("GET", "/apis.json", "public"),
         ("GET", "/thrice.html", "required"),
@@ -157,7 +164,7 @@ fn the_most_specific_route_counts_and_of_equal_ones_the_strictest() {
     assert_eq!(access(&self::rules(&json!({})), "GET", "/"), "required", "no route at all");
     let matched = ask("GET", "/thrice/x", &[], |head| rules.locate(head)).unwrap();
     assert_eq!(matched.routes.len(), 2, "both requirements count: {matched:?}");
-    for (target, route) in [("/named", 12), ("/named.json", 12), ("/named/x", 13)] {
+    for (target, route) in [("/named", 13), ("/named.json", 13), ("/named/x", 14), ("/named.json/x", 14)] {
         let matched = ask("GET", target, &[], |head| rules.locate(head)).unwrap();
         assert_eq!(matched.routes, [route], "an extension falls under what its name falls under: {target}");
     }

@@ -5,8 +5,9 @@
 //!
 //! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
 //! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
-//! extension. `/admin/*` closes `/admin` too, and so `/admin.json`. A path that only may be one of a route that asks something of the
-//! token, since Unicode spells its characters in several ways, is in doubt. Where one path is several to the origin, the routes of all count.
+//! extension. `/admin/*` closes `/admin` too, and so `/admin.json` and what is below it. A path that only may be one of a route that asks
+//! something of the token, since Unicode spells its characters in several ways, is in doubt. Where one path is several to the origin, the
+//! routes of all count.
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 use core::cmp::Reverse;
@@ -99,7 +100,7 @@ struct Entry {
     access: Access,
     /// Whether the route asks something of the token.
     asks: bool,
-    /// Whether the last literal may go on with an extension.
+    /// Whether the last literal goes on with an extension.
     with_extension: bool,
 }
 
@@ -187,7 +188,9 @@ impl Entry {
             _ => pieces,
         };
         if *access == Access::Required && matches!(named.last(), Some(Piece::Literal { .. })) {
-            entries.push(entry(named, true));
+            // What follows a name with an extension (`/admin.php/users`) is what follows the name.
+            let pieces = if pieces.ends_with(&[Piece::Rest]) { pieces } else { named };
+            entries.push(entry(pieces, true));
         }
         entries.push(entry(pieces, false));
     }
@@ -231,7 +234,9 @@ impl Entry {
             let matches = match (piece, segments.next()) {
                 (Piece::Rest, _) => return true,
                 (Piece::One, segment) => segment.is_some(),
-                (Piece::Literal { folded, .. }, Some(segment)) if is_last && self.with_extension => {
+                (Piece::Literal { folded, .. }, Some(segment))
+                    if self.with_extension && matches!(self.pieces.get(index + 1), None | Some(Piece::Rest)) =>
+                {
                     // What is longer than the name is none of its forms.
                     (0..=folded.len()).any(|at| {
                         let (name, rest) = segment.split_at_checked(at).unwrap_or_default();
