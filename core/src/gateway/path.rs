@@ -302,9 +302,9 @@ fn check(character: char) -> Result<(), &'static str> {
         '/' => Err("the path holds an encoded slash"),
         '\\' => Err("the path holds a backslash"),
         _ if character.is_control() => Err("the path holds a control character"),
-        // What Windows and Unicode's compatibility forms turn into the separators.
-        '\u{2044}' | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' | '\u{2215}' | '\u{2216}' | '\u{29f5}' | '\u{29f8}'
-        | '\u{29f9}' | '\u{fe68}' | '\u{ff0f}' | '\u{ff3c}' => {
+        // What Windows (its code pages 932 and 949 too) and Unicode's compatibility forms turn into the separators.
+        '\u{a5}' | '\u{20a9}' | '\u{2044}' | '\u{2100}' | '\u{2101}' | '\u{2105}' | '\u{2106}' | '\u{2215}' | '\u{2216}'
+        | '\u{29f5}' | '\u{29f8}' | '\u{29f9}' | '\u{fe68}' | '\u{ff0f}' | '\u{ff3c}' => {
             Err("the path holds a character that some servers read as a slash")
         }
         '\u{fe6a}' | '\u{ff05}' => Err("the path holds a character that some servers read as %"),
@@ -457,6 +457,8 @@ mod tests {
             "/a%ef%bc%8fb",
             "/a%e2%88%95b",
             "/%e2%84%80",
+            "/a%c2%a5b",
+            "/a%e2%82%a9b",
             "/%ef%bc%8e%ef%bc%8e/b",
             "/a/%e2%80%a5/b",
             "/a/%e2%80%8b/b",
