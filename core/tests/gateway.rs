@@ -331,6 +331,36 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
 }
 
 #[test]
+fn whatever_ends_the_name_of_a_scheme_it_is_ours() {
+    let rules = rules(&json!({ "token": { "cookie": "session" }, "routes": [{ "match": "/p", "access": "public" }] }));
+    for (value, is_ours) in [
+        ("Bearer a.b.c", true),
+        ("Bearer\ta.b.c", true),
+        ("Bearer\u{b}a.b.c", true),
+        ("Bearer\u{c}a.b.c", true),
+        ("bearer\u{a0}a.b.c", true),
+        ("DPoP\u{3000}a.b.c", true),
+        ("Bearer=a.b.c", true),
+        ("Basic eDp5, Bearer\u{b}a.b.c", true),
+        ("Bearer", true),
+        ("Bearer-X a.b.c", false),
+        ("Bearer.x a.b.c", false),
+        ("Bearers a.b.c", false),
+        ("Basic eDp5", false),
+    ] {
+        // Beside a cookie that is good: what the client says in this field is looked at, or goes no further.
+        let headers = [("cookie", "session=d.e.f"), ("authorization", value)];
+        let admitted = admit(&rules, "GET", "/x", &headers);
+        let by_cookie = matches!(&admitted, Ok(Passage::Token(found)) if found.place == Place::Cookie);
+        assert_eq!(!by_cookie, is_ours, "{value:?}: {admitted:?}");
+        let out = ask("GET", "/p", &headers[1..], |head| {
+            rules.outbound(&rules.locate(head).unwrap(), head, ["authorization"].into_iter(), None)
+        });
+        assert_eq!(out.remove.iter().any(|name| name == "authorization"), is_ours, "{value:?}");
+    }
+}
+
+#[test]
 fn a_cookie_that_nobody_looked_at_goes_no_further() {
     for forward in [false, true] {
         let rules = rules(&json!({

@@ -11,7 +11,7 @@ use super::{
     path::RequestPath,
     rate::{RateKey, RateLimitSettings},
     routes::{Access, Matched, RouteSettings, Routes},
-    token::{FoundToken, TokenSettings},
+    token::{FoundToken, TokenSettings, is_tchar},
 };
 use crate::{
     error::{Check, ErrorCode, PolicyError, quoted},
@@ -290,7 +290,9 @@ impl GatewayIssuer {
     }
 }
 
-/// Whether an `Authorization` value carries a token of ours, alone or beside others.
+/// Whether an `Authorization` value carries a token of ours, alone or beside others. What is no character of a scheme's name ends it, as
+/// some origins take more than spaces for white space.
 pub(super) fn holds_token_scheme(value: &str) -> bool {
-    value.split(',').any(|part| Scheme::from_name(part.trim_start().split([' ', '\t']).next().unwrap_or_default()).is_some())
+    let ends = |character: char| !u8::try_from(character).is_ok_and(is_tchar);
+    value.split(',').any(|part| Scheme::from_name(part.trim_start().split(ends).next().unwrap_or_default()).is_some())
 }

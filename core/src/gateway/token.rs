@@ -181,11 +181,10 @@ impl TokenSettings {
         if let Some(name) = header {
             check_name(name).map_err(|error| error.within("header"))?;
         }
-        if let Some(name) = cookie {
-            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            if name.is_empty() || !name.bytes().all(is_token) {
-                return Err(PolicyError::new("cookie", "is no cookie's name"));
-            }
+        if let Some(name) = cookie
+            && (name.is_empty() || !name.bytes().all(is_tchar))
+        {
+            return Err(PolicyError::new("cookie", "is no cookie's name"));
         }
         if let Some(name) = query
             && (name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')))
@@ -200,6 +199,11 @@ impl TokenSettings {
         }
         Ok(())
     }
+}
+
+/// Whether a token of HTTP, such as the name of a scheme or of a cookie, may hold this (RFC 9110 section 5.6.2).
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Cookies as names and values. A comma separates as well: hosts join repeated fields with one, and no token holds any.
