@@ -427,6 +427,28 @@ fn a_method_override_goes_no_further_where_a_cookie_is_judged_by_the_method() {
 }
 
 #[test]
+fn a_cookie_that_some_origin_takes_for_the_tokens_is_no_token_and_goes_no_further() {
+    for forward in [false, true] {
+        let rules = rules(&json!({ "token": { "cookie": "__Host-a_b" }, "forward_token": forward }));
+        for alike in ["__Host-a.b", "..Host-a_b", "__host-A_B", "__Host-a b", "__Host-a[b"] {
+            let cookies = format!("x=1; {alike}=f.f.f; __Host-a_b=a.b.c; {alike}=g.g.g; a.b=2");
+            let headers = [("cookie", cookies.as_str())];
+            match admit(&rules, "GET", "/x", &headers).unwrap() {
+                Passage::Token(found) => assert_eq!(found.text, "a.b.c", "{alike}"),
+                other => panic!("{alike}: {other:?}"),
+            }
+            let out = ask("GET", "/x", &headers, |head| {
+                rules.outbound(&rules.locate(head).unwrap(), head, ["cookie"].into_iter(), None)
+            });
+            let kept = if forward { "x=1; __Host-a_b=a.b.c; a.b=2" } else { "x=1; a.b=2" };
+            assert_eq!(out.set, [("cookie".to_owned(), kept.to_owned())], "{forward} {alike}");
+            let alone = format!("{alike}=f.f.f");
+            assert_eq!(admit(&rules, "GET", "/x", &[("cookie", &alone)]).unwrap_err().code(), "token_missing", "{alike}");
+        }
+    }
+}
+
+#[test]
 fn other_cookies_stay_as_they_are() {
     let rules = rules(&json!({ "token": { "cookie": "session" } }));
     for (cookies, kept) in [

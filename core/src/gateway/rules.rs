@@ -188,7 +188,7 @@ impl Rules {
             }
             // Nor has anybody looked at a cookie that gave way to another place.
             let forwards_cookie = forwards_header && self.token.is_in_cookie(head);
-            if !forwards_cookie && let Some(kept) = head.header("cookie").and_then(|cookies| self.token.strip_cookies(&cookies)) {
+            if let Some(kept) = head.header("cookie").and_then(|cookies| self.token.strip_cookies(&cookies, forwards_cookie)) {
                 if kept.is_empty() {
                     remove.push("cookie".into());
                 } else {

@@ -143,10 +143,12 @@ impl TokenSettings {
         Some(kept.join("&"))
     }
 
-    /// A `Cookie` field without the token's cookie; `None` where it is as it was, empty where none is left.
-    pub fn strip_cookies(&self, cookies: &str) -> Option<String> {
+    /// A `Cookie` field without the token's cookie, or with `keep` without those alone that some origins take for it; `None` where it is as
+    /// it was, empty where none is left.
+    pub fn strip_cookies(&self, cookies: &str, keep: bool) -> Option<String> {
         let name = self.cookie.as_deref()?;
-        if !cookies_of(cookies).any(|(cookie, _)| cookie == name) {
+        let is_token = |text: &str| cookies_of(text).any(|(cookie, _)| is_alike(cookie, name) && !(keep && cookie == name));
+        if !is_token(cookies) {
             return None;
         }
         let mut kept = String::new();
@@ -156,7 +158,6 @@ impl TokenSettings {
             }
             kept.push_str(text);
         };
-        let is_token = |text: &str| cookies_of(text).any(|(cookie, _)| cookie == name);
         for pair in cookies.split(';') {
             if !is_token(pair) {
                 keep("; ", pair.trim());
@@ -212,6 +213,12 @@ fn cookies_of(cookies: &str) -> impl Iterator<Item = (&str, &str)> {
         Some((name, value)) => (name.trim(), value.trim()),
         None => ("", pair),
     })
+}
+
+/// Whether some origin takes a cookie for another: PHP reads `.`, space and `[` as `_`, others no letter case.
+fn is_alike(cookie: &str, name: &str) -> bool {
+    let fold = |byte: u8| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte.to_ascii_lowercase() };
+    cookie.bytes().map(fold).eq(name.bytes().map(fold))
 }
 
 fn parameters(query: &str, name: &str) -> Vec<String> {
