@@ -9,6 +9,7 @@ use super::{
     answer,
     gateway::{Gateway, now},
     head::Head,
+    not_configured,
 };
 use crate::verify::{IssuerStats, TokenVerifier};
 
@@ -20,7 +21,7 @@ const MIN_SECRET_LEN: usize = 16;
 
 pub(super) fn answer(gateway: Result<Rc<Gateway>, String>, head: &Head, env: &Env) -> Response {
     match gateway {
-        Err(_) => answer::problem("The gateway is not configured", 500, "configuration_invalid"),
+        Err(error) => not_configured(&error),
         Ok(gateway) if is_allowed(head, env) => answer::json(&details(&gateway.verifier)),
         Ok(_) => answer::json(r#"{"status":"ok"}"#),
     }

@@ -94,10 +94,7 @@ async fn respond(head: &Head, env: &Env, context: &Context) -> Response {
     }
     match gateway {
         Ok(gateway) => pipeline::run(&gateway, head, env, context).await,
-        Err(error) => {
-            log::error("configuration_invalid", &[("reason", &error)]);
-            not_configured()
-        }
+        Err(error) => not_configured(&error),
     }
 }
 
@@ -105,7 +102,10 @@ async fn own_path(path: &str, head: &Head, env: &Env, gateway: Result<Rc<Gateway
     match path {
         "health" => health::answer(gateway, head, env),
         "revocations" => {
-            let Ok(gateway) = gateway else { return not_configured() };
+            let gateway = match gateway {
+                Ok(gateway) => gateway,
+                Err(error) => return not_configured(&error),
+            };
             match gateway.revocations_pushed(JsCast::unchecked_into::<Request>(JsValue::from(head.request())).into(), env).await {
                 Some(answer) => answer,
                 None => answer::problem("Revocation is not configured", 404, "not_found"),
@@ -121,6 +121,7 @@ async fn own_path(path: &str, head: &Head, env: &Env, gateway: Result<Rc<Gateway
     }
 }
 
-fn not_configured() -> Response {
+fn not_configured(error: &str) -> Response {
+    log::error("configuration_invalid", &[("reason", error)]);
     answer::problem("The gateway is not configured", 500, "configuration_invalid")
 }
