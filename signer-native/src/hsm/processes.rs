@@ -34,7 +34,7 @@ use super::{
     handles::BEFORE_ALL,
     stats::{Counters, count},
     wire::{self, Frames, Opened, Question, WireKey, WireKind, WireSettings, kind},
-    worker::{GENERATION, Gate},
+    worker::{GENERATION, Gate, Turn},
 };
 
 /// The hidden subcommand that a worker process runs.
@@ -58,7 +58,6 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// The [`KeyStore`] over worker processes.
 pub struct ProcessKeyStore {
     shared: Arc<Shared>,
-    gate: Gate,
     description: StoreDescription,
     supports: Vec<(Algorithm, WireKind)>,
     supervisors: Vec<JoinHandle<()>>,
@@ -67,6 +66,8 @@ pub struct ProcessKeyStore {
 struct Shared {
     program: PathBuf,
     settings: Pkcs11Settings,
+    gate: Gate,
+    turn: Turn,
     slots: Vec<Slot>,
     /// Held while a worker starts.
     starting: tokio::sync::Mutex<()>,
@@ -173,6 +174,8 @@ impl ProcessKeyStore {
         let shared = Arc::new(Shared {
             program,
             settings,
+            gate: Gate::default(),
+            turn: Turn::default(),
             slots,
             starting: tokio::sync::Mutex::new(()),
             pin_refused: Mutex::new(None),
@@ -202,7 +205,7 @@ impl ProcessKeyStore {
             return Err(HsmError::Unavailable("no HSM worker".to_owned()));
         };
         let description = StoreDescription { processes, threads: description.threads * processes, ..description };
-        Ok(Self { shared, gate: Gate::default(), description, supports, supervisors })
+        Ok(Self { shared, description, supports, supervisors })
     }
 
     fn call<T: Send + 'static>(
@@ -211,30 +214,32 @@ impl ProcessKeyStore {
         asked: Asked,
         read: impl FnOnce(Reply) -> Result<T, HsmError> + Send + 'static,
     ) -> KeyFuture<'_, T> {
-        Box::pin(async move {
-            let long = limit > self.shared.settings.deadline;
-            let pass = self.gate.ask(long).inspect_err(|_| count(&self.shared.counters.held_back))?;
-            let outcome = self.shared.ask(limit, &asked).await;
-            match outcome {
-                Ok(reply) => pass.ended(read(reply)),
-                // Too much to do is no outage.
-                Err(Unanswered::Waiting) => Err(HsmError::Deadline(limit)),
-                Err(Unanswered::Failed(error)) => pass.ended(Err(error)),
-            }
-        })
+        Box::pin(async move { self.shared.call(limit, &asked, read).await })
     }
 
     fn question<T: Send + 'static>(
         &self,
         limit: Duration,
         question: &Question,
-        repeatable: bool,
         read: impl FnOnce(&[u8]) -> Result<T, HsmError> + Send + 'static,
     ) -> KeyFuture<'_, T> {
-        let body = wire::body(question);
-        self.call(limit, Asked::Json { body, repeatable }, |reply| match reply {
-            Reply::Json(body) => read(&body),
-            other => Err(other.into_error()),
+        let asked = Asked::Json { body: wire::body(question), repeatable: true };
+        self.call(limit, asked, |reply| read(&reply.into_json()?))
+    }
+
+    /// Has a key pair made, one after the other: else as many would hold every worker while one hangs. What has begun goes on to its
+    /// answer or its deadline though its caller goes away, and keeps the turn until then.
+    fn pair(&self, limit: Duration, question: &Question) -> KeyFuture<'_, StoredKey> {
+        let asked = Asked::Json { body: wire::body(question), repeatable: false };
+        Box::pin(async move {
+            let turn = self.shared.turn.come().await?;
+            let shared = Arc::clone(&self.shared);
+            let making = tokio::spawn(async move {
+                let made = shared.call(limit, &asked, |reply| wire::json::<WireKey>(&reply.into_json()?)?.key()).await;
+                drop(turn);
+                made
+            });
+            making.await.unwrap_or_else(|_| Err(HsmError::Unavailable("the HSM workers have ended".to_owned())))
         })
     }
 
@@ -269,7 +274,7 @@ impl KeyStore for ProcessKeyStore {
                 stats.quarantined += link.stats.quarantined;
             }
         }
-        StoreStats { breaker: self.gate.state(), queued: u64::try_from(waiting).unwrap_or(u64::MAX), ..stats }
+        StoreStats { breaker: shared.gate.state(), queued: u64::try_from(waiting).unwrap_or(u64::MAX), ..stats }
     }
 
     fn supports(&self, algorithm: Algorithm, kind: KeyKind) -> bool {
@@ -278,28 +283,27 @@ impl KeyStore for ProcessKeyStore {
 
     fn may_generate(&self) -> Result<(), HsmError> {
         // A call that hangs is ended with its process.
-        self.gate.may_ask_long()
+        self.shared.gate.may_ask_long()
     }
 
     fn generate(&self, id: KeyId, kind: KeyKind, label: String) -> KeyFuture<'_, StoredKey> {
-        let question = Question::Generate { id, kind: kind.into(), label };
-        self.question(GENERATION, &question, false, |body| wire::json::<WireKey>(body)?.key())
+        self.pair(GENERATION, &Question::Generate { id, kind: kind.into(), label })
     }
 
     fn inspect(&self, id: KeyId, kind: KeyKind) -> KeyFuture<'_, Option<StoredKey>> {
         let question = Question::Inspect { id, kind: kind.into() };
-        self.question(self.shared.settings.deadline, &question, true, |body| {
+        self.question(self.shared.settings.deadline, &question, |body| {
             wire::json::<Option<WireKey>>(body)?.map(WireKey::key).transpose()
         })
     }
 
     fn attributes(&self, id: KeyId) -> KeyFuture<'_, Vec<HsmAttribute>> {
-        self.question(self.shared.settings.deadline, &Question::Attributes { id }, true, wire::json::<Vec<HsmAttribute>>)
+        self.question(self.shared.settings.deadline, &Question::Attributes { id }, wire::json::<Vec<HsmAttribute>>)
     }
 
     fn import(&self, id: KeyId, key: PrivateKey, label: String) -> KeyFuture<'_, StoredKey> {
         let question = Question::Import { id, kind: key.kind.into(), parts: key.parts, label };
-        self.question(self.shared.settings.deadline, &question, false, |body| wire::json::<WireKey>(body)?.key())
+        self.pair(self.shared.settings.deadline, &question)
     }
 
     fn sign(&self, id: KeyId, algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {
@@ -312,7 +316,7 @@ impl KeyStore for ProcessKeyStore {
 
     fn destroy(&self, id: KeyId) -> KeyFuture<'_, ()> {
         // Destroying what is gone is no mistake, so it may be asked again.
-        self.question(self.shared.settings.deadline, &Question::Destroy { id }, true, wire::json::<()>)
+        self.question(self.shared.settings.deadline, &Question::Destroy { id }, wire::json::<()>)
     }
 }
 
@@ -334,6 +338,13 @@ enum Unanswered {
 }
 
 impl Reply {
+    fn into_json(self) -> Result<Vec<u8>, HsmError> {
+        match self {
+            Self::Json(body) => Ok(body),
+            other => Err(other.into_error()),
+        }
+    }
+
     fn into_error(self) -> HsmError {
         match self {
             Self::Error(error) | Self::Lost(error) => error,
@@ -366,6 +377,22 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Shared {
+    async fn call<T>(
+        &self,
+        limit: Duration,
+        asked: &Asked,
+        read: impl FnOnce(Reply) -> Result<T, HsmError>,
+    ) -> Result<T, HsmError> {
+        let long = limit > self.settings.deadline;
+        let pass = self.gate.ask(long).inspect_err(|_| count(&self.counters.held_back))?;
+        match self.ask(limit, asked).await {
+            Ok(reply) => pass.ended(read(reply)),
+            // Too much to do is no outage.
+            Err(Unanswered::Waiting) => Err(HsmError::Deadline(limit)),
+            Err(Unanswered::Failed(error)) => pass.ended(Err(error)),
+        }
+    }
+
     async fn ask(&self, limit: Duration, asked: &Asked) -> Result<Reply, Unanswered> {
         let until = Instant::now() + limit;
         let mut lost = 0;

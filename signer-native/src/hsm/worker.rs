@@ -29,8 +29,7 @@ pub struct Pkcs11KeyStore {
     pool: Arc<Pool>,
     gate: Arc<Gate>,
     mechanisms: Vec<(MechanismType, usize, usize)>,
-    /// Whose turn it is to have a key pair made. Who waits for it takes no thread, so that none is missing to signatures.
-    turn: tokio::sync::Mutex<()>,
+    turn: Turn,
 }
 
 impl Pkcs11KeyStore {
@@ -50,12 +49,7 @@ impl Pkcs11KeyStore {
             tracing::warn!(wanted, threads, "the token allows fewer sessions than hsm.threads asks for");
         }
         let mechanisms = module.mechanisms()?;
-        Ok(Self {
-            pool: Pool::start(module, threads, most)?,
-            gate: Arc::default(),
-            mechanisms,
-            turn: tokio::sync::Mutex::default(),
-        })
+        Ok(Self { pool: Pool::start(module, threads, most)?, gate: Arc::default(), mechanisms, turn: Turn::default() })
     }
 
     fn call<T, F>(&self, limit: Duration, operation: F) -> KeyFuture<'_, T>
@@ -111,7 +105,7 @@ impl Pkcs11KeyStore {
         F: FnMut(&mut Seat<'_>) -> Result<T, Fault> + Send + 'static,
     {
         Box::pin(async move {
-            let turn = tokio::time::timeout(GENERATION, self.turn.lock()).await.map_err(|_| HsmError::Busy)?;
+            let turn = self.turn.come().await?;
             let outcome = self.call(limit, operation).await;
             drop(turn);
             outcome
@@ -153,7 +147,7 @@ impl KeyStore for Pkcs11KeyStore {
     fn may_generate(&self) -> Result<(), HsmError> {
         self.gate.may_ask_long()?;
         // Whoever has the turn gets on, or is given up at the deadline. What is in the module without a turn was given up.
-        let Ok(_turn) = self.turn.try_lock() else { return Ok(()) };
+        let Ok(_turn) = self.turn.0.try_lock() else { return Ok(()) };
         if self.pool.module.may_generate() { Ok(()) } else { Err(HsmError::Busy) }
     }
 
@@ -238,6 +232,17 @@ fn sizes(wanted: usize, sessions: Option<u64>) -> (usize, usize) {
     let room = sessions.map_or(usize::MAX, |sessions| usize::try_from(sessions).unwrap_or(usize::MAX).saturating_sub(RESERVE));
     let threads = wanted.min(room).max(1);
     (threads, (2 * threads).min(room).max(threads))
+}
+
+/// Whose turn it is to have a key pair made. Who waits for it takes no thread, so that none is missing to signatures.
+#[derive(Default)]
+pub(super) struct Turn(Arc<tokio::sync::Mutex<()>>);
+
+impl Turn {
+    /// Waits for it; whoever has not come to it in time has had nothing made.
+    pub(super) async fn come(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, HsmError> {
+        tokio::time::timeout(GENERATION, Arc::clone(&self.0).lock_owned()).await.map_err(|_| HsmError::Busy)
+    }
 }
 
 /// The breaker as calls meet it.

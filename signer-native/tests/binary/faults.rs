@@ -290,7 +290,11 @@ fn one_hanging_call_is_one_failed_request() {
 
 #[test]
 fn a_generation_that_hangs_keeps_no_signature_waiting() {
-    let faulty = Faulty::serve("deadline = \"2s\"\nthreads = 2");
+    signatures_go_on_beside_a_generation_that_hangs(Faulty::serve("deadline = \"2s\"\nthreads = 2"));
+}
+
+/// `faulty` has two threads.
+pub(crate) fn signatures_go_on_beside_a_generation_that_hangs(faulty: Faulty) {
     let generate = || ask(&faulty.signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default" })));
     faulty.signs();
     faulty.show("hang-generate");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use crate::{
-    faults::{Faulty, change_pin},
+    faults::{Faulty, change_pin, signatures_go_on_beside_a_generation_that_hangs},
     support::{Signer, until},
 };
 
@@ -82,6 +82,11 @@ fn a_hanging_worker_is_ended() {
     }
     until("another comes", || workers(&faulty.signer).len() == 2);
     assert_ne!(workers(&faulty.signer), before);
+}
+
+#[test]
+fn a_generation_that_hangs_keeps_no_signature_waiting_in_any_worker() {
+    signatures_go_on_beside_a_generation_that_hangs(Faulty::serve(TWO));
 }
 
 #[test]
