@@ -146,7 +146,7 @@ function rustFlags() {
   const cargo = process.env.CARGO_HOME ?? join(homedir(), ".cargo");
   const sources = join(cargo, "registry", "src");
   const registries = existsSync(sources) ? readdirSync(sources).map((name) => join(sources, name)) : [];
-  return ["-Cllvm-args=-inline-threshold=30", ...[...registries, root].map((path) => `--remap-path-prefix=${path}=.`)].join("\x1f");
+  return ["-Cllvm-args=-inline-threshold=25", ...[...registries, root].map((path) => `--remap-path-prefix=${path}=.`)].join("\x1f");
 }
 
 // wasm-pack would download a tool that it does not find: so it is never asked without one.

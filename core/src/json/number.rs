@@ -87,22 +87,31 @@ fn next_number(text: &[u8], mut at: usize) -> Option<Range<usize>> {
 /// and is missed by `serde_json` only afterwards. A zero that leads, a point and an `e` without digits are left beside it, for
 /// [`without_largest`] to leave them in the text.
 fn number_len(text: &[u8]) -> usize {
-    let is = |at: usize, expected: &[u8]| usize::from(text.get(at).is_some_and(|octet| expected.contains(octet)));
-    let digits = |at: usize| text.get(at..).unwrap_or_default().iter().take_while(|octet| octet.is_ascii_digit()).count();
-    let mut at = is(0, b"-");
-    let whole = if is(at, b"0") == 1 { 1 } else { digits(at) };
-    if whole == 0 {
-        return at;
-    }
-    at += whole;
-    for (mark, signs) in [(&b"."[..], &b""[..]), (b"eE", b"+-")] {
-        let begin = at + 1 + is(at + 1, signs);
-        let end = begin + digits(begin);
-        if is(at, mark) == 1 && end > begin {
-            at = end;
+    let sign = past(text, 0, b"-");
+    let zero = past(text, sign, b"0");
+    let mut end = if zero > sign { zero } else { past_digits(text, sign) };
+    if end > sign {
+        for (mark, signs) in [(&b"."[..], &b""[..]), (b"eE", b"+-")] {
+            let mark = past(text, end, mark);
+            let digits = past(text, mark, signs);
+            let all = past_digits(text, digits);
+            if mark > end && all > digits {
+                end = all;
+            }
         }
     }
-    at
+    end
+}
+
+/// Behind one of these octets, if one stands here.
+#[inline(never)]
+fn past(text: &[u8], at: usize, octets: &[u8]) -> usize {
+    at + usize::from(text.get(at).is_some_and(|octet| octets.contains(octet)))
+}
+
+#[inline(never)]
+fn past_digits(text: &[u8], at: usize) -> usize {
+    at + text.iter().skip(at).take_while(|octet| octet.is_ascii_digit()).count()
 }
 
 /// Octets of the string that the text begins with, quotes included.
