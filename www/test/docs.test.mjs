@@ -196,6 +196,34 @@ test("no line of commands or settings is cut, and what else is wider than its bl
   assert.ok(wider > 0, "some blocks scroll");
 });
 
+test("a command that is longer than a line is broken between words, further in than it began, and copied as it was", async () => {
+  const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
+  let broken = 0;
+  for (const name of pages.filter((name) => name !== "404.html")) {
+    await page.goto(`${server.origin}${BASE}${name}`);
+    await page.waitForSelector("h1");
+    const found = await page.locator("pre.broken").evaluateAll((blocks) =>
+      blocks.map((block) => {
+        const height = parseFloat(getComputedStyle(block.querySelector("code")).lineHeight);
+        const lines = [...block.querySelectorAll(".line")];
+        const torn = [...block.querySelectorAll(".word:not(.long)")].filter(({ offsetHeight }) => offsetHeight > 1.5 * height).map((word) => word.innerText);
+        // Where a line's letters stand, and where the line itself begins.
+        const outdented = lines.filter((line) => {
+          const [first, ...more] = [...line.querySelectorAll(".word")].map((word) => word.getBoundingClientRect());
+          return more.some(({ top, left }) => top > first.top + height / 2 && left <= first.left);
+        });
+        getSelection().selectAllChildren(block);
+        const copied = String(getSelection());
+        return { torn, outdented: outdented.map(({ innerText }) => innerText), isCopied: copied.trimEnd() === block.textContent.trimEnd(), broken: lines.filter(({ offsetHeight }) => offsetHeight > 1.5 * height).length };
+      }),
+    );
+    for (const { torn, outdented, isCopied } of found) assert.deepEqual({ torn, outdented, isCopied }, { torn: [], outdented: [], isCopied: true }, name);
+    broken += found.reduce((sum, block) => sum + block.broken, 0);
+  }
+  assert.ok(broken > 50, `${broken} lines are broken`);
+  await page.close();
+});
+
 test("the list of pages shows the current one, and the list of headings all of each", async () => {
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   await page.goto(`${server.origin}${BASE}reference/api/admin.html`);

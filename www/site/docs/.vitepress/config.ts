@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitepress";
 import { includedPages } from "./included";
+import { brokenLines } from "./lines";
 import { breakableNames } from "./names";
 import { stackedTables } from "./tables";
 
@@ -25,6 +26,7 @@ export default defineConfig({
   ],
   markdown: {
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
+    codeTransformers: [brokenLines],
     config: (markdown) => {
       includedPages(markdown);
       breakableNames(markdown);
