@@ -303,7 +303,21 @@ pub(crate) fn request(
     body: &[u8],
 ) -> std::io::Result<Answer> {
     let authority = base.strip_prefix("https://").unwrap();
-    exchange(connect(base, tls)?, method, path, &[&[("host", authority)], headers].concat(), body)
+    let mut stream = connect(base, tls)?;
+    let headers = [&[("host", authority)], headers].concat();
+    exchange(&mut stream, method, path, &headers, body).map_err(|error| last_word(stream).unwrap_or(error))
+}
+
+/// What the server said before it closed the connection that could not be written to any more: in TLS 1.3 a client's handshake has ended
+/// before the server looks at its certificate.
+fn last_word(stream: StreamOwned<ClientConnection, TcpStream>) -> Option<std::io::Error> {
+    let StreamOwned { conn: mut connection, sock: mut socket, .. } = stream;
+    while connection.read_tls(&mut socket).ok()? > 0 {
+        if let Err(error) = connection.process_new_packets() {
+            return Some(std::io::Error::new(std::io::ErrorKind::InvalidData, error));
+        }
+    }
+    None
 }
 
 /// A connection of TLS, on which nothing has been said.
