@@ -373,7 +373,7 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Another process writes to the signer's SQLite, and does not end; until this is dropped.
+/// Another process writes to the signer's `SQLite`, and does not end; until this is dropped.
 pub(crate) struct HeldDatabase(Child);
 
 impl HeldDatabase {
