@@ -1,5 +1,6 @@
 //! A worker process: the module and its threads, behind a socket. It is disposable: whatever would need another login or
-//! another `C_Initialize` ends it, and the signer starts another, one at a time, so that a wrong PIN is presented once.
+//! another `C_Initialize` ends it, and the signer starts another, one at a time, so that a wrong PIN is presented once. Only over
+//! a key that is not found the signer decides itself.
 
 use std::{
     io::{Read as _, Write as _},

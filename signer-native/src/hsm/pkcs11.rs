@@ -219,6 +219,11 @@ impl Module {
         &self.counters
     }
 
+    /// Whether this process is ended where another would restart the module.
+    pub(super) fn is_disposable(&self) -> bool {
+        self.login == Login::Once
+    }
+
     /// Whether this process is of no more use: the module would have to be restarted, or to log in again.
     pub(super) fn spent(&self) -> bool {
         self.spent.load(Ordering::SeqCst)
@@ -226,7 +231,7 @@ impl Module {
 
     /// In a process that may log in once only, what needs another login ends it.
     fn unless_spent(&self, reason: &str) -> Result<(), HsmError> {
-        if self.login == Login::Renewed {
+        if !self.is_disposable() {
             return Ok(());
         }
         self.spent.store(true, Ordering::SeqCst);

@@ -3,7 +3,8 @@
 //!
 //! Workers are started one at a time: some modules fail when many processes initialize at once, and a PIN that the token
 //! refuses must be presented once. A worker that dies, hangs or is spent is replaced after a pause; what it had not answered
-//! is asked another, unless it may have changed something.
+//! is asked another, unless it may have changed something. One that does not find a key may see an older state of the token,
+//! and is replaced once.
 
 use std::{
     collections::HashMap,
@@ -46,10 +47,17 @@ const WINDOW: usize = 16;
 const ATTEMPTS: usize = 3;
 /// How long a worker may take to load the module, log in, and read all handles where searching is slow.
 const OPENING: Duration = Duration::from_secs(30).saturating_add(BEFORE_ALL);
-/// The pause before a worker is replaced; it doubles up to [`PAUSE_MAX`] while workers do not last for [`LASTING`].
+/// The pause before a worker is replaced; it doubles up to [`PAUSE_MAX`] while workers do not last for [`LASTING`], unless a key
+/// was missed.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 const LASTING: Duration = Duration::from_mins(1);
+/// How long it is believed that a key is gone: workers are ended over it once in that time, since some modules do not see what another
+/// process makes until they are initialized again.
+const GONE: Duration = Duration::from_mins(10);
+/// Keys that workers may be ended over within [`GONE`]: of a token that lost many keys, one every ten seconds. Those beyond them are
+/// taken for gone at once.
+const MISSED_MAX: usize = 64;
 /// How often a worker is asked for its counters.
 const STATS: Duration = Duration::from_secs(5);
 /// How long workers have to end when the store is closed.
@@ -73,12 +81,22 @@ struct Shared {
     starting: tokio::sync::Mutex<()>,
     /// The PIN was refused once: no worker is started any more.
     pin_refused: Mutex<Option<HsmError>>,
+    /// Keys that a worker did not find, of the last [`GONE`].
+    missed: Mutex<HashMap<KeyId, Missed>>,
     /// Signalled when a worker has come or gone.
     changed: Notify,
     window: Semaphore,
     waiting: AtomicUsize,
     closing: AtomicBool,
     counters: Counters,
+}
+
+/// A key that a worker did not find.
+struct Missed {
+    /// When it was missed first: a worker that was started since then sees the token as it was then.
+    since: Instant,
+    /// Such a worker did not find it either.
+    gone: bool,
 }
 
 /// The place of one worker.
@@ -92,8 +110,12 @@ struct Slot {
 
 struct Link {
     up: bool,
+    /// When it was started, where it is up.
+    began: Instant,
     /// Why it is not.
     down: Option<HsmError>,
+    /// It is not because of a key that it did not find, which says nothing against the next one.
+    outdated: bool,
     /// Signatures' questions, one behind the other.
     out: Vec<u8>,
     /// Every other question in a frame of its own, zeroized when it is written: a private key may be in it.
@@ -111,7 +133,9 @@ impl Default for Link {
     fn default() -> Self {
         Self {
             up: false,
+            began: Instant::now(),
             down: None,
+            outdated: false,
             out: Vec::new(),
             apart: Vec::new(),
             // 0 is for counters.
@@ -125,6 +149,11 @@ impl Default for Link {
 }
 
 impl Link {
+    /// Whether there is a worker, of those that were started `since`.
+    fn serves(&self, since: Option<Instant>) -> bool {
+        self.up && since.is_none_or(|since| self.began >= since)
+    }
+
     /// Whether everything is with the worker, or on its way.
     fn is_written(&self) -> bool {
         self.out.is_empty() && self.apart.is_empty()
@@ -142,6 +171,8 @@ enum Reply {
     Signature(Vec<u8>),
     Json(Vec<u8>),
     Error(HsmError),
+    /// The worker did not find the key, but one that was started since then may.
+    Missed(KeyId, Instant),
     /// The worker was spent, or ended before it answered.
     Lost(HsmError),
 }
@@ -168,23 +199,7 @@ impl ProcessKeyStore {
     /// When the first worker cannot be started, or says that the module, the token or the PIN is not what the settings say.
     pub async fn open(program: PathBuf, settings: Pkcs11Settings) -> Result<Self, HsmError> {
         let processes = settings.processes.max(1);
-        let threads = settings.threads.max(1);
-        let slots =
-            (0..processes).map(|_| Slot { link: Mutex::default(), written: Notify::new(), kill: Notify::new() }).collect();
-        let shared = Arc::new(Shared {
-            program,
-            settings,
-            gate: Gate::default(),
-            turn: Turn::default(),
-            slots,
-            starting: tokio::sync::Mutex::new(()),
-            pin_refused: Mutex::new(None),
-            changed: Notify::new(),
-            window: Semaphore::new(processes * threads * WINDOW),
-            waiting: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
-            counters: Counters::default(),
-        });
+        let shared = Arc::new(Shared::new(program, settings));
         let mut opened = Vec::new();
         let mut supervisors = Vec::new();
         for index in 0..processes {
@@ -331,6 +346,16 @@ impl Drop for ProcessKeyStore {
     }
 }
 
+/// What is to be made of a worker that did not find a key.
+enum Miss {
+    /// It is right, as far as can be known now.
+    Gone,
+    /// One that was started since then is to be asked.
+    Ask(Instant),
+    /// The same, and this one is to be ended.
+    End(Instant),
+}
+
 enum Unanswered {
     /// No worker had room in time.
     Waiting,
@@ -348,6 +373,7 @@ impl Reply {
     fn into_error(self) -> HsmError {
         match self {
             Self::Error(error) | Self::Lost(error) => error,
+            Self::Missed(id, _) => HsmError::KeyMissing(id),
             Self::Signature(_) | Self::Json(_) => HsmError::Unavailable("an HSM worker answered another question".to_owned()),
         }
     }
@@ -377,6 +403,26 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Shared {
+    fn new(program: PathBuf, settings: Pkcs11Settings) -> Self {
+        let processes = settings.processes.max(1);
+        let threads = settings.threads.max(1);
+        Self {
+            program,
+            settings,
+            gate: Gate::default(),
+            turn: Turn::default(),
+            slots: (0..processes).map(|_| Slot { link: Mutex::default(), written: Notify::new(), kill: Notify::new() }).collect(),
+            starting: tokio::sync::Mutex::new(()),
+            pin_refused: Mutex::new(None),
+            missed: Mutex::default(),
+            changed: Notify::new(),
+            window: Semaphore::new(processes * threads * WINDOW),
+            waiting: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            counters: Counters::default(),
+        }
+    }
+
     async fn call<T>(
         &self,
         limit: Duration,
@@ -396,13 +442,17 @@ impl Shared {
     async fn ask(&self, limit: Duration, asked: &Asked) -> Result<Reply, Unanswered> {
         let until = Instant::now() + limit;
         let mut lost = 0;
+        let mut missed: Option<(KeyId, Instant)> = None;
         loop {
+            let since = missed.map(|(_, since)| since);
             let place = self.place(until).await?;
-            let Some((under_way, answer)) = self.put(asked, until, place) else {
-                self.wait_for_a_worker(until).await?;
+            let Some((under_way, answer)) = self.put(asked, until, place, since) else {
+                let waited = self.wait_for_a_worker(until, since).await;
+                waited.map_err(|error| missed.map_or(error, |(id, _)| Unanswered::Failed(HsmError::KeyMissing(id))))?;
                 continue;
             };
             match timeout_at(until.into(), answer).await {
+                Ok(Ok(Reply::Missed(id, since))) => missed = Some((id, since)),
                 // Another worker, or the next one in its place; a question over which all end is not asked for ever.
                 Ok(Ok(Reply::Lost(_))) if asked.may_be_repeated() && lost < ATTEMPTS => lost += 1,
                 Ok(Ok(Reply::Lost(error))) => return Err(Unanswered::Failed(error)),
@@ -438,22 +488,23 @@ impl Shared {
         }
     }
 
-    /// Asks the worker that has least to do.
+    /// Asks the worker that has least to do, of those that were started `since`.
     fn put<'a>(
         &'a self,
         asked: &Asked,
         until: Instant,
         place: tokio::sync::SemaphorePermit<'a>,
+        since: Option<Instant>,
     ) -> Option<(UnderWay<'a>, oneshot::Receiver<Reply>)> {
         let load = |slot: &Slot| {
             let link = slot.lock();
-            link.up.then_some((link.long, link.pending.len()))
+            link.serves(since).then_some((link.long, link.pending.len()))
         };
         let loads = self.slots.iter().filter_map(|slot| Some((load(slot)?, slot)));
         let (_, slot) = loads.min_by_key(|(load, _)| *load)?;
         let (reply, answer) = oneshot::channel();
         let mut link = slot.lock();
-        if !link.up {
+        if !link.serves(since) {
             return None;
         }
         let number = link.next;
@@ -480,12 +531,12 @@ impl Shared {
         Some((UnderWay { slot, number, long, _place: place }, answer))
     }
 
-    async fn wait_for_a_worker(&self, until: Instant) -> Result<(), Unanswered> {
+    async fn wait_for_a_worker(&self, until: Instant, since: Option<Instant>) -> Result<(), Unanswered> {
         let changed = self.changed.notified();
         if let Some(refused) = self.pin_refused() {
             return Err(Unanswered::Failed(refused));
         }
-        if self.slots.iter().any(|slot| slot.lock().up) {
+        if self.slots.iter().any(|slot| slot.lock().serves(since)) {
             return Ok(());
         }
         if timeout_at(until.into(), changed).await.is_ok() {
@@ -493,6 +544,36 @@ impl Shared {
         }
         let reason = self.slots.iter().find_map(|slot| slot.lock().down.clone());
         Err(Unanswered::Failed(reason.unwrap_or_else(|| HsmError::Unavailable("no HSM worker is up".to_owned()))))
+    }
+
+    /// What is to be made of a worker that did not find a key. It is ended over it at most once in [`GONE`], never while it makes a key
+    /// pair, and never as the last of several that is up and makes none: the key may as well be gone, and the signatures of others need
+    /// that worker.
+    fn missed(&self, slot: &Slot, id: KeyId) -> Miss {
+        let now = Instant::now();
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.retain(|_, missed| now.duration_since(missed.since) < GONE);
+        if missed.len() >= MISSED_MAX && !missed.contains_key(&id) {
+            return Miss::Gone;
+        }
+        // Two that miss keys at once are judged one after the other: each would take the other for the one that stays.
+        let key = missed.entry(id).or_insert(Missed { since: now, gone: false });
+        let others = self.slots.iter().filter(|other| !std::ptr::eq(*other, slot)).any(|other| {
+            let link = other.lock();
+            link.up && link.long == 0
+        });
+        let mut link = slot.lock();
+        key.gone |= link.began >= key.since;
+        let since = key.since;
+        if key.gone || link.long > 0 {
+            return Miss::Gone;
+        }
+        if !others && self.slots.len() > 1 {
+            return Miss::Ask(since);
+        }
+        // Before it is asked again, this worker must not be found.
+        (link.up, link.outdated) = (false, true);
+        Miss::End(since)
     }
 
     fn pin_refused(&self) -> Option<HsmError> {
@@ -589,22 +670,26 @@ async fn supervise(shared: Arc<Shared>, index: usize, first: Worker) {
     loop {
         let began = Instant::now();
         let reason = match next.take() {
-            Some(worker) => tend(&shared, slot, worker).await,
+            Some(worker) => tend(&shared, slot, worker, began).await,
             None => match shared.start().await {
                 Ok((worker, opened)) => {
                     tracing::info!(index, "an HSM worker is back");
                     slot.lock().stats = opened.stats;
-                    tend(&shared, slot, worker).await
+                    tend(&shared, slot, worker, began).await
                 }
                 Err(error) => error,
             },
         };
-        slot.lock().down = Some(reason.clone());
+        let outdated = {
+            let mut link = slot.lock();
+            link.down = Some(reason.clone());
+            std::mem::take(&mut link.outdated)
+        };
         shared.changed.notify_waiters();
         if shared.closing.load(Ordering::SeqCst) || matches!(reason, HsmError::PinRefused(_)) {
             return;
         }
-        if began.elapsed() >= LASTING {
+        if outdated || began.elapsed() >= LASTING {
             pause = PAUSE_MIN;
         }
         tracing::warn!(index, %reason, pause_ms = pause.as_millis(), "an HSM worker ended; another is started");
@@ -615,14 +700,17 @@ async fn supervise(shared: Arc<Shared>, index: usize, first: Worker) {
 }
 
 /// Carries questions and answers until the worker ends; says why it did.
-async fn tend(shared: &Shared, slot: &Slot, worker: Worker) -> HsmError {
+async fn tend(shared: &Shared, slot: &Slot, worker: Worker, began: Instant) -> HsmError {
     let Worker { mut child, socket, mut frames } = worker;
     let (mut input, mut output) = socket.into_split();
-    slot.lock().up = true;
+    {
+        let mut link = slot.lock();
+        (link.up, link.began) = (true, began);
+    }
     shared.changed.notify_waiters();
     let reading = async {
         loop {
-            if let Err(error) = take(slot, &mut frames) {
+            if let Err(error) = take(shared, slot, &mut frames) {
                 return error;
             }
             match input.read_buf(frames.room()).await {
@@ -684,6 +772,14 @@ async fn tend(shared: &Shared, slot: &Slot, worker: Worker) -> HsmError {
 }
 
 impl Slot {
+    fn answer(&self, number: u64, reply: Reply) {
+        let asked = self.lock().pending.remove(&number);
+        if let Some(asked) = asked {
+            // Who does not wait any more misses nothing.
+            let _ = asked.send(reply);
+        }
+    }
+
     /// Nothing more is asked here, and what was is lost.
     fn take_down(&self, reason: &HsmError) {
         let mut link = self.lock();
@@ -702,7 +798,7 @@ impl Slot {
 }
 
 /// Hands whole answers to those who asked; an error ends the worker.
-fn take(slot: &Slot, frames: &mut Frames) -> Result<(), HsmError> {
+fn take(shared: &Shared, slot: &Slot, frames: &mut Frames) -> Result<(), HsmError> {
     while let Some(frame) = frames.next()? {
         let reply = match frame.kind {
             kind::SIGNATURE => Reply::Signature(frame.body.to_vec()),
@@ -711,15 +807,101 @@ fn take(slot: &Slot, frames: &mut Frames) -> Result<(), HsmError> {
                 continue;
             }
             kind::ANSWER => Reply::Json(frame.body.to_vec()),
-            kind::ERROR => Reply::Error(wire::json(frame.body)?),
+            kind::ERROR => match wire::json(frame.body)? {
+                HsmError::KeyMissing(id) => match shared.missed(slot, id) {
+                    Miss::Gone => Reply::Error(HsmError::KeyMissing(id)),
+                    Miss::Ask(since) => Reply::Missed(id, since),
+                    Miss::End(since) => {
+                        slot.answer(frame.number, Reply::Missed(id, since));
+                        let reason = format!("an HSM worker found no key with CKA_ID {id}, which the next one may find");
+                        return Err(HsmError::Unavailable(reason));
+                    }
+                },
+                error => Reply::Error(error),
+            },
             // Before it is asked again, this worker must not be found.
             kind::SPENT => return Err(wire::json(frame.body)?),
             other => return Err(HsmError::Unavailable(format!("an HSM worker's frame of kind {other}"))),
         };
-        let asked = slot.lock().pending.remove(&frame.number);
-        if let Some(asked) = asked {
-            let _ = asked.send(reply);
-        }
+        slot.answer(frame.number, reply);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Pin, TokenSelector},
+        *,
+    };
+
+    const ID: KeyId = KeyId([1; 16]);
+
+    /// Workers that are up, as far as can be seen.
+    fn workers(processes: usize) -> Shared {
+        let settings = Pkcs11Settings {
+            module: PathBuf::new(),
+            token: TokenSelector::Slot(0),
+            pin: Pin::new(Zeroizing::new(String::new()), "nowhere"),
+            processes,
+            threads: 1,
+            queue: 1,
+            deadline: Duration::from_secs(1),
+        };
+        let shared = Shared::new(PathBuf::new(), settings);
+        for slot in &shared.slots {
+            slot.lock().up = true;
+        }
+        shared
+    }
+
+    /// Another worker in this place.
+    fn replace(slot: &Slot) {
+        let mut link = slot.lock();
+        (link.up, link.began) = (true, Instant::now());
+    }
+
+    #[test]
+    fn a_missed_key_ends_workers_one_by_one_until_one_that_was_started_since_misses_it() {
+        let shared = workers(3);
+        let [first, second, third] = shared.slots.as_slice() else { panic!("three") };
+        assert!(matches!(shared.missed(first, ID), Miss::End(_)));
+        assert!(matches!(shared.missed(second, ID), Miss::End(_)));
+        assert!(matches!(shared.missed(third, ID), Miss::Ask(_)), "the last that is up");
+        assert!(third.lock().up);
+        replace(first);
+        first.lock().long = 1;
+        assert!(matches!(shared.missed(third, ID), Miss::Ask(_)), "the other one makes a key pair");
+        first.lock().long = 0;
+        assert!(matches!(shared.missed(third, ID), Miss::End(_)));
+        assert!(matches!(shared.missed(first, ID), Miss::Gone));
+        replace(second);
+        // Of another key that one may know less.
+        assert!(matches!(shared.missed(second, ID), Miss::Gone));
+        assert!(matches!(shared.missed(second, KeyId([2; 16])), Miss::End(_)));
+    }
+
+    #[test]
+    fn the_only_worker_ends_once_over_a_key_and_none_while_it_makes_a_pair() {
+        let shared = workers(1);
+        let [only] = shared.slots.as_slice() else { panic!("one") };
+        only.lock().long = 1;
+        assert!(matches!(shared.missed(only, ID), Miss::Gone));
+        only.lock().long = 0;
+        assert!(matches!(shared.missed(only, ID), Miss::End(_)));
+        replace(only);
+        assert!(matches!(shared.missed(only, ID), Miss::Gone));
+    }
+
+    #[test]
+    fn so_many_missed_keys_are_looked_for_anew() {
+        let shared = workers(1);
+        let [only] = shared.slots.as_slice() else { panic!("one") };
+        for number in 0..u8::try_from(MISSED_MAX).unwrap() {
+            assert!(matches!(shared.missed(only, KeyId([number; 16])), Miss::End(_)));
+            replace(only);
+        }
+        assert!(matches!(shared.missed(only, KeyId([0xff; 16])), Miss::Gone));
+        assert_eq!(shared.missed.lock().unwrap().len(), MISSED_MAX);
+    }
 }

@@ -128,6 +128,8 @@ impl Seat<'_> {
         let remedy = match &fault {
             Fault::Final(_) => return Err(fault.into_error()),
             Fault::Absent(_) if !tried.remedies.contains(&Remedy::NewSession) => Remedy::NewSession,
+            // Whether another process may know better is the signer's to say, which sees all of them; a dead module shows nothing at all.
+            Fault::Absent(id) if self.module.is_disposable() && self.shows_others_than(*id) => return Err(fault.into_error()),
             Fault::Absent(_) => Remedy::Restart,
             Fault::Module(error) => match remedy(error) {
                 Some(remedy) => remedy,
@@ -178,6 +180,10 @@ impl Seat<'_> {
             Remedy::Wait => {}
         }
         Ok(Ok(()))
+    }
+
+    fn shows_others_than(&self, id: KeyId) -> bool {
+        self.session().and_then(|held| is_absent(&held.session, id)).is_ok()
     }
 
     pub(super) fn sign(&mut self, id: KeyId, input: &mechanism::SignInput) -> Result<Vec<u8>, Fault> {

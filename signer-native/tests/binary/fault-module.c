@@ -1,7 +1,8 @@
 /* A PKCS#11 module that is another one with faults: FAULT_MODULE_REAL names the real library, FAULT_MODULE_FILE a file
  * that holds the name of the fault to show at the next signature. Most happen once: the file is removed before. hang, flip,
  * throttle, removed and slow-search last as long as the file is there, not-logged-in until the next C_Login and sessions until the
- * next C_Initialize, though C_GetSessionInfo shows neither; hang-once holds one call until the file comes again and says
+ * next C_Initialize, though C_GetSessionInfo shows neither; with stale, a process that called C_Initialize before the file was there
+ * finds nothing by CKA_ID from then on; hang-once holds one call until the file comes again and says
  * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself, hang-generate
  * C_GenerateKeyPair, logout-rw ends the login when a session is opened that
  * may write. Every C_Login leaves a line with its answer in
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +35,8 @@ enum {
     DESTROY_OBJECT = 22, FIND_OBJECTS_INIT = 26, SIGN_INIT = 42, SIGN = 43, GENERATE_KEY_PAIR = 59
 };
 enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, TOKEN_NOT_PRESENT = 0xE0, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3, USER_NOT_LOGGED_IN = 0x101 };
+
+enum { CKA_ID = 0x102 };
 
 static struct functions real, ours;
 
@@ -94,7 +98,7 @@ static const char *peek(char *name, int size) {
 
 static void fault(char *name, int size) {
     const char *path = peek(name, size);
-    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search", "not-logged-in", "sessions" };
+    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search", "not-logged-in", "sessions", "stale" };
     for (int i = 0; i < sizeof last / sizeof *last; i++) if (!strcmp(name, last[i])) return;
     if (path) unlink(path);
 }
@@ -132,10 +136,25 @@ static word session_info(word session, void *info) {
     return removed() ? TOKEN_NOT_PRESENT : real.call[SESSION_INFO](session, info);
 }
 
-static word find_objects_init(word session, void *template, word count) {
+struct attribute { word type; void *value; word length; };
+
+static struct timespec initialized;
+
+/* Whether the fault was shown after C_Initialize. */
+static int is_newer(const char *path) {
+    struct stat shown;
+    if (!path || stat(path, &shown)) return 0;
+    return shown.st_mtim.tv_sec > initialized.tv_sec || (shown.st_mtim.tv_sec == initialized.tv_sec && shown.st_mtim.tv_nsec > initialized.tv_nsec);
+}
+
+static word find_objects_init(word session, struct attribute *template, word count) {
     char name[32];
-    peek(name, sizeof name);
+    const char *path = peek(name, sizeof name);
     if (!strcmp(name, "slow-search")) usleep(600000);
+    static unsigned char nobody[] = "no CKA_ID is so long as this one";
+    struct attribute nothing = { CKA_ID, nobody, sizeof nobody };
+    for (word i = 0; i < count; i++)
+        if (template[i].type == CKA_ID && !strcmp(name, "stale") && is_newer(path)) return real.call[FIND_OBJECTS_INIT](session, &nothing, 1UL);
     return removed() ? TOKEN_NOT_PRESENT : real.call[FIND_OBJECTS_INIT](session, template, count);
 }
 
@@ -154,6 +173,7 @@ struct arguments { void *mutexes[4]; word flags; void *reserved; void *more; };
 static word initialize(struct arguments *given) {
     struct arguments arguments = { { 0 }, given ? given->flags : 0, getenv("FAULT_MODULE_RESERVED"), NULL };
     ends("sessions");
+    clock_gettime(CLOCK_REALTIME, &initialized);
     return real.call[INITIALIZE](arguments.reserved ? &arguments : given);
 }
 

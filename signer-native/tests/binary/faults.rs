@@ -79,6 +79,25 @@ impl Prepared {
         command
     }
 
+    /// Profiles that the agent may use, each with an active key; gives what was said of the keys.
+    pub(crate) fn add_profiles(&self, profiles: &[String]) -> Vec<Value> {
+        let mut text = fs::read_to_string(&self.file).unwrap();
+        let of_agent = "profiles = [";
+        assert!(text.contains(of_agent), "{text}");
+        let names: Vec<String> = profiles.iter().map(|name| format!("{name:?}")).collect();
+        text = text.replacen(of_agent, &format!("{of_agent}{}, ", names.join(", ")), 1);
+        text.extend(profiles.iter().map(|name| format!("\n[profiles.{name}]\nalgorithm = \"ES256\"\naudiences = [\"*\"]\n")));
+        fs::write(&self.file, text).unwrap();
+        let made = profiles.iter().map(|profile| {
+            let made = self.command(&["keys", "generate", "--profile", profile, "--json"], &[]).output().unwrap();
+            let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+            let activated = self.command(&["keys", "activate", made["kid"].as_str().unwrap()], &[]).output().unwrap();
+            assert!(activated.status.success(), "{activated:?}");
+            made
+        });
+        made.collect()
+    }
+
     pub(crate) fn serve(self, environment: &[(&str, &str)]) -> Faulty {
         let command = self.command(&["serve"], environment);
         let Self { dir, ready, fault, logins, folder, .. } = self;
@@ -340,7 +359,10 @@ fn throttling_is_waited_out() {
 
 #[test]
 fn a_token_that_was_removed_comes_back() {
-    let faulty = Faulty::serve("deadline = \"2s\"");
+    signs_again_when_the_token_is_back(Faulty::serve("deadline = \"2s\""));
+}
+
+pub(crate) fn signs_again_when_the_token_is_back(faulty: Faulty) {
     // As a module says it.
     faulty.show("removed");
     faulty.ask().problem(503, "hsm_unavailable");
@@ -403,22 +425,7 @@ fn a_key_made_by_another_process_becomes_usable() {
 fn keys_are_found_in_time_where_searching_is_slow() {
     let prepared = Prepared::new("threads = 1");
     let profiles: Vec<String> = (0..12).map(|number| format!("searched-{number}")).collect();
-    let mut text = fs::read_to_string(&prepared.file).unwrap();
-    let of_agent = "profiles = [";
-    assert!(text.contains(of_agent), "{text}");
-    text = text.replacen(
-        of_agent,
-        &format!("{of_agent}{}, ", profiles.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")),
-        1,
-    );
-    text.extend(profiles.iter().map(|profile| format!("\n[profiles.{profile}]\nalgorithm = \"ES256\"\naudiences = [\"*\"]\n")));
-    fs::write(&prepared.file, text).unwrap();
-    for profile in &profiles {
-        let made = prepared.command(&["keys", "generate", "--profile", profile, "--json"], &[]).output().unwrap();
-        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
-        let activated = prepared.command(&["keys", "activate", made["kid"].as_str().unwrap()], &[]).output().unwrap();
-        assert!(activated.status.success(), "{activated:?}");
-    }
+    prepared.add_profiles(&profiles);
     let faulty = prepared.serve(&[]);
     faulty.show("slow-search");
     thread::scope(|scope| {

@@ -1,10 +1,19 @@
 //! The HSM in worker processes: what ends one costs no request, and nothing secret is seen from outside.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
 
 use crate::{
-    faults::{Faulty, change_pin, signatures_go_on_beside_a_generation_that_hangs},
-    support::{Signer, until},
+    drills::sql,
+    faults::{Faulty, Prepared, change_pin, signatures_go_on_beside_a_generation_that_hangs, signs_again_when_the_token_is_back},
+    support::{AUDIENCE, Signer, until},
 };
 
 const TWO: &str = "processes = 2\nthreads = 1\ndeadline = \"3s\"";
@@ -82,6 +91,118 @@ fn a_hanging_worker_is_ended() {
     }
     until("another comes", || workers(&faulty.signer).len() == 2);
     assert_ne!(workers(&faulty.signer), before);
+}
+
+#[test]
+fn workers_whose_token_was_removed_come_back_with_it() {
+    signs_again_when_the_token_is_back(Faulty::serve(TWO));
+}
+
+/// What somebody does to a private key with another tool.
+fn delete(signer: &Signer, cka_id: &str) {
+    let pin = fs::read_to_string(signer.path("pin_file")).unwrap();
+    let deleted = Command::new("pkcs11-tool")
+        .env("SOFTHSM2_CONF", signer.path("softhsm_conf"))
+        .arg("--module")
+        .arg(signer.path("pkcs11_module"))
+        .args(["--token-label", "edgeseal", "--login", "--pin", &pin, "--delete-object", "--type", "privkey", "--id", cka_id])
+        .output()
+        .expect("pkcs11-tool (Debian: apt install opensc)");
+    assert!(deleted.status.success(), "{deleted:?}");
+}
+
+/// A key of one profile that is gone is that profile's trouble, also where its handle was known.
+fn a_key_that_is_gone_is_missing_to_its_own_profile_alone(settings: &str, most: usize) {
+    let prepared = Prepared::new(settings);
+    prepared.add_profiles(&["doomed".to_owned()]);
+    let faulty = prepared.serve(&[]);
+    let doomed = || faulty.signer.ask(&json!({ "profile": "doomed", "audience": AUDIENCE }).to_string());
+    thread::scope(|scope| {
+        for asked in [(); 4].map(|()| scope.spawn(doomed)) {
+            assert_eq!(asked.join().unwrap().status, 200);
+        }
+    });
+    let found = sql(&faulty.signer.dir, "SELECT cka_id FROM keys WHERE profile = 'doomed' AND state = 'active'");
+    delete(&faulty.signer, found[0][0].as_str().unwrap());
+    let mut seen = workers(&faulty.signer);
+    let until = Instant::now() + Duration::from_secs(12);
+    let others = thread::scope(|scope| {
+        let askers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while Instant::now() < until {
+                        doomed().problem(503, "hsm_unavailable");
+                    }
+                })
+            })
+            .collect();
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut statuses = Vec::new();
+                    while Instant::now() < until {
+                        statuses.push(faulty.ask().status);
+                    }
+                    statuses
+                })
+            })
+            .collect();
+        while Instant::now() < until {
+            seen.extend(workers(&faulty.signer));
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        for asker in askers {
+            asker.join().unwrap();
+        }
+        others.into_iter().flat_map(|asker| asker.join().unwrap()).collect::<Vec<u16>>()
+    });
+    let lost = others.iter().filter(|status| **status != 200).count();
+    assert_eq!(lost, 0, "of {} requests for the other profile, with workers {seen:?}", others.len());
+    assert!(seen.len() <= most, "{seen:?}");
+    assert_eq!(faulty.ready(), 200);
+    faulty.signs();
+}
+
+#[test]
+fn a_key_that_is_gone_costs_no_other_profile_its_workers() {
+    a_key_that_is_gone_is_missing_to_its_own_profile_alone(TWO, 4);
+}
+
+#[test]
+fn a_key_that_is_gone_ends_the_only_worker_once() {
+    a_key_that_is_gone_is_missing_to_its_own_profile_alone("processes = 1\nthreads = 2\ndeadline = \"3s\"", 2);
+}
+
+#[test]
+fn a_key_that_is_gone_is_refused_alike_without_workers() {
+    a_key_that_is_gone_is_missing_to_its_own_profile_alone("threads = 2\ndeadline = \"3s\"", 0);
+}
+
+#[test]
+fn a_key_that_no_worker_sees_costs_each_its_place_once_and_no_request() {
+    let faulty = Faulty::serve(TWO);
+    faulty.signs();
+    let before = workers(&faulty.signer);
+    faulty.show("stale");
+    let made = faulty.signer.run(&["keys", "generate", "--profile", "default", "--json"]).json();
+    let kid = made["kid"].as_str().unwrap();
+    faulty.signer.run(&["keys", "activate", kid]).ok();
+    let mut seen = before.clone();
+    until("both see it", || {
+        thread::scope(|scope| {
+            let asked = [(); 4].map(|()| scope.spawn(|| faulty.ask()));
+            for answer in asked {
+                let answer = answer.join().unwrap();
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
+        });
+        let now = workers(&faulty.signer);
+        seen.extend(&now);
+        now.len() == 2 && now.is_disjoint(&before)
+    });
+    assert_eq!(faulty.ask().json()["kid"], kid);
+    assert_eq!(seen.len(), 4, "{seen:?}");
+    faulty.proves();
 }
 
 #[test]
