@@ -9,7 +9,7 @@ use std::{
 use axum::Router;
 use edgeseal_core::Timestamp;
 use rustls::RootCertStore;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     activity::Activity,
@@ -47,7 +47,7 @@ pub struct Doors {
     agents: Door,
     agent_roots: Arc<AgentRoots>,
     admin: Option<Door>,
-    metrics: Option<TcpListener>,
+    metrics: Option<Bound>,
 }
 
 impl Doors {
@@ -63,7 +63,7 @@ impl Doors {
             None => None,
         };
         let metrics = match config.metrics {
-            Some(address) => Some(http::listener::bind_plain("listen.metrics.address", address).await?),
+            Some(address) => Some(http::listener::bind_address("listen.metrics.address", address).await?),
             None => None,
         };
         Self::with_sockets(config, public, agents, admin, metrics)
@@ -78,7 +78,7 @@ impl Doors {
         public: Bound,
         agents: Bound,
         admin: Option<Bound>,
-        metrics: Option<TcpListener>,
+        metrics: Option<Bound>,
     ) -> Result<Self, Failure> {
         let roots = match &config.client_ca {
             Some(path) => tls::roots("listen.agents.client_ca", path)?,
@@ -219,15 +219,17 @@ impl Signer {
         let at_public = http::public::router(Arc::clone(&service));
         let at_agents = http::agents::router(Arc::clone(&service));
         let (at_public, at_agents) = (counted(at_public, &service), counted(at_agents, &service));
-        if let Some(socket) = metrics_door {
-            background.spawn(show_metrics(socket, Arc::clone(&service)));
-        }
         let administrators = async {
             if let Some(admin) = admin {
                 admin.serve(http::admin::router(Arc::clone(&service), stop.clone()), stop.clone()).await;
             }
         };
-        tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators);
+        let numbers = async {
+            if let Some(bound) = metrics_door {
+                bound.serve(None, numbers(Arc::clone(&service)), stop.clone()).await;
+            }
+        };
+        tokio::join!(public.serve(at_public, stop.clone()), agents.serve(at_agents, stop.clone()), administrators, numbers);
         background.shutdown().await;
         // Another signer need not wait until it is sure that this one is gone.
         let step_down = async {
@@ -381,12 +383,9 @@ fn counted(router: Router, service: &Shared) -> Router {
 }
 
 /// `/metrics` in the clear: numbers only, on an address that somebody chose.
-async fn show_metrics(socket: TcpListener, service: Shared) {
+fn numbers(service: Shared) -> Router {
     let router = Router::new().route("/metrics", axum::routing::get(metrics::show)).fallback(public::not_found);
-    let router = router.method_not_allowed_fallback(public::method_not_allowed).with_state(service);
-    if let Err(error) = axum::serve(socket, router).await {
-        tracing::error!(%error, "listen.metrics");
-    }
+    router.method_not_allowed_fallback(public::method_not_allowed).with_state(service)
 }
 
 /// Signs how far the audit log has come.

@@ -28,7 +28,7 @@ use crate::{
     files,
     hsm::{KeyKind, KeyStore},
     http::{
-        listener::{Bound, bind_address, bind_plain},
+        listener::{Bound, bind_address},
         public::jwks_uri,
     },
     keys::{Actor, Command, Slot, State},
@@ -127,11 +127,8 @@ async fn develop(arguments: &Arguments, layout: &Layout, module: &Path) -> Resul
             Err(_) => bind_address("--admin", SocketAddr::from(([127, 0, 0, 1], 0))).await?,
         },
     };
-    let metrics = bind_plain("--metrics", arguments.metrics).await?;
-    let metrics_url = metrics
-        .local_addr()
-        .map(|address| format!("http://{address}/metrics"))
-        .map_err(|error| Failure::new(FailureKind::Address, format!("--metrics {}: {error}", arguments.metrics)))?;
+    let metrics = bind_address("--metrics", arguments.metrics).await?;
+    let metrics_url = format!("http://{}/metrics", metrics.address());
     make_folder(&layout.dir)?;
     let _lock = lock(layout)?;
     if let Some(stale) = &arguments.ready_file {

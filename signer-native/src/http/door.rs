@@ -70,7 +70,7 @@ impl Door {
         let Self { bound, files, seen, tls } = self;
         let latest = tls.subscribe();
         let renewal = tokio::spawn(renew(files, seen, tls));
-        bound.serve(latest, router, stop).await;
+        bound.serve(Some(latest), router, stop).await;
         renewal.abort();
     }
 }

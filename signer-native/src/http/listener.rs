@@ -1,4 +1,4 @@
-//! TLS connections to requests: bounded, timed, and drained when the process is told to end.
+//! Connections to requests, over TLS but for the numbers: bounded, timed, and drained when the process is told to end.
 
 use std::{
     io,
@@ -12,13 +12,17 @@ use axum::{Router, extract::Request, response::Response};
 use edgeseal_core::Timestamp;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
 };
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
@@ -73,23 +77,11 @@ pub async fn bind(listen: &ListenConfig) -> Result<Bound, Failure> {
     bind_address(&format!("{}.address", listen.setting), listen.address).await
 }
 
-/// [`bind`], for an address that has no certificate yet.
+/// [`bind`], for an address that has no certificate, or none yet.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn bind_address(setting: &str, address: SocketAddr) -> Result<Bound, Failure> {
-    let socket = bind_plain(setting, address).await?;
-    let address = socket
-        .local_addr()
-        .map_err(|error| Failure::new(FailureKind::Address, format!("{setting} {address} cannot be listened on ({error})")))?;
-    Ok(Bound { socket, address })
-}
-
-/// A socket alone.
-///
-/// # Errors
-/// When the address cannot be listened on.
-pub async fn bind_plain(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     let failed = |error: &io::Error| {
         let sentence = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
@@ -102,7 +94,9 @@ pub async fn bind_plain(setting: &str, address: SocketAddr) -> Result<TcpListene
         };
         Failure::new(FailureKind::Address, sentence)
     };
-    TcpListener::bind(address).await.map_err(|error| failed(&error))
+    let socket = TcpListener::bind(address).await.map_err(|error| failed(&error))?;
+    let address = socket.local_addr().map_err(|error| failed(&error))?;
+    Ok(Bound { socket, address })
 }
 
 impl Bound {
@@ -111,8 +105,8 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `stop` becomes true, then drains. Each connection begins with the latest of `tls`.
-    pub async fn serve(self, tls: watch::Receiver<Arc<ServerConfig>>, router: Router, mut stop: watch::Receiver<bool>) {
+    /// Serves until `stop` becomes true, then drains. Each connection begins with the latest of `tls`, or is in the clear without.
+    pub async fn serve(self, tls: Option<watch::Receiver<Arc<ServerConfig>>>, router: Router, mut stop: watch::Receiver<bool>) {
         let Self { socket, address: listens } = self;
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let graceful = GracefulShutdown::new();
@@ -129,8 +123,12 @@ impl Bound {
             match accepted {
                 Ok((stream, address)) => {
                     let watcher = graceful.watcher();
-                    let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
-                    tokio::spawn(connection(stream, address, acceptor, router.clone(), watcher, place, stop.clone()));
+                    let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow())));
+                    let (router, stop) = (router.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        connection(stream, address, acceptor, router, watcher, stop).await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     // Out of file descriptors, or the peer was gone already: neither may end the listener.
@@ -155,13 +153,16 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 async fn connection(
     stream: TcpStream,
     address: SocketAddr,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-    place: OwnedSemaphorePermit,
+    watcher: Watcher,
     mut stop: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    let Some(acceptor) = acceptor else {
+        let peer = Peer { address, agent: None, fingerprint: None, issuer: None, not_after: None, admin: None };
+        return requests(stream, peer, router, watcher).await;
+    };
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => handshake,
         () = told_to_stop(&mut stop) => return,
@@ -183,6 +184,15 @@ async fn connection(
     let (fingerprint, issuer) = (certificate.map(tls::fingerprint), certificate.and_then(tls::issuer));
     let not_after = certificate.and_then(tls::not_after).map(Timestamp::from_secs);
     let peer = Peer { address, agent, fingerprint, issuer, not_after, admin };
+    requests(stream, peer, router, watcher).await;
+}
+
+/// Answers what comes, for as long as something does.
+async fn requests<S>(stream: S, peer: Peer, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = peer.address;
     let requests = Arc::new(Requests::default());
     let service = TowerToHyperService::new(Exchanges { service: WithPeer { router, peer }, requests: Arc::clone(&requests) });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -200,7 +210,6 @@ async fn connection(
         },
         () = requests.quiet() => tracing::debug!(%address, "a connection without requests is closed"),
     }
-    drop(place);
 }
 
 /// Tells the router who is asking.

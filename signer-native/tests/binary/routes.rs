@@ -265,7 +265,28 @@ fn who_connects_and_asks_for_nothing_keeps_no_place() {
         ends(b"PRI * HTTP/2.0", b"h2"),
         ends(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", b"h2"),
     ];
-    for silent in asked {
+    // Nor where everything is in the clear.
+    let metrics = signer.text("metrics").strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0.to_owned();
+    let ends_in_the_clear = |says: &'static [u8]| {
+        let mut stream = std::net::TcpStream::connect(&metrics).unwrap();
+        std::thread::spawn(move || {
+            stream.set_read_timeout(Some(std::time::Duration::from_mins(1))).unwrap();
+            stream.write_all(says).unwrap();
+            let began = std::time::Instant::now();
+            let mut octets = [0; 1_024];
+            while let Ok(1..) = stream.read(&mut octets) {}
+            began.elapsed()
+        })
+    };
+    let in_the_clear = [
+        ends_in_the_clear(b""),
+        ends_in_the_clear(b"GET /metrics HTTP/1.1\r\nhost: x\r\n"),
+        ends_in_the_clear(b"PRI * HTTP/2.0"),
+        ends_in_the_clear(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+        // And whoever has asked, and asks no more.
+        ends_in_the_clear(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"),
+    ];
+    for silent in asked.into_iter().chain(in_the_clear) {
         let held = silent.join().unwrap();
         assert!((std::time::Duration::from_secs(25)..std::time::Duration::from_secs(55)).contains(&held), "{held:?}");
     }
