@@ -192,7 +192,7 @@ fn ending(key: &Key) -> &'static str {
         (State::Failed, true) => "was never whole; what there was of it is removed",
         // What the signer has not put there is its owner's.
         (State::Failed, false) if key.origin == Origin::Imported => "was not taken in; the pair stays as it was found",
-        (State::Failed, false) => "was never whole; what there is of it is yet to be removed",
+        (State::Failed, false) => "was never whole; what there is of it, or comes late, is yet to be removed",
         // A destroyed key may be declared compromised afterwards.
         (State::Destroyed, _) | (_, true) => "both objects destroyed in the HSM and proved absent",
         (State::DestroyScheduled, false) => "scheduled on the word of two people",

@@ -36,6 +36,8 @@ struct Held {
     fault: Option<HsmError>,
     /// What whoever wants one made is told.
     makes_none: Option<HsmError>,
+    /// What whoever has one made is told, and none is there yet.
+    fails: Option<HsmError>,
 }
 
 impl MemoryKeyStore {
@@ -58,6 +60,10 @@ impl MemoryKeyStore {
 
     pub(crate) fn makes_none(&self, why: HsmError) {
         self.held().makes_none = Some(why);
+    }
+
+    pub(crate) fn fails(&self, why: HsmError) {
+        self.held().fails = Some(why);
     }
 
     /// From now on this happens while a pair is made. Set once.
@@ -102,6 +108,9 @@ impl KeyStore for MemoryKeyStore {
         Box::pin(async move {
             if let Some(meanwhile) = self.meanwhile.get() {
                 meanwhile().await;
+            }
+            if let Some(fails) = self.held().fails.clone() {
+                return Err(fails);
             }
             let pair = Self::pair();
             self.put(id, &pair);

@@ -40,6 +40,9 @@ pub use self::{
     worker::Pkcs11KeyStore,
 };
 
+/// The longest that [`KeyStore::generate`] takes to answer: it may wait for its turn as long as the making of a pair may take.
+pub const LONGEST_GENERATION: Duration = worker::GENERATION.saturating_mul(2);
+
 /// The answer of a [`KeyStore`], later.
 pub type KeyFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, HsmError>> + Send + 'a>>;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     Actor, Key, Ledger, Moment, Purpose, State,
     ledger::{RegistryError, until},
-    now,
+    now, rotation,
 };
 use crate::store::{ProfileRow, StoreError};
 
@@ -119,8 +119,12 @@ impl Ledger {
         let at = |moment: Option<Timestamp>| moment.map(|at| format!(" at {}", Moment(at))).unwrap_or_default();
         let name = called(key);
         match key.state {
-            State::Generating | State::Published | State::Active | State::Suspended | State::Failed => {
+            State::Generating | State::Published | State::Active | State::Suspended => {
                 format!("{name} ({}, which the signer ends within seconds)", key.state)
+            }
+            State::Failed => {
+                let end = key.created_at.plus_secs(rotation::LATE);
+                format!("{name} (failed; the signer removes what there is of it, and looks for more until {})", Moment(end))
             }
             State::Retiring => format!("{name} (retires{})", at(until(key, &self.timing_of(key)))),
             State::DestroyScheduled => format!("{name} (is destroyed{})", at(key.destroy_at)),

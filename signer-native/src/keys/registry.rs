@@ -181,7 +181,9 @@ impl Registry {
         if let Err(error) = &outcome
             && !unknown(error)
         {
-            self.abandon(key, error).await;
+            // Where the HSM has not answered, it may be at it all the same.
+            let may_come = matches!(error, RegistryError::Hsm(error) if error.is_outage());
+            self.abandon(key, error, may_come).await;
         }
         outcome
     }
@@ -367,9 +369,9 @@ impl Registry {
     }
 
     /// What time brings about by itself, if this signer leads or comes to lead: settles rows that a crash left
-    /// `generating`, by adopting the key if it is whole and sound, else by removing what there is of it; makes standbys,
-    /// and rotates, if that is `automatic`; retires, expires and destroys what is due. `holder` names this process. Whether
-    /// it leads is the answer.
+    /// `generating`, by adopting the key if it is whole and sound, else by removing what there is of it, or comes late; makes
+    /// standbys, and rotates, if that is `automatic`; retires, expires and destroys what is due. `holder` names this process.
+    /// Whether it leads is the answer.
     ///
     /// # Errors
     /// When the store cannot be read; single keys that do not work out are logged and tried again next time.
@@ -379,7 +381,7 @@ impl Registry {
         for key in self.store.keys().await? {
             let settled = match key.state {
                 State::Generating if rotation::is_orphaned(&key, moment) => self.settle(&key).await,
-                State::Failed if key.destroyed_at.is_none() && key.origin != Origin::Imported => self.remove(&key).await,
+                State::Failed if key.destroyed_at.is_none() && key.origin != Origin::Imported => self.look_again(&key).await,
                 _ => Ok(()),
             };
             if let Err(error) = settled {
@@ -578,6 +580,8 @@ impl Registry {
     }
 
     async fn settle(&self, key: &Key) -> Result<(), RegistryError> {
+        // A call that hangs may come to its end when nobody waits for it any more.
+        let may_come = rotation::may_come(key, now());
         let outcome = match self.hsm.inspect(key.id, key.kind()).await {
             Ok(Some(stored)) => self.adopt(key, stored).await.map(Some),
             Ok(None) => Ok(None),
@@ -585,22 +589,22 @@ impl Registry {
         };
         match outcome {
             Ok(Some(adopted)) => tracing::warn!(kid = adopted.kid(), "adopted a key whose generation was cut short"),
-            Ok(None) => self.abandon(key, &HsmError::KeyMissing(key.id).into()).await,
+            Ok(None) => self.abandon(key, &HsmError::KeyMissing(key.id).into(), may_come).await,
             Err(error) if !is_final(&error) => return Err(error),
             // Somebody else may have put it there, and may want it back: the row fails, the pair stays.
             Err(error) if key.origin == Origin::Imported => {
                 self.forget(key, &error).await;
             }
-            Err(error) => self.abandon(key, &error).await,
+            Err(error) => self.abandon(key, &error, may_come).await,
         }
         Ok(())
     }
 
     /// Says in the store that a key did not come to be, and removes what there is of it. The store first: another signer
-    /// may have adopted the pair meanwhile, and then it is not ours to remove.
-    async fn abandon(&self, key: &Key, why: &RegistryError) {
+    /// may have adopted the pair meanwhile, and then it is not ours to remove. `may_come`: the HSM may still be making it.
+    async fn abandon(&self, key: &Key, why: &RegistryError, may_come: bool) {
         if self.forget(key, why).await
-            && let Err(error) = self.remove(key).await
+            && let Err(error) = self.remove(key, may_come).await
         {
             // The row says failed and not destroyed, so that `tend` tries again.
             tracing::warn!(key = %key.id, %error, "what there is of it could not be removed yet");
@@ -621,8 +625,25 @@ impl Registry {
         }
     }
 
-    async fn remove(&self, key: &Key) -> Result<(), RegistryError> {
+    /// Looks for the pair of a key that failed, which may have come by now or could not be removed before. No row leaves that state, so
+    /// that nobody else adopts the pair meanwhile.
+    async fn look_again(&self, key: &Key) -> Result<(), RegistryError> {
+        let may_come = rotation::may_come(key, now());
+        match self.hsm.inspect(key.id, key.kind()).await {
+            Ok(None) if may_come => return Ok(()),
+            Ok(Some(_)) => tracing::warn!(key = %key.id, "the HSM holds the pair of a key that failed; it is destroyed"),
+            // Half of a pair, or an outage, of which the next call speaks.
+            Ok(None) | Err(_) => {}
+        }
+        self.remove(key, may_come).await
+    }
+
+    /// Removes what there is of a key that failed; for good, unless its pair may still come.
+    async fn remove(&self, key: &Key, may_come: bool) -> Result<(), RegistryError> {
         self.hsm.destroy(key.id).await?;
+        if may_come {
+            return Ok(());
+        }
         Ok(self.store.apply(&[lifecycle::removed(key, now())], &Guard::None).await?)
     }
 }
@@ -669,7 +690,10 @@ mod tests {
 
         /// As if a process had written it and died long ago.
         async fn left(&self, origin: Origin) -> KeyId {
-            let then = Timestamp::from_secs(1_700_000_000);
+            self.left_at(origin, Timestamp::from_secs(1_700_000_000)).await
+        }
+
+        async fn left_at(&self, origin: Origin, then: Timestamp) -> KeyId {
             let id = KeyId::random().unwrap();
             let key = Key { origin, profile: "web".to_owned(), ..Key::generating(id, Purpose::Token, Algorithm::Es256, then) };
             self.store.insert_key(&key, &Guard::None).await.unwrap();
@@ -740,6 +764,59 @@ mod tests {
             world.registry.tend("holder", false).await.unwrap();
             assert_eq!((world.key(id).await.state, world.hsm.holds(id)), (State::Failed, false), "{fault:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_pair_that_comes_after_its_row_failed_is_taken_out_again() {
+        let world = World::new(Vec::new()).await;
+        let ago = |seconds| Timestamp::from_secs(now().as_secs() - seconds);
+        let late = world.left_at(Origin::Generated, ago(rotation::ORPHANED_AFTER)).await;
+        // Its row is new: somebody is at it.
+        let in_time = world.left_at(Origin::Generated, ago(10)).await;
+        let long_ago = world.left(Origin::Generated).await;
+        world.registry.tend("holder", false).await.unwrap();
+        assert_eq!((world.key(late).await.state, world.key(in_time).await.state), (State::Failed, State::Generating));
+        let long_ago = world.key(long_ago).await;
+        assert_eq!((long_ago.state, long_ago.destroyed_at.is_some()), (State::Failed, true), "nothing comes any more");
+        for id in [late, in_time] {
+            world.hsm.put(id, &MemoryKeyStore::pair());
+        }
+        world.registry.tend("holder", false).await.unwrap();
+        assert_eq!((world.hsm.holds(late), world.hsm.holds(in_time)), (false, true));
+        assert_eq!((world.key(late).await.destroyed_at, world.key(in_time).await.state), (None, State::Generating));
+    }
+
+    #[tokio::test]
+    async fn a_pair_that_comes_after_the_hsm_went_away_is_taken_out_again() {
+        let world = World::new(Vec::new()).await;
+        world.hsm.fails(HsmError::Unavailable("an HSM worker ended".to_owned()));
+        world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::system()).await.unwrap_err();
+        let lost = world.store.keys().await.unwrap()[0].clone();
+        assert_eq!((lost.state, lost.destroyed_at), (State::Failed, None));
+        world.hsm.put(lost.id, &MemoryKeyStore::pair());
+        world.registry.tend("holder", false).await.unwrap();
+        assert!(!world.hsm.holds(lost.id));
+        // Where the HSM said no, nothing comes.
+        world.hsm.fails(HsmError::Refused("CKR_DEVICE_MEMORY".to_owned()));
+        world.registry.generate(&slot(Purpose::Token, "app"), None, &Actor::system()).await.unwrap_err();
+        let refused = world.store.keys().await.unwrap().into_iter().find(|key| key.profile == "app").unwrap();
+        assert_eq!((refused.state, refused.destroyed_at.is_some()), (State::Failed, true));
+    }
+
+    #[tokio::test]
+    async fn whoever_still_waits_when_a_pair_comes_late_takes_it_out_again() {
+        let world = World::new(Vec::new()).await;
+        let store = world.store.clone();
+        world.hsm.meanwhile(move || {
+            let store = store.clone();
+            async move {
+                let key = store.keys().await.unwrap().remove(0);
+                store.apply(&[lifecycle::fail(&key, now()).unwrap()], &Guard::None).await.unwrap();
+            }
+        });
+        world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::system()).await.unwrap_err();
+        let late = world.store.keys().await.unwrap().remove(0);
+        assert_eq!((late.state, world.hsm.holds(late.id)), (State::Failed, false));
     }
 
     #[tokio::test]

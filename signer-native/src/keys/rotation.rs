@@ -8,10 +8,14 @@ use std::cmp::Reverse;
 use edgeseal_core::{Algorithm, Timestamp};
 
 use super::{Command, Key, Purpose, State, Timing, lifecycle};
-use crate::hsm::{KeyId, KeyKind};
+use crate::hsm::{KeyId, KeyKind, LONGEST_GENERATION};
 
-/// Seconds: a row that has been `generating` for so long was left by a crash; longer than any HSM takes for an RSA key.
-pub const ORPHANED_AFTER: u64 = 150;
+/// Seconds: a row that has been `generating` for so long was left by a crash, or by somebody who gave up: the HSM has had all its
+/// time, and a minute is left for the test signature and for the store.
+pub const ORPHANED_AFTER: u64 = LONGEST_GENERATION.as_secs() + 60;
+/// Seconds, an hour: a pair that is not there so long after its row was written does not come any more. Calls that hang come back,
+/// in the module or in an HSM whose connection was lost, long after whoever made them has gone.
+pub const LATE: u64 = 3_600;
 /// Seconds: how old a key gets unless a profile says otherwise (90 days).
 pub const ROTATE_AFTER: u64 = 90 * lifecycle::DAY;
 
@@ -128,6 +132,11 @@ pub(super) fn is_being_made(key: &Key, now: Timestamp) -> bool {
 /// Whether whoever wrote this row is not at it any more.
 pub(super) fn is_orphaned(key: &Key, now: Timestamp) -> bool {
     key.created_at.plus_secs(ORPHANED_AFTER) <= now
+}
+
+/// Whether the HSM may still come to have the pair of a row that nobody is at any more.
+pub(super) fn may_come(key: &Key, now: Timestamp) -> bool {
+    now < key.created_at.plus_secs(LATE)
 }
 
 /// The slot as it is now, if a key is still to be made for it: between [`plan`] and its execution others may have made one.

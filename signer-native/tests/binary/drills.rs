@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write as _,
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Command, Stdio},
@@ -13,9 +14,10 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    admin::ALICE,
     audit::Export,
     faults::{Faulty, Prepared},
-    support::{Signer, run, until},
+    support::{Signer, client, connect, run, until},
 };
 
 const KILLED: i32 = 9;
@@ -119,8 +121,9 @@ fn killed_at_each_step_of_a_generation_and_of_an_activation() {
         prepared.dies(step, &generate);
         prepared.one_key_is_active();
     }
-    // Whoever looks after the keys does so when it is certain that nobody is at it any more: 150 s later.
-    sql(&prepared.dir, "UPDATE keys SET created_at = created_at - 200000 WHERE state = 'generating'");
+    // Whoever looks after the keys does so when nobody can be at it any more, 300 s later, and is certain after an hour that nothing
+    // comes.
+    sql(&prepared.dir, "UPDATE keys SET created_at = created_at - 3700000 WHERE state = 'generating'");
     let unsettled = "SELECT COUNT(*) FROM keys WHERE state = 'generating' OR (state = 'failed' AND destroyed_at IS NULL)";
     let left = sql(&prepared.dir, unsettled)[0][0].as_u64().unwrap();
     assert!(left >= 3, "{left} rows left by {} crashes", steps.len());
@@ -157,6 +160,49 @@ fn killed_at_each_step_of_a_generation_and_of_an_activation() {
         assert!(announced("keys.generate", row[0].as_str().unwrap()), "{row:?}");
     }
     prepared.serve(&[]).signs();
+}
+
+/// Whoever asked for a key goes away while the HSM is at it, and it comes after its row was given up.
+#[test]
+fn a_pair_that_comes_after_its_row_failed_is_destroyed() {
+    for settings in ["threads = 2", "processes = 2\nthreads = 1"] {
+        let prepared = Prepared::new(settings);
+        let (dir, ready) = (prepared.dir.clone(), prepared.ready.clone());
+        let steps = prepared.folder.path().join("late-steps");
+        let faulty = prepared.serve(&[("FAULT_MODULE_STEPS", steps.to_str().unwrap())]);
+        let made = || fs::read_to_string(&steps).unwrap_or_default().matches("after C_GenerateKeyPair").count();
+        let before = made();
+        faulty.show("hang-generate");
+        let alice = &ready["administrators"][ALICE];
+        let identity = (alice["cert"].as_str().unwrap().as_ref(), alice["key"].as_str().unwrap().as_ref());
+        let mut asked = connect(faulty.signer.text("admin"), client(&faulty.signer.path("ca"), Some(identity)).unwrap()).unwrap();
+        let body = r#"{"profile":"default"}"#;
+        let head =
+            format!("POST /admin/v1/keys HTTP/1.1\r\nhost: {}\r\n", faulty.signer.text("admin").trim_start_matches("https://"));
+        write!(asked, "{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let generating = || sql(&dir, "SELECT cka_id FROM keys WHERE state = 'generating'");
+        until("the HSM is at it", || !generating().is_empty());
+        let id = generating()[0][0].as_str().unwrap().to_owned();
+        drop(asked);
+        sql(&dir, "UPDATE keys SET created_at = created_at - 400000 WHERE state = 'generating'");
+        let row = || sql(&dir, &format!("SELECT state, destroyed_at FROM keys WHERE cka_id = '{id}'")).remove(0);
+        until("it is given up", || row()[0] == "failed");
+        assert_eq!((made(), objects(&ready).get(&id)), (before, None));
+        faulty.end();
+        until("the pair is there", || made() > before);
+        until("it is destroyed", || !objects(&ready).contains_key(&id));
+        let log = fs::read_to_string(faulty.folder.path().join("serve.log")).unwrap();
+        assert!(log.contains("the HSM holds the pair of a key that failed"), "{log}");
+        // Nobody else's went with it, and another comes.
+        let made = faulty.signer.run(&["keys", "generate", "--profile", "default", "--json"]).json();
+        let found = objects(&ready);
+        assert_eq!(found.get(made["cka_id"].as_str().unwrap()), Some(&2), "{found:?}");
+        let rows = sql(&dir, "SELECT cka_id FROM keys WHERE state <> 'failed'");
+        let rows: BTreeSet<String> = rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect();
+        assert_eq!(found.into_keys().collect::<BTreeSet<_>>(), rows);
+        faulty.signs();
+        faulty.proves();
+    }
 }
 
 #[test]
