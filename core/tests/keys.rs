@@ -41,7 +41,7 @@ fn what_is_published_is_what_is_read() {
 fn reasons() {
     let ed = r#""kty":"OKP","crv":"Ed25519","x":"#;
     let rsa = |more: &str| format!(r#""kty":"RSA","n":"{RSA_N}","e":"AQAB"{more}"#);
-    let operations = |count: u8| (0..count).map(|number| format!(",\"{number}\"")).collect::<String>();
+    let operations = |count: u8| (0..count).map(|number| format!("\"{number}\"")).collect::<Vec<_>>().join(",");
     let point = |last: &str, bytes: &str| format!(r#"{ed}"{bytes}{last}""#);
     for (members, expected) in [
         (P256.to_owned(), "usable"),
@@ -51,8 +51,8 @@ fn reasons() {
         (format!("{P256},\"key_ops\":[\"sign\"]"), "key_ops"),
         (format!("{P256},\"key_ops\":[]"), "key_ops"),
         (format!("{P256},\"key_ops\":[\"verify\",\"verify\"]"), "key_ops"),
-        (format!("{P256},\"key_ops\":[\"verify\"{}]", operations(15)), "usable"),
-        (format!("{P256},\"key_ops\":[\"verify\"{}]", operations(16)), "key_ops"),
+        (format!("{P256},\"key_ops\":[\"verify\",{}]", operations(15)), "usable"),
+        (format!("{P256},\"key_ops\":[\"verify\",{}]", operations(16)), "key_ops"),
         (format!("{P256},\"key_ops\":\"verify\""), "malformed"),
         (format!("{P256},\"key_ops\":[\"verify\",1]"), "malformed"),
         (format!("{P256},\"alg\":\"ES384\""), "algorithm_mismatch"),

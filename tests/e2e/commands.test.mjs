@@ -120,22 +120,15 @@ test("each command of the README's overviews does what it says, in the order of 
   await until("what kept the profile is gone", async () => (await shell("edgeseal profiles delete web --yes")).code === 0);
 });
 
-/** The commands of the fences that are an overview, those of one line as several. */
+/** The commands of the fences that are an overview. */
 function commands() {
   const page = readFileSync(join(root, "signer-native/README.md"), "utf8");
   const fences = [...page.matchAll(/^<!-- commands -->\n```(?:sh|console)\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
   return fences.flatMap((text) => {
     const lines = text.split("\n").filter(Boolean);
     const typed = lines.some((line) => line.startsWith("$ ")) ? lines.filter((line) => line.startsWith("$ ")).map((line) => line.slice(2)) : lines;
-    return typed.map((line) => line.replace(/\s+#.*$/, "").trim()).flatMap(alternatives);
+    return typed.map((line) => line.replace(/\s+#.*$/, "").trim());
   });
-}
-
-/** `edgeseal keys list | show KID` are two commands; `echo … | edgeseal …` is one. */
-function alternatives(line) {
-  if (!line.startsWith("edgeseal ") || !line.includes(" | ")) return [line];
-  const [first, ...more] = line.split(" | ");
-  return [first, ...more.map((other) => `${first.split(" ").slice(0, 2).join(" ")} ${other}`)];
 }
 
 function shell(command, config) {

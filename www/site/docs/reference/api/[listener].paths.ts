@@ -90,7 +90,7 @@ function shape(schema: Schema): string[] {
   const more = parts.filter((part) => part.$ref).map((part) => `With all of ${type(part)}.`);
   const rows = names.map((name) => {
     const property = properties[name] ?? {};
-    return [`\`${name}\``, `${cell(type(property))}${required.has(name) ? ", needed" : ""}`, cell(property.description ?? "")];
+    return [`\`${name}\``, `${required.has(name) ? "needed: " : ""}${cell(type(property))}`, cell(property.description ?? "")];
   });
   return [...more, ...(more.length ? [""] : []), ...table(["member", "type", "meaning"], rows)];
 }
