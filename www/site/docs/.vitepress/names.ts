@@ -3,8 +3,11 @@ import type MarkdownIt from "markdown-it";
 /** As many letters as a phone's line has: a longer name has to be broken. */
 const LINE = 32;
 
-/** Where a name may end its line rather than in the middle of a word: after a `_`, `/`, `,` or `|` and before a `.`, `:` or `{`. */
-const BREAKS = /(?<=[a-z\d}\];])(?:[_/,|]+(?=[.a-z{&])|(?=[.:][a-z{&])|(?=\{[a-z]))/gi;
+/**
+ * Where a name may end its line rather than in the middle of a word: after a `_`, `/`, `,` or `|`, and before a `:`, a `{` or a `.`
+ * that no ending of a file or a host's name follows.
+ */
+const BREAKS = /(?<=[a-z\d}\];])(?:(?:(?<=[a-z\d])_+|[/,|]+)(?=[.a-z{&])|(?=:[a-z{&]|\.[a-z]{5})|(?=\{[a-z]))/gi;
 
 /** What a line's end would tear at a hyphen: options, and the names of fields and files. */
 const HYPHENATED = /(?<![\w&;-])(?:--?[a-z][\w-]*|\.?\w+(?:-\w+)+)/gi;
