@@ -12,7 +12,7 @@ const MAX_DEPTH = 128;
  * characters that would reorder or hide their neighbours are shown as escapes.
  */
 export function showJson(element: HTMLElement, value: unknown, now: number): void {
-  element.replaceChildren(...jsonNodes(value, 2));
+  element.replaceChildren(...inLines(jsonNodes(value, 2)));
   explainDates(element, now);
 }
 
@@ -43,6 +43,24 @@ export function jsonNodes(value: unknown, indent = 0): (Node | string)[] {
   }
   nodes.push(source.slice(end));
   return nodes;
+}
+
+/** The same with each line in an element of its own, which goes on further in than it begins where it is longer than its block. */
+export function inLines(nodes: (Node | string)[]): (Node | string)[] {
+  const lines = [document.createElement("span")];
+  for (const node of nodes) {
+    const [rest, ...more] = typeof node === "string" ? node.split("\n") : [node];
+    lines.at(-1)?.append(rest ?? "");
+    for (const text of more) {
+      lines.push(document.createElement("span"));
+      lines.at(-1)?.append(text);
+    }
+  }
+  for (const line of lines) {
+    line.className = "line";
+    line.style.setProperty("--indent", `${/^ */.exec(line.textContent ?? "")?.[0].length ?? 0}ch`);
+  }
+  return lines.flatMap((line, index) => (index > 0 ? ["\n", line] : [line]));
 }
 
 /** Says anew what the dates mean at another instant, and leaves the text (and what is selected of it) alone. */

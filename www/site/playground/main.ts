@@ -5,7 +5,7 @@ import { ALGORITHMS, FieldProblem, instant, issuerOptions, plainByDefault, snipp
 import { issuersKeys } from "./issuer";
 import { fromFragment, toFragment, type Withheld } from "./share";
 import { disclosuresOf, presentedToken } from "./disclosures";
-import { visible } from "./json";
+import { inLines, visible } from "./json";
 import { byId, listChecks, setText, showContents, showDisclosed, showKeys, showOutcome, showPassingTime, showRunning, showTiming, type Contents, type Outcome } from "./view";
 
 const TYPING_PAUSE_MS = 160;
@@ -357,10 +357,14 @@ async function copySnippet(): Promise<void> {
 }
 
 function showSnippet(form: PolicyForm): void {
+  const block = byId("snippet");
+  const show = (text: string) => {
+    if (block.textContent !== text) block.replaceChildren(...inLines([text]));
+  };
   try {
-    setText(byId("snippet"), visible(snippet(issuerOptions(form))));
+    show(visible(snippet(issuerOptions(form))));
   } catch (error) {
-    setText(byId("snippet"), visible(`// ${sentence(error)}`));
+    show(visible(`// ${sentence(error)}`));
   }
 }
 

@@ -327,7 +327,7 @@ export const en = {
   "keys.title": "Keys",
   "ledger.end_destroyed": "both objects destroyed in the HSM and proved absent",
   "ledger.end_found": "was not taken in; the pair stays as it was found",
-  "ledger.end_remains": "was never whole; what there is of it is yet to be removed",
+  "ledger.end_remains": "was never whole; what there is of it, or comes late, is yet to be removed",
   "ledger.end_removed": "was never whole; what there was of it is removed",
   "ledger.end_rule": "two people decide it, 7 to 30 days before it happens",
   "ledger.end_scheduled": "scheduled on the word of two people",

@@ -328,7 +328,7 @@ export const ko: Record<Key, string> = {
   "keys.title": "키",
   "ledger.end_destroyed": "HSM에서 두 객체를 파기하고 없음을 확인",
   "ledger.end_found": "가져오지 않았으며 키 쌍은 발견한 그대로 둠",
-  "ledger.end_remains": "완성되지 않은 키이며 남은 것은 아직 삭제 전",
+  "ledger.end_remains": "완성되지 않은 키이며 남은 것이나 뒤늦게 생기는 것은 아직 삭제 전",
   "ledger.end_removed": "완성되지 않은 키이며 남은 것은 삭제됨",
   "ledger.end_rule": "파기 7~30일 전에 두 사람이 결정",
   "ledger.end_scheduled": "두 사람의 승인으로 예약됨",

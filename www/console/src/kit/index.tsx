@@ -4,7 +4,7 @@ import { Dialog as BaseDialog } from "@base-ui/react/dialog";
 import { Menu as BaseMenu } from "@base-ui/react/menu";
 import { Tabs as BaseTabs } from "@base-ui/react/tabs";
 import { Check, CircleAlert, CircleCheck, Copy, Info, TriangleAlert, X } from "lucide-react";
-import { Fragment, useEffect, useId, useRef, useState, useSyncExternalStore, type ButtonHTMLAttributes, type ChangeEvent, type ComponentType, type FormEvent, type InputHTMLAttributes, type ReactElement, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes } from "react";
+import { Fragment, useEffect, useId, useRef, useState, useSyncExternalStore, type ButtonHTMLAttributes, type ChangeEvent, type ComponentType, type CSSProperties, type FormEvent, type InputHTMLAttributes, type ReactElement, type ReactNode, type SelectHTMLAttributes, type TextareaHTMLAttributes } from "react";
 import { asProblem } from "../api/problem";
 import { session } from "../api/session";
 import { useWords, type Key } from "../i18n";
@@ -300,7 +300,14 @@ export function CodeBlock({ text, label, testId, packed }: { text: string; label
   return (
     <div className={`code-block${packed ? " packed" : ""}`}>
       <pre tabIndex={0} role="group" aria-label={label} data-testid={testId}>
-        {text}
+        {text.split("\n").map((line, index) => (
+          <Fragment key={index}>
+            {index > 0 && "\n"}
+            <span className="line" style={{ "--indent": `${/^ */.exec(line)?.[0].length ?? 0}ch` } as CSSProperties}>
+              {line}
+            </span>
+          </Fragment>
+        ))}
       </pre>
       <CopyButton text={text} label={t("common.copy_what", { what: label })} />
     </div>

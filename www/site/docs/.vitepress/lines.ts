@@ -25,7 +25,7 @@ const PHONE = 35;
 const PARTS = /(?<=[\w"'\])}][/:,={]+)(?<!:\/\/?)(?=[^/:,={].{2})/;
 
 /** The same within a part of so many letters: behind what separates the words of a name. */
-const NAMES = /(?<=\w[_.])(?=\w{3})/;
+const NAMES = /(?<=\w_)(?=\w{3})/;
 const NAME = 24;
 
 /**
@@ -57,7 +57,7 @@ export const brokenLines: Transformer = {
     const [gap, comment] = cut(behind, space.length);
     this.addClassToHast(line, "commented");
     line.properties.style += `; --gap: ${space.length}ch`;
-    line.children = [element("said", [...inWords(before), element("gap", gap)]), element("comment", comment)];
+    line.children = [element("said", [...inWords(before), element("gap", gap)]), element("comment", inWords(comment))];
   },
 };
 
@@ -99,13 +99,14 @@ function joins(word: string, next: string): boolean {
 
 /** A word with each of its parts in an element of its own, where there are several. */
 function inParts(word: Span[]): Children {
-  const parts = text(word).split(PARTS).flatMap((part) => (part.length > NAME ? part.split(NAMES) : [part]));
+  const words = text(word).split(/(\s+)/).flatMap((said) => said.split(PARTS));
+  const parts = words.flatMap((part) => (part.length > NAME ? part.split(NAMES) : [part]));
   if (parts.length === 1) return word;
   let rest = word;
-  return parts.map((part) => {
+  return parts.flatMap((part) => {
     const [found, behind] = cut(rest, part.length);
     rest = behind;
-    return element("word", found);
+    return part.trim() === "" ? found : [element("word", found)];
   });
 }
 

@@ -65,7 +65,9 @@ function page(document: Document, listener: string, title: string): string {
 }
 
 function describe(method: string, path: string, operation: Operation): string[] {
-  const lines = [`## ${method.toUpperCase()} ${escape(path)}`, "", text(operation.summary ? `**${operation.summary}.**` : ""), "", text(operation.description ?? ""), ""];
+  // What all paths of a listener begin with would break the names in the list of headings.
+  const named = escape(path).replace(/^\/admin\/v1/, '<span class="ignore-header">$&</span>');
+  const lines = [`## ${method.toUpperCase()} ${named}`, "", text(operation.summary ? `**${operation.summary}.**` : ""), "", text(operation.description ?? ""), ""];
   // Whichever way somebody is known, the role is the same.
   const roles = new Set((operation.security ?? []).flatMap((way) => Object.values(way).flat()));
   if (roles.size > 0) lines.push(`Least role: ${[...roles].join(", ")}.`, "");
@@ -114,11 +116,12 @@ function type(schema: Schema | undefined): string {
   if (choices) return choices.map(type).join(" or ");
   if (schema.allOf?.length) return schema.allOf.map(type).join(" and ");
   const types = [schema.type ?? []].flat();
-  const base = types.includes("array") && schema.items ? `array of ${type(schema.items)}` : types.length ? types.join(" or ") : "any";
+  const named = types.map((name) => (name === "array" && schema.items ? `array of ${type(schema.items)}` : name));
+  const base = named.join(" or ") || "any";
   const bounds = [
     schema.format,
-    schema.minimum !== undefined && `from ${schema.minimum}`,
-    schema.maximum !== undefined && `to ${schema.maximum}`,
+    schema.minimum !== undefined && `from\u00a0${schema.minimum}`,
+    schema.maximum !== undefined && `to\u00a0${schema.maximum}`,
     schema.minLength !== undefined && `at least ${schema.minLength} character${schema.minLength === 1 ? "" : "s"}`,
     schema.maxLength !== undefined && `at most ${schema.maxLength} characters`,
   ].filter(Boolean);
