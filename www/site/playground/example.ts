@@ -32,7 +32,7 @@ export async function makeExample(kind: ExampleKind): Promise<Example> {
   const claims = {
     iss: ISSUER,
     sub: "alice",
-    aud: kind === "audience" ? "https://billing.example.com" : AUDIENCE,
+    aud: kind === "audience" ? "https://shop.example.com" : AUDIENCE,
     scope: "orders:read orders:write",
     iat: issued,
     exp: issued + 3600,
