@@ -288,9 +288,9 @@ describe("profiles", () => {
     const rust = await readFile(new URL("../../signer-native/src/issue/settings.rs", import.meta.url), "utf8");
     assert.match(rust, /MAX_LIFETIME: Lifetime = Lifetime\(86_400\)/);
     assert.match(rust, /MAX_SESSION: Lifetime = Lifetime\(31 \* 86_400\)/);
-    const { properties } = JSON.parse(await readFile(new URL("../openapi/admin.json", import.meta.url), "utf8")).components.schemas.ProfileSettings;
-    assert.deepEqual(profile.ALGORITHMS, properties.algorithm.enum);
-    const fields = Object.keys(properties).map((name) => profile.fieldOf(`settings.${name}`));
+    const { Algorithm, ProfileSettings } = JSON.parse(await readFile(new URL("../openapi/admin.json", import.meta.url), "utf8")).components.schemas;
+    assert.deepEqual(profile.ALGORITHMS, Algorithm.enum);
+    const fields = Object.keys(ProfileSettings.properties).map((name) => profile.fieldOf(`settings.${name}`));
     assert.deepEqual([...fields, "name"].sort(), Object.keys(profile.EMPTY).sort(), "each setting has its field");
     assert.equal(profile.fieldOf("request"), undefined);
   });

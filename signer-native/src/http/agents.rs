@@ -22,14 +22,14 @@ use super::{
     Shared, enroll,
     input::{self, Named, parse},
     listener::Peer,
-    openapi::{self, Listener, ProblemDocument, Routes},
+    openapi::{self, AlgorithmName, Listener, ProblemDocument, Routes, Span},
     problem::{Code, Problem},
     public::{method_not_allowed, not_found},
 };
 use crate::{
     agents::Known,
     issue::{Agent, IssueError, Issued, Lifetime, MAX_BATCH, Mode, Renewal, Request, Stamp, policy},
-    keys::{Moment, algorithms, registry::RegistryError},
+    keys::{Moment, registry::RegistryError},
     store::Repeatable,
 };
 
@@ -78,7 +78,7 @@ struct TokenRequest {
     audience: Option<Audience>,
     /// How long the token is to live; the profile's default when absent.
     #[serde(default)]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     ttl: Option<Lifetime>,
     /// In mode `digest`: see `SignatureRequest`.
     #[serde(default)]
@@ -126,7 +126,7 @@ struct RenewRequest {
     audience: Option<Audience>,
     /// How long the new token is to live.
     #[serde(default)]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     ttl: Option<Lifetime>,
 }
 
@@ -183,6 +183,7 @@ enum Outcome {
 /// In the order of the requests.
 #[derive(Serialize, ToSchema)]
 struct BatchAnswer {
+    /// One for each request, in their order.
     results: Vec<Outcome>,
 }
 
@@ -408,6 +409,7 @@ fn uncached(answer: &impl Serialize) -> Response {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentProfiles)]
 struct ProfilesAnswer {
+    /// Those that the agent may use.
     profiles: Vec<ListedProfile>,
 }
 
@@ -415,10 +417,12 @@ struct ProfilesAnswer {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ListedProfile)]
 struct ListedProfile {
+    /// Its name.
     profile: String,
     /// `iss` of its tokens.
     issuer: String,
-    #[schema(schema_with = algorithms)]
+    /// What its keys sign with.
+    #[schema(value_type = AlgorithmName)]
     algorithm: Algorithm,
     /// `iss` of the agent's own tokens (mode `digest`), where the agent has a key of its own; else null.
     #[schema(required)]
@@ -449,11 +453,14 @@ async fn profiles(State(service): State<Shared>, Caller(agent): Caller) -> Respo
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentProfile)]
 struct ProfileAnswer {
+    /// Its name.
     profile: String,
+    /// Who asks.
     agent: String,
     /// `iss` of its tokens.
     issuer: String,
-    #[schema(schema_with = algorithms)]
+    /// What its keys sign with.
+    #[schema(value_type = AlgorithmName)]
     algorithm: Algorithm,
     /// The header's `typ`.
     #[schema(required)]
@@ -465,12 +472,13 @@ struct ProfileAnswer {
     /// once it is ready; null where neither is set.
     #[schema(required)]
     not_after: Option<u64>,
+    /// Who may accept its tokens.
     audiences: Vec<String>,
-    /// Seconds.
+    /// Seconds: the lifetime when none is asked for.
     default_lifetime: u64,
-    /// Seconds.
+    /// Seconds: the longest lifetime.
     max_lifetime: u64,
-    /// Seconds; null where tokens are not renewed.
+    /// Seconds: how long after the first token the last renewal may live; null where tokens are not renewed.
     #[schema(required)]
     max_session: Option<u64>,
     /// The first is what an agent uses unless told another.
@@ -478,7 +486,9 @@ struct ProfileAnswer {
     /// The agent's own key, where mode `digest` is allowed; null as long as none may sign.
     #[schema(required)]
     digest: Option<DigestAnswer>,
+    /// Claims that a request must have.
     required_claims: Vec<String>,
+    /// Claims that no request may have.
     forbidden_claims: Vec<String>,
     /// The JSON Schema of the claims, if there is one.
     #[schema(required)]
@@ -491,7 +501,9 @@ struct ProfileAnswer {
 struct DigestAnswer {
     /// The issuer whose JWK Set shows it.
     issuer: String,
+    /// Its RFC 7638 thumbprint.
     kid: String,
+    /// The public key (RFC 7517).
     #[schema(value_type = Object)]
     jwk: Value,
     /// Seconds since 1970: no token of this key may outlive it.

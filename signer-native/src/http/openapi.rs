@@ -4,16 +4,17 @@
 //! A step of a resource stands behind a colon (`/admin/v1/keys/{kid}:activate`). The router tells parameters apart by slashes
 //! alone: there it is `/admin/v1/keys/{kid}/@activate`, and `spelled_for_router` is what both paths and requests go through.
 
-use std::sync::OnceLock;
+use std::{borrow::Cow, sync::OnceLock};
 
 use axum::{
     extract::Request,
     http::{Uri, header},
     response::{IntoResponse, Response},
 };
+use edgeseal_core::Algorithm;
 use serde::Serialize;
 use utoipa::{
-    ToSchema,
+    PartialSchema, ToSchema,
     openapi::{
         self, Components, Content, Info, License, OpenApi, Ref, RefOr, Schema, SecurityRequirement,
         path::{Operation, PathItem},
@@ -24,7 +25,11 @@ use utoipa::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{Shared, admin, agents, console, problem::Code, public};
+use super::{Shared, admin, agents, console, person::Role, problem::Code, public};
+use crate::{
+    keys::{Origin, Purpose, State},
+    revocation::Kind,
+};
 
 /// Handlers with their part of the document.
 pub type Routes = OpenApiRouter<Shared>;
@@ -86,7 +91,9 @@ pub fn document(listener: Listener) -> OpenApi {
     document.info = listener.info();
     document.servers = None;
     let components = document.components.get_or_insert_with(Components::default);
-    components.schemas.insert(PROBLEM.to_owned(), <ProblemDocument as utoipa::PartialSchema>::schema());
+    let mut schemas = vec![(PROBLEM.to_owned(), ProblemDocument::schema())];
+    ProblemDocument::schemas(&mut schemas);
+    components.schemas.extend(schemas);
     match listener {
         Listener::Public | Listener::Console => {}
         Listener::Agents => {
@@ -159,34 +166,53 @@ pub fn spelled_for_people(route: &str) -> String {
 }
 
 /// A schema of these names and no other.
-pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Schema {
+pub fn one_of<'a>(what: &str, names: impl IntoIterator<Item = &'a str>) -> Schema {
     let names: Vec<&str> = names.into_iter().collect();
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).description(Some(what)).into()
 }
+
+/// Types of members that are texts in answers: `#[schema(value_type = State)]` refers to them.
+macro_rules! names {
+    ($($type:ty, $name:literal, $what:literal, $names:expr;)*) => {$(
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                one_of($what, $names).into()
+            }
+        }
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    )*};
+}
+
+names! {
+    AlgorithmName, "Algorithm", "A digital signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864).", Algorithm::ALL.map(Algorithm::name);
+    Code, "ProblemCode", "The stable name of a problem.", Code::ALL.map(Code::as_str);
+    Kind, "RevocationKind", "What is revoked: a key, a token, or what a subject was issued.", Kind::ALL.map(Kind::as_str);
+    Origin, "KeyOrigin", "Where a key was made: inside the HSM, or elsewhere.", Origin::NAMES;
+    Purpose, "KeyPurpose", "What a key signs: tokens, checkpoints of the audit log, the list of what is revoked, certificates of agents.", Purpose::ALL.map(Purpose::as_str);
+    Role, "Role", "What somebody may do. Each role may do what those before it may.", Role::ALL.map(Role::as_str);
+    State, "KeyState", "Where a key stands. `generating`: the HSM is asked; `published`: in the JWK Set, a standby; `active`: signs; `suspended`: does not sign for now, its tokens live on; `retiring`: signs no more, its tokens still live; `retired`: out of the JWK Set; `destroy_scheduled`: will be destroyed at a known time; `destroyed`: gone from the HSM; `compromised`: out of the JWK Set and on the revocation list; `failed`: was never generated.", State::ALL.map(State::as_str);
+}
+
+/// `Algorithm` in a document: `core` knows nothing of OpenAPI.
+pub struct AlgorithmName;
 
 /// A span of time as requests and settings say it.
-pub fn span() -> Schema {
-    let text = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some("^[0-9]{1,10}[smhd]?$"))
-        .description(Some("A span of time: a number and s, m, h or d, such as `10m`; seconds without a letter"));
-    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).description(Some("Whole seconds"));
-    openapi::OneOfBuilder::new().item(text).item(number).into()
-}
+pub struct Span;
 
-/// The same, where none may be said.
-pub fn optional_span() -> Schema {
-    let null = ObjectBuilder::new().schema_type(Type::Null);
-    match span() {
-        Schema::OneOf(mut either) => {
-            either.items.push(RefOr::T(null.into()));
-            either.description =
-                Some("Seconds, or a text such as `90s`, `10m`, `1h` or `7d`; null is as good as absent.".to_owned());
-            Schema::OneOf(either)
-        }
-        other => other,
+impl PartialSchema for Span {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{1,10}[smhd]?$"));
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        let what = "A span of time: seconds, or a text such as `90s`, `10m`, `1h` or `7d`.";
+        Schema::OneOf(openapi::OneOfBuilder::new().item(text).item(number).description(Some(what)).build()).into()
     }
 }
+
+impl ToSchema for Span {}
 
 const PROBLEM: &str = "Problem";
 const PROBLEM_TYPE: &str = "application/problem+json";
@@ -205,17 +231,13 @@ pub struct ProblemDocument {
     /// What went wrong with this request, and what mends it.
     pub detail: String,
     /// Its stable name.
-    #[schema(schema_with = codes)]
+    #[schema(value_type = Code)]
     pub code: &'static str,
     /// The member of the request that is not as it must be, where one is: `max_lifetime`, `policy.profiles`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// Finds the request in the signer's log.
     pub request_id: String,
-}
-
-fn codes() -> Schema {
-    one_of(Code::ALL.iter().map(|code| code.as_str()))
 }
 
 fn certificate(what: &str) -> SecurityScheme {
@@ -274,9 +296,30 @@ mod tests {
         }
         assert!(seen > 40, "{seen}");
         let user = &schemas["UserView"]["properties"];
-        assert_eq!(user["role"]["enum"], serde_json::json!(["auditor", "operator", "administrator"]));
+        assert_eq!(user["role"]["$ref"], "#/components/schemas/Role");
+        assert_eq!(schemas["Role"]["enum"], serde_json::json!(["auditor", "operator", "administrator"]));
         for member in ["created_at", "last_login_at", "second_person_from"] {
             assert_eq!(user[member]["format"], "date-time", "{member}");
+        }
+    }
+
+    #[test]
+    fn every_member_says_what_it_is() {
+        for listener in [Listener::Public, Listener::Agents, Listener::Admin, Listener::Console] {
+            let document: serde_json::Value = serde_json::from_str(text(listener)).unwrap();
+            let schemas = document["components"]["schemas"].as_object().unwrap();
+            let referred = text(listener).split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+            referred.for_each(|name| assert!(schemas.contains_key(name), "{listener:?} {name}"));
+            for (name, schema) in schemas {
+                for part in schema["allOf"].as_array().into_iter().flatten().chain([schema]) {
+                    for (member, value) in part["properties"].as_object().into_iter().flatten() {
+                        // One that may be null says it of what it is otherwise.
+                        let mut either = value["oneOf"].as_array().into_iter().flatten().chain([value]);
+                        let said = either.any(|value| value["description"].is_string());
+                        assert!(said, "{listener:?} {name}.{member}");
+                    }
+                }
+            }
         }
     }
 

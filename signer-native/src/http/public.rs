@@ -157,15 +157,21 @@ struct JwkSetDocument {
 /// What there is to know about an issuer.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 struct Discovery {
+    /// The issuer: `iss` of its tokens.
     issuer: String,
+    /// Where its JWK Set is.
     jwks_uri: String,
+    /// `id_token` in the OpenID configuration, which must name one; else empty, since tokens are not obtained here.
     response_types_supported: Vec<&'static str>,
+    /// Empty, for the same reason; of the authorization server alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     grant_types_supported: Option<Vec<&'static str>>,
+    /// Of the OpenID configuration alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     subject_types_supported: Option<Vec<&'static str>>,
+    /// What its tokens may be signed with; of the OpenID configuration alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     id_token_signing_alg_values_supported: Option<Vec<&'static str>>,

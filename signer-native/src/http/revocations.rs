@@ -8,14 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{ToSchema, openapi::Schema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
     Shared,
     admin::keys::follow,
     input::{Asked, Json as Input},
-    openapi::{Routes, one_of},
+    openapi::Routes,
     person::{Auditor, Operator},
     problem::{AdminProblem, Code, Problem},
 };
@@ -75,6 +75,7 @@ async fn document(State(service): State<Shared>, Asked(OfEdge { edge }): Asked<O
 /// What is revoked and not ended.
 #[derive(Serialize, ToSchema)]
 struct Revocations {
+    /// The latest first.
     revocations: Vec<EntryView>,
 }
 
@@ -87,15 +88,11 @@ async fn list(State(service): State<Shared>, _: Auditor) -> Result<Json<Revocati
     Ok(Json(Revocations { revocations: entries.iter().map(crate::revocation::Entry::view).collect() }))
 }
 
-fn kinds() -> Schema {
-    one_of(Kind::ALL.map(Kind::as_str))
-}
-
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Revoke {
     /// What is revoked: a key, a token, or what a subject was issued.
-    #[schema(schema_with = kinds)]
+    #[schema(value_type = Kind)]
     kind: String,
     /// The `kid`, the `jti` or the `sub`.
     value: String,
@@ -168,8 +165,7 @@ pub(crate) struct EdgeView {
     /// Where it is told.
     pub(crate) url: String,
     /// `current`: it has stored the list as it is now; `pending`: not yet.
-    #[schema(schema_with = edge_states)]
-    pub(crate) state: &'static str,
+    pub(crate) state: EdgeState,
     /// The sequence that it stored last.
     #[schema(required)]
     pub(crate) seq: Option<u64>,
@@ -189,15 +185,18 @@ pub(crate) struct EdgeView {
     pub(crate) trouble: Option<String>,
 }
 
-const EDGE_STATES: [&str; 2] = ["current", "pending"];
-
-fn edge_states() -> Schema {
-    one_of(EDGE_STATES)
+/// Whether an edge has what is revoked.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EdgeState {
+    Current,
+    Pending,
 }
 
 /// All edges.
 #[derive(Serialize, ToSchema)]
 struct Edges {
+    /// By name.
     edges: Vec<EdgeView>,
 }
 
@@ -220,7 +219,7 @@ pub(crate) fn describe(edge: &EdgeConfig, rows: &[EdgeRow], version: u64) -> Edg
         name: edge.name.clone(),
         id: edge.id.clone(),
         url: edge.url.clone(),
-        state: EDGE_STATES[usize::from(!told)],
+        state: if told { EdgeState::Current } else { EdgeState::Pending },
         seq: row.map(|row| row.acknowledged_seq),
         acknowledged_at: moment(|row| row.acknowledged_at),
         reread_by: moment(|row| row.reread_by),

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use super::{Lifetime, Mode, Profile};
 use crate::{
     error::Invalid,
-    http::openapi,
-    keys::{Purpose, Slot, Timing, algorithms},
+    http::openapi::{AlgorithmName, Span},
+    keys::{Purpose, Slot, Timing},
 };
 
 /// The longest lifetime that a profile may allow: what a stolen token is worth must end, and keys stay as long.
@@ -25,18 +25,18 @@ const DEFAULT_TYP: &str = "JWT";
 #[serde(deny_unknown_fields)]
 pub struct ProfileSettings {
     /// What its keys sign with.
-    #[schema(schema_with = algorithms)]
+    #[schema(value_type = AlgorithmName)]
     pub algorithm: Algorithm,
     /// Bits of its RSA keys: 2048, 3072 or 4096; 2048 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rsa_bits: Option<u16>,
     /// The lifetime when none is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     pub default_lifetime: Option<Lifetime>,
     /// The longest lifetime, up to a day; an hour when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     pub max_lifetime: Option<Lifetime>,
     /// Who may accept its tokens.
     #[schema(min_items = 1)]
@@ -49,18 +49,18 @@ pub struct ProfileSettings {
     pub issuer: Option<String>,
     /// The age at which a standby takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     pub rotate_after: Option<Lifetime>,
     /// How long before its first signature a key is published at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     pub publish_ahead: Option<Lifetime>,
     /// What may be asked for; `claims` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modes: Option<Vec<Mode>>,
     /// How long after the first token the last renewal may live; no renewals when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = openapi::optional_span)]
+    #[schema(value_type = Option<Span>)]
     pub max_session: Option<Lifetime>,
 }
 

@@ -25,7 +25,7 @@ pub use self::{
     registry::Registry,
     rotation::Slot,
     snapshot::{ActiveKey, Document, MAX_DOCUMENT, MAX_KEYS, Snapshot},
-    view::{ActionView, ApprovalView, DoneView, KeyView, StepView, algorithms, describe_approval},
+    view::{ActionView, ApprovalView, DoneView, KeyView, StepView, describe_approval},
 };
 use crate::hsm::{KeyId, KeyKind};
 

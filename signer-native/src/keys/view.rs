@@ -2,7 +2,7 @@
 
 use edgeseal_core::{Algorithm, Timestamp};
 use serde::Serialize;
-use utoipa::{ToSchema, openapi::Schema};
+use utoipa::ToSchema;
 
 use super::{
     Command, Done, Key, Ledger, Moment, Purpose, Refusal, State, Window,
@@ -10,7 +10,7 @@ use super::{
     lifecycle::{self, DESTRUCTION_DAYS},
     now,
 };
-use crate::{http::openapi::one_of, store::Approval};
+use crate::{http::openapi::AlgorithmName, store::Approval};
 
 /// A key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -20,7 +20,7 @@ pub struct KeyView {
     #[schema(required)]
     pub kid: Option<String>,
     /// What it signs.
-    #[schema(schema_with = purposes)]
+    #[schema(value_type = Purpose)]
     pub purpose: &'static str,
     /// The issuer whose JWK Set shows it; empty is the top-level one.
     pub issuer: String,
@@ -33,15 +33,15 @@ pub struct KeyView {
     #[schema(required)]
     pub label: Option<String>,
     /// What it signs with.
-    #[schema(schema_with = algorithms)]
+    #[schema(value_type = AlgorithmName)]
     pub alg: Algorithm,
     /// Its kind: `P-256`, `RSA 2048`.
     pub key: String,
     /// Where it was made: inside the HSM, or elsewhere.
-    #[schema(schema_with = origins)]
+    #[schema(value_type = super::Origin)]
     pub origin: &'static str,
     /// Where it stands.
-    #[schema(schema_with = states)]
+    #[schema(value_type = State)]
     pub state: &'static str,
     /// `CKA_ID` in the HSM, hexadecimal.
     pub cka_id: String,
@@ -248,21 +248,4 @@ pub fn describe_approval(approval: &Approval) -> ApprovalView {
         decided_by: decided.as_ref().map(|(_, who, _)| who.clone()),
         decided_at: decided.as_ref().map(|(.., at)| Moment(*at).to_string()),
     }
-}
-
-fn purposes() -> Schema {
-    one_of(Purpose::ALL.map(Purpose::as_str))
-}
-
-fn states() -> Schema {
-    one_of(State::ALL.map(State::as_str))
-}
-
-fn origins() -> Schema {
-    one_of(super::Origin::NAMES)
-}
-
-/// The algorithms that a key may sign with.
-pub fn algorithms() -> Schema {
-    one_of(Algorithm::ALL.map(Algorithm::name))
 }

@@ -186,7 +186,7 @@ impl Entry {
 #[schema(as = Revocation)]
 pub struct EntryView {
     /// What is revoked.
-    #[schema(schema_with = kinds)]
+    #[schema(value_type = Kind)]
     pub kind: &'static str,
     /// The `kid`, the `jti` or the `sub`.
     pub value: String,
@@ -204,10 +204,6 @@ pub struct EntryView {
     pub revoked_at: String,
     /// By whom.
     pub actor: String,
-}
-
-fn kinds() -> utoipa::openapi::Schema {
-    crate::http::openapi::one_of(Kind::ALL.map(Kind::as_str))
 }
 
 /// Whether edges can be told all these, and of 256 keys, whatever their issuers are called. The octets of a document count as its

@@ -13,7 +13,7 @@ use edgeseal_core::Timestamp;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use utoipa::{IntoParams, ToSchema, openapi::Schema};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     http::{
         Shared,
         input::Asked,
-        openapi::{Routes, one_of},
+        openapi::Routes,
         person::Auditor,
         problem::{Code, Problem},
     },
@@ -61,7 +61,9 @@ struct Activity {
     /// Seconds since the registry of keys was read; above the lease, signing ends.
     #[schema(required)]
     registry_age: Option<f64>,
+    /// What was issued, and how fast.
     issuance: Issuance,
+    /// What the HSM is doing.
     hsm: HsmActivity,
 }
 
@@ -75,8 +77,7 @@ struct HsmActivity {
     /// The token's label.
     token: String,
     /// `closed`: calls get through; `half_open`: one is let through to see; `open`: none.
-    #[schema(schema_with = breakers)]
-    breaker: &'static str,
+    breaker: Breaker,
     /// Worker processes alive; 0 when the module is in the signer's process.
     processes: u64,
     /// Threads in service, one session each.
@@ -104,10 +105,13 @@ struct HsmActivity {
     canary_age: Option<f64>,
 }
 
-const BREAKERS: [&str; 3] = ["closed", "half_open", "open"];
-
-fn breakers() -> Schema {
-    one_of(BREAKERS)
+/// Whether calls get through to the HSM.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Breaker {
+    Closed,
+    HalfOpen,
+    Open,
 }
 
 /// What the signer is doing now
@@ -195,9 +199,9 @@ fn look(service: &Shared) -> Activity {
             library: hsm.library.clone(),
             token: hsm.token.clone(),
             breaker: match breaker {
-                BreakerState::Closed => BREAKERS[0],
-                BreakerState::HalfOpen => BREAKERS[1],
-                BreakerState::Open => BREAKERS[2],
+                BreakerState::Closed => Breaker::Closed,
+                BreakerState::HalfOpen => Breaker::HalfOpen,
+                BreakerState::Open => Breaker::Open,
             },
             processes,
             threads,

@@ -12,16 +12,16 @@ use axum::{
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use utoipa::{ToSchema, openapi::Schema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::{MAX_BODY, ledger};
+use super::{MAX_BODY, Origin, ledger};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
     http::{
         Shared,
         input::{Json as Input, Named},
-        openapi::{Routes, one_of, step},
+        openapi::{Routes, step},
         person::{Administrator, Auditor, Operator},
         problem::{AdminProblem, Code, Problem},
         tls,
@@ -29,9 +29,6 @@ use crate::{
     keys::{Moment, now, registry::RegistryError},
     store::{AgentCertificate, AgentRow},
 };
-
-/// Where an agent is written down.
-const ORIGINS: [&str; 2] = ["configuration", "store"];
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -45,11 +42,11 @@ pub(super) fn routes() -> Routes {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Agent)]
 struct AgentView {
+    /// What it is called in certificates, in requests and in the audit.
     name: String,
     /// Where it is written down: what stands in the configuration is changed there alone.
-    #[schema(schema_with = origins)]
-    origin: &'static str,
-    /// Whether this interface can change what it may do.
+    origin: Origin,
+    /// Whether what it may do can be changed in the configuration alone.
     read_only: bool,
     /// What it may do; null for a name that is only known to be revoked.
     #[schema(required)]
@@ -72,8 +69,10 @@ struct AgentView {
 struct CertificateView {
     /// SHA-256 of the certificate, base64url.
     fingerprint: String,
+    /// When it was issued.
     #[schema(format = "date-time")]
     issued_at: String,
+    /// When it ends.
     #[schema(format = "date-time")]
     not_after: String,
     /// Since when it is refused.
@@ -81,13 +80,10 @@ struct CertificateView {
     revoked_at: Option<String>,
 }
 
-fn origins() -> Schema {
-    one_of(ORIGINS)
-}
-
 /// All agents, by name.
 #[derive(Serialize, ToSchema)]
 struct Agents {
+    /// By name.
     agents: Vec<AgentView>,
 }
 
@@ -97,6 +93,7 @@ struct NewAgent {
     /// 1 to 64 characters, each one of `a-z`, `0-9`, `.`, `_` and `-`.
     #[schema(pattern = "^[a-z0-9._-]{1,64}$")]
     name: String,
+    /// What it may do.
     policy: Policy,
 }
 
@@ -104,6 +101,7 @@ struct NewAgent {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentInvitation)]
 struct InvitationView {
+    /// The agent that it lets in.
     agent: String,
     /// To be typed where the agent runs; it is good once.
     code: String,
@@ -294,7 +292,7 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
         .map(|agent| {
             let view = AgentView {
                 name: agent.name.clone(),
-                origin: ORIGINS[0],
+                origin: Origin::Configuration,
                 read_only: true,
                 policy: Some(Policy::of(agent)),
                 revoked_at: None,
@@ -309,7 +307,7 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
         let policy = policy.and_then(|policy| serde_json::from_str(&policy).ok());
         let entry = agents.entry(name.clone()).or_insert_with(|| AgentView {
             name,
-            origin: ORIGINS[1],
+            origin: Origin::Store,
             read_only: false,
             policy,
             revoked_at: None,

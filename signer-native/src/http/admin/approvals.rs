@@ -24,6 +24,7 @@ pub(super) fn routes() -> Routes {
 /// Proposals that wait for a second person.
 #[derive(Serialize, ToSchema)]
 struct Approvals {
+    /// The oldest first.
     approvals: Vec<ApprovalView>,
 }
 

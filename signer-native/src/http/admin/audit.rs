@@ -114,6 +114,7 @@ struct RowView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditRows)]
 struct Rows {
+    /// The latest first.
     rows: Vec<RowView>,
     /// For the rows before these; null when there are none. A search that takes longer than two seconds answers with what it has found
     /// so far, which may be nothing, and goes on here.
@@ -291,12 +292,13 @@ struct Form {
 const FORMATS: [&str; 2] = ["json", "csv"];
 
 fn formats() -> Schema {
-    one_of(FORMATS)
+    one_of("What is answered", FORMATS)
 }
 
 /// The life of every key.
 #[derive(Serialize, ToSchema)]
 struct KeyLedger {
+    /// The oldest first.
     keys: Vec<Entry>,
 }
 

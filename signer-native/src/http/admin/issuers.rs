@@ -6,22 +6,19 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State};
 use edgeseal_core::{Algorithm, Timestamp};
 use serde::Serialize;
-use utoipa::{
-    ToSchema,
-    openapi::{ArrayBuilder, RefOr, Schema},
-};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
     http::{
         Shared,
         input::Named,
-        openapi::Routes,
+        openapi::{AlgorithmName, Routes},
         person::Auditor,
         problem::{AdminProblem, Code, Problem},
         public::jwks_uri,
     },
-    keys::{Key, Moment, Purpose, Snapshot, algorithms},
+    keys::{Key, Moment, Purpose, Snapshot},
 };
 
 /// What the top-level issuer is called in a path: a name has no such character.
@@ -42,7 +39,7 @@ struct IssuerView {
     /// Where its JWK Set is.
     jwks_uri: String,
     /// The algorithms of the keys that it shows.
-    #[schema(schema_with = several_algorithms)]
+    #[schema(value_type = Vec<AlgorithmName>)]
     algorithms: Vec<Algorithm>,
     /// When its JWK Set changed last: a key came or left. Null while it never had one.
     #[schema(required, format = "date-time")]
@@ -73,6 +70,7 @@ struct DetailView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AgentIssuer)]
 struct AgentIssuerView {
+    /// Whose issuer it is.
     agent: String,
     /// `iss` of its tokens.
     issuer: String,
@@ -85,13 +83,10 @@ struct AgentIssuerView {
     not_after: Option<String>,
 }
 
-fn several_algorithms() -> Schema {
-    ArrayBuilder::new().items(RefOr::T(algorithms())).into()
-}
-
 /// All issuers.
 #[derive(Serialize, ToSchema)]
 struct Issuers {
+    /// By name, the top-level one first.
     issuers: Vec<IssuerView>,
 }
 

@@ -49,6 +49,7 @@ pub(super) fn routes() -> Routes {
 /// All keys, the oldest first.
 #[derive(Serialize, ToSchema)]
 struct Keys {
+    /// The oldest first.
     keys: Vec<KeyView>,
 }
 

@@ -15,7 +15,9 @@ use axum::{
     middleware::{from_fn, from_fn_with_state, map_request},
     response::Response,
 };
+use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
@@ -30,6 +32,14 @@ use crate::{keys::Ledger, metrics};
 
 /// Octets of a request, unless the resource says another limit.
 const MAX_BODY: usize = 16 * 1024;
+
+/// Where a profile or an agent is written down: what stands in the configuration is changed there alone.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Origin {
+    Configuration,
+    Store,
+}
 
 /// The resources of administrators.
 pub fn router(service: Shared, ending: watch::Receiver<bool>) -> Router {

@@ -7,25 +7,22 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{ToSchema, openapi::Schema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::{MAX_BODY, ledger};
+use super::{MAX_BODY, Origin, ledger};
 use crate::{
     http::{
         Shared,
         input::{Json as Input, Named},
-        openapi::{Routes, one_of, step},
+        openapi::{AlgorithmName, Routes, step},
         person::{Administrator, Auditor},
         problem::{AdminProblem, Code, Problem},
     },
     issue::{Known, Lifetime, Mode, ProfileSettings},
-    keys::{Actor, Moment, algorithms, now},
+    keys::{Actor, Moment, now},
     store::ProfileRow,
 };
-
-/// Where a profile is written down.
-const ORIGINS: [&str; 2] = ["configuration", "store"];
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -39,37 +36,39 @@ pub(super) fn routes() -> Routes {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Profile)]
 struct ProfileView {
+    /// What requests call it.
     name: String,
     /// Where it is written down: what stands in the configuration is changed there alone.
-    #[schema(schema_with = origins)]
-    origin: &'static str,
-    /// Whether this interface can change it.
+    origin: Origin,
+    /// Whether it can be changed in the configuration alone.
     read_only: bool,
     /// `iss` of its tokens.
     issuer: String,
     /// The issuer's name; empty for the top-level one.
     issuer_name: String,
-    #[schema(schema_with = algorithms)]
+    /// What its keys sign with.
+    #[schema(value_type = AlgorithmName)]
     algorithm: edgeseal_core::Algorithm,
     /// Bits of its RSA keys; null for other algorithms.
     #[schema(required)]
     rsa_bits: Option<u16>,
-    /// Seconds.
+    /// Seconds: the lifetime when none is asked for.
     default_lifetime: u64,
-    /// Seconds.
+    /// Seconds: the longest lifetime.
     max_lifetime: u64,
+    /// Who may accept its tokens.
     audiences: Vec<String>,
     /// The header's `typ`.
     #[schema(required)]
     typ: Option<String>,
-    /// Seconds; null when it is not rotated by age.
+    /// Seconds: the age of a key at which a standby takes over; null where none does by age.
     #[schema(required)]
     rotate_after: Option<u64>,
-    /// Seconds; 0 for what the rules ask for anyway.
+    /// Seconds: how long before its first signature a key is published at least; 0 for what the rules ask for anyway.
     publish_ahead: u64,
     /// What may be asked for.
     modes: Vec<Mode>,
-    /// Seconds; null where tokens are not renewed.
+    /// Seconds: how long after the first token the last renewal may live; null where tokens are not renewed.
     #[schema(required)]
     max_session: Option<u64>,
     /// Whether claims are checked by a JSON Schema of the configuration.
@@ -84,13 +83,10 @@ struct ProfileView {
     settings: ProfileSettings,
 }
 
-fn origins() -> Schema {
-    one_of(ORIGINS)
-}
-
 /// All profiles, by name.
 #[derive(Serialize, ToSchema)]
 struct Profiles {
+    /// By name.
     profiles: Vec<ProfileView>,
 }
 
@@ -100,6 +96,7 @@ struct NewProfile {
     /// 1 to 64 characters, each one of `a-z`, `0-9`, `.`, `_` and `-`.
     #[schema(pattern = "^[a-z0-9._-]{1,64}$")]
     name: String,
+    /// What its tokens are like.
     settings: ProfileSettings,
 }
 
@@ -267,7 +264,7 @@ fn view(service: &Shared, known: &Known) -> ProfileView {
     let snapshot = service.issuer.registry().snapshot();
     ProfileView {
         name: profile.name.clone(),
-        origin: ORIGINS[usize::from(!configured)],
+        origin: if *configured { Origin::Configuration } else { Origin::Store },
         read_only: *configured,
         issuer: service.issuer.url_of(&profile.name),
         issuer_name: slot.issuer.clone(),

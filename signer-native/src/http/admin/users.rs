@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State, http::StatusCode};
 use edgeseal_core::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::{ToSchema, openapi::Schema};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ use crate::{
         Shared,
         console::check_names,
         input::{Json as Input, Named},
-        openapi::{Routes, one_of, step},
+        openapi::{Routes, step},
         person::{Administrator, Auditor, Role},
         problem::{AdminProblem, Code, Problem},
     },
@@ -36,27 +36,27 @@ pub(super) fn routes() -> Routes {
         .routes(step(routes!(end_sessions)))
 }
 
-fn roles() -> Schema {
-    one_of(Role::ALL.map(Role::as_str))
-}
-
 /// A person.
 #[derive(Serialize, ToSchema)]
 struct UserView {
     /// The name that the audit and the rule of two people know them by; it is never given again.
     name: String,
+    /// What people call them.
     display_name: String,
     /// `administrator`, `operator` or `auditor`.
-    #[schema(schema_with = roles)]
+    #[schema(value_type = Role)]
     role: String,
     /// Whether no session, code or certificate of theirs is good.
     disabled: bool,
+    /// When they were invited first, or set the signer up.
     #[schema(format = "date-time")]
     created_at: String,
+    /// When they logged in last; null is never.
     #[schema(required, format = "date-time")]
     last_login_at: Option<String>,
     /// How many passkeys they have.
     passkeys: usize,
+    /// How many recovery codes are unused.
     recovery_codes_left: u64,
     /// How many sessions are open.
     sessions: usize,
@@ -70,6 +70,7 @@ struct UserView {
 /// Everybody.
 #[derive(Serialize, ToSchema)]
 struct Users {
+    /// By name.
     users: Vec<UserView>,
 }
 
@@ -80,6 +81,7 @@ struct Invited {
     user: UserView,
     /// What the person types at the console.
     code: String,
+    /// Until when it is good.
     #[schema(format = "date-time")]
     expires_at: String,
 }
@@ -91,7 +93,7 @@ struct InviteUser {
     #[schema(max_length = 64)]
     name: String,
     /// `administrator`, `operator` or `auditor`.
-    #[schema(schema_with = roles)]
+    #[schema(value_type = Role)]
     role: String,
     /// The name when absent.
     #[serde(default)]
@@ -103,7 +105,7 @@ struct InviteUser {
 #[serde(deny_unknown_fields)]
 struct SetRole {
     /// `administrator`, `operator` or `auditor`.
-    #[schema(schema_with = roles)]
+    #[schema(value_type = Role)]
     role: String,
 }
 

@@ -48,6 +48,7 @@ pub(super) fn routes() -> Routes {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CodeAlone {
+    /// The one-time code.
     #[schema(value_type = String)]
     code: Zeroizing<String>,
 }
@@ -78,11 +79,14 @@ pub(super) async fn look_at_code(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Register {
+    /// The one-time code of somebody who has no session.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     code: Option<Zeroizing<String>>,
+    /// In the first set-up: what the audit and the rule of two people are to know the administrator by.
     #[serde(default)]
     name: Option<String>,
+    /// In the first set-up: what people call them; the name when absent.
     #[serde(default)]
     display_name: Option<String>,
 }
@@ -133,10 +137,13 @@ pub(super) async fn register_start(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Finish {
+    /// What the start of it answered.
     #[schema(value_type = String)]
     ceremony: Zeroizing<String>,
+    /// `PublicKeyCredential.toJSON()` (WebAuthn Level 3).
     #[schema(value_type = Object)]
     credential: Box<RawValue>,
+    /// What the passkey is called.
     #[serde(default)]
     label: Option<String>,
 }
@@ -341,7 +348,9 @@ pub(super) async fn reauth_finish(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recovery {
+    /// Who it is.
     name: String,
+    /// One of their unused recovery codes.
     #[schema(value_type = String)]
     code: Zeroizing<String>,
 }

@@ -92,7 +92,7 @@ function shape(schema: Schema): string[] {
   const more = parts.filter((part) => part.$ref).map((part) => `With all of ${type(part)}.`);
   const rows = names.map((name) => {
     const property = properties[name] ?? {};
-    return [`\`${name}\``, `${required.has(name) ? "needed: " : ""}${cell(type(property))}`, cell(property.description ?? "")];
+    return [`\`${name}\``, `${required.has(name) ? "needed: " : ""}${cell(type(property))}`, cell(meaning(property))];
   });
   return [...more, ...(more.length ? [""] : []), ...table(["member", "type", "meaning"], rows)];
 }
@@ -102,6 +102,11 @@ function table(heads: string[], rows: string[][]): string[] {
   const kept = heads.map((_, column) => rows.some((row) => row[column]));
   const line = (cells: string[]) => `| ${cells.filter((_, column) => kept[column]).join(" | ")} |`;
   return [line(heads), line(heads.map(() => "---")), ...rows.map(line)];
+}
+
+/** What a member is. One that may be null says so of what it is otherwise. */
+function meaning({ description, oneOf }: Schema): string {
+  return description ?? oneOf?.find((choice) => choice.description)?.description ?? "";
 }
 
 function type(schema: Schema | undefined): string {
