@@ -271,6 +271,9 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// Every scheme.
+    pub const ALL: [Self; 2] = [Self::Bearer, Self::Dpop];
+
     /// The scheme of this name, which has no case (RFC 9110 section 11.1).
     pub fn from_name(name: &str) -> Option<Self> {
         if name.eq_ignore_ascii_case("bearer") {
@@ -328,24 +331,42 @@ pub fn bearer_token(value: Option<&str>) -> Result<&str, Refusal> {
 /// # Errors
 /// Those of [`bearer_token`].
 pub fn presented_token(value: Option<&str>) -> Result<(Scheme, &str), Refusal> {
-    token_of(value, &[Scheme::Bearer, Scheme::Dpop])
+    token_of(value, &Scheme::ALL)
 }
 
 fn token_of<'value>(value: Option<&'value str>, schemes: &[Scheme]) -> Result<(Scheme, &'value str), Refusal> {
     let Some(value) = value else { return Err(Refusal::token_missing("the request has no Authorization field")) };
+    if !holds_scheme(value, schemes) {
+        let detail = if schemes.contains(&Scheme::Dpop) { "neither Bearer nor DPoP" } else { "not Bearer" };
+        return Err(Refusal::token_missing(alloc::format!("the scheme of the Authorization field is {detail}")));
+    }
     if value.contains(',') {
         return Err(Refusal::authorization_malformed("more than one Authorization field, or a list in it"));
     }
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    let Some(scheme) = Scheme::from_name(scheme).filter(|scheme| schemes.contains(scheme)) else {
-        let detail = if schemes.contains(&Scheme::Dpop) { "neither Bearer nor DPoP" } else { "not Bearer" };
-        return Err(Refusal::token_missing(alloc::format!("the scheme of the Authorization field is {detail}")));
-    };
     let token = token.trim_matches(' ');
+    let Some(scheme) = Scheme::from_name(scheme) else {
+        return Err(Refusal::authorization_malformed("no space follows the scheme of the Authorization field"));
+    };
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(Refusal::authorization_malformed("the Authorization field does not hold exactly one token"));
     }
     Ok((scheme, token))
+}
+
+/// Whether an `Authorization` value carries a token under one of these schemes, alone or beside others. What is no character of a
+/// scheme's name ends it, as some origins take more than spaces for white space. Somebody else's credentials may be a list.
+pub(crate) fn holds_scheme(value: &str, schemes: &[Scheme]) -> bool {
+    let ends = |character: char| !u8::try_from(character).is_ok_and(is_tchar);
+    value.split(',').any(|part| {
+        let name = part.trim_start().split(ends).next().unwrap_or_default();
+        Scheme::from_name(name).is_some_and(|scheme| schemes.contains(&scheme))
+    })
+}
+
+/// Whether a token of HTTP, such as the name of a scheme or of a cookie, may hold this (RFC 9110 section 5.6.2).
+pub(crate) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The freshness that a `Cache-Control` field grants, in seconds (RFC 9111 section 5.2.2): `max-age`, or 0 for `no-cache` and
@@ -408,7 +429,7 @@ mod tests {
     fn refusals() {
         let code = |value| bearer_token(value).err().map(|refusal| refusal.code());
         assert_eq!(code(None), Some("token_missing"));
-        for value in ["", "Basic dTpw", "DPoP a.b.c", "Bearera.b.c", "a.b.c"] {
+        for value in ["", "Basic dTpw", "DPoP a.b.c", "Bearera.b.c", "a.b.c", "Digest username=\"a\", realm=\"b\""] {
             assert_eq!(code(Some(value)), Some("token_missing"), "{value}");
         }
         for value in [
@@ -419,6 +440,8 @@ mod tests {
             "Bearer a b",
             "Basic x, Bearer a.b.c",
             "Bearer a\tb",
+            "Bearer\ta.b.c",
+            "Bearer\u{a0}a.b.c",
         ] {
             assert_eq!(code(Some(value)), Some("authorization_malformed"), "{value}");
         }

@@ -3,22 +3,26 @@
 //! A hit is not a shortcut past a decision: everything that can have changed since is judged again. What cannot change is not:
 //! the octets of the token, and with them its signature and claims.
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, string::String, sync::Arc};
 
 use lru::LruCache;
+use serde_json::{Map, Value};
 
 use crate::{
     algorithm::Algorithm,
     error::VerifyError,
+    jwk::Jwk,
     jwk_set::{JwkSet, KeyRequest},
     time::Timestamp,
     verify::{BoundToken, VerifiedToken, Verifier},
 };
 
-/// Octets of an entry beside its texts: the key of the map, links, the parsed header, the allocations of an ordinary claims set.
+/// Octets of an entry beside its texts and its claims: the key of the map, links, the parsed header.
 const ENTRY_OVERHEAD: usize = 512;
-/// The claims are held as text and parsed; a parsed member takes about three times its text.
-const PARSED_FACTOR: usize = 4;
+/// How many members a leaf has room for in the tree that an object's members are. Of several leaves each is at least half full.
+const LEAF_PLACES: usize = 11;
+/// Octets of a leaf.
+const LEAF: usize = LEAF_PLACES * (size_of::<String>() + size_of::<Value>()) + 2 * size_of::<usize>();
 
 /// Verified tokens, bounded by memory, the least recently used going first.
 ///
@@ -45,6 +49,8 @@ struct Entry<O> {
     text: Box<str>,
     owner: O,
     token: Arc<VerifiedToken>,
+    /// Octets that it takes, by estimate.
+    size: usize,
 }
 
 /// A token that was verified before, judged again.
@@ -78,13 +84,15 @@ impl<O: AsRef<Verifier> + Clone> TokenCache<O> {
         Some(Found { tail, owner: entry.owner.clone(), token: Arc::clone(&entry.token) })
     }
 
-    /// The token, if the key that verified it is still in the owner's set (same numbers, `kid`, `alg` and expiry).
+    /// The token, if the owner's set still gives it the key that verified it (same numbers, `kid`, `alg` and expiry).
     ///
     /// # Errors
     /// The times, judged anew: `token_expired` and the other codes of [`Verifier::finish`] that depend on `now`.
     pub fn judge(&mut self, found: Found<O>, keys: &JwkSet, now: Timestamp) -> Option<Result<Known, VerifyError>> {
+        let is_its_key = |key: &Arc<Jwk>| Arc::ptr_eq(key, found.token.key()) || key == found.token.key();
+        let has_its_key = found.key_request().is_some_and(|request| keys.select(request).is_ok_and(is_its_key));
         let Found { tail, owner, token } = found;
-        if !keys.keys().iter().any(|key| Arc::ptr_eq(key, token.key()) || key == token.key()) {
+        if !has_its_key {
             self.remove(&tail);
             return None;
         }
@@ -103,17 +111,17 @@ impl<O: AsRef<Verifier> + Clone> TokenCache<O> {
     /// Remembers a token that the owner's verifier has just verified from this text.
     pub fn insert(&mut self, compact: &str, owner: O, token: &Arc<VerifiedToken>) {
         let Some(tail) = tail(compact) else { return };
-        let entry = Entry { text: compact.into(), owner, token: Arc::clone(token) };
-        if entry.size() > self.budget || token.holder_key().is_some() {
+        let size = size_of_entry(compact, token);
+        if size > self.budget || token.holder_key().is_some() {
             return;
         }
-        self.bytes += entry.size();
-        if let Some(previous) = self.entries.put(tail, entry) {
-            self.bytes -= previous.size();
+        self.bytes += size;
+        if let Some(previous) = self.entries.put(tail, Entry { text: compact.into(), owner, token: Arc::clone(token), size }) {
+            self.bytes -= previous.size;
         }
         while self.bytes > self.budget {
             let Some((_, oldest)) = self.entries.pop_lru() else { break };
-            self.bytes -= oldest.size();
+            self.bytes -= oldest.size;
         }
     }
 
@@ -134,14 +142,34 @@ impl<O: AsRef<Verifier> + Clone> TokenCache<O> {
 
     fn remove(&mut self, tail: &Tail) {
         if let Some(entry) = self.entries.pop(tail) {
-            self.bytes -= entry.size();
+            self.bytes -= entry.size;
         }
     }
 }
 
-impl<O> Entry<O> {
-    fn size(&self) -> usize {
-        ENTRY_OVERHEAD + self.text.len() + self.token.header_json().len() + PARSED_FACTOR * self.token.claims_json().len()
+fn size_of_entry(compact: &str, token: &VerifiedToken) -> usize {
+    let texts = compact.len() + token.header_json().len() + token.claims_json().len();
+    let disclosed: usize = token.disclosed().iter().map(|path| size_of::<String>() + path.len()).sum();
+    ENTRY_OVERHEAD + texts + disclosed + size_of_members(token.claims().members())
+}
+
+fn size_of_members(members: &Map<String, Value>) -> usize {
+    let each: usize = members.iter().map(|(name, value)| name.len() + size_behind(value)).sum();
+    let leaves = match members.len() {
+        len @ 0..=LEAF_PLACES => usize::from(len > 0),
+        len => len.div_ceil(LEAF_PLACES / 2),
+    };
+    leaves * LEAF + each
+}
+
+/// What a value takes beside its own place.
+fn size_behind(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        // An array that grew has up to twice the places that it needs.
+        Value::Array(elements) => elements.iter().map(|element| 2 * size_of::<Value>() + size_behind(element)).sum(),
+        Value::Object(members) => size_of_members(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

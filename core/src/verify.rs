@@ -197,9 +197,8 @@ impl Verifier {
         due: DueFetch,
         now: Timestamp,
     ) -> Result<Lookup, VerifyError> {
-        // One that cannot be read may be of any issuer.
-        let issuer = token.filter(|_| self.policy.issuer.is_some()).and_then(|token| token.unverified_issuer().ok());
-        match issuer.map_or(Ok(()), |issuer| self.compare_issuer(&issuer, Check::Routing)) {
+        let compare = |token: &UnverifiedToken| self.compare_issuer(&token.unverified_issuer()?, Check::Routing);
+        match token.filter(|_| self.policy.issuer.is_some()).map_or(Ok(()), compare) {
             Ok(()) => Ok(Lookup::Fetch(cache.take(&due, now))),
             Err(refusal) => due.set.map(Lookup::UnknownKid).ok_or(refusal),
         }

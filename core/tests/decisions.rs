@@ -357,7 +357,12 @@ fn a_cached_token_is_judged_by_what_may_have_changed() {
     // The key is gone, has another kid, or is restricted to an algorithm: no hit, and nothing is left to hit again.
     let renamed = JwkSet::from_keys([Jwk::new(es256_key(), Some(Algorithm::Es256), Some("other".into())).unwrap()]);
     let unrestricted = JwkSet::from_keys([Jwk::new(es256_key(), None, Some("es".into())).unwrap()]);
-    for changed in [JwkSet::default(), renamed, unrestricted] {
+    // Another key has its kid: which of them signed cannot be told any more.
+    let other = p256::ecdsa::SigningKey::from_bytes(&[8; 32].into()).unwrap();
+    let other =
+        PublicKey::ec_from_sec1(edgeseal_core::algorithm::Curve::P256, other.verifying_key().to_encoded_point(false).as_bytes());
+    let twins = [es256_key(), other.unwrap()].map(|key| Jwk::new(key, Some(Algorithm::Es256), Some("es".into())).unwrap());
+    for changed in [JwkSet::default(), renamed, unrestricted, JwkSet::from_keys(twins)] {
         fill(&mut cache);
         assert!(get(&mut cache, &changed, now).is_none());
         assert!(cache.is_empty() && cache.bytes() == 0);
@@ -418,6 +423,11 @@ fn the_token_cache_keeps_to_its_budget() {
     let (len, bytes) = (cache.len(), cache.bytes());
     fill(&mut cache, &tokens[49]);
     assert_eq!((cache.len(), cache.bytes()), (len, bytes));
+    // Small objects take many times their text: each has a leaf of its own.
+    let many = sign(HEADER, &with("many", &format!("[{}]", vec![r#"{"":0}"#; 1_000].join(","))));
+    let mut large = TokenCache::new(10_000_000);
+    fill(&mut large, &many);
+    assert!(large.bytes() > 1_000 * 11 * size_of::<(String, serde_json::Value)>(), "{}", large.bytes());
     let mut none = TokenCache::new(0);
     fill(&mut none, &tokens[0]);
     assert!(none.is_empty());

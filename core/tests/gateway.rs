@@ -300,10 +300,19 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
     });
     let table = table();
     let hostile: Vec<&str> = table["headers"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let hops =
-        ["Connection", "Keep-Alive", "Proxy-Authorization", "proxy-connection", "TE", "Trailer", "Transfer-Encoding", "X-Hop"];
+    let hops = [
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Authorization",
+        "proxy-connection",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "X-Hop",
+        "Upgrade",
+    ];
     let spelled = ["X_Token", "x.token", "HTTP_X_TOKEN"];
-    let kept = ["accept", "x-username", "user", "cookie", "upgrade", "edgesealed", "authorization2"];
+    let kept = ["accept", "x-username", "user", "cookie", "edgesealed", "authorization2"];
     for forward in [false, true] {
         let mut more = more.clone();
         more["forward_token"] = json!(forward);
@@ -328,6 +337,53 @@ fn the_token_and_identity_headers_of_a_client_stay_here() {
         rules.outbound(&rules.locate(head).unwrap(), head, ["cookie", "authorization"].into_iter(), None)
     });
     assert_eq!((out.remove, out.target.as_str()), (vec!["cookie".to_owned()], "/p"));
+}
+
+#[test]
+fn only_a_get_asks_the_origin_for_a_websocket() {
+    let rules = rules(&json!({ "routes": [{ "match": "/hook", "methods": ["POST"], "access": "public" }] }));
+    let upgrade = ("upgrade", "websocket");
+    let preflight = [upgrade, ("origin", "https://app.example"), ("access-control-request-method", "GET")];
+    for (method, headers, is_removed) in [
+        ("GET", &[upgrade][..], false),
+        ("GET", &[("Upgrade", " WebSocket ")], false),
+        ("GET", &[("upgrade", "h2c")], true),
+        ("POST", &[upgrade], true),
+        ("OPTIONS", &preflight, true),
+        ("HEAD", &[upgrade, ("connection", "upgrade")], true),
+    ] {
+        let out = ask(method, "/hook", headers, |head| {
+            rules.outbound(&rules.locate(head).unwrap(), head, ["upgrade"].into_iter(), None)
+        });
+        assert_eq!(out.remove.iter().any(|name| name == "upgrade"), is_removed, "{method} {headers:?}");
+    }
+}
+
+#[test]
+fn an_optional_route_that_asks_something_asks_it_in_every_spelling() {
+    let rules = rules(&json!({ "routes": [
+        { "match": "/*", "access": "public" },
+        { "match": "/reports/*", "access": "optional", "require": { "scope": "reports" } },
+        { "match": "/plain/*", "access": "optional" },
+        { "match": "/put", "access": "optional", "methods": ["PUT"], "issuers": ["https://issuer.example"] },
+    ] }));
+    for (method, target, expected, route) in [
+        ("GET", "/reports/1", "optional", 1),
+        ("GET", "/Reports/1", "required", 1),
+        ("GET", "/reports/1;x", "required", 1),
+        ("GET", "/reports", "required", 1),
+        ("GET", "/reports.json", "required", 1),
+        ("GET", "/reports.json/1", "required", 1),
+        ("GET", "/plain/1", "optional", 2),
+        ("GET", "/Plain/1", "public", 0),
+        ("PUT", "/put", "optional", 3),
+        ("put", "/put", "required", 3),
+        ("PUT", "/PUT/", "required", 3),
+        ("GET", "/put", "public", 0),
+    ] {
+        let matched = ask(method, target, &[], |head| rules.locate(head)).unwrap();
+        assert_eq!((access(&rules, method, target), &*matched.routes), (expected, &[route][..]), "{method} {target}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
 pub const OWN_PREFIX: &str = "edgeseal-";
 
 /// Meant for one connection only (RFC 9110 section 7.6.1), whatever `Connection` says. `Upgrade` is not here: the runtime
-/// carries upgraded connections across.
+/// carries WebSockets across.
 const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"];
 
@@ -79,6 +79,7 @@ impl Stripping {
         connection: Option<&str>,
         is_preflight: bool,
         forwards_token: bool,
+        is_websocket: impl Fn() -> bool,
     ) -> Vec<&'a str> {
         let listed: Vec<String> =
             connection.unwrap_or_default().split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
@@ -96,7 +97,8 @@ impl Stripping {
             is_identity
                 || is_token
                 || HOP_BY_HOP.contains(&&*lower)
-                || (lower != "upgrade" && listed.contains(&lower))
+                // workerd makes a GET of whatever asks for a WebSocket: of a request that is none, another than was judged.
+                || (if lower == "upgrade" { !is_websocket() } else { listed.contains(&lower) })
                 || PATH_OVERRIDES.contains(&bare)
                 || ((self.method_overrides || is_preflight) && METHOD_OVERRIDES.contains(&bare))
         };

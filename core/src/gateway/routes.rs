@@ -5,7 +5,7 @@
 //!
 //! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
 //! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
-//! extension. `/admin/*` closes `/admin` too, and so `/admin.json` and what is below it. A path that only may be one of a route that asks
+//! extension. So does an optional route that asks something of the token, and in another spelling than its own a token is required. `/admin/*` closes `/admin` too, and so `/admin.json` and what is below it. A path that only may be one of a route that asks
 //! something of the token, since Unicode spells its characters in several ways, is in doubt. Where one path is several to the origin, the
 //! routes of all count.
 
@@ -152,10 +152,8 @@ impl Routes {
             if best.is_some_and(|best| best != entry.rank) {
                 break;
             }
-            if !entry.matches(method, path) {
-                continue;
-            }
-            matched.access = if best.is_none() { entry.access } else { matched.access.max(entry.access) };
+            let Some(access) = entry.access(method, path) else { continue };
+            matched.access = if best.is_none() { access } else { matched.access.max(access) };
             best = Some(&entry.rank);
             if !matched.routes.contains(&entry.route) {
                 matched.routes.push(entry.route);
@@ -169,7 +167,7 @@ impl Routes {
     pub fn is_in_doubt(&self, method: &str, path: &RequestPath<'_>) -> bool {
         let Some(loose) = path.loose() else { return false };
         let may_be_of = |entry: &Entry| entry.closes(loose, may_be) && !entry.closes(path.folded(), is_same);
-        self.entries.iter().any(|entry| entry.asks && entry.is_of_method(method) && may_be_of(entry))
+        self.entries.iter().any(|entry| entry.asks && entry.closes_method(method) && may_be_of(entry))
     }
 }
 
@@ -187,7 +185,7 @@ impl Entry {
             Some((Piece::Literal { folded, .. }, named)) if folded.is_empty() => named,
             _ => pieces,
         };
-        if *access == Access::Required && matches!(named.last(), Some(Piece::Literal { .. })) {
+        if (asks || *access == Access::Required) && matches!(named.last(), Some(Piece::Literal { .. })) {
             // What follows a name with an extension (`/admin.php/users`) is what follows the name.
             let pieces = if pieces.ends_with(&[Piece::Rest]) { pieces } else { named };
             entries.push(entry(pieces, true));
@@ -195,19 +193,22 @@ impl Entry {
         entries.push(entry(pieces, false));
     }
 
-    fn matches(&self, method: &str, path: &RequestPath<'_>) -> bool {
-        let closes = self.access == Access::Required;
-        self.is_of_method(method)
-            && if closes { self.closes(path.folded(), is_same) } else { path.is_plain() && self.opens(path.raw()) }
+    /// How it lets a request in that falls under it.
+    fn access(&self, method: &str, path: &RequestPath<'_>) -> Option<Access> {
+        let is_open = self.access != Access::Required && !self.with_extension;
+        if is_open && self.opens_method(method) && path.is_plain() && self.opens(path.raw()) {
+            return Some(self.access);
+        }
+        let closes = self.asks || self.access == Access::Required;
+        (closes && self.closes_method(method) && self.closes(path.folded(), is_same)).then_some(Access::Required)
     }
 
-    fn is_of_method(&self, method: &str) -> bool {
-        let closes = self.access == Access::Required;
-        self.methods.is_empty()
-            || self.methods.iter().any(|one| {
-                let same = if closes { one.eq_ignore_ascii_case(method) } else { one == method };
-                same || (one == "GET" && method == "HEAD")
-            })
+    fn opens_method(&self, method: &str) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(|one| one == method || (one == "GET" && method == "HEAD"))
+    }
+
+    fn closes_method(&self, method: &str) -> bool {
+        self.opens_method(method) || self.methods.iter().any(|one| one.eq_ignore_ascii_case(method))
     }
 
     fn opens(&self, raw: &str) -> bool {

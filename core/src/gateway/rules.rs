@@ -11,11 +11,11 @@ use super::{
     path::RequestPath,
     rate::{RateKey, RateLimitSettings},
     routes::{Access, Matched, RouteSettings, Routes},
-    token::{FoundToken, TokenSettings, is_tchar},
+    token::{FoundToken, TokenSettings},
 };
 use crate::{
     error::{Check, ErrorCode, PolicyError, quoted},
-    http::{Refusal, Scheme},
+    http::{Refusal, Scheme, holds_scheme},
     verify::VerifiedToken,
 };
 
@@ -174,7 +174,8 @@ impl Rules {
         let forwards_token = !is_preflight && self.forwards_token(matched);
         // A header of tokens says that somebody has looked at what it holds: on a public route nobody has.
         let forwards_header = forwards_token && matched.access != Access::Public;
-        let stripped = self.stripping.names(names, connection.as_deref(), is_preflight, forwards_header);
+        let is_websocket = || head.is_websocket();
+        let stripped = self.stripping.names(names, connection.as_deref(), is_preflight, forwards_header, is_websocket);
         let mut remove: Vec<String> = stripped.into_iter().map(String::from).collect();
         let mut set = Vec::new();
         if is_preflight {
@@ -182,7 +183,7 @@ impl Rules {
         } else {
             if !forwards_token
                 && self.token.authorization
-                && head.header("authorization").is_some_and(|value| holds_token_scheme(&value))
+                && head.header("authorization").is_some_and(|value| holds_scheme(&value, &Scheme::ALL))
             {
                 remove.extend(["authorization".into(), "dpop".into()]);
             }
@@ -288,11 +289,4 @@ impl GatewayIssuer {
     pub fn is_named(&self, name: &str) -> bool {
         self.written == name || self.settings.issuer.as_deref() == Some(name)
     }
-}
-
-/// Whether an `Authorization` value carries a token of ours, alone or beside others. What is no character of a scheme's name ends it, as
-/// some origins take more than spaces for white space.
-pub(super) fn holds_token_scheme(value: &str) -> bool {
-    let ends = |character: char| !u8::try_from(character).is_ok_and(is_tchar);
-    value.split(',').any(|part| Scheme::from_name(part.trim_start().split(ends).next().unwrap_or_default()).is_some())
 }

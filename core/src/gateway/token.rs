@@ -4,10 +4,10 @@ use alloc::{string::String, vec::Vec};
 
 use serde_json::Value;
 
-use super::{RequestHead, cors::check_origin, headers::check_name, rules::holds_token_scheme};
+use super::{RequestHead, cors::check_origin, headers::check_name};
 use crate::{
     error::PolicyError,
-    http::{Refusal, Scheme, presented_token},
+    http::{Refusal, Scheme, holds_scheme, is_tchar, presented_token},
     settings::{Fields, Setting},
 };
 
@@ -67,7 +67,7 @@ impl TokenSettings {
         };
         // Another scheme: somebody else's credentials, be they a list.
         if self.authorization
-            && let Some(value) = head.header("authorization").filter(|value| holds_token_scheme(value))
+            && let Some(value) = head.header("authorization").filter(|value| holds_scheme(value, &Scheme::ALL))
         {
             let (scheme, token) = presented_token(Some(&value))?;
             add(token.into(), Place::Authorization, scheme)?;
@@ -200,11 +200,6 @@ impl TokenSettings {
         }
         Ok(())
     }
-}
-
-/// Whether a token of HTTP, such as the name of a scheme or of a cookie, may hold this (RFC 9110 section 5.6.2).
-pub(super) fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Cookies as names and values. A comma separates as well: hosts join repeated fields with one, and no token holds any.

@@ -6,7 +6,7 @@
 //! - While fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
 //!   never a refusal of the token. A failure speaks for its pause and a minute more: whoever comes later asks the endpoint first.
 //! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch
-//!   has just shown to be absent. A token that says another issuer causes none at all ([`crate::Verifier::look_up`]).
+//!   has just shown to be absent. A token that says another issuer, or none, causes none at all ([`crate::Verifier::look_up`]).
 //! - Failures are followed by a growing pause, also when there never was a set.
 //! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
 //! - When a clock that ran ahead is set back, what was noted by it is forgotten, and the set that was fetched by it is due.
@@ -211,8 +211,8 @@ pub struct JwksCache {
     /// No fetch before this moment.
     not_before: Timestamp,
     last_forced: Option<Timestamp>,
-    /// The kid that the last forced fetch was made for, until a success shows whether it exists.
-    forced_for: Option<u64>,
+    /// The kid that the last forced fetch was made for, and that fetch, until it or a later one shows whether the kid exists.
+    forced_for: Option<(u64, u64)>,
     /// Kids that a fetch has shown to be absent, and until when that is believed.
     unknown_kids: VecDeque<(u64, Timestamp)>,
     /// The last revocation that this cache was told of.
@@ -316,8 +316,9 @@ impl JwksCache {
     pub(crate) fn take(&mut self, due: &DueFetch, now: Timestamp) -> Ticket {
         let Some(digest) = due.unknown_kid else { return self.ticket(now) };
         self.last_forced = Some(now);
-        self.forced_for = Some(digest);
-        self.forced_ticket(now)
+        let ticket = self.forced_ticket(now);
+        self.forced_for = Some((digest, ticket.sequence));
+        ticket
     }
 
     /// The endpoint answered.
@@ -488,7 +489,7 @@ impl JwksCache {
         let window = self.window(max_age, now);
         let Ticket { sequence, revocation, .. } = *ticket;
         self.replace(Current { set, body, etag, max_age, sequence, revocation, fetched_at: now, window });
-        if let Some(digest) = self.forced_for.take() {
+        if let Some((digest, _)) = self.forced_for.take_if(|(_, asked)| sequence >= *asked) {
             // Should the new set have the kid after all, the table is not asked.
             self.remember_unknown(digest, now);
         }
@@ -880,6 +881,20 @@ mod tests {
         let ticket = fetch(&mut cache, "new", at(12));
         cache.on_response(&ticket, ok(&set(&["a", "new"])), at(12)).unwrap();
         assert!(matches!(cache.lookup(request("new"), at(12)), Lookup::Use(_)));
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_fetch_does_not_show_that_a_kid_is_absent() {
+        let mut cache = filled();
+        let early = fetch(&mut cache, "x", at(100));
+        // Its lease lapses, and somebody else asks.
+        let late = fetch(&mut cache, "new", at(131));
+        cache.on_response(&early, ok(&set(&["a"])), at(132)).unwrap();
+        cache.on_failure(&late, at(133));
+        assert!(matches!(cache.lookup(request("new"), at(133)), Lookup::Unavailable { .. }));
+        let again = fetch(&mut cache, "new", at(162));
+        cache.on_response(&again, ok(&set(&["a"])), at(162)).unwrap();
+        assert!(matches!(cache.lookup(request("new"), at(163)), Lookup::UnknownKid(_)));
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::{
 const KEY_LEN: usize = 32;
 /// Octets of an HMAC that are kept: nobody guesses 128 bits, and rows stay small.
 const KEPT: usize = 16;
+/// How deep a value may nest to be shown as it is; a deeper one is shown as its JSON text. With the row around it, it stays within what
+/// every reader of JSON takes, that of the log among them.
+const SHOWN_DEPTH: usize = 64;
 
 /// The key of the HMACs, or that values are written as they are.
 #[derive(Clone)]
@@ -72,7 +75,15 @@ impl Blinding {
     }
 
     fn value(&self, name: &str, value: &Value) -> Value {
-        let Some(key) = &self.0 else { return value.clone() };
+        let Some(key) = &self.0 else {
+            let mut text = String::new();
+            return if nests_within(value, SHOWN_DEPTH) {
+                value.clone()
+            } else {
+                json::write(value, &mut text);
+                Value::String(text)
+            };
+        };
         let mut context = hmac::Context::with_key(key);
         // A name's JSON form ends where it ends, so that no other name and value give the same octets.
         let mut text = String::new();
@@ -81,6 +92,15 @@ impl Blinding {
         context.update(text.as_bytes());
         let tag = context.sign();
         Value::String(format!("hmac:{}", encode(tag.as_ref().get(..KEPT).unwrap_or_default())))
+    }
+}
+
+fn nests_within(value: &Value, depth: usize) -> bool {
+    let within = |value: &Value| depth > 0 && nests_within(value, depth - 1);
+    match value {
+        Value::Array(elements) => elements.iter().all(within),
+        Value::Object(members) => members.values().all(within),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 
@@ -94,6 +114,7 @@ impl fmt::Debug for Blinding {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use edgeseal_core::json;
     use serde_json::json;
 
     use super::*;
@@ -112,6 +133,18 @@ mod tests {
         assert_ne!(shown["sub"], blinding.claims(&map(&json!({"sup": "alice"})))["sup"]);
         assert_ne!(shown["sub"], Blinding::new(&[8; KEY_LEN]).claims(&map(&json!({"sub": "alice"})))["sub"]);
         assert_eq!(Blinding::none().claims(&map(&json!({"sub": "alice"})))["sub"], "alice");
+    }
+
+    #[test]
+    fn what_nests_too_deep_for_a_row_is_shown_as_its_text() {
+        let nested = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        for (depth, is_text) in [(1, false), (SHOWN_DEPTH + 1, false), (SHOWN_DEPTH + 2, true), (json::MAX_DEPTH - 1, true)] {
+            let (_, claims) = json::parse_object(nested(depth).as_bytes()).unwrap();
+            let shown = Blinding::none().claims(&claims);
+            assert_eq!(shown["x"].is_string(), is_text, "{depth}");
+            let row = json!({ "detail": { "claims": shown } }).to_string();
+            assert!(json::parse_object(row.as_bytes()).is_ok() && serde_json::from_str::<Value>(&row).is_ok(), "{depth}");
+        }
     }
 
     #[test]

@@ -167,9 +167,14 @@ impl<'a> Row<'a> {
         self.members.get(member).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// What it says beyond that.
+    pub fn details(&self) -> Option<&Value> {
+        self.members.get("detail")
+    }
+
     /// A detail.
     pub fn detail(&self, name: &str) -> Option<&Value> {
-        self.members.get("detail")?.get(name)
+        self.details()?.get(name)
     }
 }
 

@@ -1,9 +1,8 @@
 //! PURE. Which rows somebody looks for.
 
 use edgeseal_core::{Timestamp, json};
-use serde_json::Value;
 
-use super::AuditRow;
+use super::{AuditRow, chain::Row};
 
 /// A place among all rows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +62,8 @@ impl AuditFilter {
             return false;
         }
         // Patterns know no members, and those of `SQLite` no case.
-        let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
-        let found = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        let read = Row::read(&row.hash, &row.body).ok();
+        let found = |name: &str| read.as_ref().map_or("", |read| read.text(name));
         let is = |name, wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| found(name) == wanted);
         let action = action.as_deref().is_none_or(|action| match action.strip_suffix('*') {
             Some(beginning) => found("action").starts_with(beginning),

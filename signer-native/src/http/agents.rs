@@ -528,7 +528,7 @@ async fn profile(State(service): State<Shared>, Caller(agent): Caller, Named(nam
         not_after: key.not_after.as_secs(),
     });
     let snapshot = service.issuer.registry().snapshot();
-    let active = snapshot.active.get(&profile.name);
+    let active = snapshot.active.get(&profile.name).filter(|key| service.issuer.signs_for(key, &profile));
     let longest = policy::longest(&agent, &profile);
     Ok(uncached(&ProfileAnswer {
         profile: profile.name.clone(),

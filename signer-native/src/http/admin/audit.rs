@@ -375,7 +375,6 @@ fn view(row: &AuditRow) -> Result<RowView, RegistryError> {
     let corrupt = |reason: String| StoreError::Corrupt(format!("row {} of chain {}: {reason}", row.seq, row.chain));
     let read = Row::read(&row.hash, &row.body).map_err(corrupt)?;
     let text = |name: &str| read.text(name).to_owned();
-    let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
     Ok(RowView {
         chain: row.chain.clone(),
         seq: row.seq,
@@ -384,7 +383,7 @@ fn view(row: &AuditRow) -> Result<RowView, RegistryError> {
         action: text("action"),
         subject: text("subject"),
         digest: row.digest.clone(),
-        detail: body.get("detail").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        detail: read.details().cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         hash: row.hash.clone(),
     })
 }
