@@ -529,7 +529,7 @@ impl core::fmt::Display for Seconds {
 
 /// Kinds of tokens that are never an access token by accident (RFC 8725 section 3.11): accepted only where the policy names
 /// them.
-fn is_reserved_type(typ: &str) -> bool {
+pub fn is_reserved_type(typ: &str) -> bool {
     const RESERVED: [&str; 5] = ["dpop+jwt", "kb+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt"];
     const OURS: &str = "edgeseal-";
     // Parameters and spaces around it do not make it another kind.

@@ -44,7 +44,7 @@ use tokio::{
 
 use super::{
     AgentConfig, Loopback, build,
-    profiles::{Described, Profiles, Refused, Trusted},
+    profiles::{About, Described, Profiles, Refused, Trusted},
     renewal::{Watched, keep_up},
     signers::{Answer, Signers, random},
 };
@@ -394,6 +394,7 @@ async fn digest_mode(shared: &Shared, described: &Described, request: Request) -
         issuer: Some(key.issuer.clone()),
         audience: Some(OneOrMany::Many(sealed.audience)),
         algorithms: vec![profile.algorithm],
+        typ: profile.typ.clone(),
         leeway: Some(0),
         require_key_exp: true,
         ..IssuerSettings::default()
@@ -462,10 +463,8 @@ async fn verify(State(shared): State<Arc<Shared>>, body: Body) -> Result<Respons
         shared.profiles.get(&shared.signers, &profile).await?;
     }
     // Only to know whom to ask about: the verifier decides.
-    let about =
-        UnverifiedToken::parse(&token).and_then(|token| Ok((token.unverified_issuer()?, token.header().algorithm().to_owned())));
-    let (issuer, algorithm) = about.unwrap_or_default();
-    let verifier = shared.verifier(Some((&issuer, &algorithm))).await?;
+    let about = UnverifiedToken::parse(&token).and_then(|token| Ok(About::new(token.unverified_issuer()?, token.header())));
+    let verifier = shared.verifier(Some(&about.unwrap_or_default())).await?;
     let token = match verifier.verify(&token).await {
         Ok(token) => token,
         Err(refusal) => return Ok(refused(&refusal)),
@@ -517,12 +516,12 @@ impl Shared {
         Ok(())
     }
 
-    /// A verifier of every issuer that is known, with the issuer and `alg` of a token among them if the signer gives this agent
+    /// A verifier of every issuer that is known, with what a token says of itself among them if the signer gives this agent
     /// tokens of such.
-    async fn verifier(&self, token: Option<(&str, &str)>) -> Result<RemoteVerifier, Refused> {
+    async fn verifier(&self, token: Option<&About>) -> Result<RemoteVerifier, Refused> {
         let mut settings: Vec<IssuerSettings> = Vec::new();
-        for Trusted { issuer, algorithm, is_own, .. } in self.profiles.issuers(&self.signers, token).await? {
-            add(&mut settings, &issuer, algorithm, is_own);
+        for trusted in self.profiles.issuers(&self.signers, token).await? {
+            add(&mut settings, trusted);
         }
         let mut held = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, verifier)) = held.as_ref()
@@ -538,17 +537,23 @@ impl Shared {
     }
 }
 
-fn add(settings: &mut Vec<IssuerSettings>, issuer: &str, algorithm: edgeseal_core::Algorithm, key_exp: bool) {
-    if let Some(known) = settings.iter_mut().find(|known| known.issuer.as_deref() == Some(issuer)) {
+fn add(settings: &mut Vec<IssuerSettings>, trusted: Trusted) {
+    let Trusted { profile: _, is_own, issuer, algorithm, reserved_type } = trusted;
+    if let Some(known) = settings.iter_mut().find(|known| known.issuer.as_ref() == Some(&issuer)) {
         if !known.algorithms.contains(&algorithm) {
             known.algorithms.push(algorithm);
+        }
+        // Where an issuer has tokens of several kinds, nobody shall take a reserved one for another by accident.
+        if known.typ != reserved_type {
+            known.typ = None;
         }
         return;
     }
     settings.push(IssuerSettings {
-        issuer: Some(issuer.to_owned()),
+        issuer: Some(issuer),
         algorithms: vec![algorithm],
-        require_key_exp: key_exp,
+        typ: reserved_type,
+        require_key_exp: is_own,
         sd_jwt: Some(SdJwtSettings { allow_plain: true, ..SdJwtSettings::new(KeyBinding::WhereBound) }),
         // Each request names the audience, and it is compared there.
         dangerous: Some(DangerousSettings { skip_audience: true, skip_nonce: true, ..DangerousSettings::default() }),
@@ -629,6 +634,32 @@ fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reserved_typ_is_named_where_all_tokens_of_an_issuer_have_it() {
+        let typ_of = |types: &[Option<&str>]| {
+            let mut settings = Vec::new();
+            for (number, typ) in types.iter().enumerate() {
+                add(
+                    &mut settings,
+                    Trusted {
+                        profile: number.to_string(),
+                        is_own: false,
+                        issuer: "https://signer.example.com".to_owned(),
+                        algorithm: edgeseal_core::Algorithm::Es256,
+                        reserved_type: typ.map(ToOwned::to_owned),
+                    },
+                );
+            }
+            assert_eq!(settings.len(), 1);
+            settings.remove(0).typ
+        };
+        let logout = Some("logout+jwt");
+        assert_eq!(typ_of(&[logout, logout]).as_deref(), logout);
+        for mixed in [&[None, logout][..], &[logout, None, logout], &[logout, Some("secevent+jwt"), logout], &[None]] {
+            assert_eq!(typ_of(mixed), None, "{mixed:?}");
+        }
+    }
 
     #[test]
     fn strangers_are_known_by_their_user_id() {

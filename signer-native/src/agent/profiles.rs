@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use edgeseal_core::{Algorithm, Timestamp};
+use edgeseal_core::{Algorithm, Timestamp, header::Header, verify::is_reserved_type};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,6 +52,23 @@ pub struct Trusted {
     pub issuer: String,
     /// What it signs with.
     pub algorithm: Algorithm,
+    /// The `typ` of its tokens, where verifiers accept it by name alone.
+    pub reserved_type: Option<String>,
+}
+
+/// What a token says of itself: only to know whom to ask about.
+#[derive(Debug, Default)]
+pub struct About {
+    issuer: String,
+    algorithm: String,
+    reserved_type: Option<String>,
+}
+
+impl About {
+    /// Of a token of this issuer.
+    pub fn new(issuer: String, header: &Header) -> Self {
+        Self { issuer, algorithm: header.algorithm().to_owned(), reserved_type: reserved(header.typ()) }
+    }
 }
 
 /// Profiles by name.
@@ -69,6 +86,8 @@ struct Listed {
     profile: String,
     issuer: String,
     algorithm: Algorithm,
+    #[serde(default)]
+    typ: Option<String>,
     digest_issuer: Option<String>,
 }
 
@@ -131,6 +150,12 @@ impl Profiles {
                     known.clear();
                 }
                 known.insert(name.to_owned(), (Instant::now(), Arc::clone(&described)));
+                drop(known);
+                // It is newer than the list.
+                let reserved_type = reserved(described.profile.typ.as_deref());
+                for listed in self.listed().iter_mut().filter(|listed| listed.profile == name) {
+                    listed.reserved_type.clone_from(&reserved_type);
+                }
                 Ok(described)
             }
             Ok(answer) if answer.status != StatusCode::SERVICE_UNAVAILABLE => Err(Refused::Signer(answer)),
@@ -147,15 +172,19 @@ impl Profiles {
         self.lock().remove(name);
     }
 
-    /// The issuers of all profiles that this agent may use, by the names of these. The signer is asked for them while the issuer
-    /// and the `alg` of `token` are not known together, or where it has never been asked if there is no `token`; not again within
-    /// 10 s. A signer that does not answer leaves those that are known.
+    /// The issuers of all profiles that this agent may use, by the names of these. The signer is asked for them while the issuer,
+    /// the `alg` and the kind of `token` are not known together, or where it has never been asked if there is no `token`; not
+    /// again within 10 s. A signer that does not answer leaves those that are known.
     ///
     /// # Errors
     /// The signer's refusal, or that none answers, while no issuer is known.
-    pub async fn issuers(&self, signers: &Signers, token: Option<(&str, &str)>) -> Result<Vec<Trusted>, Refused> {
+    pub async fn issuers(&self, signers: &Signers, token: Option<&About>) -> Result<Vec<Trusted>, Refused> {
         let is_enough = |known: &[Trusted]| match token {
-            Some((issuer, alg)) => known.iter().any(|known| known.issuer == issuer && known.algorithm.name() == alg),
+            Some(token) => known.iter().any(|known| {
+                known.issuer == token.issuer
+                    && known.algorithm.name() == token.algorithm
+                    && known.reserved_type == token.reserved_type
+            }),
             None => !self.listed().is_empty(),
         };
         let known = self.known_issuers();
@@ -174,7 +203,13 @@ impl Profiles {
         let refused = match answer {
             Ok(Answer { status: StatusCode::OK, body, .. }) => match serde_json::from_value::<Listing>(body) {
                 Ok(Listing { profiles }) => {
-                    *self.listed() = profiles.into_iter().flat_map(Listed::issuers).collect();
+                    let listed: Vec<Trusted> = profiles.into_iter().flat_map(Listed::issuers).collect();
+                    // It is newer than the descriptions.
+                    self.lock().retain(|name, (_, described)| {
+                        let reserved_type = reserved(described.profile.typ.as_deref());
+                        listed.iter().all(|listed| listed.profile != *name || listed.reserved_type == reserved_type)
+                    });
+                    *self.listed() = listed;
                     None
                 }
                 Err(error) => {
@@ -217,20 +252,29 @@ impl Profiles {
 impl Described {
     fn issuers(&self) -> impl Iterator<Item = Trusted> {
         let Self { profile, issuer, digest, .. } = self;
-        trusted(&profile.name, issuer, profile.algorithm, digest.as_ref().map(|digest| digest.issuer.as_str()))
+        let digest_issuer = digest.as_ref().map(|digest| digest.issuer.clone());
+        let Profile { name, algorithm, typ, .. } = profile;
+        Listed { profile: name.clone(), issuer: issuer.clone(), algorithm: *algorithm, typ: typ.clone(), digest_issuer }.issuers()
     }
 }
 
 impl Listed {
     fn issuers(self) -> impl Iterator<Item = Trusted> {
-        let Self { profile, issuer, algorithm, digest_issuer } = self;
-        trusted(&profile, &issuer, algorithm, digest_issuer.as_deref())
+        let Self { profile, issuer, algorithm, typ, digest_issuer } = self;
+        let reserved_type = reserved(typ.as_deref());
+        let one = move |(issuer, is_own)| Trusted {
+            profile: profile.clone(),
+            is_own,
+            issuer,
+            algorithm,
+            reserved_type: reserved_type.clone(),
+        };
+        [Some((issuer, false)), digest_issuer.map(|own| (own, true))].into_iter().flatten().map(one)
     }
 }
 
-fn trusted(profile: &str, issuer: &str, algorithm: Algorithm, own: Option<&str>) -> impl Iterator<Item = Trusted> + use<> {
-    let one = |issuer: &str, is_own| Trusted { profile: profile.to_owned(), is_own, issuer: issuer.to_owned(), algorithm };
-    [Some(one(issuer, false)), own.map(|own| one(own, true))].into_iter().flatten()
+fn reserved(typ: Option<&str>) -> Option<String> {
+    typ.filter(|typ| is_reserved_type(typ)).map(ToOwned::to_owned)
 }
 
 /// Why there is no answer as it was asked for.

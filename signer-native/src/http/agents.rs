@@ -424,6 +424,9 @@ struct ListedProfile {
     /// What its keys sign with.
     #[schema(value_type = AlgorithmName)]
     algorithm: Algorithm,
+    /// The header's `typ`.
+    #[schema(required)]
+    typ: Option<String>,
     /// `iss` of the agent's own tokens (mode `digest`), where the agent has a key of its own; else null.
     #[schema(required)]
     digest_issuer: Option<String>,
@@ -444,6 +447,7 @@ async fn profiles(State(service): State<Shared>, Caller(agent): Caller) -> Respo
         profile: profile.name.clone(),
         issuer: issuer.url_of(&profile.name),
         algorithm: profile.algorithm,
+        typ: profile.typ.clone(),
         digest_issuer: issuer.digest_issuer(&agent, &profile),
     });
     uncached(&ProfilesAnswer { profiles: profiles.collect() })

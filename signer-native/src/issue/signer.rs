@@ -13,6 +13,7 @@ use edgeseal_core::{
     claims::NumericDate,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
     sd::{KeyBinding, SdJwtSettings},
+    verify::is_reserved_type,
 };
 
 use super::{
@@ -259,6 +260,8 @@ impl Issuer {
         let settings = IssuerSettings {
             issuer: Some(self.url_of(&profile.name)),
             algorithms: vec![key.algorithm],
+            // Some kinds are accepted by name alone. Another one may have changed since the token was issued.
+            typ: profile.typ.clone().filter(|typ| is_reserved_type(typ)),
             leeway: Some(0),
             dangerous: Some(DangerousSettings { skip_audience: true, ..DangerousSettings::default() }),
             ..IssuerSettings::default()

@@ -470,6 +470,43 @@ fn who_only_verifies_asks_for_no_token_first() {
     }
 }
 
+/// Core takes tokens of some types by name alone.
+#[test]
+fn a_reserved_typ_is_issued_renewed_and_verified() {
+    let verify = |agent: &Agent, token: &str| agent.post("/v1/verify", &json!({ "token": token, "audience": AUDIENCE }));
+    let started = |folder: &Path, algorithms: &[&str]| {
+        Signer::configured(folder, algorithms, |text| {
+            text.replace("[profiles.default]\n", "[profiles.default]\ntyp = \"logout+jwt\"\nmax_session = \"1h\"\n")
+        })
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let signer = started(folder.path(), &["--alg", "ES256"]);
+    let agent = Agent::start(folder.path(), &signer, &[signer.text("agent")], "");
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let other = Agent::start(&other, &signer, &[signer.text("agent")], "");
+    for mode in ["claims", "sd", "digest"] {
+        let token = agent.token(&ask(mode));
+        // Also by who has asked for no token, and knows what the list of profiles says.
+        for agent in [&agent, &other] {
+            assert_eq!(verify(agent, &token).json()["claims"]["email"], "alice@private.example", "{mode}");
+        }
+        if mode != "digest" {
+            let renewed = agent.post("/v1/tokens/renew", &json!({ "token": token })).json();
+            let token = renewed["token"].as_str().unwrap_or_else(|| panic!("{mode}: {renewed}"));
+            assert_eq!(verify(&agent, token).json()["claims"]["email"], "alice@private.example", "{mode}");
+        }
+    }
+
+    // Where an issuer has tokens of another type as well, these are the ones that are verified.
+    let folder = tempfile::tempdir().unwrap();
+    let signer = started(folder.path(), &["--alg", "ES256", "--alg", "ES384"]);
+    let agent = Agent::start(folder.path(), &signer, &[signer.text("agent")], "");
+    let token = agent.token(&ask("claims"));
+    assert_eq!(verify(&agent, &signer.issue("es384")).json()["claims"]["sub"], "alice");
+    verify(&agent, &token).problem(401, "type_mismatch");
+}
+
 #[test]
 fn whom_it_turns_away() {
     let folder = tempfile::tempdir().unwrap();
