@@ -331,7 +331,7 @@ impl ClientCertVerifier for AgentRoots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Grant, StoreSettings};
+    use crate::store::{Grant, StoreSettings, Terms};
 
     #[tokio::test]
     async fn a_certificate_ends_on_an_open_connection_too() {
@@ -366,7 +366,7 @@ mod tests {
             not_after: now().plus_secs(1),
             revoked_at: None,
         };
-        store.invite("shop", Some("{\"profiles\":[]}".to_owned()), "code", now(), now().plus_secs(60)).await.unwrap();
+        store.invite("shop", Terms::Kept, "code", now(), now().plus_secs(60)).await.unwrap();
         store.use_invitation("code", now()).await.unwrap().unwrap();
         store.insert_agent_certificate(&row, Grant::Invitation("code")).await.unwrap();
         directory.refresh().await.unwrap();
@@ -398,7 +398,7 @@ mod tests {
         assert!(comes(&elsewhere).await);
         store.revoke_agent("shop", now()).await.unwrap();
         assert!(!comes(&elsewhere).await);
-        store.invite("shop", None, "code", now(), now().plus_secs(60)).await.unwrap();
+        store.invite("shop", Terms::Configured, "code", now(), now().plus_secs(60)).await.unwrap();
         assert!(!comes(&elsewhere).await, "the one for which it was revoked");
         store.use_invitation("code", now()).await.unwrap().unwrap();
         let row = AgentCertificate {

@@ -14,7 +14,7 @@ use crate::{
     http::tls,
     issue::Lifetime,
     keys::{Actor, Ledger, Moment, now},
-    store::{AgentCertificate, Store},
+    store::{AgentCertificate, Store, Terms},
 };
 
 #[derive(Debug, Subcommand)]
@@ -93,8 +93,9 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
     crate::config::check_name("agents", name)?;
     let configured = settings.agents(&settings.profiles()?)?.contains_key(name);
     let usage = |sentence: String| Failure::new(FailureKind::Usage, sentence);
-    let policy = match (configured, profiles.is_empty()) {
-        (true, true) => None,
+    let given: String;
+    let terms = match (configured, profiles.is_empty()) {
+        (true, true) => Terms::Configured,
         (true, false) => {
             return Err(usage(format!(
                 "agents.{name} stands in the configuration, which says what it may do; leave --profile away"
@@ -107,7 +108,8 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
                 Ok(store.agents().await?.into_iter().find(|row| row.name == *name).and_then(|row| row.policy))
             })?;
             let missing = || usage(format!("no agents.{name} is configured or in the store; say by --profile what it may use"));
-            Some(held.ok_or_else(missing)?)
+            held.ok_or_else(missing)?;
+            Terms::Kept
         }
         (false, false) => {
             let mut known: Vec<String> = settings.profiles()?.into_keys().collect();
@@ -137,7 +139,8 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
             policy
                 .check(|profile| known.iter().any(|known| known == profile))
                 .map_err(|Invalid { field, sentence }| usage(format!("{} {sentence}", flag(&field))))?;
-            Some(json!(policy).to_string())
+            given = json!(policy).to_string();
+            Terms::Given(&given)
         }
     };
     let shown = settings.public_certificate()?;
@@ -150,10 +153,11 @@ fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
     let expires_at = at.plus_secs(LIFETIME);
     block_on(async {
         let store = Store::open(&store).await?;
+        let policy = if let Terms::Given(policy) = terms { Some(policy) } else { None };
         let detail = json!({ "policy": policy, "expires_at": Moment(expires_at).to_string() }).to_string();
         let ledger = Ledger::new(store.clone(), timing, Vec::new());
         ledger.record(&Actor::local(), "agents.invite", name, &detail).await?;
-        Ok(store.invite(name, policy, &hash(invitation.secret()), at, expires_at).await?)
+        Ok(store.invite(name, terms, &hash(invitation.secret()), at, expires_at).await?)
     })?;
     let code = invitation.code();
     if arguments.json {

@@ -22,6 +22,17 @@ pub struct AgentRow {
     pub barred_at: Option<Timestamp>,
 }
 
+/// What an agent that is invited may do.
+#[derive(Clone, Copy, Debug)]
+pub enum Terms<'a> {
+    /// What the configuration says.
+    Configured,
+    /// This policy, as JSON.
+    Given(&'a str),
+    /// What the store says when the invitation is written.
+    Kept,
+}
+
 /// By what somebody gets a certificate. It still has to stand when the certificate is written down.
 #[derive(Clone, Copy, Debug)]
 pub enum Grant<'a> {
@@ -132,25 +143,38 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Writes an invitation by the hash of its code, and the agent's policy if it is not in the configuration. An agent that
-    /// was revoked is not any more; its certificates stay so, and none of another authority counts.
+    /// Writes an invitation by the hash of its code, and the agent's policy if one is given. An agent that was revoked is not
+    /// any more; its certificates stay so, and none of another authority counts.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// [`StoreError::Conflict`] when the policy is to be kept and there is none.
     pub async fn invite(
         &self,
         agent: &str,
-        policy: Option<String>,
+        terms: Terms<'_>,
         code: &str,
         at: Timestamp,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut transaction = self.change_agents().await?;
-        let upsert = Statement::new(
-            "INSERT INTO agents (name, policy, created_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (name) DO UPDATE SET policy = excluded.policy, revoked_at = NULL",
-        );
-        transaction.execute(upsert.bind(agent).bind(policy).bind(at)).await?;
+        let policy = match terms {
+            Terms::Configured => Some(None),
+            Terms::Given(policy) => Some(Some(policy.to_owned())),
+            Terms::Kept => None,
+        };
+        if let Some(policy) = policy {
+            let upsert = Statement::new(
+                "INSERT INTO agents (name, policy, created_at) VALUES ($1, $2, $3) \
+                 ON CONFLICT (name) DO UPDATE SET policy = excluded.policy, revoked_at = NULL",
+            );
+            transaction.execute(upsert.bind(agent).bind(policy).bind(at)).await?;
+        } else {
+            // Whoever changed the policy since it was looked at has changed it.
+            let update = Statement::new("UPDATE agents SET revoked_at = NULL WHERE name = $1 AND policy IS NOT NULL");
+            if transaction.execute(update.bind(agent)).await? != 1 {
+                return Err(StoreError::Conflict(format!("agent {agent} is gone")));
+            }
+        }
         let insert = Statement::new("INSERT INTO invitations (code, agent, expires_at) VALUES ($1, $2, $3)");
         transaction.execute(insert.bind(code).bind(agent).bind(expires_at)).await?;
         transaction.execute(Statement::new("DELETE FROM invitations WHERE expires_at <= $1").bind(at)).await?;

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use self::database::Database;
 pub use self::{
-    agents::{AgentCertificate, AgentRow, Authority, Grant},
+    agents::{AgentCertificate, AgentRow, Authority, Grant, Terms},
     approvals::{Approval, Decision},
     idempotency::Repeatable,
     keys::Guard,

@@ -4,7 +4,10 @@ mod endings;
 use std::{os::unix::fs::PermissionsExt as _, slice::from_ref, time::Duration};
 
 use self::commits::the_end_of_a_chain;
-use self::endings::{a_deleted_agent_does_not_come_back, a_profile_ends_when_it_is_retired_and_keyless};
+use self::endings::{
+    a_deleted_agent_does_not_come_back, a_profile_ends_when_it_is_retired_and_keyless,
+    an_invitation_leaves_the_policy_that_it_does_not_give,
+};
 use edgeseal_core::{Algorithm, Timestamp};
 use edgeseal_signer::{
     audit::{AuditFilter, AuditRow},
@@ -81,6 +84,7 @@ on_both!(
     sequences_of_an_edge_rise_and_see_no_less,
     an_edge_that_was_told_and_one_that_was_not,
     a_profile_ends_when_it_is_retired_and_keyless,
+    an_invitation_leaves_the_policy_that_it_does_not_give,
     a_deleted_agent_does_not_come_back,
 );
 

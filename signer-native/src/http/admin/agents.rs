@@ -27,7 +27,7 @@ use crate::{
         tls,
     },
     keys::{Moment, now, registry::RegistryError},
-    store::{AgentCertificate, AgentRow},
+    store::{AgentCertificate, AgentRow, Terms},
 };
 
 pub(super) fn routes() -> Routes {
@@ -196,9 +196,9 @@ async fn enrol(
 ) -> Result<Response, AdminProblem> {
     let agent = one(&service, &name).await?;
     // A revoked name that stands nowhere else has no policy: it has to be given one first.
-    let policy = match (&agent.policy, agent.read_only) {
-        (_, true) => None,
-        (Some(policy), false) => Some(serde_json::json!(policy).to_string()),
+    let terms = match (&agent.policy, agent.read_only) {
+        (_, true) => Terms::Configured,
+        (Some(_), false) => Terms::Kept,
         (None, false) => {
             let detail = format!("nothing says what agent {name} may do; give it a policy first");
             return Err(Problem::new(Code::FieldInvalid, detail).at("policy").into());
@@ -213,9 +213,9 @@ async fn enrol(
     let invitation = Invitation::new(fingerprint)
         .map_err(|error| Problem::new(Code::NotReady, format!("this machine gives no randomness: {error}")))?;
     let expires_at = now().plus_secs(LIFETIME);
-    let detail = serde_json::json!({ "policy": policy, "expires_at": Moment(expires_at).to_string() }).to_string();
+    let detail = serde_json::json!({ "policy": null, "expires_at": Moment(expires_at).to_string() }).to_string();
     ledger(&service).record(&person.actor(), "agents.invite", &name, &detail).await?;
-    service.agents.store().invite(&name, policy, &hash(invitation.secret()), now(), expires_at).await?;
+    service.agents.store().invite(&name, terms, &hash(invitation.secret()), now(), expires_at).await?;
     service.agents.refresh().await?;
     let url = &service.newcomers.url;
     let shown = InvitationView {

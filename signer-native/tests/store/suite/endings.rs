@@ -1,6 +1,6 @@
 //! Profiles and agents that end: what the transaction itself insists on, whoever asked before it.
 
-use edgeseal_signer::store::{AgentCertificate, Grant, ProfileRow};
+use edgeseal_signer::store::{AgentCertificate, Grant, ProfileRow, Terms};
 
 use super::*;
 
@@ -44,6 +44,28 @@ pub(super) async fn a_profile_ends_when_it_is_retired_and_keyless(place: Place) 
     assert_eq!(states(&store).await, [State::Destroyed], "what the key was is still told");
 }
 
+pub(super) async fn an_invitation_leaves_the_policy_that_it_does_not_give(place: Place) {
+    let store = place.open().await;
+    let invite = async |terms: Terms<'_>, code: &str| store.invite("shop", terms, code, THEN, THEN.plus_secs(60)).await;
+    let policy = async || store.agents().await.unwrap().remove(0).policy;
+    let gone = invite(Terms::Kept, "first").await;
+    assert!(matches!(gone, Err(StoreError::Conflict(_))), "{gone:?}");
+    assert!(store.agents().await.unwrap().is_empty() && store.use_invitation("first", THEN).await.unwrap().is_none());
+
+    store.create_agent("shop", "wide", THEN).await.unwrap();
+    store.revoke_agent("shop", THEN).await.unwrap();
+    // Since somebody looked at it.
+    store.edit_agent("shop", "narrow").await.unwrap();
+    invite(Terms::Kept, "second").await.unwrap();
+    assert_eq!(policy().await.as_deref(), Some("narrow"));
+    assert_eq!(store.agents().await.unwrap()[0].revoked_at, None, "it is let in again");
+    assert!(store.use_invitation("second", THEN).await.unwrap().is_some());
+    invite(Terms::Given("another"), "third").await.unwrap();
+    assert_eq!(policy().await.as_deref(), Some("another"));
+    invite(Terms::Configured, "fourth").await.unwrap();
+    assert_eq!(policy().await, None);
+}
+
 pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
     let store = place.open().await;
     let certificate = |fingerprint: &str| AgentCertificate {
@@ -55,14 +77,14 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
     };
     store.create_agent("shop", "{}", THEN).await.unwrap();
     let invited = async |code: &str| {
-        store.invite("shop", Some("{}".to_owned()), code, THEN, THEN.plus_secs(60)).await.unwrap();
+        store.invite("shop", Terms::Given("{}"), code, THEN, THEN.plus_secs(60)).await.unwrap();
         store.use_invitation(code, THEN).await.unwrap().unwrap();
     };
     let refused = store.insert_agent_certificate(&certificate("one"), Grant::Invitation("first")).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "without an invitation: {refused:?}");
     invited("first").await;
     store.insert_agent_certificate(&certificate("one"), Grant::Invitation("first")).await.unwrap();
-    store.invite("shop", Some("{}".to_owned()), "code", THEN, THEN.plus_secs(60)).await.unwrap();
+    store.invite("shop", Terms::Given("{}"), "code", THEN, THEN.plus_secs(60)).await.unwrap();
     let own = Key { agent: Some("shop".to_owned()), ..key(1, "web") };
     published(&store, &own).await;
     let refused = store.delete_agent("shop", THEN).await;
