@@ -157,11 +157,12 @@ fn ask(signer: &Signer, path: &str, request: &Value, disclosures: Option<&str>) 
     Err(Failure::new(kind, format!("{code}: {detail}")))
 }
 
-/// From flags alone when they are enough, so that an application's machine needs no configuration file.
+/// From flags alone when they say all, so that an application's machine needs no configuration file. The authority may stand there,
+/// or in the environment, though they say the rest.
 fn client_of(signer: &Signer) -> Result<ClientConfig, Failure> {
     let Signer { url, ca, cert, key, config, json: _ } = signer;
-    if let (Some(url), Some(certificate), Some(key), None, None) = (url, cert, key, &config.config, &config.dir) {
-        return Ok(ClientConfig { url: url.clone(), ca: ca.clone(), certificate: certificate.clone(), key: key.clone() });
+    if let (Some(url), Some(ca), Some(certificate), Some(key), None, None) = (url, ca, cert, key, &config.config, &config.dir) {
+        return Ok(ClientConfig { url: url.clone(), ca: Some(ca.clone()), certificate: certificate.clone(), key: key.clone() });
     }
     let mut flags: Vec<Override> = Vec::new();
     flags.extend(url.as_ref().map(|url| Override::text("client.url", url)));

@@ -316,6 +316,20 @@ fn asking_for_tokens() {
     issue(signer.text("agent"), ca, &["--claims-json", r#"{"a":1,"a":2}"#]).fails(2, "twice");
     run(&["token", "issue", "--url", signer.text("agent"), "--cert", "/nonexistent.crt", "--key", key, "--ca", ca])
         .fails(3, "--cert");
+    // The authority may stand in the environment or in a file, though flags say the rest; and there need be no file.
+    let known_by = |variable: &str, path: &Path| {
+        let mut command = edgeseal();
+        command.args(["token", "issue", "--url", signer.text("agent"), "--cert", cert, "--key", key, "--audience", AUDIENCE]);
+        command.env(variable, path).output().unwrap()
+    };
+    let file = folder.path().join("client.toml");
+    fs::write(&file, format!("[client]\nca = {ca:?}\n")).unwrap();
+    for (variable, path) in [("EDGESEAL_CLIENT_CA", Path::new(ca)), ("EDGESEAL_CONFIG", &file)] {
+        let output = known_by(variable, path);
+        assert!(output.status.success(), "{variable}: {output:?}");
+    }
+    let output = known_by("EDGESEAL_CLIENT_CA", Path::new(""));
+    assert_eq!(output.status.code(), Some(7), "by the system's authorities: {output:?}");
     run(&["token", "inspect", "x"]).fails(1, "token_malformed");
     run(&["jwks", "inspect", "/nonexistent.json"]).fails(2, "cannot be read");
 }
