@@ -19,6 +19,7 @@ use edgeseal_core::{
     UnverifiedToken, Verifier, VerifyError,
     backend::SignatureInput,
     discovery::{Discovery, MAX_DISCOVERY_LEN, check_fetch_url},
+    json,
     jwk_set::MAX_JWKS_LEN,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
 };
@@ -153,7 +154,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Ok(verified) => verified,
         Err(error) => return Ok(reject(arguments, &error, backend.answered())),
     };
-    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+    // As core read it: serde_json by itself takes one level less.
+    let parse = |text: &str| json::parse_object(text.as_bytes()).map_or(Value::Null, |(_, members)| Value::Object(members));
     let (header, claims) = (parse(verified.header_json()), parse(verified.claims_json()));
     if arguments.json {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);

@@ -330,6 +330,17 @@ fn asking_for_tokens() {
     }
     let output = known_by("EDGESEAL_CLIENT_CA", Path::new(""));
     assert_eq!(output.status.code(), Some(7), "by the system's authorities: {output:?}");
+
+    // Nested as deep as core takes it.
+    let deep = format!("{}1{}", "[".repeat(127), "]".repeat(127));
+    let token = issue(signer.text("agent"), ca, &["--claims-json", &format!("{{\"deep\":{deep}}}")]).ok();
+    let issuer = signer.text("issuer");
+    let verified =
+        run(&["verify", &token, "--issuer", issuer, "--audience", AUDIENCE, "--alg", "ES256", "--ca", ca, "--json"]).ok();
+    let inspected = run(&["token", "inspect", &token, "--json"]).ok();
+    for shown in [verified, inspected] {
+        assert!(shown.contains(&format!("\"deep\":{deep}")), "{shown}");
+    }
     run(&["token", "inspect", "x"]).fails(1, "token_malformed");
     run(&["jwks", "inspect", "/nonexistent.json"]).fails(2, "cannot be read");
 }
