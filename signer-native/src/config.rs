@@ -326,16 +326,19 @@ impl Settings {
     }
 }
 
-/// Names stand in URLs, URNs and labels.
+/// A name that is a setting of the configuration.
 pub(crate) fn check_name(section: &str, name: &str) -> Result<(), Failure> {
+    if is_name(name) { Ok(()) } else { Err(Failure::configuration(format!("{section}.{name:?}: {NAME_RULE}"))) }
+}
+
+/// What a name is, for people.
+pub(crate) const NAME_RULE: &str = "a name has 1 to 64 characters out of a-z, 0-9, - _ . and is not . or ..";
+
+/// Names stand in URLs, URNs and labels.
+pub(crate) fn is_name(name: &str) -> bool {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
     // Clients take dots alone for steps in a path, and would ask for something else.
-    if (1..=64).contains(&name.len()) && name.bytes().all(fine) && name != "." && name != ".." {
-        return Ok(());
-    }
-    Err(Failure::configuration(format!(
-        "{section}.{name:?}: a name has 1 to 64 characters out of a-z, 0-9, - _ . and is not . or .."
-    )))
+    (1..=64).contains(&name.len()) && name.bytes().all(fine) && name != "." && name != ".."
 }
 
 fn lay_over(table: &mut Table, setting: &str, value: Value) {

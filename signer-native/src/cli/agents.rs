@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{ConfigArguments, block_on, consent, existing_store, output, store_if_made};
+use super::{ConfigArguments, block_on, check_argument, consent, existing_store, output, store_if_made};
 use crate::{
     agents::{Invitation, LIFETIME, Policy, hash},
     error::{Failure, FailureKind, Invalid},
@@ -88,9 +88,9 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
 }
 
 fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
-    let settings = arguments.config.load(Vec::new())?;
     let Invite { name, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate, .. } = arguments;
-    crate::config::check_name("agents", name)?;
+    check_argument("agent", name)?;
+    let settings = arguments.config.load(Vec::new())?;
     let configured = settings.agents(&settings.profiles()?)?.contains_key(name);
     let usage = |sentence: String| Failure::new(FailureKind::Usage, sentence);
     let given: String;

@@ -19,7 +19,7 @@ use clap::Args;
 use edgeseal_core::Algorithm;
 use serde_json::json;
 
-use super::{block_on, log, output, users::new_setup_code, with_environment};
+use super::{block_on, check_argument, log, output, users::new_setup_code, with_environment};
 use crate::{
     agent::build,
     config::{LogConfig, LogLevel, Settings},
@@ -98,6 +98,7 @@ impl Layout {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    check_argument("--agent", &arguments.agent)?;
     let level = match std::env::var("EDGESEAL_LOG_LEVEL").as_deref() {
         Ok("error") => LogLevel::Error,
         Ok("info") => LogLevel::Info,
@@ -248,8 +249,12 @@ fn profiles(arguments: &Arguments, hsm: &dyn KeyStore) -> Result<Vec<(String, Al
     let first = if wanted.contains(&Algorithm::Es256) { Some(Algorithm::Es256) } else { wanted.first().copied() };
     let name =
         |algorithm: Algorithm| if Some(algorithm) == first { "default".to_owned() } else { algorithm.name().to_lowercase() };
-    let mut profiles: Vec<(String, Algorithm)> = wanted.into_iter().map(|algorithm| (name(algorithm), algorithm)).collect();
-    profiles.dedup();
+    let mut profiles: Vec<(String, Algorithm)> = Vec::new();
+    for algorithm in wanted {
+        if !profiles.iter().any(|(_, known)| *known == algorithm) {
+            profiles.push((name(algorithm), algorithm));
+        }
+    }
     Ok(profiles)
 }
 

@@ -34,7 +34,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{LogConfig, Override, Settings},
+    config::{LogConfig, NAME_RULE, Override, Settings, is_name},
     error::{Failure, FailureKind},
     hsm::{WORKER_SUBCOMMAND, serve_worker},
     store::{Store, StoreSettings},
@@ -208,6 +208,11 @@ fn hsm_worker() -> Result<ExitCode, Failure> {
     socket.peer_addr().map_err(alone)?;
     serve_worker(&socket)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name on the command line.
+fn check_argument(argument: &str, name: &str) -> Result<(), Failure> {
+    if is_name(name) { Ok(()) } else { Err(Failure::new(FailureKind::Usage, format!("{argument} {name:?}: {NAME_RULE}"))) }
 }
 
 /// The command did it, and the answer is no.

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigArguments, block_on, consent, existing_store, output, read_input, store_if_made};
+use super::{ConfigArguments, block_on, check_argument, consent, existing_store, output, read_input, store_if_made};
 use crate::{
     error::{Failure, FailureKind, Invalid},
     issue::{Catalog, Known, ProfileSettings},
@@ -120,8 +120,8 @@ fn list(arguments: &Listing) -> Result<(), Failure> {
 
 fn set(arguments: &Set) -> Result<(), Failure> {
     let Set { name, settings: file, config } = arguments;
+    check_argument("profile", name)?;
     let settings = config.load(Vec::new())?;
-    crate::config::check_name("profiles", name)?;
     let usage = |sentence: String| Failure::new(FailureKind::Usage, sentence);
     if settings.profile_settings().contains_key(name) {
         return Err(usage(format!("profiles.{name} stands in the configuration and is changed there")));

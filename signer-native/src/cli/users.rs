@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{ConfigArguments, block_on, consent, existing_store, output};
+use super::{ConfigArguments, block_on, check_argument, consent, existing_store, output};
 use crate::{
-    config::{Settings, check_name},
+    config::Settings,
     console::{CODE, INVITATION_LIFETIME, SETUP_LIFETIME, hash_code, new_code, passkeys::new_handle},
     error::{Failure, FailureKind},
     http::{console::check_names, person::Role},
@@ -127,7 +127,7 @@ fn setup_code(arguments: &SetupCode) -> Result<ExitCode, Failure> {
 fn invite(arguments: &Invite) -> Result<ExitCode, Failure> {
     let Invite { name, role, lifetime, json, config } = arguments;
     let lifetime = at_most_a_day(*lifetime)?;
-    check_name("users", name)?;
+    check_argument("user", name)?;
     let usage = |sentence: String| Failure::new(FailureKind::Usage, sentence);
     let known = Role::ALL.map(Role::as_str).join(", ");
     let role = role

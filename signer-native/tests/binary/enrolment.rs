@@ -229,7 +229,7 @@ fn an_agent_comes_in_stays_and_is_shown_the_door() {
     ] {
         signer.run(&[&["agents", "invite", "other-app", "--profile", "default"], flags].concat()).fails(2, says);
     }
-    signer.run(&["agents", "invite", "Up/per", "--profile", "default"]).fails(3, "a name has");
+    signer.run(&["agents", "invite", "Up/per", "--profile", "default"]).fails(2, "agent \"Up/per\": a name has");
 
     // No code stands in a log or in the store.
     drop(agent);

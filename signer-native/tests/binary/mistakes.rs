@@ -346,6 +346,24 @@ fn asking_for_tokens() {
 }
 
 #[test]
+fn names_on_the_command_line() {
+    let folder = tempdir().unwrap();
+    run(&["agents", "invite", "Shop", "--profile", "default"]).fails(2, "agent \"Shop\": a name has 1 to 64 characters");
+    run(&["users", "invite", "Alice", "--role", "auditor"]).fails(2, "user \"Alice\": a name has");
+    run(&["profiles", "set", "..", "--settings", "/nonexistent.json"]).fails(2, "profile \"..\": a name has");
+    let dir = folder.path().join("never");
+    let free = ["--public", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    run(&[&["dev", "--dir", dir.to_str().unwrap(), "--agent", "Shop"], &free[..]].concat())
+        .fails(2, "--agent \"Shop\": a name has");
+    assert!(!dir.exists(), "nothing was begun");
+    // What is said twice is there once.
+    let signer = Signer::dev(folder.path(), &["--alg", "ES384", "--alg", "ES256", "--alg", "ES384"]);
+    let profiles = signer.ready["profiles"].as_array().unwrap();
+    let names: Vec<&str> = profiles.iter().map(|profile| profile["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["es384", "default"]);
+}
+
+#[test]
 fn a_corpus_gets_a_verdict_for_every_line() {
     let lines = b"{\"id\":\"a\",\"token\":\"x\",\"jwks\":{\"keys\":[]},\"alg_allow\":[\"ES256\"],\"now\":1,\"policy\":{}}\n\nnonsense\n\xff\n{\"id\":\"b\"}";
     let said = run_with_input(&["verify", "--jsonl"], lines).ok();
