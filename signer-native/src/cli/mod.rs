@@ -191,7 +191,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::HsmWorker => hsm_worker(),
     };
-    match outcome {
+    match outcome.and_then(|code| output::lost().map_or(Ok(code), Err)) {
         Ok(code) => code,
         Err(failure) => {
             output::failure(&failure);

@@ -3,14 +3,29 @@
 use std::{
     fmt,
     io::{self, Write as _},
+    sync::OnceLock,
 };
 
-use crate::error::Failure;
+use crate::error::{Failure, FailureKind};
+
+/// Why something is not on standard output that should be there: a command goes on to its end, and then says so.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// One line on standard output.
 pub(super) fn line(text: impl fmt::Display) {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // The first one counts.
+        let _ = LOST.set(error);
+    }
+}
+
+/// What becomes of the process when something is lost that it said.
+pub(super) fn lost() -> Option<Failure> {
+    let error = LOST.get()?;
+    Some(Failure::new(FailureKind::System, format!("standard output cannot be written, and what stood there is lost: {error}")))
 }
 
 /// A remark for people, on standard error: standard output stays what a program wants.

@@ -363,6 +363,25 @@ fn names_on_the_command_line() {
     assert_eq!(names, ["es384", "default"]);
 }
 
+/// A one-time code that nobody can read is no success. A reader that has read enough is no failure.
+#[test]
+fn what_cannot_be_written_is_said() {
+    let says = |output: std::process::Stdio, arguments: &[&str]| {
+        let output = edgeseal().args(arguments).stdout(output).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into();
+    for arguments in [&["openapi", "agents"][..], &["completions", "bash"]] {
+        let (code, said) = says(full(), arguments);
+        assert_eq!(code, Some(8), "{arguments:?}: {said}");
+        assert!(said.starts_with("edgeseal: standard output cannot be written") && said.lines().count() == 1, "{said}");
+    }
+    assert_eq!(says(full(), &["token", "inspect", "x"]).0, Some(1), "nothing of it is lost");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(says(writer.into(), &["openapi", "agents"]), (Some(0), String::new()));
+}
+
 #[test]
 fn a_corpus_gets_a_verdict_for_every_line() {
     let lines = b"{\"id\":\"a\",\"token\":\"x\",\"jwks\":{\"keys\":[]},\"alg_allow\":[\"ES256\"],\"now\":1,\"policy\":{}}\n\nnonsense\n\xff\n{\"id\":\"b\"}";
