@@ -517,14 +517,19 @@ fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outco
         set.push((Mark::Retired, Some(now)));
     }
     let mut changes = vec![Change { id: key.id, from: key.state, to, set }];
-    let signed = matches!(key.state, State::Active | State::Suspended);
     let mut others = keys.iter().filter(|other| other.id != key.id && other.same_slot(key));
-    let alone = others.clone().all(|other| !matches!(other.state, State::Active | State::Suspended));
+    let needs_successor = match key.state {
+        // Whoever suspended an older key let this one sign after it.
+        State::Active => true,
+        // Nothing signs instead of another key that a person suspended, and beside one that signs nothing need.
+        State::Suspended => others.clone().all(|other| !matches!(other.state, State::Active | State::Suspended)),
+        _ => false,
+    };
     let standby = others
         .by_ref()
         .filter(|other| other.state == State::Published && other.not_after.is_none_or(|not_after| now < not_after))
         .min_by_key(|other| (other.kind() != key.kind() || other.algorithm != key.algorithm, other.published_at));
-    let standby = standby.filter(|_| signed && alone);
+    let standby = standby.filter(|_| needs_successor);
     changes.extend(standby.map(|standby| step(standby, State::Active, [(Mark::Activated, Some(now))])));
     Outcome { changes, window: standby.and_then(|standby| window(keys, standby, timing, now)) }
 }

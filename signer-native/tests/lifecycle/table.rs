@@ -248,6 +248,12 @@ fn a_compromise_lets_the_oldest_standby_of_its_kind_sign() {
     }
     let keys = [key(1, State::Suspended), key(2, State::Active), key(3, State::Published)];
     assert_eq!(states(&keys, Command::Compromise, 100), [State::Compromised, State::Active, State::Published]);
+    // One that a person let sign after they had suspended another does.
+    let keys = [key(1, State::Active), key(2, State::Suspended), key(3, State::Published)];
+    assert_eq!(states(&keys, Command::Compromise, 100), [State::Compromised, State::Suspended, State::Active]);
+    // Nothing signs instead of a key that is suspended still.
+    let keys = [key(1, State::Suspended), key(2, State::Suspended), key(3, State::Published)];
+    assert_eq!(states(&keys, Command::Compromise, 100), [State::Compromised, State::Suspended, State::Published]);
 }
 
 #[test]
