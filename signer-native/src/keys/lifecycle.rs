@@ -546,11 +546,12 @@ fn window(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Option<Wi
     (now < until && !is_first(keys, key)).then(|| Window { kid: name(key), until })
 }
 
-/// Whether nothing had signed for the set that shows a key before the key was shown. An imported key may have signed elsewhere.
+/// Whether nothing had signed for the set that shows a key before the key was shown, and no other key of its slot signed there ever:
+/// one key of each is first. An imported key may have signed elsewhere.
 fn is_first(keys: &[Key], key: &Key) -> bool {
     let signed_before = |other: &Key| {
-        let without_it = |at| key.published_at.is_none_or(|published_at| at < published_at);
-        other.published_at.is_some() && (other.origin == Origin::Imported || other.activated_at.is_some_and(without_it))
+        let counts = |at| other.same_slot(key) || key.published_at.is_none_or(|published_at| at < published_at);
+        other.published_at.is_some() && (other.origin == Origin::Imported || other.activated_at.is_some_and(counts))
     };
     !keys.iter().any(|other| other.id != key.id && other.same_set(key) && signed_before(other))
 }

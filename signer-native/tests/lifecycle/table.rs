@@ -203,6 +203,29 @@ fn the_first_key_of_an_issuer_signs_at_once_and_no_later_one() {
 }
 
 #[test]
+fn one_key_of_each_profile_is_first() {
+    // Both were shown before any signed; a verifier may hold the set of before the second one.
+    let signing = Key { activated_at: Some(after(120)), ..key(1, State::Active) };
+    let second = Key { published_at: Some(after(60)), ..key(2, State::Published) };
+    let activate = Command::Activate { emergency: false };
+    let keys = [second.clone(), signing.clone()];
+    let refused = lifecycle::decide(&keys, &second, activate, &TIMING, after(121)).unwrap_err();
+    let earliest = after(60 + ACTIVATION);
+    assert_eq!(refused, Refusal::TooEarly { kid: "kid-2".to_owned(), command: activate, earliest });
+    assert_eq!(states(&keys, activate, 60 + ACTIVATION), [State::Active, State::Retiring]);
+    // An emergency says so.
+    let window = |keys: &[Key], key: &Key, command| {
+        lifecycle::decide(keys, key, command, &TIMING, after(121)).unwrap().window.map(|window| window.until)
+    };
+    assert_eq!(window(&keys, &signing, Command::Compromise), Some(earliest));
+    let keys = [second.clone(), Key { suspended_at: Some(after(120)), ..Key { state: State::Suspended, ..signing.clone() } }];
+    assert_eq!(window(&keys, &second, NOW), Some(earliest));
+    // The first key of another profile is as before.
+    let keys = [Key { profile: "rs256".to_owned(), ..second }, signing];
+    assert_eq!(window(&keys, &keys[0], activate), None);
+}
+
+#[test]
 fn a_standby_from_elsewhere_stays_until_what_it_signed_there_has_ended() {
     let imported = Key { origin: Origin::Imported, ..key(1, State::Published) };
     let ends = imported.max_lifetime + lifecycle::SKEW;
