@@ -66,6 +66,10 @@ impl MemoryKeyStore {
         self.held().fails = Some(why);
     }
 
+    pub(crate) fn works(&self) {
+        self.held().fails = None;
+    }
+
     /// From now on this happens while a pair is made. Set once.
     pub(crate) fn meanwhile<F: Future<Output = ()> + Send + 'static>(&self, act: impl Fn() -> F + Send + Sync + 'static) {
         assert!(self.meanwhile.set(Box::new(move || Box::pin(act()))).is_ok());

@@ -11,6 +11,7 @@ pub mod rotation;
 pub mod shares;
 mod snapshot;
 mod view;
+mod waits;
 
 use std::fmt;
 

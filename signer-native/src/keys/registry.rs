@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,7 @@ use super::{
     now,
     rotation::{self, Due},
     snapshot,
+    waits::Waits,
 };
 use crate::{
     hsm::{HsmAttribute, HsmError, KeyId, KeyKind, KeyStore, PrivateKey, StoreStats, StoredKey},
@@ -37,6 +38,8 @@ pub struct Registry {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Who makes keys of a slot that no configuration lists, one at a time: as many as there are such slots.
     keeping: Mutex<HashMap<SlotName, Arc<tokio::sync::Mutex<()>>>>,
+    /// The slots that rotation makes no key for, for the time being.
+    waits: Mutex<Waits>,
     /// What the time of day is measured by.
     clock: Clock,
 }
@@ -48,7 +51,8 @@ impl Registry {
     /// A registry over these rows and this HSM; nothing is read yet.
     pub fn new(ledger: Ledger, hsm: Arc<dyn KeyStore>) -> Self {
         let clock = Clock::new(Instant::now(), now(), None);
-        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping: Mutex::default(), clock }
+        let (keeping, waits) = (Mutex::default(), Mutex::default());
+        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping, waits, clock }
     }
 
     /// Whether what is made now may begin by the time of day.
@@ -395,7 +399,12 @@ impl Registry {
         // Twice, since a first key may sign as soon as it is there.
         for _ in 0..2 {
             let mut generated = false;
-            for due in self.due(&self.store.keys().await?, &slots) {
+            let all_due = self.due(&self.store.keys().await?, &slots);
+            self.waits().retain(&all_due);
+            for due in all_due {
+                if self.waits().hold(&due, Instant::now()) {
+                    continue;
+                }
                 // Generating may have taken long.
                 let Some(fence) = self.lead(holder).await? else { return Ok(false) };
                 match self.do_what_is_due(&due, fence).await {
@@ -421,6 +430,10 @@ impl Registry {
         Ok(())
     }
 
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn lead(&self, holder: &str) -> Result<Option<Fence>, RegistryError> {
         let moment = now();
         Ok(self.store.take_lease(LEASE, holder, moment, moment.plus_secs(LEADERSHIP)).await?)
@@ -440,7 +453,19 @@ impl Registry {
                 let Some(slot) = rotation::still_wanted(slot, &keys, &self.ledger.slots(), self.timing(), now()) else {
                     return Ok(());
                 };
-                let key = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await?;
+                // Calls that are held back are none that failed.
+                self.hsm.may_generate()?;
+                let asked_at = Instant::now();
+                let made = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await;
+                if made.as_ref().is_err_and(is_of_the_hsm) {
+                    let seconds = self.waits().begin(&slot, asked_at).as_secs();
+                    tracing::warn!(
+                        profile = slot.profile,
+                        seconds,
+                        "the HSM made no key; rotation asks again after this time, `edgeseal keys generate` at once"
+                    );
+                }
+                let key = made?;
                 tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
             }
             Due::Step(id, Command::Destroy) => {
@@ -660,6 +685,15 @@ fn is_final(error: &RegistryError) -> bool {
     }
 }
 
+/// Whether a key was not made since the HSM would not, or could not make a good one. One that is busy has not been asked.
+fn is_of_the_hsm(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Unsound(_) => true,
+        RegistryError::Hsm(error) => !matches!(error, HsmError::Busy),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -828,6 +862,28 @@ mod tests {
         world.registry.tend("holder", true).await.unwrap();
         assert_eq!(world.store.keys().await.unwrap(), []);
         assert_eq!(world.store.audit_sums().await.unwrap().0, 0);
+    }
+
+    #[tokio::test]
+    async fn an_hsm_that_makes_no_key_is_not_asked_again_and_again() {
+        let world = World::new(vec![slot(Purpose::Token, "web")]).await;
+        world.hsm.fails(HsmError::Refused("CKR_USER_NOT_LOGGED_IN".to_owned()));
+        for _ in 0..5 {
+            world.registry.tend("holder", true).await.unwrap();
+        }
+        let states = async || world.store.keys().await.unwrap().iter().map(|key| key.state).collect::<Vec<_>>();
+        assert_eq!(states().await, [State::Failed]);
+        // People are not held back, and once there is a key nothing waits.
+        world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::local()).await.unwrap_err();
+        assert_eq!(states().await, [State::Failed, State::Failed]);
+        world.hsm.works();
+        world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::local()).await.unwrap();
+        for _ in 0..2 {
+            world.registry.tend("holder", true).await.unwrap();
+        }
+        let mut states = states().await;
+        states.sort_by_key(|state| state.as_str());
+        assert_eq!(states, [State::Active, State::Failed, State::Failed, State::Published]);
     }
 
     #[tokio::test]
