@@ -155,7 +155,7 @@ impl Registry {
         };
         // Before the HSM is asked: what could not be published need not be made. Its JWK is of known size.
         let likely = usize::from(key.rsa_bits) / 6 + 256;
-        self.has_room(&key, &"x".repeat(likely)).await?;
+        has_room(&self.store.keys().await?, &key, &"x".repeat(likely))?;
         let detail = serde_json::json!({
             "cka_id": id.to_string(), "purpose": slot.purpose.as_str(), "profile": slot.profile, "agent": slot.agent,
             "algorithm": algorithm.name(), "key": kind.to_string(), "label": label,
@@ -305,7 +305,7 @@ impl Registry {
             ..Key::generating(id, slot.purpose, slot.algorithm, now())
         };
         if let Ok(jwk) = Jwk::new(stored.public_key.clone(), Some(slot.algorithm), Some(stored.public_key.thumbprint())) {
-            self.has_room(&key, &jwk.to_json()).await?;
+            has_room(&self.store.keys().await?, &key, &jwk.to_json())?;
         }
         let detail = serde_json::json!({ "cka_id": id.to_string(), "profile": slot.profile, "key": kind.to_string() });
         self.ledger.record(actor, "keys.import", &id.to_string(), &detail.to_string()).await?;
@@ -577,18 +577,16 @@ impl Registry {
         if let (Some(not_after), Some(open)) = (key.not_after, text.strip_suffix('}')) {
             text = format!("{open},\"exp\":{}}}", not_after.as_secs());
         }
-        self.has_room(key, &text).await?;
         let published = Published { kid, jwk: text };
-        self.store.publish(&lifecycle::publish(key, now())?, &published, key.origin.published()).await?;
+        let mut room = Ok(());
+        // Within the transaction: another process may publish keys of the same set.
+        let fits = |keys: &[Key]| {
+            room = has_room(keys, key, &published.jwk);
+            room.is_ok()
+        };
+        self.store.publish(&lifecycle::publish(key, now())?, &published, key.origin.published(), fits).await?;
+        room?;
         self.ledger.read_back(key.id).await
-    }
-
-    /// Whether the JWK Set of this key can show one more.
-    async fn has_room(&self, key: &Key, jwk: &str) -> Result<(), RegistryError> {
-        match snapshot::overflow(&self.store.keys().await?, key, jwk) {
-            Some((count, octets)) if key.purpose == Purpose::Token => Err(RegistryError::TooManyKeys { count, octets }),
-            _ => Ok(()),
-        }
     }
 
     /// The pair signs to prove itself, and the row that tells of it was written by whoever crashed, perhaps long ago.
@@ -670,6 +668,14 @@ impl Registry {
             return Ok(());
         }
         Ok(self.store.apply(&[lifecycle::removed(key, now())], &Guard::None).await?)
+    }
+}
+
+/// Whether the JWK Set of this key can show one more.
+fn has_room(keys: &[Key], key: &Key, jwk: &str) -> Result<(), RegistryError> {
+    match snapshot::overflow(keys, key, jwk) {
+        Some((count, octets)) if key.purpose == Purpose::Token => Err(RegistryError::TooManyKeys { count, octets }),
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,11 @@ use crate::{
     revocation::Entry,
 };
 
+/// All keys, the oldest first.
+const KEYS: &str = "SELECT cka_id, purpose, issuer, profile, agent, algorithm, rsa_bits, origin, state, created_at, published_at, \
+                    activated_at, suspended_at, demoted_at, retired_at, destroy_at, destroyed_at, compromised_at, not_after, \
+                    max_lifetime, kid, jwk, label FROM keys ORDER BY created_at, cka_id";
+
 /// What else must be true, and stay true until the change is written.
 #[derive(Clone, Debug, Default)]
 pub enum Guard {
@@ -49,12 +54,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn keys(&self) -> Result<Vec<Key>, StoreError> {
-        let rows = self.database.rows(Statement::new(
-            "SELECT cka_id, purpose, issuer, profile, agent, algorithm, rsa_bits, origin, state, created_at, published_at, \
-             activated_at, suspended_at, demoted_at, retired_at, destroy_at, destroyed_at, compromised_at, not_after, \
-             max_lifetime, kid, jwk, label FROM keys ORDER BY created_at, cka_id",
-        ));
-        rows.await?.iter().map(key).collect()
+        self.database.rows(Statement::new(KEYS)).await?.iter().map(key).collect()
     }
 
     /// Writes the row of a new key, before the HSM is asked for it.
@@ -114,18 +114,34 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Writes generating -> published together with what was generated.
+    /// Writes generating -> published together with what was generated, if it `fits` beside all keys that there are then. Whether it
+    /// did is the answer.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the key is not generating any more, or another has its `kid`.
-    pub async fn publish(&self, change: &Change, published: &Published, origin: Origin) -> Result<(), StoreError> {
+    pub async fn publish(
+        &self,
+        change: &Change,
+        published: &Published,
+        origin: Origin,
+        fits: impl FnOnce(&[Key]) -> bool + Send,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
+        // First, since it locks the version: nobody else publishes a key meanwhile.
+        let lock = "INSERT INTO versions (name, number) VALUES ('keys', 1) ON CONFLICT (name) DO UPDATE SET number = versions.number + 1";
+        transaction.execute(Statement::new(lock)).await?;
+        let keys = transaction.rows(Statement::new(KEYS)).await?;
+        if !fits(&keys.iter().map(key).collect::<Result<Vec<_>, _>>()?) {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         write(&mut transaction, change).await?;
         let Published { kid, jwk } = published;
         let statement = Statement::new("UPDATE keys SET kid = $2, jwk = $3, origin = $4 WHERE cka_id = $1");
         let statement = statement.bind(change.id.to_string()).bind(kid.as_str()).bind(jwk.as_str()).bind(origin.stored());
         transaction.execute(statement).await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Raises the longest lifetime ever allowed on this key's tokens to at least `seconds`.

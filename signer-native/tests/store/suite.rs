@@ -67,6 +67,7 @@ on_both!(
     the_longest_lifetime_only_grows,
     an_import_that_failed_may_be_tried_again,
     a_kid_belongs_to_one_key,
+    a_set_does_not_grow_beyond_its_limit,
     audit_rows_are_appended_once,
     audit_pages,
     the_end_of_a_chain,
@@ -118,7 +119,8 @@ fn change(key: &Key, from: State, to: State) -> Change {
 async fn published(store: &Store, key: &Key) {
     let published = Published { kid: format!("kid-{}", key.id), jwk: "{}".to_owned() };
     store.insert_key(key, &Guard::None).await.unwrap();
-    store.publish(&change(key, State::Generating, State::Published), &published, Origin::Generated).await.unwrap();
+    let change = change(key, State::Generating, State::Published);
+    assert!(store.publish(&change, &published, Origin::Generated, |_| true).await.unwrap());
 }
 
 async fn states(store: &Store) -> Vec<State> {
@@ -230,9 +232,23 @@ async fn a_kid_belongs_to_one_key(place: Place) {
     published(&store, &one).await;
     store.insert_key(&two, &Guard::None).await.unwrap();
     let taken = Published { kid: format!("kid-{}", one.id), jwk: "{}".to_owned() };
-    let refused = store.publish(&change(&two, State::Generating, State::Published), &taken, Origin::Imported).await;
+    let refused = store.publish(&change(&two, State::Generating, State::Published), &taken, Origin::Imported, |_| true).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     assert_eq!(states(&store).await, [State::Published, State::Generating]);
+}
+
+async fn a_set_does_not_grow_beyond_its_limit(place: Place) {
+    let store = place.open().await;
+    let publishing = (1..=8).map(async |number| {
+        let (store, key) = (place.open().await, key(number, "default"));
+        store.insert_key(&key, &Guard::None).await.unwrap();
+        let published = Published { kid: format!("kid-{number}"), jwk: "{}".to_owned() };
+        let fits = |keys: &[Key]| keys.iter().filter(|key| key.state == State::Published).count() < 3;
+        store.publish(&change(&key, State::Generating, State::Published), &published, Origin::Generated, fits).await.unwrap()
+    });
+    let published = futures_util::future::join_all(publishing).await;
+    assert_eq!(published.iter().filter(|published| **published).count(), 3, "{published:?}");
+    assert_eq!(states(&store).await.iter().filter(|state| **state == State::Published).count(), 3);
 }
 
 fn row(chain: &str, seq: u64) -> AuditRow {
