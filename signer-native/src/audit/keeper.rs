@@ -12,6 +12,8 @@ use crate::{
 
 /// Chains of one checkpoint at most: a hundred and sixty fill a token of the largest size.
 const CHAINS: usize = 100;
+/// How often an export tries to make a checkpoint of its own beside other signers.
+const TRIES: usize = 5;
 
 /// Makes checkpoints. Several signers may: a number is given once, and who comes second makes no other.
 #[derive(Clone)]
@@ -41,9 +43,14 @@ impl Keeper {
     /// # Errors
     /// When the store or the HSM cannot be used.
     pub async fn conclude(&self) -> Result<(u64, Vec<Jwk>), RegistryError> {
-        self.checkpoint().await?;
-        let end = self.store.last_checkpoint().await?.map_or(0, |(id, _)| id);
-        Ok((end, self.keys().await?))
+        for _ in 0..TRIES {
+            // What another signer made instead may be from before the rows that this export is to have.
+            if let (_, true) = self.advance().await? {
+                let end = self.store.last_checkpoint().await?.map_or(0, |(id, _)| id);
+                return Ok((end, self.keys().await?));
+            }
+        }
+        Err(StoreError::Conflict("other signers were faster with every checkpoint; try the export again".to_owned()).into())
     }
 
     /// Makes checkpoints of all chains that grew since they were last spoken of; gives the last of these checkpoints, or none when
@@ -52,6 +59,11 @@ impl Keeper {
     /// # Errors
     /// When the store or the HSM cannot be used.
     pub async fn checkpoint(&self) -> Result<Option<String>, RegistryError> {
+        Ok(self.advance().await?.0)
+    }
+
+    /// The same, and whether checkpoints speak of all rows by now that were there when this began.
+    async fn advance(&self) -> Result<(Option<String>, bool), RegistryError> {
         // First the last one, then the chains: if another signer makes one in between, this one's number is taken.
         let mut last = self.store.last_checkpoint().await?;
         let tails = self.store.audit_tails().await?;
@@ -63,13 +75,13 @@ impl Keeper {
             match self.store.append_checkpoint(id, &document, &stated).await {
                 Ok(()) => {}
                 // Another signer made this one at the same time; what it left out is for the next.
-                Err(StoreError::Conflict(_)) => break,
+                Err(StoreError::Conflict(_)) => return Ok((made, false)),
                 Err(error) => return Err(error.into()),
             }
             made = Some(document.clone());
             last = Some((id, document));
         }
-        Ok(made)
+        Ok((made, true))
     }
 
     /// The checkpoint after `last`, and its number.
@@ -116,6 +128,8 @@ fn jwk(key: &Key) -> Result<Jwk, RegistryError> {
 mod tests {
     use std::io::Cursor;
 
+    use sqlx::{Connection as _, sqlite::SqliteConnectOptions};
+
     use super::*;
     use crate::{
         audit::{
@@ -129,6 +143,35 @@ mod tests {
 
     const TIMING: Timing =
         Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: Some(0) };
+
+    #[tokio::test]
+    async fn an_export_has_what_was_there_though_another_signer_makes_a_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
+        let (ledger, hsm) = (Ledger::new(store.clone(), TIMING, Vec::new()), Arc::new(MemoryKeyStore::default()));
+        let registry = Arc::new(Registry::new(ledger, hsm.clone()));
+        let keeper = Keeper::new(store.clone(), Arc::clone(&registry));
+        // It began before there was any row, and ends while the audit key is made.
+        let other = store.clone();
+        hsm.meanwhile(move || {
+            let other = other.clone();
+            async move { other.append_checkpoint(1, "another signer's", &[]).await.unwrap() }
+        });
+        registry.ledger().record(&Actor::local(), "audit.export", "", "{}").await.unwrap();
+        let asked = store.audit_tails().await.unwrap();
+        assert_eq!(keeper.conclude().await.unwrap().0, 2);
+        let left = store.audit_tails().await.unwrap();
+        assert!(!asked.iter().any(|tail| left.contains(tail)), "{left:?}");
+        // Where that happens every time, nobody gets an export that lacks rows.
+        let options = SqliteConnectOptions::new().filename(folder.path().join("store.db"));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        let faster = "CREATE TRIGGER faster BEFORE INSERT ON checkpoints BEGIN \
+                      INSERT INTO checkpoints (id, document) VALUES (NEW.id, 'x'); END";
+        sqlx::query(faster).execute(&mut connection).await.unwrap();
+        registry.ledger().record(&Actor::local(), "audit.export", "", "{}").await.unwrap();
+        let refused = keeper.conclude().await.unwrap_err();
+        assert!(refused.to_string().contains("try the export again"), "{refused}");
+    }
 
     #[tokio::test]
     async fn an_export_ends_before_what_a_key_signed_that_it_does_not_name() {
