@@ -318,6 +318,7 @@ impl From<IssueError> for Problem {
             IssueError::Unsound(_) | IssueError::Registry(RegistryError::Unsound(_)) => Code::SignatureDiscarded,
             IssueError::NoActiveKey(_)
             | IssueError::NoDigestKey(_)
+            | IssueError::KeyStopped(_)
             | IssueError::Registry(
                 RegistryError::Refused(_)
                 | RegistryError::TooManyKeys { .. }

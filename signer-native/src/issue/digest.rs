@@ -116,6 +116,7 @@ impl Issuer {
     }
 
     async fn signature(&self, key: &ActiveKey, digest: &[u8]) -> Result<Vec<u8>, IssueError> {
+        self.still_signs(key)?;
         let began = Instant::now();
         let signature = self.registry.sign_digest_unverified(key.id, key.algorithm, digest.to_vec()).await;
         let signature = signature.map_err(IssueError::Registry)?;

@@ -105,6 +105,8 @@ pub enum IssueError {
     ClaimsUnacceptable(String),
     /// The profile has no active key.
     NoActiveKey(String),
+    /// This key stopped signing while the request waited.
+    KeyStopped(String),
     /// The registry was not read within the lease.
     RegistryStale,
     /// The audit log could not be written, so nothing was signed.
@@ -134,6 +136,10 @@ impl fmt::Display for IssueError {
             Self::NoActiveKey(profile) => write!(
                 formatter,
                 "profile {profile} has no active key of its algorithm; edgeseal keys generate --profile {profile}, then edgeseal keys activate"
+            ),
+            Self::KeyStopped(kid) => write!(
+                formatter,
+                "key {kid} stopped signing while the request waited for its turn, so that nothing was signed; edgeseal keys list shows why"
             ),
             Self::RegistryStale => {
                 formatter.write_str("the registry of keys could not be read lately, so no key is known to be active")
@@ -300,6 +306,18 @@ impl Issuer {
         if snapshot.is_expired(self.lease) { Err(IssueError::RegistryStale) } else { Ok(snapshot) }
     }
 
+    /// Right before the HSM is asked: the waits until then may have taken longer than the lease, and somebody may have stopped the key.
+    pub(super) fn still_signs(&self, key: &ActiveKey) -> Result<(), IssueError> {
+        let snapshot = self.fresh_snapshot()?;
+        let signs = snapshot.of_id(key.id).is_some_and(|row| match row.state {
+            State::Active => true,
+            // Its successor took over a moment ago: its JWK stays for what is signed within the lease.
+            State::Retiring => row.demoted_at.is_some_and(|at| u128::from(now().millis_since(at)) < self.lease.as_millis()),
+            _ => false,
+        });
+        if signs { Ok(()) } else { Err(IssueError::KeyStopped(key.kid.clone())) }
+    }
+
     /// Signs what policy allows.
     async fn fulfil(
         &self,
@@ -366,6 +384,7 @@ impl Issuer {
     }
 
     async fn sign(&self, key: &ActiveKey, unsigned: UnsignedToken) -> Result<String, IssueError> {
+        self.still_signs(key)?;
         let signature = self.registry.sign_unverified(key.id, key.algorithm, unsigned.signing_input()).await;
         Ok(unsigned.attach(&signature.map_err(IssueError::Registry)?))
     }
@@ -435,21 +454,32 @@ pub(super) fn asked(agent: &Agent, profile: &Profile, action: &'static str, kid:
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::{
-        audit::Blinding,
+        audit::{Blinding, LogEnd},
         hsm::memory::MemoryKeyStore,
         issue::Lifetime,
-        keys::{Actor, Command, Ledger, Slot, Timing},
+        keys::{Actor, Command, Key, Ledger, Slot, Timing},
         store::{Store, StoreSettings},
     };
 
     const URL: &str = "https://signer.example.com";
     const TIMING: Timing =
         Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: Some(0) };
+    const ACTIVATE: Command = Command::Activate { emergency: false };
 
-    #[tokio::test]
-    async fn a_key_remembers_the_longest_of_its_tokens_before_it_signs_it() {
+    struct World {
+        issuer: Issuer,
+        store: Store,
+        end: LogEnd,
+        kid: String,
+        _folder: tempfile::TempDir,
+    }
+
+    /// An issuer whose key is from when tokens of the profile lived a minute at most.
+    async fn world(lease: Duration) -> World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
         let ledger = Ledger::new(store.clone(), TIMING, Vec::new()).with_issuers([(String::new(), URL.to_owned())].into());
@@ -465,7 +495,6 @@ mod tests {
             modes: vec![Mode::Claims],
             max_session: None,
         };
-        // Its key is from when tokens of the profile lived a minute at most.
         let slot = Slot {
             purpose: Purpose::Token,
             issuer: String::new(),
@@ -479,20 +508,67 @@ mod tests {
             valid_for: None,
         };
         let key = registry.generate(&slot, None, &Actor::system()).await.unwrap();
-        let activate = Command::Activate { emergency: false };
-        registry.ledger().command(key.kid().unwrap(), activate, &Actor::local()).await.unwrap();
-        registry.refresh().await.unwrap();
+        let kid = key.kid().unwrap().to_owned();
+        registry.ledger().command(&kid, ACTIVATE, &Actor::local()).await.unwrap();
+        registry.generate(&slot, None, &Actor::system()).await.unwrap();
         let (log, end) = Log::begin(store.clone(), Duration::from_secs(5), Blinding::none()).await.unwrap();
+        registry.refresh().await.unwrap();
         let profiles = [(profile.name.clone(), profile)].into();
-        let lease = Duration::from_mins(1);
         let issuer = Issuer::new(URL.to_owned(), profiles, BTreeMap::new(), registry, lease, log, Metrics::default());
-        let agent = Agent { name: "app".to_owned(), profiles: vec!["default".to_owned()], ..Agent::default() };
-        let remembered = async || store.keys().await.unwrap()[0].max_lifetime;
+        World { issuer, store, end, kid, _folder: folder }
+    }
+
+    fn agent() -> Agent {
+        Agent { name: "app".to_owned(), profiles: vec!["default".to_owned()], ..Agent::default() }
+    }
+
+    fn request(ttl: u64) -> Request {
+        Request { ttl: Some(Lifetime(ttl)), ..Request::default() }
+    }
+
+    #[tokio::test]
+    async fn a_key_remembers_the_longest_of_its_tokens_before_it_signs_it() {
+        let World { issuer, store, end, .. } = world(Duration::from_mins(1)).await;
+        let remembered = async || store.keys().await.unwrap().iter().map(|key| key.max_lifetime).max();
         for (ttl, longest) in [(60, 60), (3_600, 3_600), (60, 3_600)] {
-            let request = Request { ttl: Some(Lifetime(ttl)), ..Request::default() };
-            issuer.issue(&agent, "default", request, Stamp::now().unwrap()).await.unwrap();
-            assert_eq!(remembered().await, longest);
+            issuer.issue(&agent(), "default", request(ttl), Stamp::now().unwrap()).await.unwrap();
+            assert_eq!(remembered().await, Some(longest));
         }
         end.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_stopped_while_a_request_waits_signs_nothing() {
+        let lease = Duration::from_secs(2);
+        // What happens while the audit log is written: a command, or nothing for longer than the lease.
+        let successor = Some(ACTIVATE);
+        for (command, signs) in
+            [(Some(Command::Suspend), false), (Some(Command::Compromise), false), (successor, true), (None, false)]
+        {
+            let World { issuer, store, end, kid, _folder } = world(lease).await;
+            let agent = agent();
+            let mut issuing = Box::pin(issuer.issue(&agent, "default", request(60), Stamp::now().unwrap()));
+            assert!(issuing.as_mut().now_or_never().is_none());
+            if let Some(command) = command {
+                let keys = store.keys().await.unwrap();
+                let other = keys.iter().find(|key| key.state == State::Published).and_then(Key::kid).unwrap();
+                let of = if matches!(command, Command::Activate { .. }) { other } else { &kid };
+                issuer.registry().ledger().command(of, command, &Actor::local()).await.unwrap();
+                issuer.registry().refresh().await.unwrap();
+            } else {
+                tokio::time::sleep(lease + Duration::from_millis(50)).await;
+            }
+            let issued = issuing.await;
+            let expected = match command {
+                _ if signs => None,
+                Some(_) => Some(IssueError::KeyStopped(kid)),
+                None => Some(IssueError::RegistryStale),
+            };
+            assert_eq!(issued.as_ref().err(), expected.as_ref(), "{command:?}");
+            end.end().await;
+            let rows = store.audit_page(issuer.audit.chain(), None, 100).await.unwrap();
+            let said = expected.as_ref().map_or_else(String::new, ToString::to_string);
+            assert!(rows.iter().any(|row| row.body.contains(&said)), "{command:?}: {rows:?}");
+        }
     }
 }
