@@ -16,7 +16,7 @@ use crate::{
 pub const OWN_PREFIX: &str = "edgeseal-";
 
 /// Meant for one connection only (RFC 9110 section 7.6.1), whatever `Connection` says. `Upgrade` is not here: the runtime
-/// carries WebSockets across.
+/// carries the connections of `WebSocket`s across.
 const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"];
 

@@ -457,8 +457,11 @@ impl Registry {
                 self.hsm.may_generate()?;
                 let asked_at = Instant::now();
                 let made = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await;
-                if made.as_ref().is_err_and(is_of_the_hsm) {
-                    let seconds = self.waits().begin(&slot, asked_at).as_secs();
+                if let Err(error) = &made
+                    && is_of_the_hsm(error)
+                {
+                    let is_away = matches!(error, RegistryError::Hsm(HsmError::Unavailable(_) | HsmError::Deadline(_)));
+                    let seconds = self.waits().begin(&slot, is_away, asked_at).as_secs();
                     tracing::warn!(
                         profile = slot.profile,
                         seconds,

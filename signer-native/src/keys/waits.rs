@@ -9,6 +9,8 @@ use super::{Slot, rotation::Due};
 const FIRST: Duration = Duration::from_secs(10);
 /// The longest one: somebody who has mended it need not wait, as keys are made by command at once.
 const LONGEST: Duration = Duration::from_hours(1);
+/// The longest one while the HSM is away, which ends by itself.
+const LONGEST_AWAY: Duration = Duration::from_mins(1);
 
 /// The slots that wait.
 #[derive(Debug, Default)]
@@ -22,10 +24,11 @@ struct Wait {
 }
 
 impl Waits {
-    /// No key could be made for a slot, again. Gives how long it waits from `moment` on: twice as long as before.
-    pub(super) fn begin(&mut self, slot: &Slot, moment: Instant) -> Duration {
+    /// No key could be made for a slot, again, or the HSM is away. Gives how long it waits from `moment` on: twice as long as before.
+    pub(super) fn begin(&mut self, slot: &Slot, is_away: bool, moment: Instant) -> Duration {
+        let longest = if is_away { LONGEST_AWAY } else { LONGEST };
         let before = self.0.iter().position(|wait| wait.slot == *slot).map(|place| self.0.swap_remove(place));
-        let pause = before.map_or(FIRST, |before| before.pause.saturating_mul(2).min(LONGEST));
+        let pause = before.map_or(FIRST, |before| before.pause.saturating_mul(2).min(longest));
         self.0.push(Wait { slot: slot.clone(), pause, until: moment + pause });
         pause
     }
@@ -69,7 +72,7 @@ mod tests {
         let began = Instant::now();
         let (web, app) = (Due::Generate(slot("web")), Due::Generate(slot("app")));
         let mut waits = Waits::default();
-        let pauses: Vec<u64> = (0..11).map(|_| waits.begin(&slot("web"), began).as_secs()).collect();
+        let pauses: Vec<u64> = (0..11).map(|_| waits.begin(&slot("web"), false, began).as_secs()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600, 3_600]);
         assert!(waits.hold(&web, began + Duration::from_secs(3_599)) && !waits.hold(&app, began));
         assert!(!waits.hold(&web, began + LONGEST));
@@ -77,8 +80,10 @@ mod tests {
         assert!(waits.hold(&web, began));
         // The profile wants another key now.
         assert!(!waits.hold(&Due::Generate(Slot { algorithm: Algorithm::Rs256, ..slot("web") }), began));
+        // One that is away comes back by itself.
+        assert_eq!(waits.begin(&slot("web"), true, began), LONGEST_AWAY);
         waits.retain(&[app]);
         assert!(!waits.hold(&web, began));
-        assert_eq!(waits.begin(&slot("web"), began), FIRST);
+        assert_eq!(waits.begin(&slot("web"), true, began), FIRST);
     }
 }
