@@ -238,17 +238,20 @@ async fn a_kid_belongs_to_one_key(place: Place) {
 }
 
 async fn a_set_does_not_grow_beyond_its_limit(place: Place) {
-    let store = place.open().await;
-    let publishing = (1..=8).map(async |number| {
+    let mut processes = Vec::new();
+    for number in 1..=6 {
         let (store, key) = (place.open().await, key(number, "default"));
         store.insert_key(&key, &Guard::None).await.unwrap();
-        let published = Published { kid: format!("kid-{number}"), jwk: "{}".to_owned() };
+        processes.push((store, key));
+    }
+    let publishing = processes.iter().map(async |(store, key)| {
+        let published = Published { kid: format!("kid-{}", key.id), jwk: "{}".to_owned() };
         let fits = |keys: &[Key]| keys.iter().filter(|key| key.state == State::Published).count() < 3;
-        store.publish(&change(&key, State::Generating, State::Published), &published, Origin::Generated, fits).await.unwrap()
+        store.publish(&change(key, State::Generating, State::Published), &published, Origin::Generated, fits).await.unwrap()
     });
     let published = futures_util::future::join_all(publishing).await;
     assert_eq!(published.iter().filter(|published| **published).count(), 3, "{published:?}");
-    assert_eq!(states(&store).await.iter().filter(|state| **state == State::Published).count(), 3);
+    assert_eq!(states(&processes[0].0).await.iter().filter(|state| **state == State::Published).count(), 3);
 }
 
 fn row(chain: &str, seq: u64) -> AuditRow {
