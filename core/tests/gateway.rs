@@ -365,7 +365,7 @@ fn an_optional_route_that_asks_something_asks_it_in_every_spelling() {
         { "match": "/*", "access": "public" },
         { "match": "/reports/*", "access": "optional", "require": { "scope": "reports" } },
         { "match": "/plain/*", "access": "optional" },
-        { "match": "/put", "access": "optional", "methods": ["PUT"], "issuers": ["https://issuer.example"] },
+        { "match": "/put", "access": "optional", "methods": ["PUT"], "issuers": ["https://i.example"] },
     ] }));
     for (method, target, expected, route) in [
         ("GET", "/reports/1", "optional", 1),

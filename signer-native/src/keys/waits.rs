@@ -1,4 +1,4 @@
-//! PURE. How long rotation leaves a slot alone for which no key could be made: an HSM whose user may make none, or that is full, says
+//! How long rotation leaves a slot alone for which no key could be made: an HSM whose user may make none, or that is full, says
 //! so every time, and each try leaves a row, a row of the audit log and whatever an HSM does that fails.
 
 use std::time::{Duration, Instant};
