@@ -174,11 +174,12 @@ impl Verifier {
     }
 
     /// What to do about the keys for a token that [`Verifier::admit`] let through. Where a fetch would be next, the token's unverified
-    /// `iss` is looked at first: one of another issuer causes no fetch and is judged by the set at hand. `None` stands for a token that
+    /// `iss` is looked at first: one of another issuer, or of none, causes no fetch and is judged by the set at hand. `None` stands for a token that
     /// was verified before.
     ///
     /// # Errors
-    /// `issuer_mismatch` for a token of another issuer while there is no set to judge it by.
+    /// While there is no set to judge it by: `issuer_mismatch` for a token of another issuer, and those of
+    /// [`UnverifiedToken::unverified_issuer`] for one that names none.
     pub fn look_up(
         &self,
         cache: &mut JwksCache,

@@ -521,7 +521,7 @@ impl Shared {
     async fn verifier(&self, token: Option<&About>) -> Result<RemoteVerifier, Refused> {
         let mut settings: Vec<IssuerSettings> = Vec::new();
         for trusted in self.profiles.issuers(&self.signers, token).await? {
-            add(&mut settings, trusted);
+            add(&mut settings, trusted, token.and_then(About::reserved_type));
         }
         let mut held = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, verifier)) = held.as_ref()
@@ -537,22 +537,21 @@ impl Shared {
     }
 }
 
-fn add(settings: &mut Vec<IssuerSettings>, trusted: Trusted) {
+/// A reserved `typ` is named for a token that says it, where a profile of the issuer has it: for any other token it is not.
+fn add(settings: &mut Vec<IssuerSettings>, trusted: Trusted, asked: Option<&str>) {
     let Trusted { profile: _, is_own, issuer, algorithm, reserved_type } = trusted;
+    let typ = reserved_type.filter(|typ| Some(typ.as_str()) == asked);
     if let Some(known) = settings.iter_mut().find(|known| known.issuer.as_ref() == Some(&issuer)) {
         if !known.algorithms.contains(&algorithm) {
             known.algorithms.push(algorithm);
         }
-        // Where an issuer has tokens of several kinds, nobody shall take a reserved one for another by accident.
-        if known.typ != reserved_type {
-            known.typ = None;
-        }
+        known.typ = known.typ.take().or(typ);
         return;
     }
     settings.push(IssuerSettings {
         issuer: Some(issuer),
         algorithms: vec![algorithm],
-        typ: reserved_type,
+        typ,
         require_key_exp: is_own,
         sd_jwt: Some(SdJwtSettings { allow_plain: true, ..SdJwtSettings::new(KeyBinding::WhereBound) }),
         // Each request names the audience, and it is compared there.
@@ -636,8 +635,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserved_typ_is_named_where_all_tokens_of_an_issuer_have_it() {
-        let typ_of = |types: &[Option<&str>]| {
+    fn a_reserved_typ_is_named_where_the_token_says_it_and_a_profile_has_it() {
+        let typ_of = |types: &[Option<&str>], asked: Option<&str>| {
             let mut settings = Vec::new();
             for (number, typ) in types.iter().enumerate() {
                 add(
@@ -649,16 +648,18 @@ mod tests {
                         algorithm: edgeseal_core::Algorithm::Es256,
                         reserved_type: typ.map(ToOwned::to_owned),
                     },
+                    asked,
                 );
             }
             assert_eq!(settings.len(), 1);
             settings.remove(0).typ
         };
         let logout = Some("logout+jwt");
-        assert_eq!(typ_of(&[logout, logout]).as_deref(), logout);
-        for mixed in [&[None, logout][..], &[logout, None, logout], &[logout, Some("secevent+jwt"), logout], &[None]] {
-            assert_eq!(typ_of(mixed), None, "{mixed:?}");
+        for types in [&[logout][..], &[None, logout], &[logout, None], &[Some("secevent+jwt"), logout]] {
+            assert_eq!(typ_of(types, logout).as_deref(), logout, "{types:?}");
+            assert_eq!(typ_of(types, None), None, "{types:?}");
         }
+        assert_eq!(typ_of(&[None, Some("secevent+jwt")], logout), None);
     }
 
     #[test]

@@ -65,6 +65,11 @@ pub struct About {
 }
 
 impl About {
+    /// Its `typ`, if verifiers accept that by name alone.
+    pub fn reserved_type(&self) -> Option<&str> {
+        self.reserved_type.as_deref()
+    }
+
     /// Of a token of this issuer.
     pub fn new(issuer: String, header: &Header) -> Self {
         Self { issuer, algorithm: header.algorithm().to_owned(), reserved_type: reserved(header.typ()) }

@@ -266,8 +266,8 @@ impl Issuer {
         let settings = IssuerSettings {
             issuer: Some(self.url_of(&profile.name)),
             algorithms: vec![key.algorithm],
-            // Some kinds are accepted by name alone. Another one may have changed since the token was issued.
-            typ: profile.typ.clone().filter(|typ| is_reserved_type(typ)),
+            // Some kinds are accepted by name alone. The profile may have had another one when the token was issued.
+            typ: profile.typ.clone().filter(|typ| is_reserved_type(typ) && token.header().typ() == Some(typ)),
             leeway: Some(0),
             dangerous: Some(DangerousSettings { skip_audience: true, ..DangerousSettings::default() }),
             ..IssuerSettings::default()

@@ -455,13 +455,12 @@ impl Registry {
                 };
                 // Calls that are held back are none that failed.
                 self.hsm.may_generate()?;
-                let asked_at = Instant::now();
                 let made = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await;
                 if let Err(error) = &made
                     && is_of_the_hsm(error)
                 {
                     let is_away = matches!(error, RegistryError::Hsm(HsmError::Unavailable(_) | HsmError::Deadline(_)));
-                    let seconds = self.waits().begin(&slot, is_away, asked_at).as_secs();
+                    let seconds = self.waits().begin(&slot, is_away, Instant::now()).as_secs();
                     tracing::warn!(
                         profile = slot.profile,
                         seconds,
