@@ -45,7 +45,7 @@ impl Refusal {
         Self { check: Some(check), ..Self::of(Kind::Verify(code), detail) }
     }
 
-    /// No token came with the request: the sender may not know that one is needed, so the answer carries no error code.
+    /// No token came with the request: the sender may not know that one is needed, so the challenge names no error.
     pub fn token_missing(detail: impl Into<String>) -> Self {
         Self::of(Kind::TokenMissing, detail)
     }

@@ -48,7 +48,7 @@ pub(super) enum Command {
     Resume(OneKey),
     /// Somebody else may have the key: take it out at once, and let the standby sign
     Compromise(Destructive),
-    /// Propose the destruction of a retired key, or approve what another person proposed
+    /// Propose the destruction of a retired or compromised key, or approve what another person proposed
     ScheduleDestroy(Destruction),
     /// Call a destruction off, or a proposal of one
     CancelDestroy(OneKey),

@@ -163,7 +163,7 @@ struct Discovery {
     jwks_uri: String,
     /// `id_token` in the OpenID configuration, which must name one; else empty, since tokens are not obtained here.
     response_types_supported: Vec<&'static str>,
-    /// Empty, for the same reason; of the authorization server alone.
+    /// Empty, since tokens are not obtained here; of the authorization server alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     grant_types_supported: Option<Vec<&'static str>>,

@@ -128,7 +128,7 @@ function keepHeights(kept = true): void {
 export function showContents(contents: Contents | undefined, verified: boolean, now: number, signed = verified): void {
   const trust = byId("trust");
   const problem = contents !== undefined && "problem" in contents ? contents.problem : undefined;
-  setText(trust, verified ? "Verified" : "Unverified");
+  setText(trust, verified ? "Verified" : signed ? "Not accepted" : "Unverified");
   trust.hidden = contents === undefined || problem !== undefined;
   setText(
     byId("trust-note"),

@@ -208,6 +208,8 @@ struct ScheduleDestroy {
 struct Nothing {}
 
 /// Let a standby sign, and its predecessor retire
+///
+/// In an emergency (`emergency`) it takes an administrator, with a passkey shown in the last five minutes or a certificate.
 #[utoipa::path(post, path = "/admin/v1/keys/{kid}:activate", operation_id = "activateKey", tag = "keys",
     params(("kid" = String, Path, description = "Its kid, or enough of the beginning")),
     request_body(content = Option<Activate>),
@@ -287,7 +289,7 @@ async fn compromise(
     take(&service, &kid, Command::Compromise, &person).await
 }
 
-/// Propose the destruction of a retired key, or approve what another person proposed
+/// Propose the destruction of a retired or compromised key, or approve what another person proposed
 #[utoipa::path(post, path = "/admin/v1/keys/{kid}:schedule-destroy", operation_id = "scheduleKeyDestruction", tag = "keys",
     params(("kid" = String, Path, description = "Its kid, or enough of the beginning")),
     request_body(content = Option<ScheduleDestroy>),
