@@ -103,13 +103,15 @@ impl Seat<'_> {
         self.session.as_ref().ok_or_else(no_session)
     }
 
-    /// Runs an operation; each kind of fault is remedied once, throttling until the deadline.
+    /// Runs an operation; each kind of fault is remedied once, throttling until the deadline. Whoever makes a pair pauses no longer than whoever
+    /// signs: the thread is missed.
     pub(super) fn recovering<T>(
         &mut self,
         until: Instant,
         operation: &mut impl FnMut(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, HsmError> {
-        let mut tried = Tried { remedies: Vec::new(), pauses: Pauses::until(until) };
+        let pauses = Pauses::until(until.min(Instant::now() + self.module.settings().deadline));
+        let mut tried = Tried { remedies: Vec::new(), pauses };
         loop {
             let attempt = self.sit().and_then(|()| operation(self));
             let mut fault = match attempt {
