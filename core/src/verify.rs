@@ -174,12 +174,11 @@ impl Verifier {
     }
 
     /// What to do about the keys for a token that [`Verifier::admit`] let through. Where a fetch would be next, the token's unverified
-    /// `iss` is looked at first: one of another issuer, or of none, causes no fetch and is judged by the set at hand. `None` stands for a token that
+    /// `iss` is looked at first: one of another issuer causes no fetch and is judged by the set at hand. `None` stands for a token that
     /// was verified before.
     ///
     /// # Errors
-    /// While there is no set to judge it by: `issuer_mismatch` for a token of another issuer, and those of
-    /// [`UnverifiedToken::unverified_issuer`] for one that names none.
+    /// `issuer_mismatch` for a token of another issuer while there is no set to judge it by.
     pub fn look_up(
         &self,
         cache: &mut JwksCache,
@@ -198,8 +197,9 @@ impl Verifier {
         due: DueFetch,
         now: Timestamp,
     ) -> Result<Lookup, VerifyError> {
-        let compare = |token: &UnverifiedToken| self.compare_issuer(&token.unverified_issuer()?, Check::Routing);
-        match token.filter(|_| self.policy.issuer.is_some()).map_or(Ok(()), compare) {
+        // One that names none, or cannot be read, may be of any issuer.
+        let issuer = token.filter(|_| self.policy.issuer.is_some()).and_then(|token| token.unverified_issuer().ok());
+        match issuer.map_or(Ok(()), |issuer| self.compare_issuer(&issuer, Check::Routing)) {
             Ok(()) => Ok(Lookup::Fetch(cache.take(&due, now))),
             Err(refusal) => due.set.map(Lookup::UnknownKid).ok_or(refusal),
         }

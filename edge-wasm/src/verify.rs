@@ -1086,10 +1086,6 @@ mod tests {
         }
         assert!(matches!(verifier.begin("a.b.c", None, START), Step::Refused(..)));
         assert_eq!(refused(verifier.begin(&of_another(r#"{"alg":"ES256","kid":"k"}"#), None, START)), "issuer_mismatch");
-        for (claims, code) in [("{}", "claim_missing"), (r#"{"iss":1}"#, "claim_invalid"), ("[]", "token_malformed")] {
-            let token = token_of(r#"{"alg":"ES256","kid":"k"}"#, claims);
-            assert_eq!(refused(verifier.begin(&token, None, START)), code, "{claims}");
-        }
         verifier.stats(|stats| assert_eq!(stats.cache.fetches, 0));
     }
 

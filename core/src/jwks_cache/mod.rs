@@ -6,7 +6,7 @@
 //! - While fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
 //!   never a refusal of the token. A failure speaks for its pause and a minute more: whoever comes later asks the endpoint first.
 //! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch
-//!   has just shown to be absent. A token that says another issuer, or none, causes none at all ([`crate::Verifier::look_up`]).
+//!   has just shown to be absent. A token that says another issuer causes none at all ([`crate::Verifier::look_up`]).
 //! - Failures are followed by a growing pause, also when there never was a set.
 //! - One caller fetches at a time. Its right is a lease that expires, so a caller that vanishes blocks nobody.
 //! - When a clock that ran ahead is set back, what was noted by it is forgotten, and the set that was fetched by it is due.
