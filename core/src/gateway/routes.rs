@@ -5,7 +5,8 @@
 //!
 //! What opens (`public`, `optional`) matches exactly, on the octets that are forwarded. What closes (`required`) matches every
 //! spelling that some origin takes for the same path: any letter case, escapes, matrix parameters, a trailing slash or an
-//! extension. So does an optional route that asks something of the token, and in another spelling than its own a token is required. `/admin/*` closes `/admin` too, and so `/admin.json` and what is below it. A path that only may be one of a route that asks
+//! extension. So does an optional route that asks something of the token, and in another spelling than its own a token is required.
+//! `/admin/*` closes `/admin` too, and so `/admin.json` and what is below it. A path that only may be one of a route that asks
 //! something of the token, since Unicode spells its characters in several ways, is in doubt. Where one path is several to the origin, the
 //! routes of all count.
 

@@ -76,13 +76,12 @@ impl Blinding {
 
     fn value(&self, name: &str, value: &Value) -> Value {
         let Some(key) = &self.0 else {
+            if nests_within(value, SHOWN_DEPTH) {
+                return value.clone();
+            }
             let mut text = String::new();
-            return if nests_within(value, SHOWN_DEPTH) {
-                value.clone()
-            } else {
-                json::write(value, &mut text);
-                Value::String(text)
-            };
+            json::write(value, &mut text);
+            return Value::String(text);
         };
         let mut context = hmac::Context::with_key(key);
         // A name's JSON form ends where it ends, so that no other name and value give the same octets.
