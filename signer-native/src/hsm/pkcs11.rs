@@ -32,7 +32,7 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// After this long without a restart, the next one is a first one again.
 const RESTART_FORGIVEN: Duration = Duration::from_mins(10);
-/// How often, and how soon, a token is looked for again that a module could not tell about.
+/// How often, and how soon, a token is looked for again that a module did not show.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// How long a restart waits for other threads to let go of their sessions.
@@ -494,10 +494,9 @@ impl State {
 
 impl Live {
     fn open(settings: &Pkcs11Settings, counters: &Counters) -> Result<Self, HsmError> {
-        let context = load(settings)?;
-        let opened = Self::log_in_somewhere(&context, settings, counters);
-        match opened {
-            Ok((slot, anchor)) => Ok(Self { context, slot, anchor }),
+        let (context, slot) = load_patiently(settings)?;
+        match Self::log_in(&context, slot, settings, counters) {
+            Ok(anchor) => Ok(Self { context, slot, anchor }),
             Err(error) => {
                 // Leave the module as it was found; why it failed matters more than how it ends.
                 let _ = context.finalize();
@@ -506,11 +505,30 @@ impl Live {
         }
     }
 
-    fn log_in_somewhere(context: &Pkcs11, settings: &Pkcs11Settings, counters: &Counters) -> Result<(Slot, Session), Fault> {
-        let slot = find_slot_patiently(context, &settings.token)?;
+    fn log_in(context: &Pkcs11, slot: Slot, settings: &Pkcs11Settings, counters: &Counters) -> Result<Session, Fault> {
         let anchor = context.open_ro_session(slot)?;
         log_in(context, slot, &anchor, settings, counters)?;
-        Ok((slot, anchor))
+        Ok(anchor)
+    }
+}
+
+/// The initialized module and the token's slot. Modules whose tokens are files (`SoftHSM`) read them when they are
+/// initialized, and while another process writes one they answer `GENERAL_ERROR` or leave it out until they are
+/// initialized again: they are, a few times.
+fn load_patiently(settings: &Pkcs11Settings) -> Result<(Pkcs11, Slot), HsmError> {
+    let mut looks = 1;
+    loop {
+        let context = load(settings)?;
+        let error = match find_slot(&context, &settings.token) {
+            Ok(slot) => return Ok((context, slot)),
+            Err(error) => error,
+        };
+        let _ = context.finalize();
+        if looks > LOOKS {
+            return Err(error);
+        }
+        looks += 1;
+        std::thread::park_timeout(BETWEEN_LOOKS);
     }
 }
 
@@ -538,17 +556,6 @@ pub(super) fn load(settings: &Pkcs11Settings) -> Result<Pkcs11, HsmError> {
             word(&error)
         ))),
     }
-}
-
-/// Modules whose tokens are files (`SoftHSM`) answer `GENERAL_ERROR` while another process writes them: asked again, they do not.
-fn find_slot_patiently(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, HsmError> {
-    for _ in 0..LOOKS {
-        match find_slot(context, selector) {
-            Err(HsmError::Unavailable(_)) => std::thread::park_timeout(BETWEEN_LOOKS),
-            found => return found,
-        }
-    }
-    find_slot(context, selector)
 }
 
 fn find_slot(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, HsmError> {
