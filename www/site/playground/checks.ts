@@ -11,20 +11,20 @@ export interface CheckText {
 }
 
 const TEXTS: Readonly<Record<string, readonly [title: string, demand: string]>> = {
-  structure: ["Structure", "Three canonical base64url parts, a JSON header, within the size limits"],
-  critical: ["Critical extensions", "None that the verifier does not understand"],
-  algorithm: ["Algorithm", "One that the policy lists"],
-  type: ["Type", "The one that the policy names, or none made for another purpose"],
-  key: ["Key", "Exactly one usable key of the set fits"],
-  signature: ["Signature", "Made by that key over this very token"],
-  disclosures: ["Disclosures", "Each belongs to the token, where an SD-JWT is presented"],
-  claims: ["Claims set", "One JSON object, registered claims of the right types, required claims there"],
-  proof: ["Proof of possession", "Where the token is bound to a key: its holder’s, for this verifier, now"],
-  issuer: ["Issuer", "Exactly the policy’s"],
-  audience: ["Audience", "One of the policy’s"],
-  expiry: ["Expiry", "In the future, leeway included"],
-  not_before: ["Not before", "Already valid and not issued in the future"],
-  lifetime: ["Lifetime and age", "Within the policy’s limits"],
+  structure: ["Structure", "Must be three canonical base64url parts with a JSON header, within the size limits"],
+  critical: ["Critical extensions", "There must be none that the verifier does not understand"],
+  algorithm: ["Algorithm", "Must be one that the policy lists"],
+  type: ["Type", "Must be the one that the policy names, or none made for another purpose"],
+  key: ["Key", "Exactly one usable key of the set must fit"],
+  signature: ["Signature", "Must be made by that key over this very token"],
+  disclosures: ["Disclosures", "Each must belong to the token, where an SD-JWT is presented"],
+  claims: ["Claims set", "Must be one JSON object, with registered claims of the right types and all required claims"],
+  proof: ["Proof of possession", "Where the token is bound to a key: must be its holder’s, for this verifier, now"],
+  issuer: ["Issuer", "Must be exactly the policy’s"],
+  audience: ["Audience", "Must be one of the policy’s"],
+  expiry: ["Expiry", "Must lie in the future, leeway included"],
+  not_before: ["Not before", "Neither it nor the time of issue may lie in the future"],
+  lifetime: ["Lifetime and age", "Must be within the policy’s limits"],
 };
 
 /** The core's checks in its order. Routing between several issuers is left out: the page knows one. */

@@ -2,9 +2,9 @@ const UNITS: readonly [name: string, seconds: number][] = [
   ["year", 31_557_600], ["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1],
 ];
 
-/** `in 59 minutes`, `2 hours ago`, `now`. */
+/** `in 59 minutes`, `2 hours ago`, `now`: from the second that `calendar` shows. */
 export function relative(instant: number, now: number): string {
-  const difference = instant - now;
+  const difference = instant - Math.floor(now);
   const distance = Math.round(Math.abs(difference));
   for (const [name, length] of UNITS) {
     const count = Math.floor(distance / length);

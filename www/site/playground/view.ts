@@ -86,6 +86,7 @@ export function showOutcome(outcome: Outcome, contents: Contents | undefined, fo
   }
   const others = skipped === 0 ? "" : `, ${skipped} not checked`;
   setText(byId("checks-summary"), !judged ? "in this order" : `${passed} of ${CHECK_TEXTS.length} passed${others}`);
+  byId("timing").hidden = !judged;
   showVerdict(outcome.state, code, failed, message);
   keepHeights(false);
 }
