@@ -32,7 +32,7 @@ names! {
     ErrorCode {
         /// Not a compact JWS of a JSON object (RFC 7515 section 3.1, RFC 7519 section 7.2).
         TokenMalformed = "token_malformed",
-        /// The token, its header or its `kid` is larger than the limits of [`crate::token`].
+        /// The token, its header or its `kid` is larger than [its limit](crate::token).
         TokenTooLarge = "token_too_large",
         /// A `crit` member, or `b64` other than true: no extension is understood (RFC 7515 section 4.1.11, RFC 7797).
         CriticalHeaderUnsupported = "critical_header_unsupported",
@@ -52,7 +52,7 @@ names! {
         DisclosureInvalid = "disclosure_invalid",
         /// A claim that the policy needs is absent.
         ClaimMissing = "claim_missing",
-        /// A registered claim has the wrong JSON type or is out of range.
+        /// A registered claim has the wrong JSON type or is out of range, or, in the npm package, your schema refuses the claims.
         ClaimInvalid = "claim_invalid",
         /// `cnf` binds the token to a key, and no proof of possession came with it (RFC 7800, RFC 8705, RFC 9449).
         ProofRequired = "proof_required",
@@ -75,7 +75,7 @@ names! {
         KeyExpired = "key_expired",
         /// The issuer's keys cannot be had now: a fault of the host's side (HTTP 503), never of the token.
         JwksUnavailable = "jwks_unavailable",
-        /// The document is not a JWK Set (RFC 7517 section 5) within the limits of [`crate::jwk_set`].
+        /// The document is not a JWK Set (RFC 7517 section 5) within [its limits](crate::jwk_set).
         JwksMalformed = "jwks_malformed",
     }
 }

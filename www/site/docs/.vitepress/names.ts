@@ -5,9 +5,9 @@ const LINE = 32;
 
 /**
  * Where a name may end its line rather than in the middle of a word: after a `_`, `/`, `,` or `|`, and before a `:`, a `{` or a `.`
- * that no ending of a file or a host's name follows.
+ * that no ending of a file or a host's name follows. A version stays with what it is of: `/admin/v1/`.
  */
-const BREAKS = /(?<=[a-z\d}\];])(?:(?:(?<=[a-z\d])_+|[/,|]+)(?=[.a-z{&])|(?=:[a-z{&]|\.[a-z]{5})|(?=\{[a-z]))/gi;
+const BREAKS = /(?<=[a-z\d}\];])(?:(?:(?<=[a-z\d])_+|[/,|]+)(?!v\d)(?=[.a-z{&])|(?=:[a-z{&]|\.[a-z]{5})|(?=\{[a-z]))/gi;
 
 /** What a line's end would tear at a hyphen: options, and the names of fields and files. */
 const HYPHENATED = /(?<![\w&;-])(?:--?[a-z][\w-]*|\.?\w+(?:-\w+)+)/gi;

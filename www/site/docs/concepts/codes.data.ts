@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** A name of core with what its documentation says. */
+/** A name of core with what its documentation says, as HTML. */
 export interface Named {
   name: string;
   what: string;
@@ -37,7 +37,7 @@ function entries(text: string, list: string): Named[] {
     if (line.startsWith("///")) what.push(line.slice(3).trim());
     const name = /^\w+ = "(\w+)",$/.exec(line)?.[1];
     if (!name) continue;
-    found.push({ name, what: what.join(" ").replaceAll(/\[?`(?:crate::)?([^`]+)`\]?/g, "$1") });
+    found.push({ name, what: html(what.join(" ")) });
     what = [];
   }
   if (found.length === 0) throw new Error(`core/src/error.rs: the list ${list} cannot be read`);
@@ -52,6 +52,15 @@ function hostsCodes(text: string): Named[] {
   return names.map((name) => {
     const what = new RegExp(`((?:^ +///.*\\n)+) +pub fn ${name}\\(`, "m").exec(text)?.[1];
     if (!what) throw new Error(`core/src/http.rs: nothing says what ${name} means`);
-    return { name, what: what.replaceAll(/^ +\/\/\/ ?/gm, "").trim().replaceAll(/\s+/g, " ").replaceAll("`", "") };
+    return { name, what: html(what.replaceAll(/^ +\/\/\/ ?/gm, "").trim().replaceAll(/\s+/g, " ")) };
   });
+}
+
+/** A sentence of rustdoc: links stay text, code is marked. */
+function html(sentence: string): string {
+  return sentence
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(/\[([^\]]+)\](?:\([^)]*\))?/g, "$1")
+    .replaceAll(/`(?:crate::)?([^`]+)`/g, "<code>$1</code>");
 }

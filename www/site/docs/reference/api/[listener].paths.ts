@@ -72,7 +72,7 @@ function describe(method: string, path: string, operation: Operation): string[] 
   const roles = new Set((operation.security ?? []).flatMap((way) => Object.values(way).flat()));
   if (roles.size > 0) lines.push(`Least role: ${[...roles].join(", ")}.`, "");
   if (operation.parameters?.length) {
-    const rows = operation.parameters.map(({ name, in: where, required, description, schema }) => [`\`${name}\``, where, `${cell(type(schema))}${required ? ", needed" : ""}`, cell(description ?? "")]);
+    const rows = operation.parameters.map(({ name, in: where, required, description, schema }) => [`\`${name}\``, where, `${cell(type(present(schema)))}${required ? ", needed" : ""}`, cell(description ?? "")]);
     lines.push(...table(["parameter", "where", "type", "meaning"], rows), "");
   }
   for (const [media, { schema }] of Object.entries(operation.requestBody?.content ?? {})) lines.push(`Body, \`${media}\`: ${type(schema)}`, "");
@@ -107,6 +107,11 @@ function table(heads: string[], rows: string[][]): string[] {
 /** What a member is. One that may be null says so of what it is otherwise. */
 function meaning({ description, oneOf }: Schema): string {
   return description ?? oneOf?.find((choice) => choice.description)?.description ?? "";
+}
+
+/** A parameter that is there has a value: one that may be absent is described as one that may be null. */
+function present(schema: Schema | undefined): Schema | undefined {
+  return Array.isArray(schema?.type) ? { ...schema, type: schema.type.filter((name) => name !== "null") } : schema;
 }
 
 function type(schema: Schema | undefined): string {
