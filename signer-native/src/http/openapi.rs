@@ -65,7 +65,7 @@ impl Listener {
             ),
             Self::Admin => (
                 "Edgeseal signer: administrators' listener",
-                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be.",
+                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be. Dangerous acts take, in a session, a passkey shown in the last five minutes: importing a key, declaring one compromised (revoking its `kid` is the same), its destruction and the approval of it, activation in an emergency, retiring or deleting a profile, deleting an agent, inviting and changing users. A certificate is shown with every request.",
             ),
             Self::Console => (
                 "Edgeseal signer: sessions of the console",
