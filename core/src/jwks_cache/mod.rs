@@ -1,8 +1,8 @@
 //! When to fetch an issuer's keys, as a state machine without I/O: time and randomness are arguments, a fetch is a [`Ticket`]
 //! that the host carries out and answers with [`JwksCache::on_response`] or [`JwksCache::on_failure`].
 //!
-//! - A set is fresh for its `max-age`, within bounds; in the last fifth of that time one caller refreshes it off the request
-//!   path while all go on using it.
+//! - A set is fresh for its `max-age`, within bounds; once 70 to 90 % of that time have passed one caller refreshes it off the
+//!   request path while all go on using it.
 //! - While fetching fails, the old set serves for `stale_if_error` more; after that the answer is `Unavailable` (HTTP 503),
 //!   never a refusal of the token. A failure speaks for its pause and a minute more: whoever comes later asks the endpoint first.
 //! - A `kid` that the set does not have causes one forced fetch per `unknown_kid_cooldown`, and none for a `kid` that a fetch

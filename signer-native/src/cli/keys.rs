@@ -358,7 +358,10 @@ fn tell(arguments: &OneKey, ledger: &Ledger, done: Done, compromised: bool) {
             let kid = key.kid().unwrap_or_default();
             output::line(format_args!("{kid} is {}; a running signer follows within {lease} s", key.state));
             if let Some(at) = key.destroy_at.filter(|at| crate::keys::now() < *at) {
-                output::line(format_args!("it is destroyed at {}; until then: edgeseal keys cancel-destroy {kid}", Moment(at)));
+                output::line(format_args!(
+                    "it is destroyed at {}; until 5 minutes before: edgeseal keys cancel-destroy {kid}",
+                    Moment(at)
+                ));
             }
             if let Some(successor) = successor {
                 output::line(format_args!("{successor} signs instead"));

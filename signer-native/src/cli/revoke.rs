@@ -15,7 +15,7 @@ use crate::{
     config::Settings,
     error::{Failure, FailureKind},
     http::revocations::describe,
-    keys::{Actor, Done, Ledger, Moment},
+    keys::{Actor, Done, Ledger, Moment, Window},
     revocation::{Entry, Kind, Wish},
     store::Store,
 };
@@ -138,11 +138,14 @@ fn revoke(common: &Common, what: What<'_>) -> Result<(), Failure> {
             What::Key(kid) => {
                 let done = ledger.revoke_key(kid, &Actor::local()).await?;
                 let sentence = match &done {
-                    Done::Changed { key, successor, .. } => {
+                    Done::Changed { key, successor, window } => {
                         let kid = key.kid().unwrap_or_default();
                         let next =
                             successor.as_ref().map_or_else(String::new, |successor| format!("; {successor} signs instead"));
-                        format!("key {kid} is {}, and no edge is to accept its tokens{next}", key.state)
+                        let wait = window.as_ref().map_or_else(String::new, |Window { kid, until }| {
+                            format!("; until {} edges may answer key_not_found to tokens of {kid}", Moment(*until))
+                        });
+                        format!("key {kid} is {}, and no edge is to accept its tokens{next}{wait}", key.state)
                     }
                     Done::Proposed(_) => String::new(),
                 };

@@ -33,6 +33,11 @@ export const CHECK_TEXTS: readonly CheckText[] = CHECKS.filter((name) => name !=
   return { name, title, demand };
 });
 
+/** A nonce that is given is compared, whatever the switch says. */
+function skipsNonce(form: PolicyForm): boolean {
+  return form.skipNonce && form.keyBinding !== "" && form.nonce.trim() === "";
+}
+
 /** What the dangerous switches in force let through, as the end of "by a policy that". */
 export function dangers(form: PolicyForm): string[] {
   return [
@@ -40,7 +45,7 @@ export function dangers(form: PolicyForm): string[] {
     ...(form.skipAudience ? ["does not check the audience"] : []),
     ...(form.allowMissingExp ? ["takes tokens that never expire"] : []),
     ...(form.allowRsaExponent3 ? ["takes RSA keys with exponent 3"] : []),
-    ...(form.skipNonce && form.keyBinding !== "" ? ["takes proofs for any nonce"] : []),
+    ...(skipsNonce(form) ? ["takes proofs for any nonce"] : []),
   ];
 }
 
@@ -48,7 +53,7 @@ export function dangers(form: PolicyForm): string[] {
 export function leftOut(name: string, form: PolicyForm, claims: Json): string | undefined {
   switch (name) {
     case "proof":
-      return form.skipNonce && form.keyBinding !== "" ? "the nonce is not checked" : undefined;
+      return skipsNonce(form) ? "the nonce is not checked" : undefined;
     case "issuer":
       return form.skipIssuer ? "not checked" : undefined;
     case "audience":
