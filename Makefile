@@ -28,7 +28,7 @@ kryoptic: ## a PKCS#11 module in Rust, for the signer's tests: target/kryoptic/l
 edge: ## the npm package, the Worker and its static pages
 	@$(prepare) edge www
 
-www: ## the playground alone (needs the npm package)
+www: ## documentation and playground, and the npm package and Worker that they need
 	@$(prepare) www
 
 console: ## the signer's web console, which `make signer` embeds: www/console/dist

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What the compromise of a key comes to.
-pub(super) const COMPROMISE: &str = "out of the JWK Set at once, its tokens are refused at every edge, and the standby signs";
+pub(super) const COMPROMISE: &str = "out of use at once; if it signs tokens, it leaves the JWK Set and every edge refuses them; a standby, if there is one, signs where it did";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -109,7 +109,7 @@ pub(super) struct Import {
 
 #[derive(Debug, Args)]
 pub(super) struct Listing {
-    /// Also keys that left the JWK Set or never came into it
+    /// Also keys that are retired, destroyed or failed
     #[arg(long)]
     all: bool,
     /// Print JSON

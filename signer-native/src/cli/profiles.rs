@@ -40,7 +40,7 @@ pub(super) struct Named {
 pub(super) struct End {
     #[command(flatten)]
     named: Named,
-    /// Do it: without this, it is only said what would be done
+    /// Do it without asking
     #[arg(long)]
     yes: bool,
 }

@@ -65,7 +65,7 @@ impl Listener {
             ),
             Self::Admin => (
                 "Edgeseal signer: administrators' listener",
-                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be. Dangerous acts take, in a session, a passkey shown in the last five minutes: importing a key, declaring one compromised (revoking its `kid` is the same), its destruction and the approval of it, activation in an emergency, retiring or deleting a profile, deleting an agent, inviting and changing users. A certificate is shown with every request.",
+                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be. Dangerous acts take, in a session, a passkey shown within `console.reauthenticate_after` (5 minutes by default): importing a key, declaring one compromised (revoking its `kid` is the same), its destruction and the approval of it, activation in an emergency, retiring or deleting a profile, deleting an agent, inviting and changing users. A certificate is shown with every request.",
             ),
             Self::Console => (
                 "Edgeseal signer: sessions of the console",
@@ -194,7 +194,7 @@ names! {
     Origin, "KeyOrigin", "Where a key was made: inside the HSM, or elsewhere.", Origin::NAMES;
     Purpose, "KeyPurpose", "What a key signs: tokens, checkpoints of the audit log, the list of what is revoked, certificates of agents.", Purpose::ALL.map(Purpose::as_str);
     Role, "Role", "What somebody may do. Each role may do what those before it may.", Role::ALL.map(Role::as_str);
-    State, "KeyState", "Where a key stands. `generating`: the HSM is asked; `published`: in the JWK Set, a standby; `active`: signs; `suspended`: does not sign for now, its tokens live on; `retiring`: signs no more, its tokens still live; `retired`: out of the JWK Set; `destroy_scheduled`: will be destroyed at a known time; `destroyed`: gone from the HSM; `compromised`: out of the JWK Set and on the revocation list; `failed`: was never generated.", State::ALL.map(State::as_str);
+    State, "KeyState", "Where a key stands. `generating`: the HSM is asked; `published`: in the JWK Set, a standby; `active`: signs; `suspended`: does not sign for now, its tokens live on; `retiring`: signs no more, its tokens still live; `retired`: out of the JWK Set; `destroy_scheduled`: will be destroyed at a known time; `destroyed`: gone from the HSM; `compromised`: somebody else may have it; if it signs tokens, it is out of the JWK Set and on the revocation list; `failed`: was never generated.", State::ALL.map(State::as_str);
 }
 
 /// `Algorithm` in a document: `core` knows nothing of OpenAPI.

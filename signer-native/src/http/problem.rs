@@ -52,7 +52,7 @@ pub enum Code {
     OwnApproval,
     /// One of two people is here on another's word, and not for long enough.
     SecondPersonNew,
-    /// Somebody else changed the same thing at the same time.
+    /// What is there does not allow it: a name that is taken, or what somebody else changed meanwhile.
     Conflict,
     /// A user of this machine asks the agent who may not.
     PeerRefused,
@@ -173,7 +173,7 @@ impl Code {
             Self::StillNeeded => ("still_needed", StatusCode::CONFLICT, "Something else has to happen first"),
             Self::OwnApproval => ("own_approval", StatusCode::FORBIDDEN, "One's own approval never counts"),
             Self::SecondPersonNew => ("second_person_new", StatusCode::FORBIDDEN, "One of the two people is too new"),
-            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Somebody else changed the same thing"),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "What is there already does not allow this"),
             Self::PeerRefused => ("peer_refused", StatusCode::FORBIDDEN, "This user may not use the agent"),
             Self::OriginRefused => ("origin_refused", StatusCode::FORBIDDEN, "Pages in browsers get nothing here"),
             Self::HostRefused => ("host_refused", StatusCode::MISDIRECTED_REQUEST, "The agent is not called so"),

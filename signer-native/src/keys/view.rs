@@ -54,7 +54,7 @@ pub struct KeyView {
     /// When it began to sign.
     #[schema(required, format = "date-time")]
     pub activated_at: Option<String>,
-    /// When it was suspended; null when it is not.
+    /// When it was suspended; null unless it is, or was when it was declared compromised.
     #[schema(required, format = "date-time")]
     pub suspended_at: Option<String>,
     /// When it stopped signing.
@@ -63,7 +63,7 @@ pub struct KeyView {
     /// When it left the JWK Set.
     #[schema(required, format = "date-time")]
     pub retired_at: Option<String>,
-    /// When it will be destroyed, while that is scheduled.
+    /// For when its destruction was scheduled; it stays when it is destroyed.
     #[schema(required, format = "date-time")]
     pub destroy_at: Option<String>,
     /// When it was destroyed.

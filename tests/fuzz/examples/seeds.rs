@@ -1,4 +1,4 @@
-//! Writes a first corpus for every target into the folder named as argument, from the vectors: `cargo run --example seeds DIR`.
+//! Writes a first corpus for every target into the folder named as argument, from the vectors: `cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds DIR`.
 
 use std::{
     collections::BTreeMap,

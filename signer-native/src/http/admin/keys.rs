@@ -209,7 +209,7 @@ struct Nothing {}
 
 /// Let a standby sign, and its predecessor retire
 ///
-/// In an emergency (`emergency`) it takes an administrator, with a passkey shown in the last five minutes or a certificate.
+/// In an emergency (`emergency`) it takes an administrator, with a passkey shown within `console.reauthenticate_after`, or a certificate.
 #[utoipa::path(post, path = "/admin/v1/keys/{kid}:activate", operation_id = "activateKey", tag = "keys",
     params(("kid" = String, Path, description = "Its kid, or enough of the beginning")),
     request_body(content = Option<Activate>),
