@@ -82,7 +82,8 @@ function LaneRow({ lane: { key, segments, end }, window, words, now }: { lane: L
             key={`${tone}${index}`}
             aria-hidden
             className={`segment tone-${tone}${planned ? " planned" : ""}${index === visible.length - 1 ? " end" : ""}`}
-            style={{ left: `${share(window, from) * 100}%`, width: `${(share(window, to) - share(window, from)) * 100}%` }}
+            // What has been keeps its right end: widened to the least width of a bar, it would pass the line of the present.
+            style={{ ...(planned ? { left: `${share(window, from) * 100}%` } : { right: `${(1 - share(window, to)) * 100}%` }), width: `${(share(window, to) - share(window, from)) * 100}%` }}
           />
         ))}
         {end !== undefined && end >= window.from && end <= window.to && <i aria-hidden className={`end-mark${key.state === "destroyed" ? "" : " bad"}`} style={{ left: `${share(window, end) * 100}%` }} />}
