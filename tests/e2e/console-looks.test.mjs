@@ -306,7 +306,7 @@ test("keyboard alone: two people destroy a key, and the second comes in by an in
   await bob.page.getByTestId("codes-kept").waitFor();
   await press(bob.page, "codes-kept");
   await bob.page.getByTestId("attention-proposal").waitFor();
-  await tabToText(bob.page, "Look");
+  await tabToText(bob.page, "Look at the key");
   await bob.page.keyboard.press("Enter");
   await bob.page.getByTestId("approve").waitFor();
   await press(bob.page, "approve");

@@ -139,7 +139,7 @@ describe("attention", () => {
     const items = attention({
       ...known,
       profiles: [kind("default", null), kind("partners", "kid")],
-      keys: [key("suspended", { suspended_at: -1 }), key("compromised", { compromised_at: -1 }), key("active", { rotation: 3 }, { profile: "partners" }), key("failed", {}, { created_at: at(-0.1) })],
+      keys: [key("suspended", { suspended_at: -1 }, { agent: "orders" }), key("compromised", { compromised_at: -1 }), key("active", { rotation: 3 }, { profile: "partners" }), key("failed", {}, { created_at: at(-0.1) })],
       approvals: [{ proposal: "p", kid: "k", proposer: "admin:bob", approve_until: at(3), detail: {} }, { proposal: "q", kid: "k", proposer: "admin:alice", approve_until: at(3), detail: {} }],
       activity: { ready: false, not_ready: "why", hsm: { breaker: "open", quarantined: 2 } },
       edges: [{ id: "e", name: "eu", state: "pending", trouble: "answered 502" }, { id: "f", name: "us", state: "pending", trouble: null }],
@@ -183,6 +183,16 @@ describe("attention", () => {
     assert.deepEqual(says(key("published", { can_sign_from: 1 }, { issuer: "eu" })), none);
     assert.deepEqual(says(key("published", { can_sign_from: 2 }), key("published", { can_sign_from: 1 })), [["attention.nobody_signs.standby", { when: at(1) }]]);
     assert.deepEqual(says(key("published", { can_sign_from: 1 }), key("published", { can_sign_from: -5 })), [["attention.nobody_signs.now", {}]]);
+  });
+
+  test("a suspended key is told of once where nothing signs for want of it, and by itself otherwise", () => {
+    const suspended = key("suspended", { suspended_at: -1 });
+    const says = (...keys) => attention({ ...known, profiles: [kind("default", null)], keys }).map(({ detail, href }) => [detail, href]);
+    const page = `/keys/${suspended.kid}`;
+    assert.deepEqual(says(suspended), [["attention.nobody_signs.suspended", page]]);
+    assert.deepEqual(says(suspended, key("published", { can_sign_from: -5 })), [["attention.nobody_signs.now", "/keys"], ["attention.suspended.detail", page]]);
+    assert.deepEqual(says({ ...suspended, agent: "orders" }).map(([detail]) => detail), ["attention.nobody_signs.none", "attention.suspended.detail"]);
+    assert.ok("attention.nobody_signs.suspended" in en);
   });
 
   test("a standby is a successor only for its own slot, and only if it fits its profile", () => {

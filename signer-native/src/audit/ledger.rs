@@ -177,11 +177,11 @@ fn shown(key: &Key, set: &str) -> String {
     }
 }
 
-/// How a key came to be, and how its private half is kept: what the HSM attested is known of a key that was published.
+/// How a key came to be, and how its private half is kept: what the HSM reported is known of a key that was published.
 fn making(key: &Key) -> (&'static str, &'static str) {
     match (key.origin, key.published.is_some()) {
-        (Origin::Generated, true) => ("generated inside the HSM", "sensitive and never extractable, as the HSM attested"),
-        (Origin::Generated, false) => ("was to be generated inside the HSM", "the HSM attested nothing"),
+        (Origin::Generated, true) => ("generated inside the HSM", "sensitive and never extractable, as the HSM reports"),
+        (Origin::Generated, false) => ("was to be generated inside the HSM", "the HSM reported nothing"),
         (Origin::Imported | Origin::Entering, _) => ("imported: made elsewhere", "others may have a copy"),
     }
 }
@@ -261,8 +261,8 @@ mod tests {
         let at = Timestamp::from_secs(1_000);
         let made = Key::generating(KeyId::random().unwrap(), Purpose::Token, Algorithm::Es256, at);
         let whole = Key { published: Some(Published { kid: "kid".to_owned(), jwk: "{}".to_owned() }), ..made.clone() };
-        assert_eq!(making(&whole), ("generated inside the HSM", "sensitive and never extractable, as the HSM attested"));
-        assert_eq!(making(&made), ("was to be generated inside the HSM", "the HSM attested nothing"));
+        assert_eq!(making(&whole), ("generated inside the HSM", "sensitive and never extractable, as the HSM reports"));
+        assert_eq!(making(&made), ("was to be generated inside the HSM", "the HSM reported nothing"));
         let failed = |origin, destroyed_at| Key { state: State::Failed, origin, destroyed_at, ..made.clone() };
         assert!(ending(&failed(Origin::Generated, Some(at))).contains("is removed"));
         for origin in [Origin::Generated, Origin::Entering] {

@@ -42,11 +42,25 @@ function* signing({ profiles, keys, now }: Known): Iterable<Attention> {
   for (const profile of profiles) {
     // An active key that does not fit its profile signs nothing: the signer knows which one does.
     if (profile.kid) continue;
-    const waiting = keys.filter((key) => key.purpose === "token" && key.state === "published" && !key.agent && fits(key, profile));
-    const [when] = waiting.flatMap(({ can_sign_from: from }) => from ?? []).sort();
+    const held = heldUp(keys, profile);
+    if (held) {
+      yield item("nobody-signs", "bad", profile.name, { profile: profile.name, key: shortOf(held) }, held.suspended_at ? { when: held.suspended_at } : {}, hrefOf(held), "suspended");
+      continue;
+    }
+    const [when] = ofProfile(keys, profile, "published").flatMap(({ can_sign_from: from }) => from ?? []).sort();
     const variant = !when ? "none" : Date.parse(when) <= now ? "now" : "standby";
     yield item("nobody-signs", "bad", profile.name, { profile: profile.name }, variant === "standby" && when ? { when } : {}, "/keys", variant);
   }
+}
+
+/** The suspended key for which the profile waits: no key signs for it, and no standby could take over. */
+function heldUp(keys: readonly Key[], profile: Known["profiles"][number]): Key | undefined {
+  if (profile.kid || ofProfile(keys, profile, "published").length > 0) return undefined;
+  return ofProfile(keys, profile, "suspended")[0];
+}
+
+function ofProfile(keys: readonly Key[], profile: KeyKind, state: Key["state"]): Key[] {
+  return keys.filter((key) => key.purpose === "token" && key.state === state && !key.agent && fits(key, profile));
 }
 
 function* compromised({ keys }: Known): Iterable<Attention> {
@@ -56,8 +70,10 @@ function* compromised({ keys }: Known): Iterable<Attention> {
   }
 }
 
-function* suspended({ keys }: Known): Iterable<Attention> {
-  for (const key of keys.filter(({ state }) => state === "suspended")) {
+function* suspended({ keys, profiles }: Known): Iterable<Attention> {
+  // Of these it is said that nobody signs.
+  const said = new Set(profiles.map((profile) => heldUp(keys, profile)));
+  for (const key of keys.filter((key) => key.state === "suspended" && !said.has(key))) {
     yield item("suspended", "warn", nameOf(key), { key: shortOf(key), profile: placeOf(key) }, key.suspended_at ? { when: key.suspended_at } : {}, hrefOf(key));
   }
 }
@@ -121,7 +137,7 @@ function* codes({ recoveryCodesLeft: left }: Known): Iterable<Attention> {
 
 type Kind = "nobody-signs" | "compromised" | "suspended" | "failed" | "not-ready" | "breaker" | "quarantined" | "audit" | "edge" | "own-proposal" | "proposal" | "no-standby" | "ends" | "codes";
 
-function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "now" | "none" | "late"): Attention {
+function item(kind: Kind, tone: Attention["tone"], about: string, values: Record<string, string>, moments: Record<string, string>, href: string, variant?: "standby" | "now" | "suspended" | "none" | "late"): Attention {
   const stem = kind.replaceAll("-", "_");
   return { id: `${kind}:${about}`, tone, title: `attention.${stem}.title` as Text, detail: `attention.${stem}.${variant ?? "detail"}` as Text, values, moments, href };
 }

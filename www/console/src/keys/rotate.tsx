@@ -38,7 +38,7 @@ export function RotateNow({ open, onClose, keys, profiles }: { open: boolean; on
       run={run}
       will={
         standby
-          ? [t("rotate.will_sign", { key: short(standby) }), ...(turn.active ? [t("rotate.will_retire", { key: short(turn.active), span: span(turn.active.max_lifetime) })] : []), t("rotate.will_live")]
+          ? [t("rotate.will_sign", { key: short(standby) }), ...(turn.active ? [t("rotate.will_retire", { key: short(turn.active), span: span(turn.active.max_lifetime) })] : []), t("rotate.will_live", { when: date(standby.published_at) })]
           : [t("rotate.no_standby")]
       }
     >

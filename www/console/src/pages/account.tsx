@@ -113,7 +113,7 @@ function Own() {
             columns={[
               { head: "account.label", cell: ({ label }) => <b>{label || t("account.unnamed")}</b> },
               { head: "keys.created", cell: ({ created_at }) => date(created_at) },
-              { head: "account.last_used", cell: ({ last_used_at }) => ago(last_used_at, now) },
+              { head: "account.last_used", cell: ({ last_used_at }) => (last_used_at ? ago(last_used_at, now) : t("account.never_used")) },
               { head: "account.kept", cell: ({ backed_up }) => (backed_up ? t("account.synced") : t("account.one_device")) },
               // The last one cannot be removed.
               ...(passkeys.data.passkeys.length > 1
@@ -165,6 +165,7 @@ function Own() {
         </Panel>
         <Panel title={t("account.recovery")}>
           <Facts
+            look="wide"
             rows={[
               [t("account.codes_left"), number(current?.recovery_codes_left ?? 0)],
               [t("account.session_ends"), date(current?.expires_at)],

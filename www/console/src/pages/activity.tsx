@@ -2,6 +2,7 @@ import { useResource } from "../api/queries";
 import type { Activity as Numbers } from "../api/types";
 import { useWords, type Words } from "../i18n";
 import { Badge, Facts, Loading, Notice, PageHead, Panel, Path, Refusal } from "../kit";
+import { useNow } from "../kit/now";
 import { pathsOf } from "../kit/spark";
 
 export default function Activity() {
@@ -9,6 +10,7 @@ export default function Activity() {
   const { t, word, number, date, span } = words;
   const { data: activity, error, refetch } = useResource<Numbers>("/admin/v1/activity", { every: 1 });
   const again = () => void refetch();
+  const now = useNow(1);
   if (!activity) {
     return (
       <div className="page">
@@ -20,6 +22,8 @@ export default function Activity() {
   const { hsm, issuance, ready } = activity;
   const refused = Object.values(issuance.refused).reduce((sum, count) => sum + count, 0);
   const all = issuance.issued + refused;
+  // A signer that started just now has no whole minute to tell of.
+  const counted = Math.max(1, Math.floor((now - Date.parse(activity.started_at)) / 1_000));
   const latency = (value: number | null) => (value === null ? "–" : number(value, { maximumSignificantDigits: 3 }));
   return (
     <div className="page">
@@ -33,7 +37,7 @@ export default function Activity() {
       )}
       {Boolean(error) && <Refusal error={error} retry={again} />}
       <div className="tiles six">
-        <Tile what={t("overview.rate")} value={number(issuance.rate, { maximumFractionDigits: 1 })} unit={t("unit.per_second")} note={t("activity.last_minute")} />
+        <Tile what={t("overview.rate")} value={number(issuance.rate, { maximumFractionDigits: 1 })} unit={t("unit.per_second")} note={counted < 60 ? t("activity.last_span", { span: span(counted) }) : t("activity.last_minute")} />
         <Tile what={t("activity.issued")} value={number(issuance.issued)} note={t("activity.last_five")} testId="issued" />
         <Tile what={t("activity.refused")} value={number(refused)} note={all > 0 ? number(refused / all, { style: "percent", maximumFractionDigits: 2 }) : t("activity.last_five")} />
         <Tile what="p50" value={latency(issuance.p50_ms)} unit={t("unit.ms")} note={t("activity.whole")} />

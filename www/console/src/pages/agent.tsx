@@ -117,7 +117,7 @@ export default function AgentPage({ name }: { name: string }) {
             />
           )}
         </Panel>
-        <Panel title={t("agent.certificates")} note={t("agent.certificates_note")} flush>
+        <Panel title={t("agent.certificates")} note={certificates.length ? t("agent.certificates_note") : undefined} flush>
           {certificates.length ? (
             <Table
               label={t("agent.certificates")}
@@ -135,8 +135,10 @@ export default function AgentPage({ name }: { name: string }) {
             />
           ) : revokedAt ? (
             <Empty title={t("agent.shut_out")}>{t("agent.revoke_back")}</Empty>
+          ) : origin === "configuration" && !mustEnrol ? (
+            <Empty title={t("agent.other_authority")}>{t("agent.own_authority")}</Empty>
           ) : (
-            <Empty title={t("agent.no_certificate")}>{origin === "configuration" && !mustEnrol ? t("agent.own_authority") : t("agent.not_enrolled")}</Empty>
+            <Empty title={t("agent.no_certificate")}>{t("agent.not_enrolled")}</Empty>
           )}
         </Panel>
       </div>

@@ -5,7 +5,7 @@ import { useMay, useResource } from "../api/queries";
 import { inUse, type Agent, type Profile } from "../api/types";
 import { AgentBadge, endOf } from "../agents/badge";
 import { InviteAgent } from "../agents/invite";
-import { useWords } from "../i18n";
+import { useWords, type Key as Text } from "../i18n";
 import { Button, Chips, Empty, Loading, PageHead, Panel, Refusal, Table } from "../kit";
 import { useNow } from "../kit/now";
 
@@ -47,7 +47,7 @@ export default function Agents() {
               { head: "agents.agent", cell: ({ name }) => <Link href={`/agents/${encodeURIComponent(name)}`}><b>{name}</b></Link> },
               { head: "agents.state", cell: (agent) => <AgentBadge of={agent} now={now} /> },
               { head: "policy.profiles", cell: ({ policy }) => <Chips items={policy?.profiles} /> },
-              { head: "agents.certificate", cell: (agent) => (endOf(agent) ? t("agents.until", { when: ago(endOf(agent), now) }) : <span className="muted">{t("agents.no_certificate")}</span>) },
+              { head: "agents.certificate", cell: (agent) => (endOf(agent) ? t("agents.until", { when: ago(endOf(agent), now) }) : <span className="muted">{t(without(agent))}</span>) },
               { head: "agents.from", cell: ({ origin }) => word("agent_origin", origin) },
             ]}
           />
@@ -56,4 +56,10 @@ export default function Agents() {
       <InviteAgent open={open} onClose={() => setOpen(false)} profiles={inUse(profiles.data?.profiles)} />
     </div>
   );
+}
+
+/** Why there is no certificate of the signer's own authority that counts. */
+function without({ revoked_at: revoked, origin, must_enrol: mustEnrol }: Agent): Text {
+  if (revoked) return "agents.shut_out";
+  return origin === "configuration" && !mustEnrol ? "agents.other_authority" : "agents.no_certificate";
 }

@@ -138,7 +138,7 @@ function Revoke({ open, onClose, isHeard }: { open: boolean; onClose: () => void
     const own = chosen.agent_issuers > 0 && agent.trim() ? { agent: agent.trim() } : {};
     await send("POST", "/admin/v1/revocations", { kind, value: value.trim(), issuer: chosen.name, ...own });
     await again("/admin/v1/revocations", "/admin/v1/edges");
-    tell(t("edges.revoked"));
+    tell(t(isHeard ? "edges.revoked" : "edges.revoked_untold"));
     setValue("");
   };
   const set = (event: FormEvent<HTMLInputElement>) => setValue(event.currentTarget.value);

@@ -4,12 +4,21 @@ import { useResource, useSession } from "../api/queries";
 import { inUse, type Activity, type Approval, type Key, type Profile } from "../api/types";
 import { attention, type Attention } from "../attention";
 import { useAuditStatus, useEdges } from "../api/watch";
-import { useWords, type Words } from "../i18n";
+import { useWords, type Key as Text, type Words } from "../i18n";
 import { Loading, Notice, PageHead, Panel, Refusal } from "../kit";
 import { useNow } from "../kit/now";
 import { Spark } from "../kit/spark";
 import { slotsOf, windowOf } from "../timeline/model";
 import { Timeline, TimelineLegend } from "../timeline/timeline";
+
+/** Where a thing is looked at, if that is not the page of one key. */
+const LOOKS: Record<string, Text> = {
+  "/account": "overview.look_account",
+  "/activity": "overview.look_activity",
+  "/audit": "overview.look_audit",
+  "/edges": "overview.look_edges",
+  "/keys": "overview.look_keys",
+};
 
 export default function Overview() {
   const words = useWords();
@@ -80,7 +89,7 @@ export default function Overview() {
 
       <div className="tiles six">
         <Tile href="/keys" icon={KeyRound} what={t("overview.signing")} value={number(signing)} note={n("overview.standbys", standby)} />
-        <Tile href="/activity" icon={ActivityIcon} what={t("overview.rate")} value={issuance ? number(issuance.rate * 60, { maximumFractionDigits: 0 }) : "–"} unit={t("unit.per_minute")}>
+        <Tile href="/activity" icon={ActivityIcon} what={t("overview.rate")} value={issuance ? number(issuance.issued_by_second.reduce((sum, count) => sum + count, 0)) : "–"} note={t("overview.last_minute")}>
           <Spark points={issuance?.issued_by_second ?? []} />
         </Tile>
         <Tile href="/activity" icon={Gauge} what={t("overview.latency")} value={issuance?.p95_ms == null ? "–" : number(issuance.p95_ms, { maximumSignificantDigits: 2 })} unit={t("unit.ms")} note={t("overview.latency_note")} />
@@ -111,7 +120,7 @@ function Item({ item: { tone, title, detail, values, moments, href }, words, now
       title={t(title, values)}
       aside={
         <Link className="button little" href={href}>
-          {t("overview.look")}
+          {t(LOOKS[href] ?? "overview.look_key")}
         </Link>
       }
     >
