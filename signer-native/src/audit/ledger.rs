@@ -16,7 +16,7 @@ const PAGE: u64 = 10;
 /// Seconds: how long after a key's `created_at` its row may be written. `audit.deadline` has at most 30.
 const ANNOUNCED: u64 = 60;
 
-/// One key. What did not happen is empty.
+/// One key. What neither happened nor is planned is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = KeyLedgerEntry)]
 pub struct Entry {

@@ -65,7 +65,7 @@ impl Listener {
             ),
             Self::Admin => (
                 "Edgeseal signer: administrators' listener",
-                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be. Dangerous acts take, in a session, a passkey shown within `console.reauthenticate_after` (5 minutes by default): importing a key, declaring one compromised (revoking its `kid` is the same), its destruction and the approval of it, activation in an emergency, retiring or deleting a profile, deleting an agent, inviting and changing users. A certificate is shown with every request.",
+                "The life of keys, who may ask for tokens, and what happened. Each operation's security requirement names the least role that may do it: auditors read, operators run what is there, administrators change what may be. Dangerous acts take, in a session, a passkey shown within `console.reauthenticate_after` (5 minutes by default): importing a key, declaring one compromised (revoking its `kid` is the same), its destruction and the approval of it, activation in an emergency, retiring or deleting a profile, deleting an agent, inviting and changing users. A caller with a certificate needs none, since that is shown with every connection.",
             ),
             Self::Console => (
                 "Edgeseal signer: sessions of the console",
@@ -233,7 +233,7 @@ pub struct ProblemDocument {
     /// Its stable name.
     #[schema(value_type = Code)]
     pub code: &'static str,
-    /// The member of the request that is not as it must be, where one is: `max_lifetime`, `policy.profiles`.
+    /// The member of the request that is not as it must be, where one is, such as `max_lifetime` or `policy.profiles`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// Finds the request in the signer's log.

@@ -108,7 +108,7 @@ struct Revoke {
     before: Option<String>,
 }
 
-/// A key as it is now, or what the list says of a token or a subject.
+/// A key as it is now, or what the list says of a token or a subject. It is never a proposal: no second person is asked.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Revoked {

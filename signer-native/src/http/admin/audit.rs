@@ -106,7 +106,7 @@ struct RowView {
     /// The rest.
     #[schema(value_type = Object)]
     detail: Value,
-    /// SHA-256 over the row, which holds the hash of the row before it.
+    /// SHA-256 over the row and the hash of the row before it.
     hash: String,
 }
 

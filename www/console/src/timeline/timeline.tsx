@@ -69,6 +69,7 @@ export function TimelineLegend() {
 
 function LaneRow({ lane: { key, segments, end }, window, words, now }: { lane: Lane; window: Window; words: Words; now: number }) {
   const visible = segments.filter(({ from, to }) => to >= window.from && from <= window.to);
+  const latest = visible.findLastIndex(({ planned }) => !planned);
   const left = share(window, visible[0]?.from ?? end ?? now) * 100;
   const right = share(window, Math.max(visible.at(-1)?.to ?? 0, end ?? 0) || now) * 100;
   const kid = key.kid ?? key.cka_id;
@@ -81,7 +82,7 @@ function LaneRow({ lane: { key, segments, end }, window, words, now }: { lane: L
           <i
             key={`${tone}${index}`}
             aria-hidden
-            className={`segment tone-${tone}${planned ? " planned" : ""}${index === visible.length - 1 ? " end" : ""}`}
+            className={`segment tone-${tone}${planned ? " planned" : ""}${index === latest ? " latest" : ""}${index === visible.length - 1 ? " end" : ""}`}
             // What has been keeps its right end: widened to the least width of a bar, it would pass the line of the present.
             style={{ ...(planned ? { left: `${share(window, from) * 100}%` } : { right: `${(1 - share(window, to)) * 100}%` }), width: `${(share(window, to) - share(window, from)) * 100}%` }}
           />
