@@ -108,8 +108,7 @@ function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: str
       return [active ? t("steps.resume.will_retire") : t("steps.resume.will")];
     case "compromise":
       return [
-        t("steps.compromise.will_out"),
-        t("steps.compromise.will_tokens"),
+        ...(key.purpose === "token" ? [t("steps.compromise.will_out"), t("steps.compromise.will_tokens")] : [t("steps.compromise.will_unused")]),
         ...(key.state === "active" ? [standby ? t("steps.compromise.will_standby", { key: shortOf(standby) }) : t("steps.compromise.will_nobody")] : []),
         t("steps.compromise.will_final"),
       ];
