@@ -58,7 +58,7 @@ test("a user's Worker verifies, refuses, and refreshes keys after its response",
   assert.equal((await refused.json()).code, "signature_invalid");
   assert.equal((await fetch(worker)).headers.get("www-authenticate"), 'Bearer realm="edgeseal"');
 
-  // In the last fifth of their time the keys are refreshed, and the request that noticed does not wait for it.
+  // Once 70 to 90 % of their time have passed the keys are refreshed, and the request that noticed does not wait for it.
   slow = true;
   await t.waitFor(async () => {
     const begun = performance.now();

@@ -32,7 +32,7 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// After this long without a restart, the next one is a first one again.
 const RESTART_FORGIVEN: Duration = Duration::from_mins(10);
-/// How often, and how soon, a token is looked for again that a module did not show.
+/// How often at the start, and how soon, a token is looked for again that a module did not show.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// How long a restart waits for other threads to let go of their sessions.
@@ -172,7 +172,7 @@ impl Module {
     /// Loads the module, finds the token, logs in.
     pub(super) fn open(settings: Pkcs11Settings, login: Login) -> Result<Self, HsmError> {
         let counters = Counters::default();
-        let live = Live::open(&settings, &counters)?;
+        let live = Live::open(&settings, &counters, LOOKS)?;
         let handles = Handles::default();
         // What stands in the way will stand in the way of the first signature, and is dealt with there.
         if let Err(fault) = handles.prepare(&live.anchor) {
@@ -412,9 +412,8 @@ impl Module {
         if state.retry_at.is_some_and(|at| Instant::now() < at) {
             return Err(state.down());
         }
-        state.retry_at = Some(Instant::now() + state.backoff);
-        state.backoff = (state.backoff * 2).min(BACKOFF_MAX);
-        match Live::open(&self.settings, &self.counters) {
+        // One more look: others wait for the lock meanwhile, and whoever comes after the pause looks again.
+        match Live::open(&self.settings, &self.counters, 1) {
             Ok(live) => {
                 state.backoff = BACKOFF_MIN;
                 state.retry_at = None;
@@ -428,6 +427,8 @@ impl Module {
                 if let HsmError::PinRefused(_) = error {
                     state.pin_refused = Some(error.clone());
                 }
+                state.retry_at = Some(Instant::now() + state.backoff);
+                state.backoff = (state.backoff * 2).min(BACKOFF_MAX);
                 state.last_error = Some(error.clone());
                 Err(error)
             }
@@ -493,8 +494,8 @@ impl State {
 }
 
 impl Live {
-    fn open(settings: &Pkcs11Settings, counters: &Counters) -> Result<Self, HsmError> {
-        let (context, slot) = load_patiently(settings)?;
+    fn open(settings: &Pkcs11Settings, counters: &Counters, looks: u32) -> Result<Self, HsmError> {
+        let (context, slot) = load_and_find(settings, looks)?;
         match Self::log_in(&context, slot, settings, counters) {
             Ok(anchor) => Ok(Self { context, slot, anchor }),
             Err(error) => {
@@ -514,18 +515,19 @@ impl Live {
 
 /// The initialized module and the token's slot. Modules whose tokens are files (`SoftHSM`) read them when they are
 /// initialized, and while another process writes one they answer `GENERAL_ERROR` or leave it out until they are
-/// initialized again: they are, a few times.
-fn load_patiently(settings: &Pkcs11Settings) -> Result<(Pkcs11, Slot), HsmError> {
-    let mut looks = 1;
+/// initialized again: they are, `again` times.
+fn load_and_find(settings: &Pkcs11Settings, again: u32) -> Result<(Pkcs11, Slot), HsmError> {
+    let mut looks = 0;
     loop {
         let context = load(settings)?;
-        let error = match find_slot(&context, &settings.token) {
+        match find_slot(&context, &settings.token) {
             Ok(slot) => return Ok((context, slot)),
-            Err(error) => error,
-        };
-        let _ = context.finalize();
-        if looks > LOOKS {
-            return Err(error);
+            Err(error) => {
+                let _ = context.finalize();
+                if looks == again {
+                    return Err(error);
+                }
+            }
         }
         looks += 1;
         std::thread::park_timeout(BETWEEN_LOOKS);

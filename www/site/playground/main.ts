@@ -182,8 +182,7 @@ function codeIn(outcome: Outcome): string {
 }
 
 async function outcomeOf(compact: string, form: PolicyForm, measure: boolean): Promise<{ outcome: Outcome; now: number; milliseconds?: number }> {
-  // In whole seconds, as the page shows it: an `iat` of this second is now.
-  const deviceClock = Math.floor(Date.now() / 1000);
+  const deviceClock = Date.now() / 1000;
   if (compact === "") return { outcome: { state: "idle", message: "Paste a token, or load the example." }, now: deviceClock };
   if (form.jwks.trim() === "") return { outcome: { state: "idle", message: "Paste the JWK Set of the token’s issuer." }, now: deviceClock };
   try {

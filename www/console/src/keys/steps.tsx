@@ -109,7 +109,7 @@ function willOf(key: Key, step: Step, same: Key[], { t, span }: Words, days: str
     case "compromise":
       return [
         ...(key.purpose === "token" ? [t("steps.compromise.will_out"), t("steps.compromise.will_tokens")] : [t("steps.compromise.will_unused")]),
-        ...(key.state === "active" ? [standby ? t("steps.compromise.will_standby", { key: shortOf(standby) }) : t("steps.compromise.will_nobody")] : []),
+        ...(key.state === "active" ? [standby ? t("steps.compromise.will_standby", { key: shortOf(standby) }) : t(key.purpose === "token" ? "steps.compromise.will_nobody" : "steps.compromise.will_nobody_own")] : []),
         t("steps.compromise.will_final"),
       ];
     case "schedule-destroy":

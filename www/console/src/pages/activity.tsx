@@ -2,7 +2,6 @@ import { useResource } from "../api/queries";
 import type { Activity as Numbers } from "../api/types";
 import { useWords, type Words } from "../i18n";
 import { Badge, Facts, Loading, Notice, PageHead, Panel, Path, Refusal } from "../kit";
-import { useNow } from "../kit/now";
 import { pathsOf } from "../kit/spark";
 
 export default function Activity() {
@@ -10,7 +9,6 @@ export default function Activity() {
   const { t, word, number, date, span } = words;
   const { data: activity, error, refetch } = useResource<Numbers>("/admin/v1/activity", { every: 1 });
   const again = () => void refetch();
-  const now = useNow(1);
   if (!activity) {
     return (
       <div className="page">
@@ -23,7 +21,7 @@ export default function Activity() {
   const refused = Object.values(issuance.refused).reduce((sum, count) => sum + count, 0);
   const all = issuance.issued + refused;
   // A signer that started just now has no whole minute to tell of.
-  const counted = Math.max(1, Math.floor((now - Date.parse(activity.started_at)) / 1_000));
+  const counted = Math.max(1, Math.floor((Date.parse(activity.at) - Date.parse(activity.started_at)) / 1_000));
   const latency = (value: number | null) => (value === null ? "–" : number(value, { maximumSignificantDigits: 3 }));
   return (
     <div className="page">
