@@ -44,16 +44,22 @@ pub struct Directory {
     store: Store,
     /// How long what was read may be used while the store cannot be asked.
     lease: Duration,
-    state: RwLock<Arc<State>>,
+    state: RwLock<State>,
     /// Whoever has it asks the store; and when the last who did was told why not.
     checking: Mutex<Option<(Instant, StoreError)>>,
     roots: Arc<AgentRoots>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
-    version: Option<u64>,
     checked_at: Option<Instant>,
+    version: Option<u64>,
+    contents: Arc<Contents>,
+}
+
+/// What the store says in one version.
+#[derive(Debug, Default)]
+struct Contents {
     agents: HashMap<String, Entry>,
     certificates: HashMap<String, Certificate>,
     /// The names of the authorities whose certificates must be known here one by one.
@@ -106,7 +112,7 @@ impl Directory {
     /// # Errors
     /// When the store could not be asked for longer than the lease.
     pub async fn identify(&self, peer: &Peer) -> Result<Known, StoreError> {
-        let state = self.current().await?;
+        let contents = self.current().await?;
         let Some(name) = &peer.agent else {
             return Ok(Known::Nobody("the certificate has no single SAN URI of the form urn:edgeseal:agent:NAME".to_owned()));
         };
@@ -114,8 +120,8 @@ impl Directory {
         if let Some(end) = peer.not_after.filter(|end| *end <= moment) {
             return Ok(ended(name, end));
         }
-        let ours = peer.issuer.as_ref().is_some_and(|issuer| state.authorities.contains(issuer));
-        let certificate = peer.fingerprint.as_ref().and_then(|fingerprint| state.certificates.get(fingerprint));
+        let ours = peer.issuer.as_ref().is_some_and(|issuer| contents.authorities.contains(issuer));
+        let certificate = peer.fingerprint.as_ref().and_then(|fingerprint| contents.certificates.get(fingerprint));
         match certificate {
             Some(certificate) if certificate.revoked || certificate.agent != *name => {
                 return Ok(Known::Nobody(format!("the certificate of agent {name} was revoked")));
@@ -125,7 +131,7 @@ impl Directory {
             None if ours => return Ok(Known::Nobody("the certificate is not known here".to_owned())),
             _ => {}
         }
-        let entry = state.agents.get(name);
+        let entry = contents.agents.get(name);
         if entry.is_some_and(|entry| entry.revoked) {
             return Ok(Known::Nobody(format!("agent {name} was revoked")));
         }
@@ -160,15 +166,15 @@ impl Directory {
         self.read().await
     }
 
-    async fn current(&self) -> Result<Arc<State>, StoreError> {
+    async fn current(&self) -> Result<Arc<Contents>, StoreError> {
         let state = self.held();
         let age = |state: &State| state.checked_at.map(|at| at.elapsed());
         if age(&state).is_some_and(|age| age < REVOCATION_DELAY) {
-            return Ok(state);
+            return Ok(state.contents);
         }
         let mut failed = self.checking.lock().await;
         if age(&self.held()).is_some_and(|age| age < REVOCATION_DELAY) {
-            return Ok(self.held());
+            return Ok(self.held().contents);
         }
         let outcome = match &*failed {
             Some((at, error)) if at.elapsed() < FAILED => Err(error.clone()),
@@ -179,9 +185,9 @@ impl Directory {
             }
         };
         match outcome {
-            Ok(()) => Ok(self.held()),
+            Ok(()) => Ok(self.held().contents),
             Err(error) => match age(&self.held()) {
-                Some(age) if age < self.lease => Ok(self.held()),
+                Some(age) if age < self.lease => Ok(self.held().contents),
                 _ => Err(error),
             },
         }
@@ -192,23 +198,15 @@ impl Directory {
         let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
         let version = tokio::time::timeout(ANSWER, self.store.agents_version()).await.unwrap_or_else(late)?;
         let held = self.held();
-        let state = if held.version == Some(version) {
-            State {
-                checked_at: Some(asked_at),
-                version: held.version,
-                agents: held.agents.clone(),
-                certificates: held.certificates.clone(),
-                authorities: held.authorities.clone(),
-            }
-        } else {
-            self.read_all(version, asked_at).await?
-        };
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        let unchanged = held.version == Some(version);
+        let contents = if unchanged { Arc::clone(&held.contents) } else { Arc::new(self.read_all().await?) };
+        let state = State { checked_at: Some(asked_at), version: Some(version), contents };
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(())
     }
 
-    async fn read_all(&self, version: u64, asked_at: Instant) -> Result<State, StoreError> {
-        let mut state = State { version: Some(version), checked_at: Some(asked_at), ..State::default() };
+    async fn read_all(&self) -> Result<Contents, StoreError> {
+        let mut contents = Contents::default();
         for row in self.store.agents().await? {
             let policy: Option<Policy> = row
                 .policy
@@ -216,26 +214,26 @@ impl Directory {
                 .transpose()
                 .map_err(|error| StoreError::Corrupt(format!("the policy of agent {}: {error}", row.name)))?;
             let agent = policy.map(|policy| Arc::new(policy.agent(row.name.clone())));
-            state.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some(), barred: row.barred_at.is_some() });
+            contents.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some(), barred: row.barred_at.is_some() });
         }
         // Those that have ended as well: by a clock that is ahead, others would be missing when it is right again.
         for row in self.store.agent_certificates(Timestamp::from_secs(0)).await? {
             let AgentCertificate { fingerprint, agent, revoked_at, not_after, .. } = row;
-            state.certificates.insert(fingerprint, Certificate { agent, revoked: revoked_at.is_some(), not_after });
+            contents.certificates.insert(fingerprint, Certificate { agent, revoked: revoked_at.is_some(), not_after });
         }
         let mut certificates = Vec::new();
         for authority in self.store.authorities().await? {
             let certificate = CertificateDer::from_pem_slice(authority.certificate.as_bytes())
                 .map_err(|error| StoreError::Corrupt(format!("the authority {}: {error}", authority.kid)))?;
-            state.authorities.extend(tls::subject(&certificate));
+            contents.authorities.extend(tls::subject(&certificate));
             certificates.push(certificate);
         }
         self.roots.replace(&certificates);
-        Ok(state)
+        Ok(contents)
     }
 
-    fn held(&self) -> Arc<State> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    fn held(&self) -> State {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -11,6 +11,7 @@ use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
     Algorithm, Claims, Jwk, JwkSet, Timestamp, UnsignedToken, UnverifiedToken, Verifier,
     claims::NumericDate,
+    json,
     policy::{DangerousSettings, IssuerSettings, OneOrMany},
     sd::{KeyBinding, SdJwtSettings},
     verify::is_reserved_type,
@@ -341,7 +342,8 @@ impl Issuer {
         }
         let sd = grant.claims.contains_key("_sd");
         let shown = self.audit.blinding().claims(&grant.claims);
-        let claims = serde_json::Value::Object(grant.claims).to_string();
+        let mut claims = String::with_capacity(512);
+        json::write_object(&grant.claims, &mut claims);
         let unsigned = UnsignedToken::new(key.algorithm, &key.kid, profile.typ.as_deref(), &claims).map_err(|error| {
             IssueError::ClaimsUnacceptable(format!("no verifier would accept these claims: {}", error.detail()))
         })?;

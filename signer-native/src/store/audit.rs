@@ -129,8 +129,8 @@ impl Store {
         let rows = self.database.search(
             Statement::new(
                 "WITH RECURSIVE blocks (block) AS (SELECT CAST(0 AS BIGINT) UNION ALL \
-                 SELECT block + 1 FROM blocks WHERE block < (SELECT COALESCE(MAX(seq), 0) / 2048 FROM chains)) \
-                 SELECT chain, seq, hash, digest, at, body FROM blocks JOIN audit ON seq / 2048 = block AND digest = $1 \
+                 SELECT block + 1 FROM blocks WHERE block < (SELECT COALESCE(MAX(seq), 0) / 512 FROM chains)) \
+                 SELECT chain, seq, hash, digest, at, body FROM blocks JOIN audit ON seq / 512 = block AND digest = $1 \
                  ORDER BY chain, seq",
             )
             .bind(digest),

@@ -50,7 +50,7 @@ const MIGRATING: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
@@ -64,6 +64,7 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (21, "profiles_retired", include_str!("migrations/0021_profiles_retired.sql")),
     (22, "audit_digest_blocks", include_str!("migrations/0022_audit_digest_blocks.sql")),
     (23, "agents_barred", include_str!("migrations/0023_agents_barred.sql")),
+    (24, "audit_digest_blocks_512", include_str!("migrations/0024_audit_digest_blocks_512.sql")),
 ];
 
 /// Connections to the one or the other.
@@ -337,18 +338,18 @@ impl Statement {
         Self { sql: sql.into_sql_str(), values: Vec::new() }
     }
 
-    /// Statements as one text for `SQLite`, whose placeholders go on counting.
+    /// Statements as one text for `SQLite`. Each names its placeholders once and in turn, so that they need no names here: `SQLite`
+    /// looks for each among all, and a group of rows has hundreds.
     fn whole(statements: Vec<Self>) -> Self {
         let (mut sql, mut values) = ("BEGIN IMMEDIATE".to_owned(), Vec::new());
         for statement in statements {
             sql.push_str("; ");
             let mut parts = statement.sql.as_str().split('$');
             sql.extend(parts.next());
-            for part in parts {
-                let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-                let (number, rest) = part.split_at(digits);
-                let number = number.parse::<usize>().unwrap_or_default() + values.len();
-                sql.extend(["$", &number.to_string(), rest]);
+            for (place, part) in parts.enumerate() {
+                let rest = part.trim_start_matches(|character: char| character.is_ascii_digit());
+                debug_assert_eq!(part.strip_suffix(rest), Some(&*(place + 1).to_string()), "{}", statement.sql.as_str());
+                sql.extend(["?", rest]);
             }
             values.extend(statement.values);
         }

@@ -4,7 +4,7 @@
 // node tests/bench/signer/signer.mjs [--quick] [--rounds N] [--memory MINUTES] [--part load,processes,scale] runs it alone and prints the rows; `make bench` has them in its report.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { get } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
@@ -107,6 +107,7 @@ async function underLoad({ token, load, us, rounds, seconds, quick, children, no
 
   note(await cost(load, single("default"), signer, raw, quick));
   note(await latency(load, us, { edgeseal: [signer.agent, seen.single_ES256], node_pkcs11js: [node.agent, seen.node_pkcs11js], python_pkcs11: [python.agent, seen.python_pkcs11] }, quick, judge));
+  note(await disk(quick));
   const after = signer.rss();
   note({ bench: "sign", host: "native", alg: "ES256", case: "memory", mb: { edgeseal: [before, after] }, minutes: Number(((Date.now() - began) / 60_000).toFixed(1)) });
   judge("signer: memory, times that of the beginning", one(after / before), 1.1, false);
@@ -222,6 +223,29 @@ async function latency(load, us, contestants, quick, judge) {
   judge("signer: p99 at 60 %, times node pkcs11js' at its own", one(ms.edgeseal.p99 / ms.node_pkcs11js.p99), 1, false);
   judge("signer: p99 at 60 %, times python-pkcs11's at its own", one(ms.edgeseal.p99 / ms.python_pkcs11.p99), 1, false);
   return { bench: "sign", host: "native", alg: "ES256", case: "latency_at_60_percent", ms };
+}
+
+/** What the disk alone does to whoever needs every row on it: it decides about p99 where more than one hundredth of the time goes to stalls. */
+async function disk(quick) {
+  const file = join(folder, "disk");
+  const written = openSync(file, "w");
+  const octets = Buffer.alloc(32 * 1024);
+  const ms = [];
+  const span = quick ? 500 : 8_000;
+  const began = performance.now();
+  while (performance.now() - began < span) {
+    const from = performance.now();
+    writeSync(written, octets, 0, octets.length, (ms.length % 1_024) * octets.length);
+    fsyncSync(written);
+    ms.push(performance.now() - from);
+    await new Promise((done) => setTimeout(done, 1));
+  }
+  closeSync(written);
+  rmSync(file);
+  ms.sort((a, b) => a - b);
+  const stalls = ms.filter((one) => one > 5).reduce((sum, one) => sum + one, 0);
+  const found = { p50: ms[ms.length >> 1], p99: ms[Math.floor(ms.length * 0.99)], max: ms.at(-1), percent_of_time_in_stalls: (100 * stalls) / span };
+  return { bench: "sign", host: "native", case: "disk", ms: rounded(found), note: "32 KiB and fsync, one after the other, with nothing else to do; a stall is one of more than 5 ms" };
 }
 
 /** At the KeyStore trait, without HTTP: what `edgeseal doctor` measures. */
