@@ -48,6 +48,8 @@ try {
       await show(page, `${ready.console}${path}`);
       await page.getByTestId(id).click();
       await page.locator("[role=dialog], [role=alertdialog]").waitFor();
+      // It is in the document before it is painted.
+      await page.evaluate(() => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted))));
       await page.screenshot({ path: join(out, `dialog-${name}-${width}-${colorScheme}.png`) });
     }
   }

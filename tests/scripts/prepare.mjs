@@ -96,7 +96,7 @@ const steps = {
 const targets = {
   demo: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "tools", "signer", "edge", "www"],
   test: ["system", "rust", "npm-tests", "npm-edge", "npm-www", "npm-hosts", "python", "tools", "rehearsal", "edge", "www", "kryoptic"],
-  bench: ["system", "rust", "npm-tests", "npm-edge", "tools", "edge", "bench-native", "signer-release", "bench-peers"],
+  bench: ["system", "rust", "npm-tests", "npm-edge", "tools", "edge", "kryoptic", "bench-native", "signer-release", "bench-peers"],
   conformance: ["system", "rust", "npm-tests", "npm-edge", "tools", "rehearsal", "edge"],
 };
 

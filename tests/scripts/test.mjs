@@ -5,7 +5,9 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { busy } from "../support/ports.mjs";
 import { tally } from "./tally.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -27,17 +29,19 @@ const ALONE = ["bench", "demo", "deploy", "overviews", "setup"].map((name) => `t
 const others = ["tests/e2e", "tests/scripts", "tests/conformance"]
   .flatMap((folder) => readdirSync(folder).filter((file) => file.endsWith(".test.mjs")).map((file) => `${folder}/${file}`))
   .filter((file) => !ALONE.includes(file));
+// The ports of `edgeseal dev`, and with the Worker's those of the demo: what plays a reader's commands would ask whoever sits there.
+const DEV = [8443, 8444, 8445];
 const endToEnd = (files, atOnce) => ({ kind: "node", run: [node, "--test", `--test-concurrency=${atOnce}`, "--test-reporter=spec", ...files] });
 const suites = [
   { name: "rust", what: "Rust: unit, integration, documentation", kind: "cargo", run: ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"] },
   // A release build of core and its tests alone, twice: in the tests' own profile a million would take minutes, so that profile has fewer.
   { name: "p256", what: "a million signatures, in both fields of P-256", kind: "cargo", run: ["make", "--no-print-directory", "p256-differential", "SIGNATURES=1000000"] },
   { name: "npm", what: "npm package", kind: "node", run: ["npm", "--prefix", "edge-wasm/npm", "test"] },
-  { name: "www", what: "playground", kind: "node", run: ["npm", "--prefix", "www", "test"] },
+  { name: "www", what: "playground", kind: "node", run: ["npm", "--prefix", "www", "test"], ports: DEV },
   { name: "conformance", what: "conformance: native, node, workerd, chromium", kind: "summary", run: [node, "tests/conformance/run.mjs", "--host", "all", "--out", "target/conformance/verdicts.jsonl"] },
   // Two at once: most of them wait most of the time, for a cache to end or a process to die.
   { name: "e2e", what: "end to end: HSM, workerd, Chromium, clients", ...endToEnd(others, 2) },
-  { name: "alone", what: "end to end: demo, READMEs, deployment", ...endToEnd(ALONE, 1) },
+  { name: "alone", what: "end to end: demo, READMEs, deployment", ...endToEnd(ALONE, 1), ports: [...DEV, 8787] },
 ];
 const only = process.env.ONLY?.split(",");
 const chosen = only ? suites.filter(({ name }) => only.includes(name)) : suites;
@@ -46,7 +50,11 @@ const rows = [];
 for (const suite of chosen) {
   console.log(`\n── ${suite.what}: ${suite.run.join(" ")}`);
   const began = Date.now();
-  const { code, text, error } = await stream(suite.run);
+  const taken = await takenOf(suite.ports ?? []);
+  // Its tests would ask whoever sits there, and fail in ways that say nothing.
+  const held = taken.length > 0 && `not begun: another process listens on port ${taken.join(", ")} (ss -ltnp shows it); end it first`;
+  const { code, text, error } = held ? { code: 1, text: "", error: held } : await stream(suite.run);
+  if (held) console.log(held);
   const counts = tally(suite.kind, text);
   // A suite that ended badly without naming a failed test (it crashed, or does not compile) is itself one failure;
   // so is one that ran nothing.
@@ -66,6 +74,16 @@ if (!env.EDGESEAL_VECTORS) console.log("  not run: the shared vectors (EDGESEAL_
 const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
 console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
 process.exitCode = sum("failed") ? 1 : 0;
+
+/** Those of the ports that somebody keeps: longer than a process does that was ended a moment ago. */
+async function takenOf(ports) {
+  const taken = async () => {
+    const busyOnes = await Promise.all(ports.map((port) => busy(port)));
+    return ports.filter((_, index) => busyOnes[index]);
+  };
+  for (let tries = 0; tries < 20 && (await taken()).length > 0; tries += 1) await sleep(500);
+  return taken();
+}
 
 /** Runs one suite with its output shown as it comes, and kept. */
 function stream([command, ...args]) {

@@ -117,13 +117,14 @@ pub struct Agent {
     pub rate: Option<u32>,
 }
 
-/// Which policy an agent is judged by under a profile: a hash of all that both say, the same until one of them is changed.
+/// Which policy an agent is judged by under a profile: a hash of all that both say of that, the same until one of them is changed. What
+/// else the agent may use does not count: there may be thousands of profiles, and every token has its version.
 pub fn version(agent: &Agent, profile: &Profile) -> String {
     let Profile { name, algorithm, rsa_bits, default_lifetime, max_lifetime, audiences, typ, modes, max_session } = profile;
     let of_profile =
         json!([name, algorithm.name(), rsa_bits, default_lifetime, max_lifetime, audiences, typ, modes, max_session]);
-    let Agent { name, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate } = agent;
-    let of_agent = json!([name, profiles, audiences, max_lifetime, required_claims, forbidden_claims, rate]);
+    let Agent { name, profiles: _, audiences, max_lifetime, required_claims, forbidden_claims, rate } = agent;
+    let of_agent = json!([name, audiences, max_lifetime, required_claims, forbidden_claims, rate]);
     let hash = Sha256::digest(json!([of_profile, of_agent]).to_string());
     Base64UrlUnpadded::encode_string(&hash[..12])
 }
@@ -584,6 +585,26 @@ mod tests {
             decide_here(&other, request("{}")).unwrap_err(),
             "agent app may not use profile \"default\"; its profiles are none"
         );
+    }
+
+    #[test]
+    fn the_version_of_a_policy_is_that_of_one_profile() {
+        let of = |agent: &Agent| version(agent, &profile());
+        let more = Agent { profiles: vec!["default".to_owned(), "other".to_owned()], ..agent() };
+        assert_eq!(of(&more), of(&agent()), "another profile changes nothing under this one");
+        let narrow = Agent { max_lifetime: Some(Lifetime(60)), ..agent() };
+        let named = Agent { name: "other".to_owned(), ..agent() };
+        let strict = Agent { required_claims: vec!["sub".to_owned()], ..agent() };
+        let forbidding = Agent { forbidden_claims: vec!["sub".to_owned()], ..agent() };
+        let slow = Agent { rate: Some(1), ..agent() };
+        let audience = Agent { audiences: Some(vec!["https://api.example.com".to_owned()]), ..agent() };
+        let longer = version(&agent(), &Profile { max_lifetime: Lifetime(901), ..profile() });
+        let mut versions: Vec<String> = [agent(), narrow, named, strict, forbidding, slow, audience].iter().map(of).collect();
+        versions.push(longer);
+        let count = versions.len();
+        versions.sort();
+        versions.dedup();
+        assert_eq!(versions.len(), count);
     }
 
     fn digest(letter: char) -> String {

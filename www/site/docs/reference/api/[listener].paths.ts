@@ -20,6 +20,8 @@ interface Schema {
   maximum?: number;
   minLength?: number;
   maxLength?: number;
+  minItems?: number;
+  maxItems?: number;
   default?: unknown;
 }
 type Content = Record<string, { schema?: Schema }>;
@@ -130,6 +132,8 @@ function type(schema: Schema | undefined): string {
   const base = named.join(" or ") || "any";
   const bounds = [
     schema.format,
+    schema.minItems !== undefined && `at least ${schema.minItems}`,
+    schema.maxItems !== undefined && `at most ${schema.maxItems}`,
     schema.minimum !== undefined && `from\u00a0${schema.minimum}`,
     schema.maximum !== undefined && `to\u00a0${schema.maximum}`,
     schema.minLength !== undefined && `at least ${schema.minLength} character${schema.minLength === 1 ? "" : "s"}`,
