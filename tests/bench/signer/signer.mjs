@@ -85,16 +85,11 @@ async function underLoad({ token, load, us, rounds, seconds, quick, children, no
     node_pkcs11js: () => perSecond({ ...us, ...node.agent, bodies: [body("default")] }),
     python_pkcs11: () => perSecond({ ...us, ...python.agent, bodies: [body("default")] }),
   };
-  const seen = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
   // Everybody once without being counted.
   for (const run of Object.values(contestants)) await run();
   const before = signer.rss();
   const began = Date.now();
-  for (let round = 0; round < rounds; round += 1) {
-    const names = Object.keys(contestants);
-    if (round % 2) names.reverse();
-    for (const name of names) seen[name].push(await contestants[name]());
-  }
+  const seen = await inRounds(rounds, contestants);
   for (const [alg, kase, bound] of [["ES256", "single", 0.4], ["ES256", "batch", 0.6], ["RS256", "single", 0.8], ["RS256", "batch", 0.9]]) {
     const of = { edgeseal: seen[`${kase}_${alg}`], raw_c_sign: seen[`raw_${alg}`] };
     if (alg === "ES256" && kase === "single") Object.assign(of, { node_pkcs11js: seen.node_pkcs11js, python_pkcs11: seen.python_pkcs11 });
@@ -211,19 +206,24 @@ async function cost(load, command, signer, raw, quick) {
   return { bench: "sign", host: "native", alg: "ES256", case: "cost_on_one_connection", us: rounded({ total, tls_and_http: rest, ...each, c_sign: 1e6 / (await raw("ES256", 1)) }), note: "sign is c_sign and the way to the session's thread and back; tls_and_http holds the load generator's side too" };
 }
 
-/** p99 at 60 % of what each can do, requests coming evenly whatever the answers do; in rounds, as a disk that stalls for a moment hits one of them. */
-async function latency(load, us, contestants, quick, judge) {
+/** What each has found in every round, one after the other, forwards and backwards in turn. */
+async function inRounds(rounds, contestants) {
   const seen = Object.fromEntries(Object.keys(contestants).map((name) => [name, []]));
-  for (let round = 0; round < (quick ? 1 : 5); round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     const names = Object.keys(contestants);
     if (round % 2) names.reverse();
-    for (const name of names) {
-      const [agent, rates] = contestants[name];
-      seen[name].push(await load.run({ ...us, ...agent, bodies: [body("default")], seconds: quick ? 1 : 4, rate: 0.6 * summary(rates).median }));
-    }
+    for (const name of names) seen[name].push(await contestants[name]());
   }
+  return seen;
+}
+
+/** p99 at 60 % of what each can do, requests coming evenly whatever the answers do; in rounds, as a disk that stalls for a moment hits one of them. */
+async function latency(load, us, contestants, quick, judge) {
+  const at = Object.fromEntries(Object.entries(contestants).map(([name, [, rates]]) => [name, 0.6 * summary(rates).median]));
+  const runs = Object.entries(contestants).map(([name, [agent]]) => [name, () => load.run({ ...us, ...agent, bodies: [body("default")], seconds: quick ? 1 : 4, rate: at[name] })]);
+  const seen = await inRounds(quick ? 1 : 5, Object.fromEntries(runs));
   const of = (name, figure) => seen[name].map((round) => round[figure]);
-  const ms = Object.fromEntries(Object.entries(contestants).map(([name, [, rates]]) => [name, rounded({ rate: 0.6 * summary(rates).median, p50: summary(of(name, "p50_ms")).median, p99: summary(of(name, "p99_ms")).median, max: Math.max(...of(name, "max_ms")) })]));
+  const ms = Object.fromEntries(Object.keys(seen).map((name) => [name, rounded({ rate: at[name], p50: summary(of(name, "p50_ms")).median, p99: summary(of(name, "p99_ms")).median, max: Math.max(...of(name, "max_ms")) })]));
   const ours = of("edgeseal", "p99_ms");
   judge("signer: p99 at 60 % of its own saturation, ms", summary(ours), 10, false);
   for (const [name, shown] of [["node_pkcs11js", "node pkcs11js'"], ["python_pkcs11", "python-pkcs11's"]]) {
@@ -257,24 +257,28 @@ async function disk(quick) {
 
 /**
  * At the KeyStore trait, without HTTP: what `edgeseal doctor` measures. A module serializes where a second thread brings it next to nothing;
- * worker processes are for that one. Where it does not, they are shown, and nothing is asked of them.
+ * worker processes are for that one. Where it does not, they are shown; where none does, what is asked of them is not met.
  */
 async function processes(token, rounds, note, judge) {
+  const what = "signer: worker processes, times one process' rate at the key store";
+  let judged = false;
   for (const [module, args] of [["SoftHSM", ["--dir", token.dir]], ["kryoptic", ["--config", await onKryoptic(token)]]]) {
-    const [one, two, workers] = [[], [], []];
+    const [single, double, workers] = [[], [], []];
     for (let round = 0; round < Math.min(rounds, 3); round += 1) {
       const { speed } = JSON.parse(await output(edgeseal, ["doctor", "--json", ...args], process.env, true));
       const rates = speed.filter((rate) => rate.algorithm === "ES256");
       const best = (of) => Math.max(...rates.filter(of).map((rate) => rate.per_second));
-      one.push(best(({ processes, threads }) => processes === 0 && threads === 1));
-      two.push(best(({ processes, threads }) => processes === 0 && threads === 2));
+      single.push(best(({ processes, threads }) => processes === 0 && threads === 1));
+      double.push(best(({ processes, threads }) => processes === 0 && threads === 2));
       workers.push(best(({ processes }) => processes > 0));
     }
-    const inside = one.map((rate, round) => Math.max(rate, two[round]));
-    const serializes = times(two, one).median < 1.2;
-    note(row("ES256", `processes, ${module}`, { one_thread: one, two_threads: two, worker_processes: workers }, { serializes, times: rounded(times(workers, inside)) }));
-    if (serializes) judge(`signer: worker processes on ${module}, which serializes, times one process' rate at the key store`, times(workers, inside), 1.5, true);
+    const inside = single.map((rate, round) => Math.max(rate, double[round]));
+    const serializes = times(double, single).median < 1.2;
+    note(row("ES256", `processes, ${module}`, { one_thread: single, two_threads: double, worker_processes: workers }, { serializes, times: rounded(times(workers, inside)) }));
+    if (serializes) judge(`${what}, on ${module}, which serializes`, times(workers, inside), 1.5, true);
+    judged ||= serializes;
   }
+  if (!judged) judge(`${what}: no module here serializes`, one(0), 1.5, true);
 }
 
 /** A configuration whose keys are in kryoptic. */
