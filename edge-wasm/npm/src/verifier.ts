@@ -98,10 +98,14 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     const text = isToken ? token : authorization(instance, token);
     let now = this.#now();
     let refresh: string | undefined;
+    let before: Inside | undefined;
     let pause = FIRST_PAUSE;
     let patience = PATIENCE;
     for (;;) {
       const inside = this.#current();
+      // In a new instance the number of a fetch is another one's, perhaps of another issuer.
+      if (inside !== before) refresh = undefined;
+      before = inside;
       const { wire } = inside;
       const length = wire.write(text);
       const nonce = options?.nonce;
@@ -168,18 +172,25 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
           patience -= performance.now() - begun;
           break;
         }
+        // Too many others waited for the host's cryptography at once, and would again.
+        case FORGOTTEN:
         case WAIT:
           // A promise shared between requests would break on Workers: each caller looks again for itself.
           await new Promise((resolve) => setTimeout(resolve, pause));
           patience -= pause;
           pause = Math.min(pause * 2, LONGEST_PAUSE);
           break;
-        case UNSUPPORTED:
-          throw unsupported(wire.text(0), this.#backend, declined);
-        // Forgotten, as too many others waited for WebCrypto at once: again.
+        case UNSUPPORTED: {
+          const error = unsupported(wire.text(0), this.#backend, declined);
+          if (refresh !== undefined) await this.#refresh(inside, refresh);
+          throw error;
+        }
       }
       now = this.#now();
-      if (patience <= 0) throw refusal(instance.run((wasm) => wasm.keysUnavailable("the keys did not come in time", now)));
+      if (patience <= 0) {
+        if (refresh !== undefined) await this.#refresh(inside, refresh);
+        throw refusal(instance.run((wasm) => wasm.keysUnavailable("the keys did not come in time", now)));
+      }
     }
   }
 

@@ -8,8 +8,9 @@ use std::{
 
 use edgeseal_core::Timestamp;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
+    crypto::{verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
     server::{
         WebPkiClientVerifier,
@@ -243,9 +244,12 @@ fn ended(name: &str, not_after: Timestamp) -> Known {
 
 /// Who vouches for agents' certificates: what the configuration says, and the authorities in the store, which may come while
 /// this is in use.
+///
+/// Those of the store sign agents' certificates themselves. What they signed is believed because it is written down, certificate by
+/// certificate: an authority beneath them would vouch for certificates that are written down nowhere.
 pub struct AgentRoots {
-    fixed: RootCertStore,
-    current: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
+    configured: Option<Arc<dyn ClientCertVerifier>>,
+    ours: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
 }
 
 impl std::fmt::Debug for AgentRoots {
@@ -256,37 +260,27 @@ impl std::fmt::Debug for AgentRoots {
 
 impl AgentRoots {
     /// Those of the configuration, which may be none.
-    pub fn new(fixed: RootCertStore) -> Arc<Self> {
-        let roots = Self { fixed, current: RwLock::default() };
-        roots.replace(&[]);
-        Arc::new(roots)
+    pub fn new(configured: RootCertStore) -> Arc<Self> {
+        Arc::new(Self { configured: verifier(configured), ours: RwLock::default() })
     }
 
-    fn replace(&self, more: &[CertificateDer<'static>]) {
-        let mut roots = self.fixed.clone();
-        let (_, refused) = roots.add_parsable_certificates(more.iter().cloned());
+    fn replace(&self, ours: &[CertificateDer<'static>]) {
+        let mut roots = RootCertStore::empty();
+        let (_, refused) = roots.add_parsable_certificates(ours.iter().cloned());
         if refused > 0 {
             tracing::error!(refused, "authorities of the store cannot be used");
         }
-        let verifier = if roots.is_empty() {
-            // Nobody can be known before the first authority.
-            None
-        } else {
-            match WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
-                Ok(verifier) => Some(verifier),
-                Err(error) => {
-                    tracing::error!(%error, "the authorities of agents cannot be used");
-                    None
-                }
-            }
-        };
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+        *self.ours.write().unwrap_or_else(PoisonError::into_inner) = verifier(roots);
     }
+}
 
-    fn current(&self) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        current.ok_or_else(|| rustls::Error::General("no authority of agents is known yet".to_owned()))
+/// `None` before the first authority.
+fn verifier(roots: RootCertStore) -> Option<Arc<dyn ClientCertVerifier>> {
+    if roots.is_empty() {
+        return None;
     }
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    built.inspect_err(|error| tracing::error!(%error, "the authorities of agents cannot be used")).ok()
 }
 
 impl ClientCertVerifier for AgentRoots {
@@ -300,7 +294,16 @@ impl ClientCertVerifier for AgentRoots {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.current()?.verify_client_cert(end_entity, intermediates, now)
+        let ours = self.ours.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let by_ours = ours.map(|ours| ours.verify_client_cert(end_entity, &[], now));
+        let by_configured = || self.configured.as_ref().map(|roots| roots.verify_client_cert(end_entity, intermediates, now));
+        match by_ours {
+            None | Some(Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))) => {
+                let nobody = || rustls::Error::General("no authority of agents is known yet".to_owned());
+                by_configured().or(by_ours).unwrap_or_else(|| Err(nobody()))
+            }
+            Some(answer) => answer,
+        }
     }
 
     fn verify_tls12_signature(
@@ -309,7 +312,7 @@ impl ClientCertVerifier for AgentRoots {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.current()?.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &provider().signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -318,7 +321,7 @@ impl ClientCertVerifier for AgentRoots {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.current()?.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -328,6 +331,13 @@ impl ClientCertVerifier for AgentRoots {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+        SanType,
+    };
+
     use super::*;
     use crate::store::{Grant, StoreSettings, Terms};
 
@@ -409,5 +419,43 @@ mod tests {
         store.insert_agent_certificate(&row, Grant::Invitation("code")).await.unwrap();
         assert!(comes(&enrolled).await);
         assert!(!comes(&elsewhere).await);
+    }
+
+    #[test]
+    fn an_authority_of_ours_has_no_other_beneath_it() {
+        let authority = |name: &str, below| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+            params
+        };
+        let agent = |issuer: &Issuer<'_, KeyPair>| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.subject_alt_names = vec![SanType::URI("urn:edgeseal:agent:shop".try_into().unwrap())];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().clone()
+        };
+        let made = |params| CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let (ours, theirs) = (made(authority("ours", 0)), made(authority("theirs", 1)));
+        let beneath = |root: &Issuer<'_, KeyPair>| {
+            CertifiedIssuer::signed_by(authority("beneath", 0), KeyPair::generate().unwrap(), root).unwrap()
+        };
+        let mut configured = RootCertStore::empty();
+        configured.add(theirs.der().clone()).unwrap();
+        let at = UnixTime::since_unix_epoch(SystemTime::UNIX_EPOCH.elapsed().unwrap());
+        for with_configured in [true, false] {
+            let roots = AgentRoots::new(if with_configured { configured.clone() } else { RootCertStore::empty() });
+            let knows =
+                |leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]| roots.verify_client_cert(leaf, chain, at).is_ok();
+            assert!(!knows(&agent(&ours), &[]), "before it is there");
+            roots.replace(&[ours.der().clone()]);
+            assert!(knows(&agent(&ours), &[]));
+            let below = beneath(&ours);
+            assert!(!knows(&agent(&below), &[below.der().clone()]));
+            let below = beneath(&theirs);
+            assert_eq!(knows(&agent(&below), &[below.der().clone()]), with_configured, "as its owners like");
+            assert!(!knows(&agent(&made(authority("a third", 0))), &[]));
+        }
     }
 }

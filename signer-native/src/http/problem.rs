@@ -238,6 +238,9 @@ impl Code {
     }
 }
 
+/// Octets of a detail at most. It may repeat what was asked, and a batch holds many of them.
+const MAX_DETAIL: usize = 2 * 1024;
+
 /// A problem document.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -248,9 +251,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this code; the detail is for the caller and holds no secret.
+    /// A problem of this code; the detail is for the caller, holds no secret, and is cut after 2 KiB.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), field: None, retry_after: None }
+        Self { code, detail: shortened(detail.into()), field: None, retry_after: None }
     }
 
     /// The same, about this member of the request.
@@ -290,6 +293,14 @@ impl Problem {
             request_id,
         }
     }
+}
+
+fn shortened(mut detail: String) -> String {
+    if detail.len() > MAX_DETAIL {
+        detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
+        detail.push('…');
+    }
+    detail
 }
 
 impl From<Invalid> for Problem {
@@ -352,7 +363,7 @@ impl From<IssueError> for Problem {
             other => other.to_string(),
         };
         let retry_after = if let IssueError::RateExceeded(exceeded) = &error { Some(exceeded.wait) } else { None };
-        Self { code, detail, field: None, retry_after }
+        Self { retry_after, ..Self::new(code, detail) }
     }
 }
 
@@ -442,6 +453,13 @@ mod tests {
             let has_challenge = response.headers().contains_key(header::WWW_AUTHENTICATE);
             assert_eq!(has_challenge, response.status() == StatusCode::UNAUTHORIZED, "{}", code.as_str());
         }
+    }
+
+    #[test]
+    fn a_detail_does_not_repeat_all_that_was_asked() {
+        let document = Problem::new(Code::PolicyDenied, "é".repeat(60_000)).document();
+        assert_eq!(document.detail, format!("{}…", "é".repeat(MAX_DETAIL / 2)));
+        assert_eq!(Problem::new(Code::PolicyDenied, "é".repeat(MAX_DETAIL / 2)).detail().len(), MAX_DETAIL);
     }
 
     #[test]

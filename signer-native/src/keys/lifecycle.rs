@@ -504,8 +504,8 @@ fn activate(keys: &[Key], key: &Key, emergency: bool, timing: &Timing, now: Time
     Ok(Outcome { changes, window })
 }
 
-/// At once, and where it signed, the standby signs from now on: the one that was published first, of the same kind if
-/// there is one.
+/// At once, and where it signed, the standby signs from now on: the one that was published first, for the same issuer and of the same
+/// kind if there is one.
 fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outcome {
     let due = goes_on(key, now).filter(|_| key.state == State::DestroyScheduled);
     let to = if due.is_some() { State::DestroyScheduled } else { State::Compromised };
@@ -528,7 +528,10 @@ fn compromise(keys: &[Key], key: &Key, timing: &Timing, now: Timestamp) -> Outco
     let standby = others
         .by_ref()
         .filter(|other| other.state == State::Published && other.not_after.is_none_or(|not_after| now < not_after))
-        .min_by_key(|other| (other.kind() != key.kind() || other.algorithm != key.algorithm, other.published_at));
+        .min_by_key(|other| {
+            let is_of_another_kind = other.kind() != key.kind() || other.algorithm != key.algorithm;
+            (other.issuer != key.issuer, is_of_another_kind, other.published_at)
+        });
     let standby = standby.filter(|_| needs_successor);
     changes.extend(standby.map(|standby| step(standby, State::Active, [(Mark::Activated, Some(now))])));
     Outcome { changes, window: standby.and_then(|standby| window(keys, standby, timing, now)) }

@@ -40,6 +40,8 @@ pub struct Registry {
     keeping: Mutex<HashMap<SlotName, Arc<tokio::sync::Mutex<()>>>>,
     /// The slots that rotation makes no key for, for the time being.
     waits: Mutex<Waits>,
+    /// The same of slots whose keys are made when they are asked for.
+    refused: Mutex<Waits>,
     /// What the time of day is measured by.
     clock: Clock,
 }
@@ -51,8 +53,16 @@ impl Registry {
     /// A registry over these rows and this HSM; nothing is read yet.
     pub fn new(ledger: Ledger, hsm: Arc<dyn KeyStore>) -> Self {
         let clock = Clock::new(Instant::now(), now(), None);
-        let (keeping, waits) = (Mutex::default(), Mutex::default());
-        Self { store: ledger.store.clone(), ledger, hsm, snapshot: RwLock::default(), keeping, waits, clock }
+        Self {
+            store: ledger.store.clone(),
+            ledger,
+            hsm,
+            snapshot: RwLock::default(),
+            keeping: Mutex::default(),
+            waits: Mutex::default(),
+            refused: Mutex::default(),
+            clock,
+        }
     }
 
     /// Whether what is made now may begin by the time of day.
@@ -227,7 +237,7 @@ impl Registry {
                 if slot.purpose == Purpose::Token && held().any(|key| rotation::is_being_made(key, moment) && slot.wants(key)) {
                     return Ok(None);
                 }
-                self.generate(slot, None, &Actor::system()).await?;
+                self.make(slot).await?;
                 // Another signer may have made one as well, and let it sign.
                 continue;
             };
@@ -242,6 +252,23 @@ impl Registry {
             }
         }
         Err(StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
+    }
+
+    /// Makes a key that is asked for and not there: whoever asks does so again and again, and an HSM that made none is left alone for a
+    /// while. The agents' authority is made for a person, who may have mended it.
+    async fn make(&self, slot: &Slot) -> Result<Key, RegistryError> {
+        if let Some(left) = self.refused().left(slot, Instant::now()).filter(|_| slot.purpose != Purpose::Ca) {
+            let reason = format!("the HSM made no key for this, and is asked again in {} s", left.as_secs() + 1);
+            return Err(HsmError::Unavailable(reason).into());
+        }
+        // Calls that are held back are none that failed.
+        self.hsm.may_generate()?;
+        let made = self.generate(slot, None, &Actor::system()).await;
+        match &made {
+            Ok(_) => self.refused().end(slot),
+            Err(error) => wait_after(error, slot, &mut self.refused()),
+        }
+        made
     }
 
     /// Whether [`Registry::keep`] has something to do for a slot whose active key ends at `not_after`.
@@ -274,7 +301,7 @@ impl Registry {
         let plan = |keys: &[Key]| rotation::plan(keys, std::slice::from_ref(slot), self.timing(), now());
         for due in plan(&self.store.keys().await?) {
             match &due {
-                Due::Generate(slot) => drop(self.generate(slot, None, &Actor::system()).await?),
+                Due::Generate(slot) => drop(self.make(slot).await?),
                 Due::Step(id, command @ Command::Activate { .. }) => {
                     // Another signer may have been faster.
                     match self.ledger.step(*id, *command, Guard::None, |keys| plan(keys).contains(&due)).await {
@@ -405,8 +432,11 @@ impl Registry {
                 if self.waits().hold(&due, Instant::now()) {
                     continue;
                 }
-                // Generating may have taken long.
+                // Generating may have taken long, and the clock may have been set meanwhile.
                 let Some(fence) = self.lead(holder).await? else { return Ok(false) };
+                if !self.believes_time() {
+                    return Ok(true);
+                }
                 match self.do_what_is_due(&due, fence).await {
                     Ok(()) => generated |= matches!(due, Due::Generate(_)),
                     Err(error) => tracing::warn!(?due, %error, "tending the keys"),
@@ -434,6 +464,10 @@ impl Registry {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn refused(&self) -> MutexGuard<'_, Waits> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn lead(&self, holder: &str) -> Result<Option<Fence>, RegistryError> {
         let moment = now();
         Ok(self.store.take_lease(LEASE, holder, moment, moment.plus_secs(LEADERSHIP)).await?)
@@ -456,16 +490,8 @@ impl Registry {
                 // Calls that are held back are none that failed.
                 self.hsm.may_generate()?;
                 let made = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await;
-                if let Err(error) = &made
-                    && is_of_the_hsm(error)
-                {
-                    let is_away = matches!(error, RegistryError::Hsm(HsmError::Unavailable(_) | HsmError::Deadline(_)));
-                    let seconds = self.waits().begin(&slot, is_away, Instant::now()).as_secs();
-                    tracing::warn!(
-                        profile = slot.profile,
-                        seconds,
-                        "the HSM made no key; rotation asks again after this time, `edgeseal keys generate` at once"
-                    );
+                if let Err(error) = &made {
+                    wait_after(error, &slot, &mut self.waits());
                 }
                 let key = made?;
                 tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
@@ -474,6 +500,10 @@ impl Registry {
                 // No row, no destruction. Then first in the HSM, where it can be repeated, and in the store, which says that it was
                 // proved.
                 self.ledger.announce(*id, Command::Destroy).await?;
+                // Writing that took its time, and this cannot be taken back.
+                if !self.believes_time() {
+                    return Ok(());
+                }
                 self.hsm.destroy(*id).await?;
                 self.ledger.step(*id, Command::Destroy, Guard::Fence(fence), |_| true).await?;
             }
@@ -693,6 +723,21 @@ fn is_final(error: &RegistryError) -> bool {
     }
 }
 
+/// Where it is the HSM that made no key, nobody asks it for one for a while.
+fn wait_after(error: &RegistryError, slot: &Slot, waits: &mut Waits) {
+    if is_of_the_hsm(error) {
+        let is_away = matches!(error, RegistryError::Hsm(HsmError::Unavailable(_) | HsmError::Deadline(_)));
+        let seconds = waits.begin(slot, is_away, Instant::now()).as_secs();
+        tracing::warn!(
+            profile = slot.profile,
+            agent = slot.agent,
+            seconds,
+            %error,
+            "the HSM made no key; it is asked again after this time, by `edgeseal keys generate` at once"
+        );
+    }
+}
+
 /// Whether a key was not made since the HSM would not, or could not make a good one. One that is busy has not been asked.
 fn is_of_the_hsm(error: &RegistryError) -> bool {
     match error {
@@ -892,6 +937,46 @@ mod tests {
         let mut states = states().await;
         states.sort_by_key(|state| state.as_str());
         assert_eq!(states, [State::Active, State::Failed, State::Failed, State::Published]);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_a_key_of_their_own_asks_an_hsm_that_makes_none_once() {
+        let world = World::new(Vec::new()).await;
+        let of = |agent: &str| Slot { agent: Some(agent.to_owned()), ..slot(Purpose::Token, "web") };
+        let made = async || world.store.keys().await.unwrap().len();
+        world.hsm.fails(HsmError::Refused("CKR_DEVICE_MEMORY".to_owned()));
+        for _ in 0..5 {
+            world.registry.keep(&of("app")).await.unwrap_err();
+        }
+        assert_eq!(made().await, 1);
+        world.registry.keep(&of("shop")).await.unwrap_err();
+        assert_eq!(made().await, 2);
+        // It may be mended, and is asked later. Who lets agents in may be asked for at once.
+        world.registry.ensure(&slot(Purpose::Ca, "")).await.unwrap_err();
+        world.hsm.works();
+        let waits = world.registry.keep(&of("app")).await.unwrap_err();
+        assert!(waits.to_string().contains("is asked again in 10 s"), "{waits}");
+        world.registry.ensure(&slot(Purpose::Ca, "")).await.unwrap();
+        world.registry.refused().end(&of("app"));
+        world.registry.keep(&of("app")).await.unwrap();
+        assert_eq!(made().await, 6, "its key and a standby, the authority's, and three that failed");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_while_a_key_is_made_brings_nothing_about() {
+        let World { registry: _, hsm, store, folder: _folder } = World::new(Vec::new()).await;
+        let clock = Clock::new(Instant::now(), now(), None);
+        let ledger = Ledger::new(store.clone(), TIMING, vec![slot(Purpose::Token, "web")]);
+        let registry = Registry::new(ledger, hsm.clone()).with_clock(clock.clone());
+        hsm.meanwhile(move || {
+            let clock = clock.clone();
+            async move {
+                assert!(!clock.believes(Instant::now(), now().plus_secs(40 * 86_400)));
+            }
+        });
+        registry.tend("holder", true).await.unwrap();
+        let states: Vec<State> = store.keys().await.unwrap().iter().map(|key| key.state).collect();
+        assert_eq!(states, [State::Published], "a first key signs at once otherwise");
     }
 
     #[tokio::test]

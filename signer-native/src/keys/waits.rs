@@ -35,8 +35,18 @@ impl Waits {
 
     /// Whether something is left alone for now.
     pub(super) fn hold(&self, due: &Due, moment: Instant) -> bool {
-        let Due::Generate(slot) = due else { return false };
-        self.0.iter().any(|wait| wait.slot == *slot && moment < wait.until)
+        matches!(due, Due::Generate(slot) if self.left(slot, moment).is_some())
+    }
+
+    /// How long a slot waits yet.
+    pub(super) fn left(&self, slot: &Slot, moment: Instant) -> Option<Duration> {
+        let wait = self.0.iter().find(|wait| wait.slot == *slot)?;
+        wait.until.checked_duration_since(moment).filter(|left| !left.is_zero())
+    }
+
+    /// A key was made.
+    pub(super) fn end(&mut self, slot: &Slot) {
+        self.0.retain(|wait| wait.slot != *slot);
     }
 
     /// Forgets slots that need no key any more, or another kind of key: whoever made one, or changed the profile, has mended it.

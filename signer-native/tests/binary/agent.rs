@@ -507,6 +507,31 @@ fn a_reserved_typ_is_issued_renewed_and_verified() {
     assert_eq!(verify(&agent, &token).json()["claims"]["email"], "alice@private.example");
 }
 
+/// Requests that share a batch, of which each alone is small enough.
+#[test]
+fn large_requests_are_nobody_else_s_refusal() {
+    let prepared = Prepared::new("");
+    let text = fs::read_to_string(&prepared.file).unwrap();
+    fs::write(&prepared.file, text.replace(", \"*\"]", "]")).unwrap();
+    let faulty = prepared.serve(&[]);
+    let agent = Agent::start(faulty.folder.path(), &faulty.signer, &[faulty.signer.text("agent")], "");
+    let at_once = |body: &Value| {
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..60).map(|_| scope.spawn(|| agent.post("/v1/tokens", body))).collect();
+            asked.into_iter().map(|answer| answer.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    // A refusal names it, and writes each of these characters with seven.
+    for answer in at_once(&json!({ "profile": "default", "audience": "\u{7f}".repeat(60_000) })) {
+        answer.problem(403, "policy_denied");
+        assert!(answer.body.len() < 8 * 1024);
+    }
+    for answer in at_once(&json!({ "profile": "default", "audience": AUDIENCE, "claims": { "large": "x".repeat(10_000) } })) {
+        assert_eq!(answer.status, 200);
+    }
+    assert!(!agent.log().contains("WARN"), "{}", agent.log());
+}
+
 #[test]
 fn whom_it_turns_away() {
     let folder = tempfile::tempdir().unwrap();

@@ -264,6 +264,14 @@ fn a_compromise_lets_the_oldest_standby_of_its_kind_sign() {
         assert_eq!(states(&keys[..2], Command::Compromise, 100), [State::Compromised, State::Active], "better than none");
         assert_eq!(states(&keys[..1], Command::Compromise, 100), [State::Compromised]);
     }
+    // Of a profile that has moved to another issuer: the standby from before is no key of it any more.
+    let moved = |key: Key| Key { issuer: "tenant".to_owned(), ..key };
+    let keys = [moved(key(1, State::Active)), older, moved(younger), moved(other_kind)];
+    let after_it = [State::Compromised, State::Published, State::Active, State::Published];
+    assert_eq!(states(&keys, Command::Compromise, 100), after_it);
+    let after_it = [State::Compromised, State::Published, State::Active];
+    let keys = [keys[0].clone(), keys[1].clone(), keys[3].clone()];
+    assert_eq!(states(&keys, Command::Compromise, 100), after_it);
     // One that did not sign needs no successor.
     for state in [State::Retiring, State::Retired, State::Destroyed, State::Published] {
         let keys = [key(1, state), key(2, State::Active), key(3, State::Published)];
