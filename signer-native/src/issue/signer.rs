@@ -461,7 +461,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Blinding, LogEnd},
-        hsm::memory::MemoryKeyStore,
+        hsm::{HsmError, memory::MemoryKeyStore},
         issue::Lifetime,
         keys::{Actor, Command, Key, Ledger, Slot, Timing},
         store::{Store, StoreSettings},
@@ -474,6 +474,7 @@ mod tests {
 
     struct World {
         issuer: Issuer,
+        hsm: Arc<MemoryKeyStore>,
         store: Store,
         end: LogEnd,
         kid: String,
@@ -484,8 +485,6 @@ mod tests {
     async fn world(lease: Duration) -> World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
-        let ledger = Ledger::new(store.clone(), TIMING, Vec::new()).with_issuers([(String::new(), URL.to_owned())].into());
-        let registry = Arc::new(Registry::new(ledger, Arc::new(MemoryKeyStore::default())));
         let profile = Profile {
             name: "default".to_owned(),
             algorithm: Algorithm::Es256,
@@ -494,7 +493,7 @@ mod tests {
             max_lifetime: Lifetime(3_600),
             audiences: vec!["https://api.example.com".to_owned()],
             typ: None,
-            modes: vec![Mode::Claims],
+            modes: vec![Mode::Claims, Mode::Digest],
             max_session: None,
         };
         let slot = Slot {
@@ -509,6 +508,10 @@ mod tests {
             publish_ahead: 0,
             valid_for: None,
         };
+        let ledger = Ledger::new(store.clone(), TIMING, vec![slot.clone()]);
+        let hsm = Arc::new(MemoryKeyStore::default());
+        let registry = Registry::new(ledger.with_issuers([(String::new(), URL.to_owned())].into()), hsm.clone());
+        let registry = Arc::new(registry);
         let key = registry.generate(&slot, None, &Actor::system()).await.unwrap();
         let kid = key.kid().unwrap().to_owned();
         registry.ledger().command(&kid, ACTIVATE, &Actor::local()).await.unwrap();
@@ -517,7 +520,7 @@ mod tests {
         registry.refresh().await.unwrap();
         let profiles = [(profile.name.clone(), profile)].into();
         let issuer = Issuer::new(URL.to_owned(), profiles, BTreeMap::new(), registry, lease, log, Metrics::default());
-        World { issuer, store, end, kid, _folder: folder }
+        World { issuer, hsm, store, end, kid, _folder: folder }
     }
 
     fn agent() -> Agent {
@@ -540,6 +543,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_hsm_that_makes_no_key_of_an_agent_s_own_takes_no_other_mode_with_it() {
+        let World { issuer, hsm, end, _folder, .. } = world(Duration::from_mins(1)).await;
+        let agent = agent();
+        let profile = issuer.profile(&agent, "default").unwrap();
+        hsm.fails(HsmError::Refused("CKR_DEVICE_MEMORY".to_owned()));
+        assert!(issuer.digest_key(&agent, &profile).await.unwrap().is_none());
+        issuer.issue(&agent, "default", request(60), Stamp::now().unwrap()).await.unwrap();
+        // It is made when it is asked for later.
+        hsm.works();
+        assert!(issuer.digest_key(&agent, &profile).await.unwrap().is_none());
+        end.end().await;
+    }
+
+    #[tokio::test]
     async fn a_key_that_is_stopped_while_a_request_waits_signs_nothing() {
         let lease = Duration::from_secs(2);
         // What happens while the audit log is written: a command, or nothing for longer than the lease.
@@ -547,7 +564,7 @@ mod tests {
         for (command, signs) in
             [(Some(Command::Suspend), false), (Some(Command::Compromise), false), (successor, true), (None, false)]
         {
-            let World { issuer, store, end, kid, _folder } = world(lease).await;
+            let World { issuer, hsm: _, store, end, kid, _folder } = world(lease).await;
             let agent = agent();
             let mut issuing = Box::pin(issuer.issue(&agent, "default", request(60), Stamp::now().unwrap()));
             assert!(issuing.as_mut().now_or_never().is_none());
