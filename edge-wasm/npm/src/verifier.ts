@@ -25,7 +25,7 @@ import type { Backend, Claims, Header, RequestLike, Token, Verified, Verifier, V
 /** Milliseconds that one document may take, and that discovery and JWK Set may take together. */
 const FETCH_TIMEOUT = 3_000;
 const FETCH_BUDGET = 4_500;
-/** Milliseconds for which a caller waits for keys: two leases of the cache. */
+/** Milliseconds for which a caller waits for keys, or begins again: two leases of the cache. */
 const PATIENCE = 10_000;
 /** Milliseconds between two looks at a fetch that another caller has begun. */
 const FIRST_PAUSE = 5;
@@ -100,7 +100,7 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     let refresh: string | undefined;
     let before: Inside | undefined;
     let pause = FIRST_PAUSE;
-    let patience = PATIENCE;
+    let deadline: number | undefined;
     for (;;) {
       const inside = this.#current();
       // In a new instance the number of a fetch is another one's, perhaps of another issuer.
@@ -164,20 +164,19 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
           throw error;
         }
         case FETCH: {
-          const begun = performance.now();
+          deadline ??= performance.now() + PATIENCE;
           const work = this.#carryOut(inside, JSON.parse(wire.text(0)) as Fetch);
           // Others wait for these keys, too: a client that leaves must not end it.
           this.#host.waitUntil?.(work.catch(() => {}));
           await work;
-          patience -= performance.now() - begun;
           break;
         }
         // Too many others waited for the host's cryptography at once, and would again.
         case FORGOTTEN:
         case WAIT:
           // A promise shared between requests would break on Workers: each caller looks again for itself.
+          deadline ??= performance.now() + PATIENCE;
           await new Promise((resolve) => setTimeout(resolve, pause));
-          patience -= pause;
           pause = Math.min(pause * 2, LONGEST_PAUSE);
           break;
         case UNSUPPORTED: {
@@ -187,9 +186,10 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
         }
       }
       now = this.#now();
-      if (patience <= 0) {
+      if (performance.now() >= (deadline as number)) {
         if (refresh !== undefined) await this.#refresh(inside, refresh);
-        throw refusal(instance.run((wasm) => wasm.keysUnavailable("the keys did not come in time", now)));
+        const reason = kind === FORGOTTEN ? "too many tokens wait for the host's cryptography" : "the keys did not come in time";
+        throw refusal(instance.run((wasm) => wasm.keysUnavailable(reason, now)));
       }
     }
   }

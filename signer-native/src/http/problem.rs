@@ -297,7 +297,7 @@ impl Problem {
 
 fn shortened(mut detail: String) -> String {
     if detail.len() > MAX_DETAIL {
-        detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
+        detail.truncate(detail.floor_char_boundary(MAX_DETAIL - '…'.len_utf8()));
         detail.push('…');
     }
     detail
@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn a_detail_does_not_repeat_all_that_was_asked() {
         let document = Problem::new(Code::PolicyDenied, "é".repeat(60_000)).document();
-        assert_eq!(document.detail, format!("{}…", "é".repeat(MAX_DETAIL / 2)));
+        assert_eq!(document.detail, format!("{}…", "é".repeat(MAX_DETAIL / 2 - 2)));
         assert_eq!(Problem::new(Code::PolicyDenied, "é".repeat(MAX_DETAIL / 2)).detail().len(), MAX_DETAIL);
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     agent::build::hash_of,
-    keys::{ActiveKey, Slot, Snapshot, agent_url, now, registry::RegistryError},
+    keys::{ActiveKey, Slot, Snapshot, agent_url, now},
     metrics::Phase,
 };
 
@@ -53,10 +53,11 @@ impl Issuer {
     }
 
     /// The agent's own key of a profile that has [`Mode::Digest`]; made when it is asked for first, and followed by another one
-    /// in time as long as it is asked for. None where there is no such mode, its first key has to wait, or the HSM makes none.
+    /// in time as long as it is asked for. None where there is no such mode, its first key has to wait, or the HSM answers that it makes
+    /// none.
     ///
     /// # Errors
-    /// The store's.
+    /// The HSM's, where it does not answer, and the store's.
     pub async fn digest_key(&self, agent: &Agent, profile: &Profile) -> Result<Option<DigestKey>, IssueError> {
         let Some(slot) = self.digest_slot(agent, profile) else { return Ok(None) };
         let snapshot = self.fresh_snapshot()?;
@@ -67,10 +68,8 @@ impl Issuer {
         }
         match self.registry.keep(&slot).await {
             Ok(()) => {}
-            // What the agent has goes on until it ends, and so do the profile's other modes; the registry has logged why.
-            Err(error @ (RegistryError::Hsm(_) | RegistryError::Unsound(_))) => {
-                tracing::debug!(agent = agent.name, profile = profile.name, %error, "no key of the agent's own was made");
-            }
+            // What the agent has goes on until it ends, and so do the profile's other modes; the registry has logged it.
+            Err(error) if error.is_of_the_key() => {}
             Err(error) => return Err(IssueError::Registry(error)),
         }
         let snapshot = self.registry.refresh().await.map_err(IssueError::Registry)?;

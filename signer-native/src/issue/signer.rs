@@ -554,6 +554,13 @@ mod tests {
         hsm.works();
         assert!(issuer.digest_key(&agent, &profile).await.unwrap().is_none());
         end.end().await;
+        // One that does not answer makes the agent ask another signer.
+        for away in [HsmError::Unavailable("gone".to_owned()), HsmError::Deadline(Duration::from_secs(1)), HsmError::Busy] {
+            let World { issuer, hsm, end, _folder, .. } = world(Duration::from_mins(1)).await;
+            hsm.fails(away.clone());
+            assert_eq!(issuer.digest_key(&agent, &profile).await.unwrap_err(), IssueError::Registry(away.into()));
+            end.end().await;
+        }
     }
 
     #[tokio::test]

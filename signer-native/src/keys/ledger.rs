@@ -111,7 +111,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether a signature failed for what this one key is, as opposed to the HSM, which answered.
+    /// Whether a signature, or the making of a key, failed for what this one key is, as opposed to the HSM, which answered.
     pub fn is_of_the_key(&self) -> bool {
         match self {
             Self::Hsm(error) => !error.is_outage() && !matches!(error, HsmError::Busy),

@@ -254,19 +254,26 @@ impl Registry {
         Err(StoreError::Conflict(format!("keys for {}", slot.purpose.as_str())).into())
     }
 
-    /// Makes a key that is asked for and not there: whoever asks does so again and again, and an HSM that made none is left alone for a
-    /// while. The agents' authority is made for a person, who may have mended it.
+    /// Makes a key that is asked for and not there. Agents and edges have it asked for again and again: where the HSM answered and made none,
+    /// that was its answer for a while. A person may have mended it, and asks at once: so do exports and invitations for the log's and the
+    /// authority's.
     async fn make(&self, slot: &Slot) -> Result<Key, RegistryError> {
-        if let Some(left) = self.refused().left(slot, Instant::now()).filter(|_| slot.purpose != Purpose::Ca) {
-            let reason = format!("the HSM made no key for this, and is asked again in {} s", left.as_secs() + 1);
-            return Err(HsmError::Unavailable(reason).into());
+        let system = Actor::system();
+        let made = self.generate(slot, None, &system);
+        if slot.agent.is_none() && slot.purpose != Purpose::Control {
+            return made.await;
         }
-        // Calls that are held back are none that failed.
-        self.hsm.may_generate()?;
-        let made = self.generate(slot, None, &Actor::system()).await;
+        if let Some(refused) = self.refused().holds(slot, Instant::now()) {
+            return Err(refused.clone());
+        }
+        let made = made.await;
         match &made {
-            Ok(_) => self.refused().end(slot),
-            Err(error) => wait_after(error, slot, &mut self.refused()),
+            Err(error) if error.is_of_the_key() => {
+                let seconds = self.refused().begin(slot, error, Instant::now()).as_secs();
+                let (purpose, profile, agent) = (slot.purpose.as_str(), &slot.profile, &slot.agent);
+                tracing::warn!(purpose, profile, agent, seconds, %error, "the HSM made no key; it is asked again after this time, or a restart");
+            }
+            _ => self.refused().end(slot),
         }
         made
     }
@@ -490,8 +497,15 @@ impl Registry {
                 // Calls that are held back are none that failed.
                 self.hsm.may_generate()?;
                 let made = self.generate_guarded(&slot, None, &Actor::system(), &Guard::Fence(fence)).await;
-                if let Err(error) = &made {
-                    wait_after(error, &slot, &mut self.waits());
+                if let Err(error) = &made
+                    && is_of_the_hsm(error)
+                {
+                    let seconds = self.waits().begin(&slot, error, Instant::now()).as_secs();
+                    tracing::warn!(
+                        profile = slot.profile,
+                        seconds,
+                        "the HSM made no key; rotation asks again after this time, `edgeseal keys generate` at once"
+                    );
                 }
                 let key = made?;
                 tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
@@ -723,21 +737,6 @@ fn is_final(error: &RegistryError) -> bool {
     }
 }
 
-/// Where it is the HSM that made no key, nobody asks it for one for a while.
-fn wait_after(error: &RegistryError, slot: &Slot, waits: &mut Waits) {
-    if is_of_the_hsm(error) {
-        let is_away = matches!(error, RegistryError::Hsm(HsmError::Unavailable(_) | HsmError::Deadline(_)));
-        let seconds = waits.begin(slot, is_away, Instant::now()).as_secs();
-        tracing::warn!(
-            profile = slot.profile,
-            agent = slot.agent,
-            seconds,
-            %error,
-            "the HSM made no key; it is asked again after this time, by `edgeseal keys generate` at once"
-        );
-    }
-}
-
 /// Whether a key was not made since the HSM would not, or could not make a good one. One that is busy has not been asked.
 fn is_of_the_hsm(error: &RegistryError) -> bool {
     match error {
@@ -946,16 +945,16 @@ mod tests {
         let made = async || world.store.keys().await.unwrap().len();
         world.hsm.fails(HsmError::Refused("CKR_DEVICE_MEMORY".to_owned()));
         for _ in 0..5 {
-            world.registry.keep(&of("app")).await.unwrap_err();
+            let refused = world.registry.keep(&of("app")).await.unwrap_err();
+            assert!(refused.to_string().contains("CKR_DEVICE_MEMORY"), "{refused}");
         }
         assert_eq!(made().await, 1);
         world.registry.keep(&of("shop")).await.unwrap_err();
         assert_eq!(made().await, 2);
-        // It may be mended, and is asked later. Who lets agents in may be asked for at once.
+        // It may be mended, and is asked later; for what a person asks for, at once.
         world.registry.ensure(&slot(Purpose::Ca, "")).await.unwrap_err();
         world.hsm.works();
-        let waits = world.registry.keep(&of("app")).await.unwrap_err();
-        assert!(waits.to_string().contains("is asked again in 10 s"), "{waits}");
+        world.registry.keep(&of("app")).await.unwrap_err();
         world.registry.ensure(&slot(Purpose::Ca, "")).await.unwrap();
         world.registry.refused().end(&of("app"));
         world.registry.keep(&of("app")).await.unwrap();

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Slot, rotation::Due};
+use super::{Slot, registry::RegistryError, rotation::Due};
+use crate::hsm::HsmError;
 
 /// The first wait, about the time between two looks at the keys.
 const FIRST: Duration = Duration::from_secs(10);
@@ -19,29 +20,31 @@ pub(super) struct Waits(Vec<Wait>);
 #[derive(Debug)]
 struct Wait {
     slot: Slot,
+    why: RegistryError,
     pause: Duration,
     until: Instant,
 }
 
 impl Waits {
-    /// No key could be made for a slot, again, or the HSM is away. Gives how long it waits from `moment` on: twice as long as before.
-    pub(super) fn begin(&mut self, slot: &Slot, is_away: bool, moment: Instant) -> Duration {
+    /// No key could be made for a slot. Gives how long it waits from `moment` on: twice as long as before, unless that was long ago.
+    pub(super) fn begin(&mut self, slot: &Slot, why: &RegistryError, moment: Instant) -> Duration {
+        let is_away = matches!(why, RegistryError::Hsm(HsmError::Unavailable(_) | HsmError::Deadline(_)));
         let longest = if is_away { LONGEST_AWAY } else { LONGEST };
+        self.0.retain(|wait| moment < wait.until + LONGEST);
         let before = self.0.iter().position(|wait| wait.slot == *slot).map(|place| self.0.swap_remove(place));
         let pause = before.map_or(FIRST, |before| before.pause.saturating_mul(2).min(longest));
-        self.0.push(Wait { slot: slot.clone(), pause, until: moment + pause });
+        self.0.push(Wait { slot: slot.clone(), why: why.clone(), pause, until: moment + pause });
         pause
     }
 
     /// Whether something is left alone for now.
     pub(super) fn hold(&self, due: &Due, moment: Instant) -> bool {
-        matches!(due, Due::Generate(slot) if self.left(slot, moment).is_some())
+        matches!(due, Due::Generate(slot) if self.holds(slot, moment).is_some())
     }
 
-    /// How long a slot waits yet.
-    pub(super) fn left(&self, slot: &Slot, moment: Instant) -> Option<Duration> {
-        let wait = self.0.iter().find(|wait| wait.slot == *slot)?;
-        wait.until.checked_duration_since(moment).filter(|left| !left.is_zero())
+    /// Why a slot is left alone for now, if it is.
+    pub(super) fn holds(&self, slot: &Slot, moment: Instant) -> Option<&RegistryError> {
+        self.0.iter().find(|wait| wait.slot == *slot && moment < wait.until).map(|wait| &wait.why)
     }
 
     /// A key was made.
@@ -82,7 +85,8 @@ mod tests {
         let began = Instant::now();
         let (web, app) = (Due::Generate(slot("web")), Due::Generate(slot("app")));
         let mut waits = Waits::default();
-        let pauses: Vec<u64> = (0..11).map(|_| waits.begin(&slot("web"), false, began).as_secs()).collect();
+        let refused = HsmError::Refused("CKR_DEVICE_MEMORY".to_owned()).into();
+        let pauses: Vec<u64> = (0..11).map(|_| waits.begin(&slot("web"), &refused, began).as_secs()).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600, 3_600]);
         assert!(waits.hold(&web, began + Duration::from_secs(3_599)) && !waits.hold(&app, began));
         assert!(!waits.hold(&web, began + LONGEST));
@@ -91,9 +95,13 @@ mod tests {
         // The profile wants another key now.
         assert!(!waits.hold(&Due::Generate(Slot { algorithm: Algorithm::Rs256, ..slot("web") }), began));
         // One that is away comes back by itself.
-        assert_eq!(waits.begin(&slot("web"), true, began), LONGEST_AWAY);
+        let away = HsmError::Unavailable("gone".to_owned()).into();
+        assert_eq!(waits.begin(&slot("web"), &away, began), LONGEST_AWAY);
+        assert_eq!(waits.holds(&slot("web"), began), Some(&away));
         waits.retain(&[app]);
         assert!(!waits.hold(&web, began));
-        assert_eq!(waits.begin(&slot("web"), true, began), FIRST);
+        assert_eq!(waits.begin(&slot("web"), &away, began), FIRST);
+        assert_eq!(waits.begin(&slot("web"), &away, began + FIRST), 2 * FIRST);
+        assert_eq!(waits.begin(&slot("web"), &away, began + 3 * FIRST + LONGEST), FIRST, "that was another time");
     }
 }
