@@ -1,5 +1,7 @@
 //! The public listener: JWK Set, discovery, health. Served from memory, so that they stay up while the HSM is down.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::State,
@@ -198,9 +200,10 @@ pub(crate) fn only_read(problem: Problem) -> Response {
 fn show(service: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
     let registry = service.issuer.registry();
     let snapshot = registry.snapshot();
-    if snapshot.age().is_none() {
+    let Some(age) = snapshot.age() else {
         return Problem::new(Code::StoreUnavailable, "the registry of keys has not been read yet").into_response();
-    }
+    };
+    let max_age = max_age(registry.timing().jwks_max_age, age, service.issuer.lease());
     let absent = || Problem::new(Code::NotFound, "no issuer has this path").into_response();
     let Some((what, base)) = What::of(uri.path()) else { return absent() };
     let of = |base: &str| service.issuers.iter().find(|(_, url)| path_of(url) == base);
@@ -216,7 +219,7 @@ fn show(service: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
     let jwks_uri = jwks_uri(&issuer);
     let discovery = match what {
         What::JwkSet => {
-            return document_of(headers, set.jwks, &set.etag, "application/jwk-set+json", registry.timing().jwks_max_age);
+            return document_of(headers, set.jwks, &set.etag, "application/jwk-set+json", max_age);
         }
         // There is no authorization endpoint: the form that Kubernetes made common for issuers that only sign.
         What::OpenidConfiguration => Discovery {
@@ -238,7 +241,13 @@ fn show(service: &Shared, uri: &Uri, headers: &HeaderMap) -> Response {
     };
     let body = serde_json::json!(discovery).to_string();
     let etag = format!("\"{}\"", Base64UrlUnpadded::encode_string(&Sha256::digest(body.as_bytes())));
-    document_of(headers, body, &etag, "application/json", registry.timing().jwks_max_age)
+    document_of(headers, body, &etag, "application/json", max_age)
+}
+
+/// Seconds for which a document may be kept. A signer that cannot read the store shows what it read last, which others may have changed
+/// since: by then it may be kept as if it had been given out when it was read.
+fn max_age(configured: u64, age: Duration, lease: Duration) -> u64 {
+    if age > lease { configured.saturating_sub(age.as_secs()) } else { configured }
 }
 
 /// A public document: the only ones that any origin may read.
@@ -301,6 +310,14 @@ mod tests {
         assert_eq!(What::of(server), Some((What::AuthorizationServer, "")));
         for path in ["/", "/jwks.json", "/.well-known/oauth-authorization-servers"] {
             assert_eq!(What::of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_document_of_before_may_not_be_kept_longer_than_one_of_then() {
+        let lease = Duration::from_secs(10);
+        for (age, kept) in [(0, 300), (10, 300), (11, 289), (299, 1), (300, 0), (9_999, 0)] {
+            assert_eq!(max_age(300, Duration::from_secs(age), lease), kept, "{age} s");
         }
     }
 

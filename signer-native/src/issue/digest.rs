@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     agent::build::hash_of,
-    keys::{ActiveKey, Slot, Snapshot, agent_url, now},
+    keys::{ActiveKey, Slot, Snapshot, agent_url, now, registry::RegistryError},
     metrics::Phase,
 };
 
@@ -53,8 +53,8 @@ impl Issuer {
     }
 
     /// The agent's own key of a profile that has [`Mode::Digest`]; made when it is asked for first, and followed by another one
-    /// in time as long as it is asked for. None where there is no such mode, its first key has to wait, or the HSM answers that it makes
-    /// none.
+    /// in time as long as it is asked for. None where there is no such mode, its first key has to wait, the HSM answers that it makes
+    /// none, or the agent's JWK Set is full.
     ///
     /// # Errors
     /// The HSM's, where it does not answer, and the store's.
@@ -69,7 +69,7 @@ impl Issuer {
         match self.registry.keep(&slot).await {
             Ok(()) => {}
             // What the agent has goes on until it ends, and so do the profile's other modes; the registry has logged it.
-            Err(error) if error.is_of_the_key() => {}
+            Err(error) if error.is_of_the_key() || matches!(error, RegistryError::TooManyKeys { .. }) => {}
             Err(error) => return Err(IssueError::Registry(error)),
         }
         let snapshot = self.registry.refresh().await.map_err(IssueError::Registry)?;
@@ -126,6 +126,7 @@ impl Issuer {
         let began = Instant::now();
         let signature = self.registry.sign_digest_unverified(key.id, key.algorithm, digest.to_vec()).await;
         let signature = signature.map_err(IssueError::Registry)?;
+        self.still_signs(key)?;
         self.metrics.phase(Phase::Sign, began.elapsed());
         let began = Instant::now();
         let [jwk] = key.alone.keys() else { return Err(IssueError::Unsound("no single key".to_owned())) };

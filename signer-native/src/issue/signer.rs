@@ -16,6 +16,7 @@ use edgeseal_core::{
     sd::{KeyBinding, SdJwtSettings},
     verify::is_reserved_type,
 };
+use serde_json::{Map, Value};
 
 use super::{
     Schema,
@@ -140,7 +141,7 @@ impl fmt::Display for IssueError {
             ),
             Self::KeyStopped(kid) => write!(
                 formatter,
-                "key {kid} stopped signing while the request waited for its turn, so that nothing was signed; edgeseal keys list shows why"
+                "key {kid} stopped signing while the request waited for its turn, so that nothing was handed out; edgeseal keys list shows why"
             ),
             Self::RegistryStale => {
                 formatter.write_str("the registry of keys could not be read lately, so no key is known to be active")
@@ -236,11 +237,7 @@ impl Issuer {
         let began = Instant::now();
         let profile = self.profile(agent, profile).map_err(IssueError::Denied)?;
         self.limiter.take(agent, Instant::now()).map_err(IssueError::RateExceeded)?;
-        if request.mode == Mode::Claims
-            && let Some(schema) = self.schema(&profile.name)
-        {
-            schema.check(&request.claims).map_err(IssueError::SchemaMismatch)?;
-        }
+        self.check_schema(&profile, &request.claims, request.mode == Mode::Sd)?;
         let grant = policy::decide(&self.url_of(&profile.name), agent, &profile, request, stamp.at, &stamp.jwt_id)
             .map_err(IssueError::Denied)?;
         self.metrics.phase(Phase::Policy, began.elapsed());
@@ -278,15 +275,18 @@ impl Issuer {
         let keys = JwkSet::from_keys(jwk);
         let old = Verifier::new(policy).verify_with(&self.backend, token, &keys, stamp.at).map_err(|error| refused(&error))?;
         self.check_not_revoked(key.kid().unwrap_or_default(), old.claims()).await?;
-        // What is hidden can be checked beside the application alone.
-        if !old.claims().members().contains_key("_sd")
-            && let Some(schema) = self.schema(&profile.name)
-        {
-            schema.check(&policy::of_caller(old.claims().members())).map_err(IssueError::SchemaMismatch)?;
-        }
+        let claims = old.claims().members();
+        self.check_schema(&profile, &policy::of_caller(claims), claims.contains_key("_sd"))?;
         let grant =
-            policy::renew(&self.url_of(&profile.name), agent, &profile, old.claims().members(), renewal, stamp.at, &stamp.jwt_id);
+            policy::renew(&self.url_of(&profile.name), agent, &profile, claims, renewal, stamp.at, &stamp.jwt_id);
         self.fulfil(agent, &profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
+    }
+
+    /// What is hidden can be checked beside the application alone; what is shown is checked here as well.
+    fn check_schema(&self, profile: &Profile, claims: &Map<String, Value>, hides: bool) -> Result<(), IssueError> {
+        let Some(schema) = self.schema(&profile.name) else { return Ok(()) };
+        let checked = if hides { schema.check_shown(claims) } else { schema.check(claims) };
+        checked.map_err(IssueError::SchemaMismatch)
     }
 
     /// Asks the store itself: a renewal that went by what was read a moment ago would outlive the revocation of its token.
@@ -307,7 +307,8 @@ impl Issuer {
         if snapshot.is_expired(self.lease) { Err(IssueError::RegistryStale) } else { Ok(snapshot) }
     }
 
-    /// Right before the HSM is asked: the waits until then may have taken longer than the lease, and somebody may have stopped the key.
+    /// Right before the HSM is asked, and again before what it signed is handed out: the waits until then may have taken longer than the
+    /// lease, and somebody may have stopped the key.
     pub(super) fn still_signs(&self, key: &ActiveKey) -> Result<(), IssueError> {
         let snapshot = self.fresh_snapshot()?;
         let signs = snapshot.of_id(key.id).is_some_and(|row| match row.state {
@@ -388,7 +389,9 @@ impl Issuer {
     async fn sign(&self, key: &ActiveKey, unsigned: UnsignedToken) -> Result<String, IssueError> {
         self.still_signs(key)?;
         let signature = self.registry.sign_unverified(key.id, key.algorithm, unsigned.signing_input()).await;
-        Ok(unsigned.attach(&signature.map_err(IssueError::Registry)?))
+        let signature = signature.map_err(IssueError::Registry)?;
+        self.still_signs(key)?;
+        Ok(unsigned.attach(&signature))
     }
 
     /// What every verifier will do with the token, done here first.
