@@ -19,14 +19,16 @@ use super::{
     HsmAttribute, HsmError, KeyFuture, KeyId, KeyKind, KeyStore, PrivateKey, Protection, StoreDescription, StoreStats, StoredKey,
 };
 
-/// What happens while a pair is made.
+/// What happens while a call is under way.
 type Meanwhile = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The store.
 #[derive(Default)]
 pub(crate) struct MemoryKeyStore {
     held: Mutex<Held>,
+    /// While a pair is made.
     meanwhile: OnceLock<Meanwhile>,
+    while_signing: OnceLock<Meanwhile>,
 }
 
 #[derive(Default)]
@@ -73,6 +75,11 @@ impl MemoryKeyStore {
     /// From now on this happens while a pair is made. Set once.
     pub(crate) fn meanwhile<F: Future<Output = ()> + Send + 'static>(&self, act: impl Fn() -> F + Send + Sync + 'static) {
         assert!(self.meanwhile.set(Box::new(move || Box::pin(act()))).is_ok());
+    }
+
+    /// From now on this happens while something is signed. Set once.
+    pub(crate) fn while_signing<F: Future<Output = ()> + Send + 'static>(&self, act: impl Fn() -> F + Send + Sync + 'static) {
+        assert!(self.while_signing.set(Box::new(move || Box::pin(act()))).is_ok());
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -140,7 +147,12 @@ impl KeyStore for MemoryKeyStore {
     }
 
     fn sign(&self, id: KeyId, _algorithm: Algorithm, message: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {
-        Box::pin(async move { Ok(self.find(id)?.sign(&SystemRandom::new(), &message).unwrap().as_ref().to_vec()) })
+        Box::pin(async move {
+            if let Some(while_signing) = self.while_signing.get() {
+                while_signing().await;
+            }
+            Ok(self.find(id)?.sign(&SystemRandom::new(), &message).unwrap().as_ref().to_vec())
+        })
     }
 
     fn sign_digest(&self, _id: KeyId, _algorithm: Algorithm, _digest: Vec<u8>) -> KeyFuture<'_, Vec<u8>> {

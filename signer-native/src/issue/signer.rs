@@ -464,10 +464,10 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Blinding, LogEnd},
-        hsm::{HsmError, memory::MemoryKeyStore},
+        hsm::{HsmError, KeyId, memory::MemoryKeyStore},
         issue::Lifetime,
         keys::{Actor, Command, Key, Ledger, Slot, Timing},
-        store::{Store, StoreSettings},
+        store::{Guard, Store, StoreSettings},
     };
 
     const URL: &str = "https://signer.example.com";
@@ -601,5 +601,44 @@ mod tests {
                 assert!(rows.iter().any(|row| row.body.contains(&said)), "{command:?}: {rows:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_key_signs_that_is_stopped_meanwhile_is_handed_to_nobody() {
+        for command in [Command::Suspend, Command::Compromise] {
+            let World { issuer, hsm, store, end, kid, _folder } = world(Duration::from_mins(1)).await;
+            let registry = Arc::clone(issuer.registry());
+            let stopped = kid.clone();
+            hsm.while_signing(move || {
+                let (registry, stopped) = (Arc::clone(&registry), stopped.clone());
+                async move {
+                    registry.ledger().command(&stopped, command, &Actor::local()).await.unwrap();
+                    registry.refresh().await.unwrap();
+                }
+            });
+            let issued = issuer.issue(&agent(), "default", request(60), Stamp::now().unwrap()).await;
+            let refused = IssueError::KeyStopped(kid);
+            assert_eq!(issued.as_ref().err(), Some(&refused), "{command:?}");
+            end.end().await;
+            let rows = store.audit_page(issuer.audit.chain(), None, 100).await.unwrap();
+            assert!(rows.iter().any(|row| row.body.contains(&refused.to_string())), "{rows:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_set_of_an_agent_takes_no_other_mode_with_it() {
+        let World { issuer, store, end, _folder, .. } = world(Duration::from_mins(1)).await;
+        let agent = agent();
+        let profile = issuer.profile(&agent, "default").unwrap();
+        let keys = store.keys().await.unwrap();
+        for number in 0..crate::keys::MAX_KEYS {
+            let (id, profile) = (KeyId::random().unwrap(), format!("other-{number}"));
+            let mut own = Key { id, profile, agent: Some(agent.name.clone()), ..keys[0].clone() };
+            own.published.as_mut().unwrap().kid = id.to_string();
+            store.insert_key(&own, &Guard::None).await.unwrap();
+        }
+        issuer.registry().refresh().await.unwrap();
+        assert!(issuer.digest_key(&agent, &profile).await.unwrap().is_none());
+        end.end().await;
     }
 }
