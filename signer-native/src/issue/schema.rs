@@ -83,10 +83,8 @@ fn judge(validator: &Validator, claims: &Map<String, Value>) -> Result<(), Schem
 /// else only the missing ones could decide about.
 fn of_single_claims(schema: &Value, root: &Value, references: usize) -> Value {
     let Value::Object(keywords) = schema else { return schema.clone() };
-    let mut kept: Map<String, Value> = OF_SINGLE_CLAIMS
-        .iter()
-        .filter_map(|keyword| Some(((*keyword).to_owned(), keywords.get(*keyword)?.clone())))
-        .collect();
+    let mut kept: Map<String, Value> =
+        OF_SINGLE_CLAIMS.iter().filter_map(|keyword| Some(((*keyword).to_owned(), keywords.get(*keyword)?.clone()))).collect();
     let parts_of = |keyword: &str| keywords.get(keyword).and_then(Value::as_array).into_iter().flatten();
     let part = |part: &Value| of_single_claims(part, root, references);
     let mut all: Vec<Value> = parts_of("allOf").map(part).collect();

@@ -277,8 +277,7 @@ impl Issuer {
         self.check_not_revoked(key.kid().unwrap_or_default(), old.claims()).await?;
         let claims = old.claims().members();
         self.check_schema(&profile, &policy::of_caller(claims), claims.contains_key("_sd"))?;
-        let grant =
-            policy::renew(&self.url_of(&profile.name), agent, &profile, claims, renewal, stamp.at, &stamp.jwt_id);
+        let grant = policy::renew(&self.url_of(&profile.name), agent, &profile, claims, renewal, stamp.at, &stamp.jwt_id);
         self.fulfil(agent, &profile, grant.map_err(IssueError::Denied)?, stamp, "token.renew").await
     }
 

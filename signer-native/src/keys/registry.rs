@@ -19,7 +19,7 @@ use super::{
     waits::Waits,
 };
 use crate::{
-    hsm::{HsmAttribute, HsmError, KeyId, KeyKind, KeyStore, PrivateKey, StoreStats, StoredKey},
+    hsm::{HsmAttribute, HsmError, KeyId, KeyKind, KeyStore, PrivateKey, Protection, StoreStats, StoredKey},
     store::{Fence, Guard, Store, StoreError},
 };
 
@@ -190,6 +190,7 @@ impl Registry {
         let unknown = |error: &RegistryError| match error {
             RegistryError::Hsm(error) => matches!(error, HsmError::Deadline(_) | HsmError::Busy),
             RegistryError::Store(error) => matches!(error, StoreError::Unavailable(_)),
+            RegistryError::Audit(_) => true,
             _ => false,
         };
         if let Err(error) = &outcome
@@ -624,6 +625,13 @@ impl Registry {
             text = format!("{open},\"exp\":{}}}", not_after.as_secs());
         }
         let published = Published { kid, jwk: text };
+        // The row that ties the `kid`, by which every later one speaks of the key, to the pair that was made, and to what the HSM says of it.
+        let Protection { always_sensitive, never_extractable, local, value_refused } = protection;
+        let detail = serde_json::json!({
+            "cka_id": key.id.to_string(), "profile": key.profile, "agent": key.agent, "always_sensitive": always_sensitive,
+            "never_extractable": never_extractable, "local": local, "value_refused": value_refused,
+        });
+        self.ledger.record(&Actor::system(), "keys.publish", &published.kid, &detail.to_string()).await?;
         let mut room = Ok(());
         // Within the transaction: another process may publish keys of the same set.
         let fits = |keys: &[Key]| {

@@ -159,6 +159,11 @@ fn killed_at_each_step_of_a_generation_and_of_an_activation() {
     for row in sql(&prepared.dir, "SELECT cka_id FROM keys WHERE purpose = 'token' AND state <> 'failed'") {
         assert!(announced("keys.generate", row[0].as_str().unwrap()), "{row:?}");
     }
+    for row in sql(&prepared.dir, "SELECT kid, cka_id FROM keys WHERE purpose = 'token' AND kid IS NOT NULL") {
+        let ties =
+            |said: &&Value| said["action"] == "keys.publish" && said["subject"] == row[0] && said["detail"]["cka_id"] == row[1];
+        assert!(rows.iter().any(|said| ties(&said)), "{row:?}");
+    }
     prepared.serve(&[]).signs();
 }
 

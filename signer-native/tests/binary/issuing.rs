@@ -139,7 +139,8 @@ fn sd_renewals_batches_and_limits() {
     );
     // What is not hidden has to fit the schema, what is hidden may be missing.
     let shown = json!({ "sub": "alice", "age": "thirty", "_sd": [digest] });
-    let shown = post(&signer, "/v1/tokens", &json!({ "profile": "default", "mode": "sd", "audience": AUDIENCE, "claims": shown }));
+    let shown =
+        post(&signer, "/v1/tokens", &json!({ "profile": "default", "mode": "sd", "audience": AUDIENCE, "claims": shown }));
     assert_eq!((shown.status, &shown.json()["code"]), (422, &json!("schema_mismatch")), "{shown:?}");
     let hidden = json!({ "profile": "rs256", "mode": "sd", "audience": AUDIENCE, "claims": claims });
     assert!(post(&signer, "/v1/tokens", &hidden).problem(403, "policy_denied").contains("allows the modes claims; sd was asked"));
