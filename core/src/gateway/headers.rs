@@ -21,7 +21,7 @@ const HOP_BY_HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"];
 
 /// By these some origins take another path than the request's.
-const PATH_OVERRIDES: [&str; 12] = [
+const PATH_OVERRIDES: [&str; 22] = [
     "x-original-url",
     "x-original-uri",
     "x-original-path",
@@ -34,6 +34,19 @@ const PATH_OVERRIDES: [&str; 12] = [
     "x-request-uri",
     "x-envoy-original-path",
     "x-waws-unencoded-url",
+    // What these say is cut from the path, or put before it, by servers and middleware of CGI's heirs (WSGI, PSGI).
+    "script-name",
+    "path-info",
+    "x-script-name",
+    "x-forwarded-script-name",
+    "x-traversal-path",
+    "x-ingress-path",
+    // Next.js and functions on Vercel serve the path that these name.
+    "x-matched-path",
+    "x-invoke-path",
+    // By these Rack's and Plack's middleware answers with a path of the client's, which the proxy in front of it serves.
+    "x-accel-mapping",
+    "x-sendfile-type",
 ];
 
 /// By these some origins take another method than the request's.
