@@ -180,7 +180,8 @@ impl<I, A, G> PolicyBuilder<I, A, G> {
     }
 
     /// Accepts presentations of SD-JWTs (RFC 9901). The audience of a presentation with key binding is said by its key-binding
-    /// JWT; an `aud` of the token itself, where there is one, must be right as well.
+    /// JWT; an `aud` of the token itself, where there is one, must be right as well. With another
+    /// [`audience_claim`](Self::audience_claim), the token must have that one unless all its claims are disclosed.
     pub fn sd_jwt(mut self, settings: SdJwtSettings) -> Self {
         self.policy.sd_jwt = Some(settings);
         self

@@ -5,7 +5,7 @@
 //! verified, and all claims are judged after disclosure, exactly as those of a plain token.
 //!
 //! Stricter than the RFC has to be: `_sd`, `_sd_alg` and `...` are refused wherever they do not convey digests; what decides
-//! about validity ([`NEVER_DISCLOSED`]) may not be hidden (RFC 9901 section 9.7); the processed claims keep the bound on nesting.
+//! about validity ([`NEVER_DISCLOSED`], the audience) may not be hidden (RFC 9901 section 9.7); the processed claims keep the bound on nesting.
 
 use alloc::{
     string::{String, ToString as _},
@@ -36,7 +36,8 @@ pub const MAX_DISCLOSURES: usize = 256;
 /// Seconds that a key-binding JWT is good for unless the policy says otherwise; as long as a `DPoP` proof.
 pub const DEFAULT_KEY_BINDING_AGE: u64 = 60;
 /// Top-level claims that no holder may withhold, as withholding one could make a token valid that is not, or another kind of
-/// token (RFC 9901 section 9.7, SD-JWT VC section 2.2.2.2). Nothing inside them may be selectively disclosable either.
+/// token (RFC 9901 section 9.7, SD-JWT VC section 2.2.2.2). Nothing inside them may be selectively disclosable either. The claim of
+/// [`PolicyBuilder::audience_claim`](crate::policy::PolicyBuilder::audience_claim) is one of them where it is set.
 pub const NEVER_DISCLOSED: [&str; 8] = ["iss", "aud", "exp", "nbf", "cnf", "vct", "vct#integrity", "status"];
 
 /// Which presentations are accepted.
@@ -106,6 +107,8 @@ pub(crate) struct Disclosed {
     pub(crate) members: Map<String, Value>,
     /// JSON Pointers (RFC 6901) into `members`.
     pub(crate) paths: Vec<String>,
+    /// Whether some digest of a claim at the top stayed one: that claim may be withheld, or none is there.
+    pub(crate) withholds: bool,
     /// `_sd_alg`.
     pub(crate) hash: Hash,
 }
@@ -139,8 +142,9 @@ impl Presentation {
         self.sd_jwt.split_terminator('~').skip(1)
     }
 
-    /// Puts what was disclosed in the place of its digests (RFC 9901 section 7.1 steps 3 to 5).
-    pub(crate) fn disclose(&self, payload: &[u8]) -> Result<Disclosed, VerifyError> {
+    /// Puts what was disclosed in the place of its digests (RFC 9901 section 7.1 steps 3 to 5). The claim that is read as the audience
+    /// may be withheld as little as `aud`.
+    pub(crate) fn disclose(&self, payload: &[u8], audience_claim: &str) -> Result<Disclosed, VerifyError> {
         let (_, mut members) = json::parse_object(payload).map_err(|error| {
             VerifyError::new(ErrorCode::TokenMalformed, Check::Disclosures, alloc::format!("claims set: {error}"))
         })?;
@@ -150,7 +154,7 @@ impl Presentation {
                 .ok_or_else(|| invalid(alloc::format!("_sd_alg is {}, not sha-256, sha-384 or sha-512", quoted(&name))))?,
             Some(_) => return Err(invalid("_sd_alg is not a string")),
         };
-        let mut walk = Walk { digests: Map::new(), paths: Vec::new() };
+        let mut walk = Walk { audience_claim, digests: Map::new(), paths: Vec::new(), withholds: false };
         for disclosure in self.disclosures() {
             if walk.digests.insert(digest(hash, disclosure), disclosure.into()).is_some() {
                 return Err(invalid("a disclosure occurs twice"));
@@ -161,16 +165,18 @@ impl Presentation {
         if unmet > 0 {
             return Err(invalid(alloc::format!("{unmet} disclosure(s) whose digest the token does not hold")));
         }
-        Ok(Disclosed { members, paths: walk.paths, hash })
+        Ok(Disclosed { members, paths: walk.paths, withholds: walk.withholds, hash })
     }
 }
 
 /// The walk through the claims: every digest is met once, every disclosure is used once.
-struct Walk {
+struct Walk<'a> {
+    audience_claim: &'a str,
     /// A disclosure for each digest that was presented and not yet met in the claims, null for each that was met. A map like that
     /// of claims, as another kind would be more WebAssembly.
     digests: Map<String, Value>,
     paths: Vec<String>,
+    withholds: bool,
 }
 
 /// Takes a member out. Not `Map::remove`, which nothing else needs: how a tree mends itself is 3 kB of WebAssembly.
@@ -189,7 +195,11 @@ fn take_member(members: &mut Map<String, Value>, name: &str) -> Option<Value> {
     taken
 }
 
-impl Walk {
+impl Walk<'_> {
+    fn is_fixed(&self, name: &str) -> bool {
+        NEVER_DISCLOSED.contains(&name) || name == self.audience_claim
+    }
+
     /// `fixed`: inside a claim that may not be withheld.
     fn object(&mut self, members: &mut Map<String, Value>, path: &str, depth: usize, fixed: bool) -> Result<(), VerifyError> {
         check_depth(depth)?;
@@ -203,9 +213,12 @@ impl Walk {
                 return Err(invalid(alloc::format!("_sd is not an array, in {}", shown(path))));
             };
             for digest in digests {
-                let Some(disclosure) = self.follow(digest, path, fixed)? else { continue };
+                let Some(disclosure) = self.follow(digest, path, fixed)? else {
+                    self.withholds |= path.is_empty();
+                    continue;
+                };
                 let (name, value) = named_claim(&disclosure)?;
-                if path.is_empty() && NEVER_DISCLOSED.contains(&name.as_str()) {
+                if path.is_empty() && self.is_fixed(&name) {
                     return Err(invalid(alloc::format!("claim {name} is selectively disclosable, and nobody may withhold it")));
                 }
                 let place = pointer(path, &name);
@@ -216,7 +229,7 @@ impl Walk {
             }
         }
         for (name, value) in members.iter_mut() {
-            let fixed = fixed || path.is_empty() && NEVER_DISCLOSED.contains(&name.as_str());
+            let fixed = fixed || path.is_empty() && self.is_fixed(name);
             self.value(value, &pointer(path, name), depth + 1, fixed)?;
         }
         Ok(())

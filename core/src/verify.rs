@@ -101,6 +101,8 @@ pub struct VerifiedToken {
     claims_json: String,
     key: Arc<Jwk>,
     disclosed: Vec<String>,
+    /// Whether a claim that is not there may be one that the holder withholds.
+    withholds: bool,
     holder: Option<Arc<Jwk>>,
     /// What must be proved anew for every request.
     confirmation: Option<Confirmation>,
@@ -270,8 +272,17 @@ impl Verifier {
         let (text, claims) = Claims::parse(&payload)?;
         let claims_json = text.into();
         let disclosed = Vec::new();
-        let mut token =
-            VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None, confirmation: None };
+        let mut token = VerifiedToken {
+            header,
+            header_json,
+            claims,
+            claims_json,
+            key,
+            disclosed,
+            withholds: false,
+            holder: None,
+            confirmation: None,
+        };
         self.judge_required(&token.claims)?;
         let Some(cnf) = token.claims.get("cnf") else {
             self.judge(&token, now)?;
@@ -297,10 +308,21 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<Finished, VerifyError> {
         let SignedToken { header, header_json, payload, nonce, .. } = token;
-        let Disclosed { members, paths: disclosed, hash } = presentation.disclose(&payload)?;
+        let Disclosed { members, paths: disclosed, withholds, hash } =
+            presentation.disclose(&payload, &self.policy.audience_claim)?;
         let claims = Claims::from_members(members)?;
         let claims_json = claims.to_json();
-        let token = VerifiedToken { header, header_json, claims, claims_json, key, disclosed, holder: None, confirmation: None };
+        let token = VerifiedToken {
+            header,
+            header_json,
+            claims,
+            claims_json,
+            key,
+            disclosed,
+            withholds,
+            holder: None,
+            confirmation: None,
+        };
         self.judge_required(&token.claims)?;
         match PendingKeyBinding::begin(&self.policy, settings, presentation, hash, token.claims.get("cnf"), nonce)? {
             None => {
@@ -346,7 +368,9 @@ impl Verifier {
     /// All that is judged after the proof of possession.
     fn judge(&self, token: &VerifiedToken, now: Timestamp) -> Result<(), VerifyError> {
         self.judge_issuer(&token.claims)?;
-        self.judge_audience(&token.claims, token.holder.is_some())?;
+        // The proof of a key has said the right audience already. In another claim than `aud` the token may say another, and withhold it.
+        let is_said = token.holder.is_some() && (self.policy.audience_claim == "aud" || !token.withholds);
+        self.judge_audience(&token.claims, is_said)?;
         self.judge_time(&token.claims, &token.key, now)
     }
 
@@ -369,8 +393,8 @@ impl Verifier {
         Err(VerifyError::new(ErrorCode::IssuerMismatch, check, detail))
     }
 
-    /// `is_key_bound`: the key-binding JWT has said the right audience already.
-    fn judge_audience(&self, claims: &Claims, is_key_bound: bool) -> Result<(), VerifyError> {
+    /// `is_said`: the key-binding JWT has said the right audience, and the token need not.
+    fn judge_audience(&self, claims: &Claims, is_said: bool) -> Result<(), VerifyError> {
         let Some(expected) = &self.policy.audience else { return Ok(()) };
         let name = &*self.policy.audience_claim;
         let audience = if name == "aud" {
@@ -385,7 +409,7 @@ impl Verifier {
             }
         };
         if audience.is_empty() {
-            return if is_key_bound { Ok(()) } else { Err(missing(Check::Audience, name)) };
+            return if is_said { Ok(()) } else { Err(missing(Check::Audience, name)) };
         }
         if audience.iter().any(|one| expected.contains(one)) {
             return Ok(());
@@ -505,6 +529,12 @@ impl VerifiedToken {
     /// What the holder of an SD-JWT disclosed: JSON Pointers (RFC 6901) into the claims.
     pub fn disclosed(&self) -> &[String] {
         &self.disclosed
+    }
+
+    /// Whether the holder may have withheld a claim of the claims set: some digest is left whose disclosure did not come. Issuers put
+    /// such digests there for nothing too (RFC 9901 section 4.2.5), and nobody can tell them apart.
+    pub fn withholds(&self) -> bool {
+        self.withholds
     }
 
     /// The key of the holder who proved to present this SD-JWT, for this verifier and with the caller's nonce.

@@ -500,6 +500,44 @@ fn the_audience_is_said_twice_or_once() {
 }
 
 #[test]
+fn nobody_withholds_the_claim_that_says_the_audience() {
+    let settings = json!({
+        "issuer": "https://i.example", "audience": "https://a.example", "audience_claim": "client_id", "algorithms": ["ES256"],
+        "sd_jwt": { "key_binding": "required" }, "dangerous": { "skip_nonce": true },
+    });
+    let verifier = Verifier::new(IssuerSettings::from_json(&settings.to_string()).unwrap().policy().unwrap());
+    let code = |more: &Value, disclosures: &[&str]| {
+        let mut all = claims(&json!({ "cnf": { "jwk": jwk(&HOLDER) } }));
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut sd_jwt = sign(&ISSUER, &json!({ "alg": "ES256" }), &all) + "~";
+        for one in disclosures {
+            sd_jwt += &format!("{one}~");
+        }
+        let proof = json!({ "aud": "https://a.example", "nonce": "n", "iat": NOW - 1, "sd_hash": digest(&sd_jwt) });
+        let text = sd_jwt + &sign(&HOLDER, &json!({ "alg": "ES256", "typ": "kb+jwt" }), &proof);
+        let verdict = verifier.verify(&text, &keys(), Timestamp::from_secs(NOW));
+        verdict.err().map(|error| (error.code().as_str(), error.check().as_str()))
+    };
+    assert_eq!(code(&json!({ "client_id": "https://a.example" }), &[]), None);
+    assert_eq!(code(&json!({ "client_id": "https://b.example" }), &[]), Some(("audience_mismatch", "audience")));
+    for audience in ["https://a.example", "https://b.example"] {
+        let one = disclosure(&json!(["s", "client_id", audience]));
+        let more = json!({ "_sd": [digest(&one)] });
+        assert_eq!(code(&more, &[&one]), Some(("disclosure_invalid", "disclosures")), "{audience}");
+        assert_eq!(code(&more, &[]), Some(("claim_missing", "audience")), "{audience}, withheld");
+    }
+    let element = disclosure(&json!(["s", "https://b.example"]));
+    let inside = json!({ "client_id": ["https://a.example", { "...": digest(&element) }] });
+    assert_eq!(code(&inside, &[]), Some(("disclosure_invalid", "disclosures")));
+    // Where nothing can be withheld of the claims set, the token names no audience, and the proof's is enough.
+    assert_eq!(code(&json!({}), &[]), None);
+    assert_eq!(code(&json!({ "address": { "_sd": ["x"] } }), &[]), None);
+    let name = disclosure(&json!(["s", "name", "Ada"]));
+    assert_eq!(code(&json!({ "_sd": [digest(&name)] }), &[&name]), None);
+    assert_eq!(code(&json!({ "_sd": [digest(&name)] }), &[]), Some(("claim_missing", "audience")));
+}
+
+#[test]
 fn presentations_only_where_the_policy_says_so() {
     let presentation = present(&json!({}), &[]);
     let plain = presentation.trim_end_matches('~');

@@ -509,6 +509,31 @@ fn key_binding_claims(suite: &mut Suite) {
     bound(suite, "kb-aud-token-other", "the token's own audience counts beside it", |_| {})
         .claim("aud", "\"https://other.example\"")
         .reject("audience_mismatch");
+    audience_claim(suite);
+}
+
+/// Another claim than `aud` says the audience, and the holder would withhold it.
+fn audience_claim(suite: &mut Suite) {
+    let (own, other) = (claim("client_id", &json_string(AUDIENCE)), claim("client_id", "\"https://other.example\""));
+    let case = |suite: &mut Suite, id: &str, why: &str, hidden: &String, is_disclosed: bool, code| {
+        let disclosures = if is_disclosed { vec![hidden.clone()] } else { Vec::new() };
+        bound(suite, &format!("withheld-audience-claim-{id}"), why, |proof| proof.disclosures = disclosures)
+            .policy("audience_claim", "\"client_id\"")
+            .by_policy()
+            .claim("_sd", &sd(&[&digest(hidden)]))
+            .reject(code);
+    };
+    case(suite, "disclosed", "the claim that says the audience may not be disclosable", &own, true, "disclosure_invalid");
+    case(suite, "withheld", "another audience, which the holder withholds", &other, false, "claim_missing");
+    bound(suite, "withheld-audience-claim-inside", "nor anything inside it", |_| {})
+        .policy("audience_claim", "\"client_id\"")
+        .by_policy()
+        .claim("client_id", &format!(r#"["{AUDIENCE}",{{"...":"x"}}]"#))
+        .reject("disclosure_invalid");
+    bound(suite, "withheld-audience-claim-absent", "nothing can be withheld: the proof says the audience", |_| {})
+        .policy("audience_claim", "\"client_id\"")
+        .by_policy()
+        .accept();
 }
 
 fn holder_keys(suite: &mut Suite) {
