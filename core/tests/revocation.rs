@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use edgeseal_core::{
-    Algorithm, Jwk, JwkSet, Timestamp, VerifiedToken, Verifier, VerifyError,
+    Algorithm, Jwk, JwkSet, KeyBinding, SdJwtSettings, Timestamp, VerifiedToken, Verifier, VerifyError,
     backend::{SignatureBackend as _, rustcrypto::RustCrypto},
     json::Members,
     policy::DangerousSettings,
@@ -20,6 +20,7 @@ use edgeseal_core::{
 };
 use p256::ecdsa::{SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const NOW: u64 = 1_750_000_000;
 const SIGNER: &str = "https://signer.example";
@@ -94,6 +95,11 @@ fn refused(document: &str) -> String {
 
 /// A verified token of an issuer, signed by a key that is called `kid` there.
 fn token(issuer: &str, kid: Option<&str>, more: &Value) -> VerifiedToken {
+    presented(issuer, kid, more, "")
+}
+
+/// The same with this behind it: `~` and disclosures make the presentation of an SD-JWT of it.
+fn presented(issuer: &str, kid: Option<&str>, more: &Value, disclosures: &str) -> VerifiedToken {
     let mut claims = json!({ "iss": issuer, "sub": "alice", "jti": "one", "iat": NOW - 10, "exp": NOW + 300 });
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
@@ -109,10 +115,12 @@ fn token(issuer: &str, kid: Option<&str>, more: &Value) -> VerifiedToken {
         algorithms: vec![Algorithm::Es256],
         dangerous: Some(DangerousSettings { skip_issuer: true, skip_audience: true, ..DangerousSettings::default() }),
         jwks: Some(json!({ "keys": [] })),
+        sd_jwt: Some(SdJwtSettings { allow_plain: true, ..SdJwtSettings::new(KeyBinding::WhereBound) }),
         ..edgeseal_core::IssuerSettings::default()
     };
     let keys = JwkSet::from_keys([Jwk::from_json(&key.to_string()).unwrap()]);
-    Verifier::new(policy.policy().unwrap()).verify(&sign(&PROFILE, &header, &claims), &keys, now()).unwrap()
+    let text = sign(&PROFILE, &header, &claims) + disclosures;
+    Verifier::new(policy.policy().unwrap()).verify(&text, &keys, now()).unwrap()
 }
 
 #[test]
@@ -269,6 +277,47 @@ fn tokens_and_subjects_are_revoked_by_issuer() {
         (false, SIGNER, json!({ "sub": "bob", "iat": NOW - 51 })),
     ] {
         assert_eq!(list.judge(&token(issuer, Some("k"), &more)).is_ok(), expected, "{issuer} {more}");
+    }
+}
+
+#[test]
+fn a_withheld_claim_hides_nobody() {
+    let mut by_jti = Revocations::default();
+    by_jti.add_jti(SIGNER, "one", at(100));
+    let mut by_sub = Revocations::default();
+    by_sub.add_sub(SIGNER, "alice", now(), at(100));
+    let mut by_kid = Revocations::default();
+    by_kid.add_kid(Some(SIGNER), "another", at(100));
+    for (list, name, revoked, other) in
+        [(&by_jti, "jti", Revoked::Token("one".into()), "two"), (&by_sub, "sub", Revoked::Subject { before: NOW }, "bob")]
+    {
+        let value = if name == "jti" { "one" } else { "alice" };
+        let (of_it, of_other) =
+            (base64url(json!(["s", name, value]).to_string()), base64url(json!(["s", name, other]).to_string()));
+        let judge = |list: &Revocations, issuer: &str, more: Value, digests: &Value, disclosures: &str| {
+            let mut claims = json!({ name: null, "_sd": digests });
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            list.judge(&presented(issuer, Some("k"), &claims, disclosures))
+        };
+        let digest = |disclosure: &str| json!([base64url(Sha256::digest(disclosure))]);
+        let hidden = digest(&of_it);
+        assert_eq!(judge(list, SIGNER, json!({}), &hidden, &format!("~{of_it}~")), Err(revoked));
+        assert_eq!(judge(list, SIGNER, json!({}), &hidden, "~"), Err(Revoked::Withheld(name)), "the same, withheld");
+        // What it says is looked at: another's is good. So is a token that has no such claim, and nothing to withhold it by.
+        assert_eq!(judge(list, SIGNER, json!({}), &digest(&of_other), &format!("~{of_other}~")), Ok(()));
+        assert_eq!(judge(list, SIGNER, json!({ name: other }), &json!(["x"]), "~"), Ok(()));
+        assert_eq!(judge(list, SIGNER, json!({ "address": { "_sd": ["x"] } }), &Value::Null, "~"), Ok(()));
+        assert_eq!(judge(list, SIGNER, json!({}), &Value::Null, "~"), Ok(()));
+        // Nor does a list refuse what it has nothing to say about.
+        assert_eq!(judge(&by_kid, SIGNER, json!({}), &hidden, "~"), Ok(()));
+        assert_eq!(judge(&Revocations::default(), SIGNER, json!({}), &hidden, "~"), Ok(()));
+    }
+    // A jti is its issuer's; of a subject only a hash is there, so that the time alone tells.
+    let withheld = |issuer: &str, more: Value| presented(issuer, Some("k"), &more, "~");
+    assert_eq!(by_jti.judge(&withheld(OTHER, json!({ "jti": null, "_sd": ["x"] }))), Ok(()));
+    for (expected, iat) in [(true, json!(NOW)), (false, json!(NOW - 1)), (false, Value::Null)] {
+        let token = withheld(SIGNER, json!({ "sub": null, "iat": iat, "_sd": ["x"] }));
+        assert_eq!(by_sub.judge(&token).is_ok(), expected, "{iat}");
     }
 }
 

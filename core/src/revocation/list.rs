@@ -68,6 +68,8 @@ pub enum Revoked {
         /// What is issued from then on is good.
         before: u64,
     },
+    /// It withholds claims, and this one, which it does not show, might say what is revoked.
+    Withheld(&'static str),
 }
 
 impl fmt::Display for Revoked {
@@ -76,6 +78,7 @@ impl fmt::Display for Revoked {
             Self::Key(kid) => write!(formatter, "the key {} is revoked", quoted(kid)),
             Self::Token(jti) => write!(formatter, "the token with jti {} is revoked", quoted(jti)),
             Self::Subject { before } => write!(formatter, "what its subject was issued before {before} is revoked"),
+            Self::Withheld(name) => write!(formatter, "the token withholds claims, and its {name} may be a revoked one"),
         }
     }
 }
@@ -98,6 +101,10 @@ impl Revocations {
 
     /// Whether a token is revoked. `iss` has been compared with the policy's: so a `kid` means the key of that issuer.
     ///
+    /// The presentation of an SD-JWT that lacks `jti` or `sub` while it withholds claims is revoked as soon as one of its issuer's is by
+    /// that claim, since whoever presents a token does not choose what it is judged by. Of subjects the issuer cannot be told, so that
+    /// there those of every issuer count; what says that it was issued since the latest moment of the list is good.
+    ///
     /// # Errors
     /// By what.
     pub fn judge(&self, token: &VerifiedToken) -> Result<(), Revoked> {
@@ -119,22 +126,26 @@ impl Revocations {
                 return Err(Revoked::Key(kid.into()));
             }
         }
-        if let Some(jti) = claims.jwt_id()
-            && is_listed(&self.jtis, issuer, jti)
-        {
-            return Err(Revoked::Token(jti.into()));
-        }
-        if let (false, Some(issuer), Some(sub)) = (self.subs.is_empty(), issuer, claims.subject()) {
-            // A token that does not say when it was issued may have been issued at any time.
-            let issued_at = claims.issued_at().map_or(0.0, crate::claims::NumericDate::seconds);
-            if is_before(issued_at, self.latest)
-                && let Some(Cutoff { before, .. }) = self.subs.get(&hash_of(issuer, sub))
-                && is_before(issued_at, *before)
-            {
-                return Err(Revoked::Subject { before: *before });
+        match claims.jwt_id() {
+            Some(jti) if is_listed(&self.jtis, issuer, jti) => return Err(Revoked::Token(jti.into())),
+            None if token.withholds() && self.jtis.values().any(|listed| is_about(listed, issuer)) => {
+                return Err(Revoked::Withheld("jti"));
             }
+            _ => {}
         }
-        Ok(())
+        // A token that does not say when it was issued may have been issued at any time.
+        let issued_at = claims.issued_at().map_or(0.0, crate::claims::NumericDate::seconds);
+        if self.subs.is_empty() || !is_before(issued_at, self.latest) {
+            return Ok(());
+        }
+        match (issuer, claims.subject()) {
+            (Some(issuer), Some(sub)) => match self.subs.get(&hash_of(issuer, sub)) {
+                Some(Cutoff { before, .. }) if is_before(issued_at, *before) => Err(Revoked::Subject { before: *before }),
+                _ => Ok(()),
+            },
+            (_, None) if token.withholds() => Err(Revoked::Withheld("sub")),
+            _ => Ok(()),
+        }
     }
 
     /// Adds what another list has. Nothing is taken away, and the later end holds.
@@ -252,10 +263,12 @@ fn add(names: &mut BTreeMap<String, Vec<Listed>>, issuer: Option<&str>, name: &s
 }
 
 fn is_listed(names: &BTreeMap<String, Vec<Listed>>, issuer: Option<&str>, name: &str) -> bool {
-    names.get(name).is_some_and(|listed| {
-        // A token that names no issuer could be of any.
-        listed.iter().any(|listed| listed.issuer.is_none() || issuer.is_none() || listed.issuer.as_deref() == issuer)
-    })
+    names.get(name).is_some_and(|listed| is_about(listed, issuer))
+}
+
+fn is_about(listed: &[Listed], issuer: Option<&str>) -> bool {
+    // A token that names no issuer could be of any.
+    listed.iter().any(|listed| listed.issuer.is_none() || issuer.is_none() || listed.issuer.as_deref() == issuer)
 }
 
 struct Raw<'a> {
