@@ -30,7 +30,7 @@ impl<'a> RequestPath<'a> {
     ///
     /// # Errors
     /// Why no two servers need agree on what it names: encoded slashes and backslashes, empty segments, dot segments in any
-    /// encoding, double encoding, control characters, octets that are no UTF-8, two scripts.
+    /// encoding, double encoding, control characters, octets that are no UTF-8, two scripts, segments that ASP.NET leaves out.
     pub fn parse(raw: &'a str) -> Result<Self, &'static str> {
         if raw.len() > MAX_PATH_LEN {
             return Err("the path is too long");
@@ -81,6 +81,8 @@ fn is_simple(raw: &str) -> bool {
     let mut before = b'x';
     for (at, byte) in raw.bytes().enumerate() {
         let is_fine = match byte {
+            // So begins what ASP.NET leaves out.
+            b'(' => before != b'/',
             b'/' => before != b'/' && before != b'.' && !raw.as_bytes()[..at].ends_with(SCRIPT),
             b'.' => before != b'/',
             b'a'..=b'z'
@@ -92,7 +94,6 @@ fn is_simple(raw: &str) -> bool {
             | b'$'
             | b'&'
             | b'\''
-            | b'('
             | b')'
             | b'*'
             | b'+'
@@ -187,6 +188,9 @@ impl Folder {
         }
         for character in decoded.chars() {
             self.fold(character);
+        }
+        if is_cookieless(&self.out[start..]) {
+            return Err("the path has a segment that ASP.NET leaves out");
         }
         // A matrix parameter ends the segment for servlet containers and others.
         if let Some(end) = self.out[start..].find(';') {
@@ -312,6 +316,12 @@ fn check(character: char) -> Result<(), &'static str> {
     }
 }
 
+/// Whether a folded segment begins as ASP.NET's values without cookies do, such as `(S(x))` and `(A(x)S(y))`: the path is served without
+/// them, and the letters behind them become another name's.
+fn is_cookieless(segment: &str) -> bool {
+    matches!(segment.as_bytes(), [b'(', b'a'..=b'z', b'(', ..]) && segment.contains("))")
+}
+
 enum Fold {
     /// It is what it is, letter case aside.
     No,
@@ -399,7 +409,18 @@ mod tests {
 
     #[test]
     fn plain_paths_are_what_they_are() {
-        for path in ["/", "/a", "/a/b.c/d-e_f", "/a/", "/a@b/c,d", "/well.known/x", "/~user/it's"] {
+        for path in [
+            "/",
+            "/a",
+            "/a/b.c/d-e_f",
+            "/a/",
+            "/a@b/c,d",
+            "/well.known/x",
+            "/~user/it's",
+            "/orders(1)/x",
+            "/f(g(x))",
+            "/(a)/(b(c)",
+        ] {
             let parsed = RequestPath::parse(path).unwrap();
             assert_eq!((parsed.raw(), parsed.folded(), parsed.is_plain()), (path, path, true), "{path}");
         }
@@ -462,6 +483,16 @@ mod tests {
             "/%ef%bc%8e%ef%bc%8e/b",
             "/a/%e2%80%a5/b",
             "/a/%e2%80%8b/b",
+            "/a/(S(x))/b",
+            "/a/(s(x))/b",
+            "/(A(x)S(y)F(z))/b",
+            "/a/%28S%28x%29%29/b",
+            "/a/(S())/b",
+            "/a/(S(x;y))/b",
+            "/a/(S(x:$y))/b",
+            "/a/(S(%3f))/b",
+            "/a/(S(x))b/c",
+            "/a/%ef%bc%88S(x))/b",
         ] {
             assert!(RequestPath::parse(path).is_err(), "{path:?}");
         }
