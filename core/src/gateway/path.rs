@@ -4,7 +4,7 @@
 //! that origins are known to read in different ways is refused; one that some of them fold into another (letter case, matrix
 //! parameters, trailing dots) is never public; and what is protected is protected in every folded spelling too. Unicode has more
 //! spellings than a table of a few lines folds: such characters stand for any, and a path that may then be one of which more is asked is
-//! refused. What goes on behind a script of PHP is other paths as well.
+//! refused. What goes on behind a script is other paths as well.
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::ops::Range;
@@ -12,8 +12,9 @@ use core::ops::Range;
 /// Octets of a path: what Workers themselves allow for a whole URL.
 pub const MAX_PATH_LEN: usize = 16 * 1024;
 
-/// How the name of a script ends behind which a path may go on (`PATH_INFO`, RFC 3875 section 4.1.5), as PHP's front controllers are asked.
-const SCRIPT: &[u8] = b".php";
+/// How the name of a script ends behind which a path may go on (`PATH_INFO`, RFC 3875 section 4.1.5), as front controllers of PHP and
+/// `ColdFusion` and applications behind CGI are asked. Not `.pl` and `.py`: such names are in the paths of sources as well.
+const SCRIPTS: [&str; 4] = [".php", ".cfm", ".cgi", ".fcgi"];
 
 /// A path that one may look up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ fn is_simple(raw: &str) -> bool {
         let is_fine = match byte {
             // So begins what ASP.NET leaves out.
             b'(' => before != b'/',
-            b'/' => before != b'/' && before != b'.' && !raw.as_bytes()[..at].ends_with(SCRIPT),
+            b'/' => before != b'/' && before != b'.' && !is_script(&raw.as_bytes()[..at]),
             b'.' => before != b'/',
             b'a'..=b'z'
             | b'0'..=b'9'
@@ -108,6 +109,10 @@ fn is_simple(raw: &str) -> bool {
         before = byte;
     }
     before != b'.'
+}
+
+fn is_script(path: &[u8]) -> bool {
+    SCRIPTS.iter().any(|end| path.ends_with(end.as_bytes()))
 }
 
 /// Stands for one or more characters. No path holds it, nor the other one.
@@ -160,7 +165,7 @@ impl Folder {
             end += 1 + segment.len();
             let is_last = end == raw.len();
             folder.segment(segment, is_last)?;
-            if !is_last && folder.out.as_bytes().ends_with(SCRIPT) && folder.script.replace(start..end).is_some() {
+            if !is_last && is_script(folder.out.as_bytes()) && folder.script.replace(start..end).is_some() {
                 // nginx's usual patterns end the script at the first or at the last one.
                 return Err("the path goes on behind two scripts");
             }
@@ -547,14 +552,28 @@ mod tests {
             ("/shop/index.php/admin", "/shop/admin", "/admin"),
             ("/shop/App.PH%50;a=b/%61/", "/shop/%61/", "/%61/"),
             ("/index.php/", "/", "/"),
+            ("/shop/index.cfm/admin", "/shop/admin", "/admin"),
+            ("/cgi-bin/app.CGI/admin", "/cgi-bin/admin", "/admin"),
+            ("/dispatch.fcgi/admin", "/admin", "/admin"),
             ("/caf%c3%a9/%ef%bc%a9ndex.php./x", "/caf%c3%a9/x", "/x"),
         ] {
             assert_eq!(RequestPath::parse(path).unwrap().past_script().collect::<Vec<_>>(), [without, behind], "{path}");
         }
-        for path in ["/", "/index.php", "/x/Index.php", "/index.phpx/y", "/index.php.x/y", "/php/y", "/Php/y", "/index%3f.ph/y"] {
+        for path in [
+            "/",
+            "/index.php",
+            "/x/Index.php",
+            "/index.phpx/y",
+            "/index.php.x/y",
+            "/php/y",
+            "/Php/y",
+            "/index%3f.ph/y",
+            "/src/main.py/raw",
+            "/x.xcgi/y",
+        ] {
             assert_eq!(RequestPath::parse(path).unwrap().past_script().count(), 0, "{path}");
         }
-        for path in ["/a.php/b.php/x", "/a.php/x/B.PHP/y", "/a.php/b.php/"] {
+        for path in ["/a.php/b.php/x", "/a.php/x/B.PHP/y", "/a.php/b.php/", "/a.cgi/b.php/x"] {
             assert!(RequestPath::parse(path).is_err(), "{path}");
         }
         assert!(RequestPath::parse("/a.php/b.php").is_ok());
