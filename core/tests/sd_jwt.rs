@@ -511,7 +511,8 @@ fn nobody_withholds_the_claim_that_says_the_audience() {
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let mut sd_jwt = sign(&ISSUER, &json!({ "alg": "ES256" }), &all) + "~";
         for one in disclosures {
-            sd_jwt += &format!("{one}~");
+            sd_jwt.push_str(one);
+            sd_jwt.push('~');
         }
         let proof = json!({ "aud": "https://a.example", "nonce": "n", "iat": NOW - 1, "sd_hash": digest(&sd_jwt) });
         let text = sd_jwt + &sign(&HOLDER, &json!({ "alg": "ES256", "typ": "kb+jwt" }), &proof);

@@ -82,10 +82,9 @@ fn is_simple(raw: &str) -> bool {
     let mut before = b'x';
     for (at, byte) in raw.bytes().enumerate() {
         let is_fine = match byte {
-            // So begins what ASP.NET leaves out.
-            b'(' => before != b'/',
             b'/' => before != b'/' && before != b'.' && !is_script(&raw.as_bytes()[..at]),
-            b'.' => before != b'/',
+            // With a parenthesis begins what ASP.NET leaves out.
+            b'.' | b'(' => before != b'/',
             b'a'..=b'z'
             | b'0'..=b'9'
             | b'-'
