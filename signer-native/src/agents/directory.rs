@@ -1,7 +1,7 @@
 //! Who is known, from the configuration and from the store, as of a moment ago.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -62,6 +62,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Contents {
     agents: HashMap<String, Entry>,
+    /// Names that were revoked or deleted once.
+    barred: BTreeSet<String>,
     certificates: HashMap<String, Certificate>,
     /// The names of the authorities whose certificates must be known here one by one.
     authorities: Vec<String>,
@@ -71,8 +73,6 @@ struct Contents {
 struct Entry {
     agent: Option<Arc<Agent>>,
     revoked: bool,
-    /// Whether it was revoked once.
-    barred: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -136,9 +136,12 @@ impl Directory {
         if entry.is_some_and(|entry| entry.revoked) {
             return Ok(Known::Nobody(format!("agent {name} was revoked")));
         }
-        // A certificate of another authority is not written down: it may be the one for which the agent was revoked.
-        if certificate.is_none() && entry.is_some_and(|entry| entry.barred) {
-            return Ok(Known::Nobody(format!("agent {name} was revoked, and has to enrol: edgeseal agents invite {name}")));
+        // A certificate of another authority is not written down: it may be the one for which the agent was revoked or deleted.
+        if certificate.is_none() && contents.barred.contains(name) {
+            let detail = format!(
+                "an agent {name} was revoked or deleted before, and this one has to enrol: edgeseal agents invite {name}"
+            );
+            return Ok(Known::Nobody(detail));
         }
         let configured = self.configured.get(name);
         let invited = entry.and_then(|entry| entry.agent.as_ref()).filter(|_| certificate.is_some());
@@ -207,7 +210,7 @@ impl Directory {
     }
 
     async fn read_all(&self) -> Result<Contents, StoreError> {
-        let mut contents = Contents::default();
+        let mut contents = Contents { barred: self.store.barred_agents().await?, ..Contents::default() };
         for row in self.store.agents().await? {
             let policy: Option<Policy> = row
                 .policy
@@ -215,7 +218,7 @@ impl Directory {
                 .transpose()
                 .map_err(|error| StoreError::Corrupt(format!("the policy of agent {}: {error}", row.name)))?;
             let agent = policy.map(|policy| Arc::new(policy.agent(row.name.clone())));
-            contents.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some(), barred: row.barred_at.is_some() });
+            contents.agents.insert(row.name, Entry { agent, revoked: row.revoked_at.is_some() });
         }
         // Those that have ended as well: by a clock that is ahead, others would be missing when it is right again.
         for row in self.store.agent_certificates(Timestamp::from_secs(0)).await? {
@@ -418,6 +421,12 @@ mod tests {
         };
         store.insert_agent_certificate(&row, Grant::Invitation("code")).await.unwrap();
         assert!(comes(&enrolled).await);
+        assert!(!comes(&elsewhere).await);
+        // Taken out of the configuration, deleted, and in it again as somebody else: nothing of before lets anybody in.
+        store.delete_agent("shop", now()).await.unwrap();
+        assert!(!comes(&elsewhere).await, "the certificate outlives the agent");
+        assert!(!comes(&enrolled).await);
+        store.create_agent("shop", "{\"profiles\":[]}", now()).await.unwrap();
         assert!(!comes(&elsewhere).await);
     }
 

@@ -1,5 +1,7 @@
 //! Agents that were invited, their codes and certificates, and the authorities that signed these.
 
+use std::collections::BTreeSet;
+
 use edgeseal_core::Timestamp;
 
 use super::{
@@ -18,8 +20,6 @@ pub struct AgentRow {
     pub created_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it was revoked last, also if it was invited again: since then only certificates of the signer's own authority count.
-    pub barred_at: Option<Timestamp>,
 }
 
 /// What an agent that is invited may do.
@@ -81,10 +81,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
-        let rows = self
-            .database
-            .rows(Statement::new("SELECT name, policy, created_at, revoked_at, barred_at FROM agents ORDER BY name"));
-        let rows = rows.await?;
+        let rows =
+            self.database.rows(Statement::new("SELECT name, policy, created_at, revoked_at FROM agents ORDER BY name")).await?;
         rows.iter()
             .map(|row| {
                 Ok(AgentRow {
@@ -92,10 +90,20 @@ impl Store {
                     policy: row.optional_text("policy")?,
                     created_at: row.moment("created_at")?,
                     revoked_at: row.optional_moment("revoked_at")?,
-                    barred_at: row.optional_moment("barred_at")?,
                 })
             })
             .collect()
+    }
+
+    /// Names that were revoked or deleted once, also if somebody was invited under them since: only certificates of the signer's own
+    /// authority count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn barred_agents(&self) -> Result<BTreeSet<String>, StoreError> {
+        let select = Statement::new("SELECT name FROM agents WHERE barred_at IS NOT NULL UNION SELECT name FROM agents_barred");
+        let rows = self.database.rows(select).await?;
+        rows.iter().map(|row| row.text("name")).collect()
     }
 
     /// Certificates that have not ended.
@@ -279,8 +287,8 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Deletes an agent of which no key of its own is believed any more. Every certificate of it stays, revoked: whoever gets
-    /// its name later is somebody else.
+    /// Deletes an agent of which no key of its own is believed any more, and what it may repeat. Every certificate of it stays,
+    /// revoked, and its name stays barred: whoever gets it later is somebody else.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when there is none such.
@@ -293,6 +301,9 @@ impl Store {
         if transaction.execute(delete.bind(agent)).await? != 1 {
             return Err(StoreError::Conflict(format!("agent {agent} is gone, or has a key of its own again")));
         }
+        let bar = Statement::new("INSERT INTO agents_barred (name, barred_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
+        transaction.execute(bar.bind(agent).bind(at)).await?;
+        transaction.execute(Statement::new("DELETE FROM idempotency WHERE agent = $1").bind(agent)).await?;
         keep_out(&mut transaction, agent, at).await?;
         transaction.commit().await
     }

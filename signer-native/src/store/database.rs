@@ -50,7 +50,7 @@ const MIGRATING: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Tables by number; a number that was shipped never changes.
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "keys", include_str!("migrations/0001_keys.sql")),
     (2, "audit", include_str!("migrations/0002_audit.sql")),
     (3, "control", include_str!("migrations/0003_control.sql")),
@@ -65,6 +65,7 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
     (22, "audit_digest_blocks", include_str!("migrations/0022_audit_digest_blocks.sql")),
     (23, "agents_barred", include_str!("migrations/0023_agents_barred.sql")),
     (24, "audit_digest_blocks_512", include_str!("migrations/0024_audit_digest_blocks_512.sql")),
+    (25, "agents_barred_names", include_str!("migrations/0025_agents_barred_names.sql")),
 ];
 
 /// Connections to the one or the other.

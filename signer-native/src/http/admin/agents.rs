@@ -54,7 +54,7 @@ struct AgentView {
     /// Since when it is refused.
     #[schema(required, format = "date-time")]
     revoked_at: Option<String>,
-    /// Whether it was revoked and has to enrol: until then it is refused, whatever the configuration says.
+    /// Whether its name was revoked or deleted before and it has to enrol: until then it is refused, whatever the configuration says.
     must_enrol: bool,
     /// Until when a one-time code for it is good.
     #[schema(required, format = "date-time")]
@@ -284,8 +284,8 @@ async fn one(service: &Shared, name: &str) -> Result<AgentView, AdminProblem> {
 
 async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryError> {
     let store = service.agents.store();
-    let (rows, certificates, invited) =
-        (store.agents().await?, store.agent_certificates(now()).await?, store.invitations(now()).await?);
+    let (rows, barred) = (store.agents().await?, store.barred_agents().await?);
+    let (certificates, invited) = (store.agent_certificates(now()).await?, store.invitations(now()).await?);
     let mut agents: BTreeMap<String, AgentView> = service
         .agents
         .configured()
@@ -303,7 +303,7 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
             (agent.name.clone(), view)
         })
         .collect();
-    for AgentRow { name, policy, revoked_at, barred_at, .. } in rows {
+    for AgentRow { name, policy, revoked_at, .. } in rows {
         let policy = policy.and_then(|policy| serde_json::from_str(&policy).ok());
         let entry = agents.entry(name.clone()).or_insert_with(|| AgentView {
             name,
@@ -315,9 +315,13 @@ async fn all(service: &Shared) -> Result<BTreeMap<String, AgentView>, RegistryEr
             invited_until: None,
             certificates: Vec::new(),
         });
-        // What it shows from another authority counts no more.
-        entry.must_enrol = entry.read_only && barred_at.is_some();
         entry.revoked_at = revoked_at.map(|at| Moment(at).to_string());
+    }
+    // What these show from another authority counts no more.
+    for name in barred {
+        if let Some(entry) = agents.get_mut(&name) {
+            entry.must_enrol = entry.read_only;
+        }
     }
     for (name, until) in invited {
         if let Some(entry) = agents.get_mut(&name) {

@@ -1,6 +1,8 @@
 //! Profiles and agents that end: what the transaction itself insists on, whoever asked before it.
 
-use edgeseal_signer::store::{AgentCertificate, Grant, ProfileRow, Terms};
+use std::collections::BTreeSet;
+
+use edgeseal_signer::store::{AgentCertificate, Grant, ProfileRow, Repeatable, Terms};
 
 use super::*;
 
@@ -87,6 +89,11 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
     store.invite("shop", Terms::Given("{}"), "code", THEN, THEN.plus_secs(60)).await.unwrap();
     let own = Key { agent: Some("shop".to_owned()), ..key(1, "web") };
     published(&store, &own).await;
+    let asked = async |agent: &str, jwt_id: &str| {
+        let request = Repeatable { body: "body".to_owned(), jwt_id: jwt_id.to_owned(), at: THEN };
+        store.repeatable(agent, "key", &request, THEN.plus_secs(60)).await.unwrap().jwt_id
+    };
+    assert_eq!((asked("shop", "its").await, asked("desk", "its").await), ("its".to_owned(), "its".to_owned()));
     let refused = store.delete_agent("shop", THEN).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     assert_eq!(store.agent_certificates(THEN).await.unwrap()[0].revoked_at, None, "nothing of it was done");
@@ -101,7 +108,9 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
         assert!(matches!(refused, Err(StoreError::Conflict(_))), "one that was under way: {refused:?}");
     }
 
-    // Another one of its name has certificates of its own.
+    // Another one of its name has certificates and requests of its own, and shows nothing else.
+    assert_eq!(store.barred_agents().await.unwrap(), BTreeSet::from(["shop".to_owned()]));
+    assert_eq!((asked("shop", "new").await, asked("desk", "new").await), ("new".to_owned(), "its".to_owned()));
     store.create_agent("shop", "{}", THEN).await.unwrap();
     invited("second").await;
     for grant in [Grant::Invitation("first"), Grant::Certificate("one")] {
@@ -117,4 +126,7 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
     store.insert_agent_certificate(&renewed, Grant::Certificate("three")).await.unwrap();
     assert_eq!(store.forget_agent_certificates(THEN.plus_secs(60)).await.unwrap(), 2);
     assert_eq!(store.agent_certificates(THEN).await.unwrap().len(), 1, "what has not ended stays");
+    store.delete_agent("shop", THEN).await.unwrap();
+    store.revoke_agent("desk", THEN).await.unwrap();
+    assert_eq!(store.barred_agents().await.unwrap(), BTreeSet::from(["desk".to_owned(), "shop".to_owned()]));
 }

@@ -81,7 +81,7 @@ export const en = {
   "agent.fingerprint": "SHA-256",
   "agent.invite": "New one-time code",
   "agent.invited_until": "its one-time code is good until {when}",
-  "agent.must_enrol": "It was revoked. Every request is refused until it enrols with a one-time code.",
+  "agent.must_enrol": "Its name was revoked or deleted before. Every request is refused until it enrols with a one-time code.",
   "agent.no_certificate": "No certificate of ours",
   "agent.not_enrolled": "It gets one when its one-time code is used.",
   "agent.other_authority": "Certificate of another authority",

@@ -82,7 +82,7 @@ export const ko: Record<Key, string> = {
   "agent.fingerprint": "SHA-256",
   "agent.invite": "새 일회용 코드",
   "agent.invited_until": "일회용 코드 유효: {when}까지",
-  "agent.must_enrol": "폐기된 적이 있습니다. 일회용 코드로 등록할 때까지 모든 요청이 거절됩니다.",
+  "agent.must_enrol": "이 이름은 폐기되거나 삭제된 적이 있습니다. 일회용 코드로 등록할 때까지 모든 요청이 거절됩니다.",
   "agent.no_certificate": "발급한 인증서 없음",
   "agent.not_enrolled": "일회용 코드를 사용하면 발급됩니다.",
   "agent.other_authority": "다른 인증 기관의 인증서",
