@@ -8,7 +8,6 @@ use std::{
 
 use axum::Router;
 use edgeseal_core::Timestamp;
-use rustls::RootCertStore;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
@@ -23,7 +22,7 @@ use crate::{
         self, Health, Newcomers, Service, Shared,
         door::{Clients, Door},
         listener::Bound,
-        public, tls,
+        public,
     },
     issue::{Catalog, Issuer, rate::Limiter},
     keys::{Clock, Ledger, Moment, Registry, clock, now},
@@ -80,13 +79,10 @@ impl Doors {
         admin: Option<Bound>,
         metrics: Option<Bound>,
     ) -> Result<Self, Failure> {
-        let roots = match &config.client_ca {
-            Some(path) => tls::roots("listen.agents.client_ca", path)?,
-            None => RootCertStore::empty(),
-        };
-        let agent_roots = AgentRoots::new(roots);
+        let agent_roots = AgentRoots::new();
         let public = Door::new(public, &config.public, Clients::Nobody)?;
-        let agents = Door::new(agents, &config.agents, Clients::Known(Arc::clone(&agent_roots) as _))?;
+        let of_agents = Clients::Agents { roots: Arc::clone(&agent_roots), client_ca: config.client_ca.clone() };
+        let agents = Door::new(agents, &config.agents, of_agents)?;
         let admin = match (&config.admin, admin) {
             (Some((listen, client_ca)), Some(bound)) => Some(Door::new(bound, listen, Clients::Of(client_ca.clone()))?),
             _ => None,

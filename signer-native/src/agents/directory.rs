@@ -245,13 +245,14 @@ fn ended(name: &str, not_after: Timestamp) -> Known {
     Known::Nobody(format!("the certificate of agent {name} ended at {}", Moment(not_after)))
 }
 
-/// Who vouches for agents' certificates: what the configuration says, and the authorities in the store, which may come while
+/// Who vouches for agents' certificates: what the configuration's file says, and the authorities in the store. Both may change while
 /// this is in use.
 ///
 /// Those of the store sign agents' certificates themselves. What they signed is believed because it is written down, certificate by
 /// certificate: an authority beneath them would vouch for certificates that are written down nowhere.
+#[derive(Default)]
 pub struct AgentRoots {
-    configured: Option<Arc<dyn ClientCertVerifier>>,
+    configured: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
     ours: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
 }
 
@@ -262,9 +263,14 @@ impl std::fmt::Debug for AgentRoots {
 }
 
 impl AgentRoots {
-    /// Those of the configuration, which may be none.
-    pub fn new(configured: RootCertStore) -> Arc<Self> {
-        Arc::new(Self { configured: verifier(configured), ours: RwLock::default() })
+    /// Nobody yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on those of the configuration are these, which may be none.
+    pub fn configure(&self, configured: RootCertStore) {
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = verifier(configured);
     }
 
     fn replace(&self, ours: &[CertificateDer<'static>]) {
@@ -299,7 +305,8 @@ impl ClientCertVerifier for AgentRoots {
     ) -> Result<ClientCertVerified, rustls::Error> {
         let ours = self.ours.read().unwrap_or_else(PoisonError::into_inner).clone();
         let by_ours = ours.map(|ours| ours.verify_client_cert(end_entity, &[], now));
-        let by_configured = || self.configured.as_ref().map(|roots| roots.verify_client_cert(end_entity, intermediates, now));
+        let configured = || self.configured.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let by_configured = || configured().map(|roots| roots.verify_client_cert(end_entity, intermediates, now));
         match by_ours {
             None | Some(Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))) => {
                 let nobody = || rustls::Error::General("no authority of agents is known yet".to_owned());
@@ -349,8 +356,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
         let configured = BTreeMap::from([("shop".to_owned(), Agent { name: "shop".to_owned(), ..Agent::default() })]);
-        let directory =
-            Directory::new(configured, AgentRoots::new(RootCertStore::empty()), store.clone(), Duration::from_secs(10));
+        let directory = Directory::new(configured, AgentRoots::new(), store.clone(), Duration::from_secs(10));
         let peer = |not_after| Peer {
             address: ([127, 0, 0, 1], 1).into(),
             agent: Some("shop".to_owned()),
@@ -391,7 +397,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreSettings::Sqlite(folder.path().join("store.db"))).await.unwrap();
         let configured = BTreeMap::from([("shop".to_owned(), Agent { name: "shop".to_owned(), ..Agent::default() })]);
-        let roots = AgentRoots::new(RootCertStore::empty());
+        let roots = AgentRoots::new();
         let directory = Directory::new(configured, roots, store.clone(), Duration::from_secs(10));
         let elsewhere = Peer {
             address: ([127, 0, 0, 1], 1).into(),
@@ -454,7 +460,8 @@ mod tests {
         configured.add(theirs.der().clone()).unwrap();
         let at = UnixTime::since_unix_epoch(SystemTime::UNIX_EPOCH.elapsed().unwrap());
         for with_configured in [true, false] {
-            let roots = AgentRoots::new(if with_configured { configured.clone() } else { RootCertStore::empty() });
+            let roots = AgentRoots::new();
+            roots.configure(if with_configured { configured.clone() } else { RootCertStore::empty() });
             let knows =
                 |leaf: &CertificateDer<'_>, chain: &[CertificateDer<'_>]| roots.verify_client_cert(leaf, chain, at).is_ok();
             assert!(!knows(&agent(&ours), &[]), "before it is there");

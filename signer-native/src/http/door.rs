@@ -8,11 +8,11 @@ use std::{
 };
 
 use axum::Router;
-use rustls::{ServerConfig, server::danger::ClientCertVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
 
 use super::{listener::Bound, tls};
-use crate::{config::ListenConfig, error::Failure};
+use crate::{agents::AgentRoots, config::ListenConfig, error::Failure};
 
 /// How often it is looked whether a certificate was renewed.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -22,8 +22,13 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub enum Clients {
     /// Nobody.
     Nobody,
-    /// Those whom this verifier knows.
-    Known(Arc<dyn ClientCertVerifier>),
+    /// Agents: those of the authorities in a PEM file, if there is one, and of the signer's own.
+    Agents {
+        /// All of them; what the file says of them is put there.
+        roots: Arc<AgentRoots>,
+        /// The file.
+        client_ca: Option<PathBuf>,
+    },
     /// Nobody must, and those of the authorities in this PEM file may.
     Of(PathBuf),
 }
@@ -78,17 +83,26 @@ impl Door {
 impl Files {
     fn read(&self) -> Result<ServerConfig, Failure> {
         let Self { listen, clients } = self;
+        let setting = || format!("{}.client_ca", listen.setting);
         match clients {
             Clients::Nobody => tls::public_server(listen),
-            Clients::Known(verifier) => tls::mutual_server(listen, Arc::clone(verifier)),
-            Clients::Of(client_ca) => {
-                tls::mutual_server(listen, tls::clients_of(&format!("{}.client_ca", listen.setting), client_ca)?)
+            Clients::Agents { roots, client_ca } => {
+                let configured = client_ca.as_ref().map(|path| tls::roots(&setting(), path)).transpose()?;
+                // A new one, also where that file alone has changed: with a ticket of the one before, whoever it knew would come in again.
+                let config = tls::mutual_server(listen, Arc::clone(roots) as _)?;
+                roots.configure(configured.unwrap_or_else(RootCertStore::empty));
+                Ok(config)
             }
+            Clients::Of(client_ca) => tls::mutual_server(listen, tls::clients_of(&setting(), client_ca)?),
         }
     }
 
     fn changed_at(&self) -> Written {
-        let client_ca = if let Clients::Of(client_ca) = &self.clients { Some(client_ca.as_path()) } else { None };
+        let client_ca = match &self.clients {
+            Clients::Nobody => None,
+            Clients::Agents { client_ca, .. } => client_ca.as_deref(),
+            Clients::Of(client_ca) => Some(client_ca.as_path()),
+        };
         let changed = |file: &Path| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
         [Some(self.listen.certificate.as_path()), Some(self.listen.key.as_path()), client_ca].map(|file| file.and_then(changed))
     }
@@ -119,16 +133,22 @@ async fn renew(files: Files, mut seen: Written, tls: watch::Sender<Arc<ServerCon
             Ok(config) => {
                 seen = found;
                 tls.send_replace(Arc::new(config));
-                tracing::info!(listener, "new connections get the certificate that is there now");
+                tracing::info!(
+                    listener,
+                    "new connections get the certificate, and are judged by the authorities, that are there now"
+                );
             }
             // Half of a pair may be written by now: the next look says.
-            Err(error) => tracing::warn!(listener, %error, "the certificate of before stays"),
+            Err(error) => tracing::warn!(listener, %error, "the certificate and the authorities of before stay"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    use rustls::{pki_types::UnixTime, server::danger::ClientCertVerifier as _};
+
     use super::*;
     use crate::http::listener::bind;
 
@@ -137,6 +157,52 @@ mod tests {
         let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&pair).unwrap();
         std::fs::write(&listen.certificate, certificate.pem()).unwrap();
         std::fs::write(&listen.key, pair.serialize_pem()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn authorities_of_agents_that_are_replaced_are_taken_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key, client_ca] = ["crt", "key", "ca"].map(|name| folder.path().join(name));
+        let listen = ListenConfig { setting: "listen.agents", address: "127.0.0.1:0".parse().unwrap(), certificate, key };
+        write(&listen);
+        let authority = || {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+        };
+        let agent = |authority: &Issuer<'_, KeyPair>| {
+            let mut params = CertificateParams::new(vec!["shop".to_owned()]).unwrap();
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.signed_by(&KeyPair::generate().unwrap(), authority).unwrap().der().clone()
+        };
+        let (before, after) = (authority(), authority());
+        let agents = [agent(&before), agent(&after)];
+        std::fs::write(&client_ca, before.pem()).unwrap();
+        let roots = AgentRoots::new();
+        let known = || {
+            let at = UnixTime::since_unix_epoch(SystemTime::UNIX_EPOCH.elapsed().unwrap());
+            [0, 1].map(|number: usize| roots.verify_client_cert(&agents[number], &[], at).is_ok())
+        };
+        let clients = Clients::Agents { roots: Arc::clone(&roots), client_ca: Some(client_ca.clone()) };
+        let Door { files, seen, tls, .. } = Door::new(bind(&listen).await.unwrap(), &listen, clients).unwrap();
+        assert_eq!(known(), [true, false]);
+        std::fs::write(&client_ca, "no authority").unwrap();
+        assert!(files.read().is_err());
+        assert_eq!(known(), [true, false], "what cannot be used changes nothing");
+        std::fs::write(&client_ca, after.pem()).unwrap();
+        std::fs::write(&listen.key, "half of a pair").unwrap();
+        assert!(files.read().is_err());
+        assert_eq!(known(), [true, false], "nor does what comes with it");
+        write(&listen);
+        // What is written twice at one moment looks the same, and here it is the authorities alone that change.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        std::fs::write(&client_ca, after.pem()).unwrap();
+        let [certificate, key, _] = files.changed_at();
+        let mut latest = tls.subscribe();
+        let renewal = tokio::spawn(renew(files, [certificate, key, seen[2]], tls));
+        tokio::time::timeout(Duration::from_secs(5), latest.changed()).await.unwrap().unwrap();
+        assert_eq!(known(), [false, true]);
+        renewal.abort();
     }
 
     #[tokio::test]

@@ -7,7 +7,6 @@ use edgeseal_signer::{
     audit::{Blinding, Chain, Event, Log, chain::Row},
     http::listener::Peer,
 };
-use rustls::RootCertStore;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::*;
@@ -125,7 +124,7 @@ async fn nobody_waits_in_line_for_a_store_that_is_away() {
     let place = postgres("away");
     let StoreSettings::Postgres(PostgresSettings { url, .. }) = place.settings.clone() else { panic!("{place:?}") };
     let store = place.open().await;
-    let roots = AgentRoots::new(RootCertStore::empty());
+    let roots = AgentRoots::new();
     let directory = Arc::new(Directory::new(BTreeMap::new(), roots, store, Duration::from_secs(15)));
     let peer = Peer {
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
