@@ -110,11 +110,11 @@ impl From<AuditError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let kind = match error {
-            StoreError::Misconfigured(_) => FailureKind::Configuration,
-            _ => FailureKind::Store,
-        };
-        Self::new(kind, error.to_string())
+        match error {
+            StoreError::Misconfigured(_) => Self::configuration(error.to_string()),
+            StoreError::Conflict(_) | StoreError::Exists(_) => Self::new(FailureKind::Refused, format!("refused: {error}")),
+            StoreError::Unavailable(_) | StoreError::Corrupt(_) => Self::new(FailureKind::Store, error.to_string()),
+        }
     }
 }
 

@@ -398,7 +398,7 @@ impl From<RegistryError> for AdminProblem {
             RegistryError::StillNeeded(_) => Code::StillNeeded,
             RegistryError::OwnProposal { .. } => Code::OwnApproval,
             RegistryError::SecondPersonNew { .. } => Code::SecondPersonNew,
-            RegistryError::Store(StoreError::Conflict(_)) => Code::Conflict,
+            RegistryError::Store(StoreError::Conflict(_) | StoreError::Exists(_)) => Code::Conflict,
             RegistryError::Store(_) => Code::StoreUnavailable,
             RegistryError::Audit(_) => Code::AuditUnavailable,
             RegistryError::Unsound(_) => Code::SignatureDiscarded,

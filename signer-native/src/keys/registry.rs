@@ -373,7 +373,7 @@ impl Registry {
         }
         let kid = private.public_key().map_err(RegistryError::Unsound)?.thumbprint();
         if self.store.keys().await?.iter().any(|key| key.kid() == Some(&kid)) {
-            return Err(StoreError::Conflict(format!("the key {kid} is known already")).into());
+            return Err(StoreError::Exists(format!("the key {kid} is known already; edgeseal keys list --all shows it")).into());
         }
         self.hsm.may_generate()?;
         let id = KeyId::random().map_err(|error| HsmError::Unavailable(format!("no randomness: {error}")))?;

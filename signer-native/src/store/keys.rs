@@ -60,7 +60,7 @@ impl Store {
     /// Writes the row of a new key, before the HSM is asked for it.
     ///
     /// # Errors
-    /// When the store cannot be written, or the guard does not hold.
+    /// When the store cannot be written, or the guard does not hold; [`StoreError::Exists`] when there is one of this `CKA_ID`.
     pub async fn insert_key(&self, key: &Key, guard: &Guard) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         guard.check(&mut transaction).await?;
@@ -68,6 +68,13 @@ impl Store {
         let failed = Statement::new("DELETE FROM keys WHERE cka_id = $1 AND state = $2 AND origin = $3");
         let failed = failed.bind(key.id.to_string()).bind(State::Failed.as_str()).bind(Origin::Imported.stored());
         transaction.execute(failed).await?;
+        let known = Statement::new("SELECT 1 AS one FROM keys WHERE cka_id = $1").bind(key.id.to_string());
+        if !transaction.rows(known).await?.is_empty() {
+            return Err(StoreError::Exists(format!(
+                "the key with CKA_ID {} is known already; edgeseal keys list --all shows it",
+                key.id
+            )));
+        }
         let statement = Statement::new(
             "INSERT INTO keys (cka_id, purpose, issuer, profile, agent, algorithm, rsa_bits, origin, state, created_at, not_after, \
              max_lifetime, label) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",

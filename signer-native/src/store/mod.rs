@@ -114,6 +114,8 @@ pub enum StoreError {
     Misconfigured(String),
     /// Somebody else was faster; look again.
     Conflict(String),
+    /// It is there already.
+    Exists(String),
     /// It holds what no version of this program wrote.
     Corrupt(String),
 }
@@ -122,7 +124,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(reason) => write!(formatter, "the store cannot be used: {reason}"),
-            Self::Misconfigured(reason) => formatter.write_str(reason),
+            Self::Misconfigured(reason) | Self::Exists(reason) => formatter.write_str(reason),
             Self::Conflict(what) => {
                 write!(formatter, "somebody else changed the same thing at the same time; look again ({what})")
             }
