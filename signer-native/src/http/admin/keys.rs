@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::{MAX_BODY, ledger};
 use crate::{
-    hsm::{HsmAttribute, KeyKind},
+    hsm::{HsmAttribute, HsmError, KeyKind},
     http::{
         Shared,
         access::LARGEST_BODY,
@@ -25,6 +25,7 @@ use crate::{
     },
     keys::{
         ActionView, ApprovalView, Command, Done, KeyView, Slot, StepView, check_label, public_key_pem,
+        registry::RegistryError,
         shares::{Share, combine},
     },
 };
@@ -142,9 +143,18 @@ async fn import(
         return Err(Problem::new(Code::FieldInvalid, detail).at("shares").into());
     }
     check(label.as_deref())?;
-    let key = service.issuer.registry().import_private(&slot, private, label.as_deref(), &person.actor()).await?;
+    let imported = service.issuer.registry().import_private(&slot, private, label.as_deref(), &person.actor()).await;
+    let key = imported.map_err(not_made)?;
     follow(&service).await;
     Ok((StatusCode::CREATED, Json(ledger(&service).describe(&key))).into_response())
+}
+
+/// What the HSM does not have it will not have by waiting.
+fn not_made(error: RegistryError) -> AdminProblem {
+    match error {
+        RegistryError::Hsm(HsmError::Unsupported(why)) => Problem::new(Code::FieldInvalid, why).at("profile").into(),
+        other => other.into(),
+    }
 }
 
 fn slot(service: &Shared, profile: &str) -> Result<Slot, Problem> {
@@ -182,7 +192,8 @@ async fn generate(
 ) -> Result<Response, AdminProblem> {
     let slot = slot(&service, &profile)?;
     check(label.as_deref())?;
-    let key = service.issuer.registry().generate(&slot, label.as_deref(), &person.actor()).await?;
+    let generated = service.issuer.registry().generate(&slot, label.as_deref(), &person.actor()).await;
+    let key = generated.map_err(not_made)?;
     Ok((StatusCode::CREATED, Json(ledger(&service).describe(&key))).into_response())
 }
 
@@ -337,5 +348,20 @@ pub(super) async fn answer(service: &Shared, done: &Done) -> Result<Response, Ad
 pub(in crate::http) async fn follow(service: &Shared) {
     if let Err(error) = service.issuer.registry().refresh().await {
         tracing::warn!(%error, "a change of keys is followed later");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_try_again_what_the_hsm_does_not_have() {
+        let status_and_wait = |error: HsmError| {
+            let answer = not_made(error.into()).into_response();
+            (answer.status(), answer.headers().contains_key("retry-after"))
+        };
+        assert_eq!(status_and_wait(HsmError::Unsupported("EdDSA".to_owned())), (StatusCode::UNPROCESSABLE_ENTITY, false));
+        assert_eq!(status_and_wait(HsmError::Busy), (StatusCode::SERVICE_UNAVAILABLE, true));
     }
 }
