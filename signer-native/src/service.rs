@@ -173,6 +173,7 @@ impl Signer {
             agents,
             authorities,
             enrolments: Limiter::default(),
+            renewals: Tries::default(),
             repetitions: Limiter::default(),
             signers: config.enrolment.signers,
             agents_listener: config.agents,

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Shared, input,
-    listener::Peer,
+    listener::{Peer, network},
     openapi::spelled_for_people,
     person::{Credential, Person, Role},
     problem::{AdminProblem, Code, Problem},
@@ -121,6 +121,13 @@ pub struct Visit {
     pub address: String,
     /// What the browser calls itself.
     pub user_agent: String,
+}
+
+impl Visit {
+    /// Whose tries theirs are counted with.
+    pub fn network(&self) -> String {
+        self.address.parse().map_or_else(|_| self.address.clone(), network)
+    }
 }
 
 /// The layer around everything on this listener: finds out who is there, and refuses what another site's page has sent.

@@ -1,6 +1,6 @@
 //! Certificates for agents: with a one-time code on the public listener, with the certificate so far on the agents' listener.
 
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 use axum::{Extension, extract::State};
 use edgeseal_core::Timestamp;
@@ -14,7 +14,7 @@ use super::{
     Shared,
     agents::Said,
     input::{Json, parse},
-    listener::Peer,
+    listener::{Peer, network},
     openapi::Routes,
     problem::{Code, Problem},
     tls,
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     agents::{Certified, CertifyError, Known, MAX_REQUEST, check_request, hash},
     audit::Event,
+    console::Try,
     issue::{Agent, rate::Exceeded},
     keys::{Moment, clock::PROBATION, now, registry::RegistryError},
     store::Grant,
@@ -31,8 +32,6 @@ use crate::{
 const MAX_BODY: usize = 2 * MAX_REQUEST;
 /// Codes a second that may be tried from one address, as an average. A code has 128 random bits: this spares the store, not the code.
 const TRIES: u32 = 5;
-/// Certificates a second that an agent may renew, as an average; one a day is what it needs.
-const RENEWALS: u32 = 1;
 
 /// What stands on the public listener.
 pub fn enrolment() -> Routes {
@@ -93,33 +92,42 @@ async fn enroll(
     check_request(&csr).map_err(malformed)?;
     let signer_ca = signer_ca(&service)?;
     let code = hash(&Zeroizing::new(code));
-    let store = service.agents.store();
-    let invited = store.use_invitation(&code, now()).await.map_err(RegistryError::Store)?;
-    let Some(name) = invited else {
-        return Err(Problem::new(Code::CodeRefused, "the code is unknown, used or older than 10 minutes; ask for another one"));
-    };
     let (tell, told) = oneshot::channel();
-    // It comes to its end though nobody waits for it any more: who asks may go away while the HSM makes the authority's key.
-    tokio::spawn(enrolled(service, name, csr, signer_ca, code, tell));
+    // From the code on it comes to its end though nobody waits for it any more: who asks may go away while the store writes, or while
+    // the HSM makes the authority's key.
+    tokio::spawn(enrolled(service, csr, signer_ca, code, tell));
     told.await.map_err(|_gone| Problem::new(Code::NotReady, "the certificate could not be made; try again"))?
 }
 
-/// Makes the certificate of an invitation that was used, which is given back if none came of it, or nobody to take it.
+/// Uses an invitation and makes its certificate. It is given back if none came of it, or nobody to take it, or no word whether it is
+/// used by now.
 async fn enrolled(
     service: Shared,
-    name: String,
     csr: String,
     signer_ca: Option<String>,
     code: String,
     tell: oneshot::Sender<Result<axum::Json<EnrolmentAnswer>, Problem>>,
 ) {
-    let certified = certify(&service, "agents.enroll", &name, &csr, Grant::Invitation(&code)).await;
+    let (store, used_at) = (service.agents.store(), now());
     let give_back = async || {
-        if let Err(error) = service.agents.store().give_invitation_back(&code).await {
-            tracing::warn!(agent = name, %error, "a code that gave no certificate is used up");
+        if let Err(error) = store.give_invitation_back(&code, used_at).await {
+            tracing::warn!(%error, "a code that gave no certificate may be used up");
         }
     };
-    match certified {
+    let name = match store.use_invitation(&code, used_at).await {
+        Ok(Some(name)) => name,
+        Ok(None) => {
+            let detail = "the code is unknown, used or older than 10 minutes; ask for another one";
+            let _nobody_waits = tell.send(Err(Problem::new(Code::CodeRefused, detail)));
+            return;
+        }
+        Err(error) => {
+            give_back().await;
+            let _nobody_waits = tell.send(Err(RegistryError::Store(error).into()));
+            return;
+        }
+    };
+    match certify(&service, "agents.enroll", &name, &csr, Grant::Invitation(&code)).await {
         Ok(certified) => {
             if tell.send(Ok(answer(&service, &name, &certified, signer_ca))).is_err() {
                 give_back().await;
@@ -130,17 +138,6 @@ async fn enrolled(
         Err(problem) => {
             give_back().await;
             let _nobody_waits = tell.send(Err(problem));
-        }
-    }
-}
-
-/// Whose tries are counted together, so that nobody keeps others out: an address, and of IPv6 the 64 bits that one customer has.
-fn network(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }
@@ -179,9 +176,8 @@ async fn renew(
             "the certificate is of another authority, which has to renew it; edgeseal agents invite begins with this one";
         return Err(Problem::new(Code::PolicyDenied, detail));
     }
-    // Each is a signature of the HSM, and a row that every signer reads.
-    let bucket = Agent { name: format!("agent:{}", agent.name), rate: Some(RENEWALS), ..Agent::default() };
-    service.enrolments.take(&bucket, Instant::now()).map_err(|Exceeded { wait, .. }| {
+    // Each is a signature of the HSM, and has every signer read all agents again.
+    service.renewals.take(Try::Renewal, &agent.name, Instant::now()).map_err(|wait| {
         Problem::new(Code::RateExceeded, "this agent renews its certificate too often; try again").retry_after(wait)
     })?;
     let before = peer.fingerprint.as_deref().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -60,6 +60,17 @@ pub struct Peer {
     pub not_after: Option<Timestamp>,
     /// The administrator that its certificate names.
     pub admin: Option<String>,
+}
+
+/// Whose tries are counted together, so that nobody keeps others out: an address, and of IPv6 the 64 bits that one customer has.
+pub fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
 }
 
 /// A bound socket, not yet served.
@@ -231,5 +242,19 @@ impl Service<Request> for WithPeer {
     fn call(&mut self, mut request: Request) -> Self::Future {
         request.extensions_mut().insert(self.peer.clone());
         self.router.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_has_one_network() {
+        let network = |address: &str| network(address.parse().unwrap());
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
     }
 }

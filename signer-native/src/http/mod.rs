@@ -29,7 +29,7 @@ use crate::{
     agents::{Authorities, Directory},
     audit::{Keeper, Log},
     config::ListenConfig,
-    console::Console,
+    console::{Console, Tries},
     hsm::{BreakerState, StoreDescription},
     issue::{Catalog, Issuer, rate::Limiter},
     metrics::Metrics,
@@ -49,6 +49,8 @@ pub struct Service {
     pub authorities: Authorities,
     /// How often one-time codes may be tried.
     pub enrolments: Limiter,
+    /// Certificates that agents may renew.
+    pub renewals: Tries,
     /// How fast each agent may begin what can be repeated.
     pub repetitions: Limiter,
     /// What enrolled agents are told: the agents' listeners of all signers.

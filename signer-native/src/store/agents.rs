@@ -240,14 +240,14 @@ impl Store {
         rows.first().map(|row| row.text("agent")).transpose()
     }
 
-    /// Lets an invitation be used after all: whoever used it got no certificate.
+    /// Lets an invitation be used after all: whoever used it at that moment got no certificate, or does not know whether they used it.
+    /// One that another has used stays so.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn give_invitation_back(&self, code: &str) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
-        transaction.execute(Statement::new("UPDATE invitations SET used_at = NULL WHERE code = $1").bind(code)).await?;
-        transaction.commit().await
+    pub async fn give_invitation_back(&self, code: &str, used_at: Timestamp) -> Result<(), StoreError> {
+        let update = Statement::new("UPDATE invitations SET used_at = NULL WHERE code = $1 AND used_at = $2");
+        self.database.execute(update.bind(code).bind(used_at)).await.map(drop)
     }
 
     /// Forgets certificates that have ended; whoever asks must believe the time.

@@ -79,11 +79,24 @@ fn may_try(console: &Console, what: Try, who: &str) -> Result<(), Problem> {
     console.tries.may(what, who, std::time::Instant::now()).map_err(too_often)
 }
 
-fn count_try(console: &Console, what: Try, who: &str) {
-    if what == Try::Refused {
-        tracing::warn!(address = who, "somebody was refused at the console");
-    }
-    console.tries.count(what, who, std::time::Instant::now());
+/// Counts a try before it is known what comes of it.
+fn take_try(console: &Console, what: Try, who: &str) -> Result<(), Problem> {
+    console.tries.take(what, who, std::time::Instant::now()).map_err(too_often)
+}
+
+fn give_try_back(console: &Console, what: Try, who: &str) {
+    console.tries.give_back(what, who, std::time::Instant::now());
+}
+
+fn note_refusal(visit: &Visit) {
+    tracing::warn!(address = visit.address, "somebody was refused at the console");
+}
+
+/// Counts what was refused, where nothing was counted before.
+fn count_refusal(console: &Console, visit: &Visit) {
+    note_refusal(visit);
+    // An empty bucket gets no emptier.
+    let _already_waits = take_try(console, Try::Refused, &visit.network());
 }
 
 /// Writes down what is about to happen, or it does not.

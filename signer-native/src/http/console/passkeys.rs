@@ -8,8 +8,8 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::{
-    MAX_BODY, begun, console, count_try, event, may_try, moment, new_session, no_randomness, own_proved_session, own_session,
-    record,
+    MAX_BODY, begun, console, count_refusal, event, give_try_back, may_try, moment, new_session, no_randomness, note_refusal,
+    own_proved_session, own_session, record, take_try,
 };
 use crate::{
     config::check_name,
@@ -216,7 +216,7 @@ pub(super) async fn register_finish(
     match console.store.register(&registration).await {
         Ok(()) => {}
         Err(StoreError::Conflict(why)) => {
-            count_try(console, Try::Refused, &visit.address);
+            count_refusal(console, &visit);
             return Err(Problem::new(refusal, format!("nothing was registered: {why}")).into());
         }
         Err(error) => return Err(error.into()),
@@ -367,12 +367,14 @@ pub(super) async fn recover(
     Input(Recovery { name, code }): Input<Recovery, MAX_BODY>,
 ) -> Result<Response, AdminProblem> {
     let console = console(&service)?;
-    may_try(console, Try::Refused, &visit.address)?;
     let name = name.trim();
-    may_try(console, Try::Recovery, name)?;
+    take_try(console, Try::Refused, &visit.network())?;
+    if let Err(problem) = take_try(console, Try::Recovery, name) {
+        give_try_back(console, Try::Refused, &visit.network());
+        return Err(problem.into());
+    }
     let refuse = || {
-        count_try(console, Try::Refused, &visit.address);
-        count_try(console, Try::Recovery, name);
+        note_refusal(&visit);
         // The same for a name that nobody has.
         AdminProblem::from(Problem::new(Code::CodeRefused, "the code is unknown, was used, or belongs to another name"))
     };
@@ -381,7 +383,10 @@ pub(super) async fn recover(
     }
     let session = new_session(name, RECOVERY, &visit)?;
     match console.store.recover(&hash_recovery_code(name, &code), &session.0).await {
-        Ok(()) => {}
+        Ok(()) => {
+            give_try_back(console, Try::Refused, &visit.network());
+            give_try_back(console, Try::Recovery, name);
+        }
         Err(StoreError::Conflict(_)) => {
             let problem = refuse();
             record(&service, event(name, "session.refuse", &visit).with("why", "recovery code")).await?;
@@ -468,13 +473,14 @@ pub(super) async fn remove(
 
 /// What a code is for, if it is good.
 async fn good_code(console: &Console, code: &str, visit: &Visit) -> Result<PersonCode, AdminProblem> {
-    may_try(console, Try::Refused, &visit.address)?;
+    take_try(console, Try::Refused, &visit.network())?;
     let Some(found) = console.store.person_code(&hash_code(code), now()).await? else {
-        count_try(console, Try::Refused, &visit.address);
+        note_refusal(visit);
         let detail =
             "the code is unknown, was used, or is too old; edgeseal users setup-code or an administrator makes another one";
         return Err(Problem::new(Code::CodeRefused, detail).at("code").into());
     };
+    give_try_back(console, Try::Refused, &visit.network());
     Ok(found)
 }
 
@@ -549,9 +555,8 @@ async fn begin(
     detail: String,
     begun: Begun,
 ) -> Result<Json<Value>, AdminProblem> {
-    may_try(console, Try::Refused, &visit.address)?;
-    may_try(console, Try::Ceremony, &visit.address)?;
-    count_try(console, Try::Ceremony, &visit.address);
+    may_try(console, Try::Refused, &visit.network())?;
+    take_try(console, Try::Ceremony, &visit.network())?;
     let secret = new_secret().map_err(no_randomness)?;
     let id = hash("ceremony", &secret);
     let expires_at = now().plus_secs(CEREMONY_LIFETIME);
@@ -561,9 +566,13 @@ async fn begin(
 }
 
 async fn take(console: &Console, visit: &Visit, kind: &str, secret: &str) -> Result<Ceremony, AdminProblem> {
-    may_try(console, Try::Refused, &visit.address)?;
-    let found = console.store.take_ceremony(&hash("ceremony", secret), kind, now()).await?;
-    found.ok_or_else(|| refused_try(console, visit, "the ceremony is unknown, has ended, or took too long").into())
+    take_try(console, Try::Refused, &visit.network())?;
+    let Some(found) = console.store.take_ceremony(&hash("ceremony", secret), kind, now()).await? else {
+        note_refusal(visit);
+        return Err(refused("the ceremony is unknown, has ended, or took too long").into());
+    };
+    give_try_back(console, Try::Refused, &visit.network());
+    Ok(found)
 }
 
 fn refused(why: &str) -> Problem {
@@ -571,7 +580,7 @@ fn refused(why: &str) -> Problem {
 }
 
 fn refused_try(console: &Console, visit: &Visit, why: &str) -> Problem {
-    count_try(console, Try::Refused, &visit.address);
+    count_refusal(console, visit);
     refused(why)
 }
 

@@ -85,6 +85,11 @@ pub(super) async fn a_deleted_agent_does_not_come_back(place: Place) {
     let refused = store.insert_agent_certificate(&certificate("one"), Grant::Invitation("first")).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "without an invitation: {refused:?}");
     invited("first").await;
+    // Who does not know whether they used it gives back their own use alone.
+    store.give_invitation_back("first", THEN.plus_secs(1)).await.unwrap();
+    assert_eq!(store.use_invitation("first", THEN).await.unwrap(), None);
+    store.give_invitation_back("first", THEN).await.unwrap();
+    assert_eq!(store.use_invitation("first", THEN).await.unwrap().as_deref(), Some("shop"));
     store.insert_agent_certificate(&certificate("one"), Grant::Invitation("first")).await.unwrap();
     store.invite("shop", Terms::Given("{}"), "code", THEN, THEN.plus_secs(60)).await.unwrap();
     let own = Key { agent: Some("shop".to_owned()), ..key(1, "web") };
