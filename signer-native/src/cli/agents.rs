@@ -48,7 +48,7 @@ pub(super) struct Invite {
     /// A claim that none of its tokens may carry; may be repeated
     #[arg(long = "forbid-claim", value_name = "NAME", requires = "profiles")]
     forbidden_claims: Vec<String>,
-    /// Tokens a second that it may ask for
+    /// Tokens a second that it may ask each signer for, as an average; 64 at once in any case
     #[arg(long, value_name = "NUMBER", requires = "profiles", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Print JSON
@@ -188,38 +188,78 @@ fn flag(member: &str) -> String {
     format!("--{}", flag.replace('_', "-"))
 }
 
+/// An agent in the list.
+struct Listed {
+    profiles: Vec<String>,
+    origin: &'static str,
+    revoked_at: Option<String>,
+    /// Whether certificates of another authority count no more, and there is none of ours.
+    must_enrol: bool,
+    invited_until: Option<String>,
+    /// Certificates of ours that are good, and the last one's end.
+    certificates: usize,
+    not_after: Option<String>,
+}
+
+impl Listed {
+    fn new(profiles: Vec<String>, origin: &'static str) -> Self {
+        Self { profiles, origin, revoked_at: None, must_enrol: false, invited_until: None, certificates: 0, not_after: None }
+    }
+
+    /// How it stands with the signer.
+    fn state(&self) -> String {
+        if let Some(at) = &self.revoked_at {
+            return format!("revoked {at}");
+        }
+        if self.certificates > 0 || (self.origin == CONFIGURATION && !self.must_enrol) {
+            return "may ask".to_owned();
+        }
+        match &self.invited_until {
+            Some(until) => format!("invited until {until}"),
+            None if self.must_enrol => "has to enrol".to_owned(),
+            None => "not enrolled".to_owned(),
+        }
+    }
+}
+
+/// Where an agent stands that is changed in the file alone.
+const CONFIGURATION: &str = "configuration";
+
 fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
     let settings = arguments.config.load(Vec::new())?;
     let configured = settings.agents(&settings.profiles()?)?;
-    let (rows, certificates) = block_on(async {
-        let store = existing_store(&settings).await?;
-        Ok((store.agents().await?, store.agent_certificates(now()).await?))
+    let (rows, barred, invited, certificates) = block_on(async {
+        let (store, at) = (existing_store(&settings).await?, now());
+        let (rows, barred) = (store.agents().await?, store.barred_agents().await?);
+        Ok((rows, barred, store.invitations(at).await?, store.agent_certificates(at).await?))
     })?;
-    let mut agents: BTreeMap<String, (Vec<String>, &str, Option<String>)> = BTreeMap::new();
-    for (name, agent) in configured {
-        agents.insert(name, (agent.profiles, "configuration", None));
-    }
+    let mut agents: BTreeMap<String, Listed> =
+        configured.into_iter().map(|(name, agent)| (name, Listed::new(agent.profiles, CONFIGURATION))).collect();
     for row in rows {
         let policy: Option<Policy> = row.policy.and_then(|policy| serde_json::from_str(&policy).ok());
-        let entry = agents.entry(row.name).or_insert_with(|| (Vec::new(), "invited", None));
-        if let Some(policy) = policy.filter(|_| entry.1 == "invited") {
-            entry.0 = policy.profiles;
-        }
-        entry.2 = row.revoked_at.map(|at| Moment(at).to_string());
+        let profiles = policy.map(|policy| policy.profiles).unwrap_or_default();
+        let entry = agents.entry(row.name).or_insert_with(|| Listed::new(profiles, "invited"));
+        entry.revoked_at = row.revoked_at.map(|at| Moment(at).to_string());
     }
-    let valid = |name: &str| {
-        let valid = certificates.iter().filter(|certificate| certificate.agent == name && certificate.revoked_at.is_none());
-        let last: Option<&AgentCertificate> = valid.clone().max_by_key(|certificate| certificate.not_after);
-        (valid.count(), last.map(|certificate| Moment(certificate.not_after).to_string()))
-    };
+    for (name, until) in invited {
+        if let Some(entry) = agents.get_mut(&name) {
+            entry.invited_until = Some(Moment(until).to_string());
+        }
+    }
+    for (name, entry) in &mut agents {
+        let good = certificates.iter().filter(|certificate| certificate.agent == *name && certificate.revoked_at.is_none());
+        let last: Option<&AgentCertificate> = good.clone().max_by_key(|certificate| certificate.not_after);
+        (entry.certificates, entry.not_after) = (good.count(), last.map(|certificate| Moment(certificate.not_after).to_string()));
+        entry.must_enrol = entry.origin == CONFIGURATION && barred.contains(name) && entry.certificates == 0;
+    }
     if arguments.json {
         let agents: Vec<Value> = agents
             .iter()
-            .map(|(name, (profiles, origin, revoked_at))| {
-                let (count, until) = valid(name);
+            .map(|(name, agent)| {
+                let Listed { profiles, origin, revoked_at, must_enrol, invited_until, certificates, not_after } = agent;
                 json!({
-                    "agent": name, "profiles": profiles, "origin": origin, "revoked_at": revoked_at, "certificates": count,
-                    "not_after": until,
+                    "agent": name, "profiles": profiles, "origin": origin, "revoked_at": revoked_at, "must_enrol": must_enrol,
+                    "invited_until": invited_until, "certificates": certificates, "not_after": not_after,
                 })
             })
             .collect();
@@ -228,11 +268,11 @@ fn list(arguments: &Listing) -> Result<ExitCode, Failure> {
     }
     let rows: Vec<Vec<String>> = agents
         .iter()
-        .map(|(name, (profiles, origin, revoked_at))| {
-            let (count, until) = valid(name);
-            let state = revoked_at.as_ref().map_or_else(|| "may ask".to_owned(), |at| format!("revoked {at}"));
-            let certificates = until.map_or_else(|| "none of ours".to_owned(), |until| format!("{count}, until {until}"));
-            vec![name.clone(), profiles.join(", "), (*origin).to_owned(), state, certificates]
+        .map(|(name, agent)| {
+            let Listed { profiles, origin, certificates, not_after, .. } = agent;
+            let shown =
+                not_after.as_ref().map_or_else(|| "none of ours".to_owned(), |until| format!("{certificates}, until {until}"));
+            vec![name.clone(), profiles.join(", "), (*origin).to_owned(), agent.state(), shown]
         })
         .collect();
     output::table(&["AGENT", "PROFILES", "FROM", "STATE", "CERTIFICATES"], &rows);
