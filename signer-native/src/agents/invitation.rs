@@ -30,13 +30,13 @@ pub struct Policy {
     /// Seconds; narrows the profiles' longest lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_lifetime: Option<u64>,
-    /// Claims that each token must carry.
+    /// Claims that each token must carry; in mode `digest` the agent's daemon sees to it, as the signer sees no claims.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_claims: Vec<String>,
-    /// Claims that no token may carry.
+    /// Claims that no token may carry: mode `sd` is refused then; in mode `digest` the agent's daemon sees to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden_claims: Vec<String>,
-    /// Tokens a second.
+    /// Tokens a second as an average, at each signer for itself; a second's worth at once, and 64 in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
 }

@@ -26,7 +26,8 @@ pub(super) enum Command {
     Invite(Invite),
     /// List who may come to the console
     List(Listing),
-    /// Refuse a user from now on: sessions, passkeys, codes and client certificates of that name
+    /// Refuse a user from now on: sessions, passkeys, codes and client certificates of that name. Who has a certificate alone is
+    /// invited first
     Disable(Disable),
     /// Let a disabled user back
     Enable(Named),
@@ -218,7 +219,12 @@ fn change(Named { name, config }: &Named, disable: Option<bool>) -> Result<ExitC
         let store = existing_store(&settings).await?;
         let ledger = Ledger::new(store.clone(), timing, Vec::new());
         if store.user(name).await?.is_none() {
-            return Err(Failure::new(FailureKind::Refused, format!("no user is called {name}; edgeseal users list shows all")));
+            return Err(Failure::new(
+                FailureKind::Refused,
+                format!(
+                    "no user is called {name}; edgeseal users list shows all, and who comes by a certificate alone is one once invited"
+                ),
+            ));
         }
         if let Some(yes) = disable {
             consent(yes, &format!("user {name} will be refused at once: sessions, passkeys, codes and client certificates"))?;

@@ -444,7 +444,7 @@ export const en = {
   "policy.overtaken_detail": "Saving replaces that change; undoing shows it.",
   "policy.profiles": "Profiles",
   "policy.rate": "Tokens a second",
-  "policy.rate_hint": "Empty: no limit.",
+  "policy.rate_hint": "As an average, at each signer; 64 at once in any case. Empty: no limit.",
   "policy.required": "Required claims",
   "policy.save": "Save policy",
   "policy.saved": "The policy is saved.",

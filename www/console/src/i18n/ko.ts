@@ -445,7 +445,7 @@ export const ko: Record<Key, string> = {
   "policy.overtaken_detail": "저장하면 그 변경을 덮어씁니다. 변경을 취소하면 그 내용이 보입니다.",
   "policy.profiles": "프로필",
   "policy.rate": "초당 토큰",
-  "policy.rate_hint": "비우면 제한이 없습니다.",
+  "policy.rate_hint": "서명기마다 적용되는 평균이며, 한 번에 64개까지는 늘 허용됩니다. 비우면 제한이 없습니다.",
   "policy.required": "필수 클레임",
   "policy.save": "정책 저장",
   "policy.saved": "정책을 저장했습니다.",
