@@ -287,7 +287,7 @@ fn a_code_is_not_used_up_by_who_goes_away_meanwhile() {
     let (secret, _) = code.split_once('.').unwrap();
     let body = json!({ "code": secret, "csr": edgeseal_signer::agent::renewal::fresh().unwrap().1 }).to_string();
     // Its connection ends while the store is asked for the code.
-    let held = HeldDatabase::of(&signer);
+    let lock = HeldDatabase::of(&signer);
     let mut connection = connect(signer.text("issuer"), client(&signer.path("ca"), None).unwrap()).unwrap();
     let head = format!("host: localhost\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
     write!(connection, "POST /v1/agents/enroll HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
@@ -295,7 +295,7 @@ fn a_code_is_not_used_up_by_who_goes_away_meanwhile() {
     std::thread::park_timeout(std::time::Duration::from_millis(500));
     drop(connection);
     std::thread::park_timeout(std::time::Duration::from_millis(500));
-    drop(held);
+    drop(lock);
     let out = folder.path().join("app");
     until("the code is good again", || enroll(&signer, &code, &out).code == 0);
     enroll(&signer, &code, &folder.path().join("again")).fails(1, "code_refused");
