@@ -229,7 +229,7 @@ impl Seat<'_> {
                         "the module cannot generate {kind} keys ({code:?})"
                     ))));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(not_made(&session, id, error)),
             }
         };
         let stored = read_pair(&session, public, private, kind, self.module.tells_local());
@@ -289,8 +289,8 @@ impl Seat<'_> {
         }
         let (public, private) = mechanism::import_templates(id, key, label)?;
         // The public half first: what a crash leaves behind then is no secret.
-        let public = session.create_object(&public)?;
-        let made = session.create_object(&private).map_err(Fault::from).and_then(|private| {
+        let public = session.create_object(&public).map_err(|error| not_made(&session, id, error))?;
+        let made = session.create_object(&private).map_err(|error| not_made(&session, id, error)).and_then(|private| {
             let stored = read_pair(&session, public, private, key.kind, self.module.tells_local());
             match stored {
                 Ok(stored) if stored.protection.value_refused => Ok(stored),
@@ -349,6 +349,17 @@ fn can_see(session: &Session) -> Result<(), Fault> {
             Err(Fault::Module(Error::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo)))
         }
     }
+}
+
+/// Why a pair was not made. A token that is full stays so, and a user who may make no keys is told to log in by some tokens: one that shows
+/// private keys knows the login. That is their answer; no waiting, other PIN or restart changes it.
+fn not_made(session: &Session, id: KeyId, error: Error) -> Fault {
+    let is_their_answer = match &error {
+        Error::Pkcs11(RvError::DeviceMemory, _) => true,
+        Error::Pkcs11(RvError::UserNotLoggedIn, _) => is_absent(session, id).is_ok(),
+        _ => false,
+    };
+    if is_their_answer { Fault::Final(refused(&error)) } else { error.into() }
 }
 
 fn no_session() -> Fault {
@@ -419,7 +430,7 @@ fn remedy(error: &Error) -> Option<Remedy> {
         | RvError::CryptokiNotInitialized
         // Network HSMs say a lost connection in words of their own.
         | RvError::VendorDefined(_) => Remedy::Restart,
-        // CloudHSM throttles with FUNCTION_FAILED; the others say that sessions or memory are taken at the moment.
+        // CloudHSM throttles with FUNCTION_FAILED; the others say that sessions or memory are taken at the moment: but see `not_made`.
         RvError::FunctionFailed | RvError::SessionCount | RvError::DeviceMemory => Remedy::Wait,
         _ => return None,
     })

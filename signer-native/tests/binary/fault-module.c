@@ -4,7 +4,7 @@
  * next C_Initialize, though C_GetSessionInfo shows neither; with stale, a process that called C_Initialize before the file was there
  * finds nothing by CKA_ID from then on; hang-once holds one call until the file comes again and says
  * release. hang and hang-once hold C_SignInit, hang-sign holds C_Sign itself, hang-generate
- * C_GenerateKeyPair, logout-rw ends the login when a session is opened that
+ * C_GenerateKeyPair, which answers full and may-not-generate by itself, as long as the file is there. logout-rw ends the login when a session is opened that
  * may write. Every C_Login leaves a line with its answer in
  * the file that FAULT_MODULE_LOGINS names. FAULT_MODULE_RESERVED becomes pReserved of C_Initialize, which is how NSS takes
  * its parameters.
@@ -34,7 +34,7 @@ enum {
     INITIALIZE = 0, TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_ALL_SESSIONS = 14, SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19,
     DESTROY_OBJECT = 22, FIND_OBJECTS_INIT = 26, SIGN_INIT = 42, SIGN = 43, GENERATE_KEY_PAIR = 59
 };
-enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, TOKEN_NOT_PRESENT = 0xE0, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3, USER_NOT_LOGGED_IN = 0x101 };
+enum { GENERAL_ERROR = 0x5, FUNCTION_FAILED = 0x6, DEVICE_ERROR = 0x30, DEVICE_MEMORY = 0x31, TOKEN_NOT_PRESENT = 0xE0, OBJECT_HANDLE_INVALID = 0x82, SESSION_HANDLE_INVALID = 0xB3, USER_NOT_LOGGED_IN = 0x101 };
 
 enum { CKA_ID = 0x102 };
 
@@ -98,7 +98,7 @@ static const char *peek(char *name, int size) {
 
 static void fault(char *name, int size) {
     const char *path = peek(name, size);
-    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search", "not-logged-in", "sessions", "stale" };
+    static const char *last[] = { "hang", "flip", "throttle", "removed", "release", "hang-sign", "hang-generate", "slow-search", "not-logged-in", "sessions", "stale", "full", "may-not-generate" };
     for (int i = 0; i < sizeof last / sizeof *last; i++) if (!strcmp(name, last[i])) return;
     if (path) unlink(path);
 }
@@ -209,6 +209,8 @@ static word sign(word session, void *data, word length, unsigned char *signature
 static word generate_key_pair(word session, void *mechanism, void *public, word public_count, void *private, word private_count, word *public_key, word *private_key) {
     char hanging[32];
     for (peek(hanging, sizeof hanging); !strcmp(hanging, "hang-generate"); peek(hanging, sizeof hanging)) usleep(10000);
+    if (!strcmp(hanging, "full")) return DEVICE_MEMORY;
+    if (!strcmp(hanging, "may-not-generate")) return USER_NOT_LOGGED_IN;
     step("before C_GenerateKeyPair");
     word answer = real.call[GENERATE_KEY_PAIR](session, mechanism, public, public_count, private, private_count, public_key, private_key);
     step("after C_GenerateKeyPair");

@@ -334,6 +334,38 @@ pub(crate) fn signatures_go_on_beside_a_generation_that_hangs(faulty: Faulty) {
 }
 
 #[test]
+fn an_hsm_that_is_full_or_lets_its_user_make_no_key_is_not_away() {
+    for (settings, fault, said) in [
+        ("deadline = \"4s\"", "full", "DeviceMemory"),
+        ("deadline = \"4s\"", "may-not-generate", "UserNotLoggedIn"),
+        ("deadline = \"4s\"\nprocesses = 2\nthreads = 1", "may-not-generate", "UserNotLoggedIn"),
+    ] {
+        let faulty = Faulty::serve(settings);
+        faulty.signs();
+        let failed = || sql(&faulty.signer.dir, "SELECT state FROM keys WHERE state = 'failed'").len();
+        let logins = faulty.logins();
+        faulty.show(fault);
+        let began = Instant::now();
+        let refused = ask(&faulty.signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default" })));
+        assert!(refused.body.contains(said), "{fault}: {refused:?}");
+        // An agent's own key is asked for with every description, which is given all the same.
+        for _ in 0..5 {
+            let described = faulty.signer.agents("GET", "/v1/profiles/default", &[], b"");
+            assert_eq!((described.status, &described.json()["digest"]), (200, &Value::Null), "{fault}: {described:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(3), "{fault}: nobody waits for it: {:?}", began.elapsed());
+        assert_eq!(failed(), 2, "{fault}: one for each of who asked");
+        faulty.signs();
+        // The PIN is not presented again, nor is the module restarted.
+        assert_eq!(faulty.logins(), logins, "{fault}");
+        faulty.end();
+        let made = ask(&faulty.signer, ALICE, "POST", "/admin/v1/keys", Some(json!({ "profile": "default" })));
+        assert_eq!(made.status, 201, "{fault}: {made:?}");
+        faulty.proves();
+    }
+}
+
+#[test]
 fn throttling_is_waited_out() {
     let faulty = Faulty::serve("deadline = \"5s\"\nthreads = 2");
     faulty.show("throttle");
