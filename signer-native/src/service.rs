@@ -312,9 +312,14 @@ async fn refresh(service: Shared) {
 /// Begins to watch the clock, before this process writes by it. Nothing of a `dev` is worth waiting for.
 async fn first_look(store: &Store, doubts: bool) -> Result<Clock, Failure> {
     let moment = now();
-    let before = moment.as_secs().saturating_sub(clock::PROBATION.as_secs());
-    let written = store.audit_written_by(Timestamp::from_secs(before)).await?.filter(|_| doubts);
-    let clock = Clock::new(Instant::now(), moment, written);
+    let before = Timestamp::from_secs(moment.as_secs().saturating_sub(clock::PROBATION.as_secs()));
+    // The very last row, where that is from later than now: a clock that is behind has rows enough of just before.
+    let last = store.audit_written_by(Timestamp::from_millis(u64::MAX)).await?;
+    let written = match last.filter(|at| moment.plus_secs(clock::TOLERANCE) < *at) {
+        None => store.audit_written_by(before).await?,
+        from_later => from_later,
+    };
+    let clock = Clock::new(Instant::now(), moment, written.filter(|_| doubts));
     if !clock.is_believed(Instant::now()) {
         let last = written.map(|at| Moment(at).to_string());
         tracing::warn!(now = %Moment(moment), last, "the clock is far from the audit log's last row; keys are left as they are for 5 minutes");

@@ -35,10 +35,12 @@ struct Watched {
 impl Clock {
     /// Begins at a start. There is nothing to compare the time with but when something was written last before that
     /// [`PROBATION`]: where that is long ago, nobody was running, or the clock is ahead and nobody has set it right yet. Whoever
-    /// begins again by a wrong clock has written by it himself, hence the probation before.
+    /// begins again by a wrong clock has written by it himself, hence the probation before. A row from later than now tells that one
+    /// of the two clocks is wrong, and not which.
     pub fn new(steady: Instant, wall: Timestamp, written: Option<Timestamp>) -> Self {
+        let is_behind = written.is_some_and(|at| wall.plus_secs(TOLERANCE) < at);
         let silence = written.map(|at| Duration::from_millis(wall.millis_since(at)));
-        let doubted = silence.is_some_and(|silence| silence > PROBATION + SILENCE);
+        let doubted = is_behind || silence.is_some_and(|silence| silence > PROBATION + SILENCE);
         let believed_from = doubted.then(|| steady + PROBATION);
         Self(Arc::new(Mutex::new(Watched { steady, wall, believed_from, untold: VecDeque::new() })))
     }
@@ -148,5 +150,11 @@ mod tests {
         let doubted = Clock::new(steady, wall, Some(Timestamp::from_secs(1_000_000 - most - 1)));
         assert!(!doubted.is_believed(steady + Duration::from_secs(299)) && doubted.is_believed(steady + PROBATION));
         assert!(Clock::new(steady, wall, None).is_believed(steady), "a new store has nothing that could end");
+        // A clock that is behind what was written by another one.
+        for (ahead, believed) in [(TOLERANCE, true), (TOLERANCE + 1, false), (5 * 3_600, false)] {
+            let clock = Clock::new(steady, wall, Some(wall.plus_secs(ahead)));
+            assert_eq!(clock.is_believed(steady), believed, "{ahead}");
+            assert!(clock.is_believed(steady + PROBATION));
+        }
     }
 }

@@ -381,6 +381,17 @@ fn the_clock_is_set() {
 
 #[test]
 fn a_clock_that_was_never_right_destroys_nothing_at_once() {
+    // As if all this had been two hours ago, by the machine's own clock.
+    a_start_far_from_the_last_row_destroys_nothing("at - 7200000");
+}
+
+#[test]
+fn a_clock_that_is_behind_is_not_believed_at_once() {
+    // As if all this came in five hours. Of what is written from now on, some was long enough ago for a start to go by it.
+    a_start_far_from_the_last_row_destroys_nothing("CASE WHEN seq % 2 = 0 THEN at + 18000000 ELSE at - 400000 END");
+}
+
+fn a_start_far_from_the_last_row_destroys_nothing(at: &str) {
     let prepared = Prepared::new("");
     let text = fs::read_to_string(&prepared.file).unwrap();
     // Not a dev's delay: nothing is left alone for its sake.
@@ -389,8 +400,7 @@ fn a_clock_that_was_never_right_destroys_nothing_at_once() {
     let kid = prepared.run(&["keys", "generate", "--profile", "default"])["kid"].as_str().unwrap().to_owned();
     prepared.run(&["keys", "compromise", &kid, "--yes"]);
     sql(&prepared.dir, &format!("UPDATE keys SET state = 'destroy_scheduled', destroy_at = 1 WHERE kid = '{kid}'"));
-    // As if all this had been two hours ago, by the machine's own clock.
-    sql(&prepared.dir, "UPDATE audit SET at = at - 7200000");
+    sql(&prepared.dir, &format!("UPDATE audit SET at = {at}"));
     let dir = prepared.dir.clone();
     let state = || sql(&dir, &format!("SELECT state FROM keys WHERE kid = '{kid}'"))[0][0].clone();
     let faulty = prepared.serve(&[]);

@@ -292,7 +292,9 @@ async fn audit_rows_are_appended_once(place: Place) {
     assert_eq!(browse(AuditFilter { from: Some(Timestamp::from_millis(1_001)), ..about(1) }).await, []);
     assert_eq!(browse(AuditFilter { to: Some(Timestamp::from_millis(1_000)), ..about(1) }).await, []);
     assert_eq!(browse(about(4_099)).await, [row("a", 4_099)]);
-    for (until, last) in [(500, None), (1_000, Some(1_000)), (2_999, Some(2_000)), (9_999_999, Some(4_099_000))] {
+    for (until, last) in
+        [(500, None), (1_000, Some(1_000)), (2_999, Some(2_000)), (9_999_999, Some(4_099_000)), (u64::MAX, Some(4_099_000))]
+    {
         let written = store.audit_written_by(Timestamp::from_millis(until)).await.unwrap();
         assert_eq!(written, last.map(Timestamp::from_millis), "{until}");
     }
