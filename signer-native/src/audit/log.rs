@@ -19,6 +19,8 @@ const GROUP: usize = 512;
 const LINGER: Duration = Duration::from_millis(100);
 /// What came of intents: `{"signed":[[first, last], …]}`, or `{"failed": intent, "error": why}`.
 pub const OUTCOME: &str = "token.outcome";
+/// Why an intent failed that stands, though whoever announced it never heard so.
+const UNTAKEN: &str = "whoever asked had gone away, or was told that it could not be written; nothing was signed";
 
 /// The way to the writer; cheap to clone.
 #[derive(Clone)]
@@ -41,9 +43,45 @@ enum Entry {
 
 struct Announced {
     event: Event,
-    done: oneshot::Sender<Result<Position, AuditError>>,
+    done: oneshot::Sender<Result<Written, AuditError>>,
+    /// Where the outcome goes if nobody takes the answer.
+    outcomes: mpsc::UnboundedSender<Entry>,
     /// One of [`QUEUE`], until the writer is done with it, whether or not somebody still waits.
     _place: OwnedSemaphorePermit,
+}
+
+/// That a row stands. Where that is an intent's and nobody takes this, nothing is signed, and the log says so: an intent without an
+/// outcome is one over which the process ended.
+struct Written {
+    position: Position,
+    /// Of an intent, until it is taken.
+    outcomes: Option<mpsc::UnboundedSender<Entry>>,
+}
+
+impl Written {
+    fn take(mut self) -> Position {
+        self.outcomes = None;
+        self.position.clone()
+    }
+
+    /// What is to be written where nobody takes it.
+    fn untaken(mut self) -> Option<Event> {
+        self.outcomes.take().map(|_| failed(self.position.seq, UNTAKEN))
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        // Whoever waited went away between the answer and its taking. Once the log has ended, this is lost with it.
+        if let Some(outcomes) = self.outcomes.take() {
+            let _ = outcomes.send(Entry::Other(failed(self.position.seq, UNTAKEN)));
+        }
+    }
+}
+
+/// That an intent came to no signature.
+fn failed(intent: u64, why: impl Into<serde_json::Value>) -> Event {
+    Event::new("system", OUTCOME, "").with("failed", intent).with("error", why)
 }
 
 /// Where rows go: the store, and in tests one that answers late.
@@ -120,9 +158,9 @@ impl Log {
         let (done, answer) = oneshot::channel();
         let written = async {
             let place = self.places.clone().acquire_owned().await.map_err(|_| AuditError::Ended)?;
-            let announced = Announced { event, done, _place: place };
+            let announced = Announced { event, done, outcomes: self.sender.clone(), _place: place };
             self.sender.send(Entry::Announced(announced)).map_err(|_| AuditError::Ended)?;
-            answer.await.map_err(|_| AuditError::Ended)?
+            answer.await.map_err(|_| AuditError::Ended)?.map(Written::take)
         };
         tokio::time::timeout(self.limit, written).await.unwrap_or(Err(AuditError::Deadline(self.limit)))
     }
@@ -132,7 +170,7 @@ impl Log {
     pub fn outcome(&self, intent: &Position, error: Option<String>) {
         let entry = match error {
             None => Entry::Signed(intent.seq),
-            Some(error) => Entry::Other(Event::new("system", OUTCOME, "").with("failed", intent.seq).with("error", error)),
+            Some(error) => Entry::Other(failed(intent.seq, error)),
         };
         if self.sender.send(entry).is_err() {
             tracing::error!(%intent, "the audit log has ended before the outcome of an intent could be written");
@@ -197,6 +235,8 @@ struct Uncertain {
     chain: Chain,
     /// How many of the late follow-ups would be written.
     follow_ups: usize,
+    /// The intents among the rows. Whoever announced them is told that they are not written, or has gone.
+    intents: Vec<u64>,
 }
 
 impl<S: Shelf> Writer<S> {
@@ -263,9 +303,12 @@ impl<S: Shelf> Writer<S> {
         match outcome {
             Ok(positions) => {
                 self.late.clear();
-                for (Announced { done, .. }, position) in group.drain(..).zip(positions) {
-                    // Whoever waited may have given up; the row stands as an intent without outcome.
-                    let _ = done.send(Ok(position));
+                for (Announced { event, done, outcomes, .. }, position) in group.drain(..).zip(positions) {
+                    let outcomes = event.is_intent().then_some(outcomes);
+                    // Whoever waited may have given up.
+                    if let Err(Ok(written)) = done.send(Ok(Written { position, outcomes })) {
+                        self.late.extend(written.untaken());
+                    }
                 }
             }
             Err(error) => {
@@ -288,12 +331,14 @@ impl<S: Shelf> Writer<S> {
         let mut chain = self.chain.clone();
         let mut rows: Vec<_> = self.late.iter().map(|event| chain.append(at, event.clone())).collect();
         let mut positions = Vec::with_capacity(group.len());
+        let mut intents = Vec::new();
         for Announced { event, .. } in group.iter() {
             rows.push(chain.append(at, event.clone()));
             positions.push(chain.position());
+            intents.extend(event.is_intent().then(|| chain.seq()));
         }
         // Until the answer is here, nobody knows whether these rows are.
-        self.uncertain = Some(Uncertain { chain: chain.clone(), follow_ups: self.late.len() });
+        self.uncertain = Some(Uncertain { chain: chain.clone(), follow_ups: self.late.len(), intents });
         self.shelf.append(rows).await?;
         self.uncertain = None;
         self.chain = chain;
@@ -303,12 +348,13 @@ impl<S: Shelf> Writer<S> {
     /// Finds out what became of a write whose end is unknown. Its commit may still be under way: the shelf answers when it is not,
     /// and until then nothing else is written, or both could come to be, one upon the end that the other was to have.
     async fn settle(&mut self) -> Result<(), StoreError> {
-        let Some(Uncertain { chain: hoped, follow_ups }) = self.uncertain.clone() else { return Ok(()) };
+        let Some(Uncertain { chain: hoped, follow_ups, intents }) = self.uncertain.clone() else { return Ok(()) };
         let found = self.shelf.end(self.chain.id()).await?;
         if found == hoped {
             // A transaction is there as a whole or not at all.
             self.chain = hoped;
             self.late.drain(..follow_ups.min(self.late.len()));
+            self.late.extend(intents.into_iter().map(|intent| failed(intent, UNTAKEN)));
         } else if found != self.chain {
             // Whatever followed would not prove itself.
             return Err(StoreError::Corrupt(format!(
@@ -337,7 +383,7 @@ mod tests {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
-    use futures_util::future::join_all;
+    use futures_util::{FutureExt as _, future::join_all};
     use tokio::sync::Mutex;
 
     use super::*;
@@ -421,7 +467,27 @@ mod tests {
     }
 
     fn intent(name: &str) -> Event {
-        Event::new("agent:a", "token.intent", name)
+        Event::new("agent:a", "token.intent", name).with_digest("d".to_owned())
+    }
+
+    /// Intents, and what came of each: `None` is a signature.
+    fn outcomes(rows: &[AuditRow]) -> BTreeMap<u64, Vec<Option<String>>> {
+        let mut outcomes: BTreeMap<u64, Vec<Option<String>>> = BTreeMap::new();
+        for row in rows {
+            let read = Row::read(&row.hash, &row.body).unwrap();
+            if read.text("action") == "token.intent" {
+                outcomes.entry(row.seq).or_default();
+            }
+            if let Some(failed) = read.detail("failed").and_then(serde_json::Value::as_u64) {
+                let error = read.detail("error").and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+                outcomes.get_mut(&failed).unwrap().push(error);
+            }
+            let ranges = read.detail("signed").map(|ranges| serde_json::from_value::<Vec<(u64, u64)>>(ranges.clone()).unwrap());
+            for intent in ranges.unwrap_or_default().into_iter().flat_map(|(first, last)| first..=last) {
+                outcomes.get_mut(&intent).unwrap().push(None);
+            }
+        }
+        outcomes
     }
 
     /// Announces until it is written, each time under another name.
@@ -469,22 +535,22 @@ mod tests {
             let memory = Memory::new([Fate::Written].into_iter().chain(fates));
             let (log, end) = begin(&memory).await;
             let mut promised = BTreeMap::new();
-            let mut told = Vec::new();
+            let mut told = BTreeMap::new();
             for turn in 0..16 {
                 let names: Vec<String> = (0..3).map(|one| format!("{seed}/{turn}/{one}")).collect();
                 let answers = join_all(names.iter().map(|name| log.append(intent(name)))).await;
                 for (number, (name, answer)) in names.into_iter().zip(answers).enumerate() {
                     let Ok(position) = answer else { continue };
-                    log.outcome(&position, (number == 0).then(|| "why".to_owned()));
-                    told.push(position.seq);
+                    let error = (number == 0).then(|| "why".to_owned());
+                    log.outcome(&position, error.clone());
+                    told.insert(position.seq, error);
                     promised.insert(position.seq, name);
                 }
             }
-            written(&log, "last").await;
+            let last = written(&log, "last").await;
             end.end().await;
             let rows = memory.whole().await;
             let mut seen = Vec::new();
-            let mut outcomes = Vec::new();
             for row in &rows {
                 let read = Row::read(&row.hash, &row.body).unwrap();
                 if read.text("action") == "token.intent" {
@@ -493,20 +559,65 @@ mod tests {
                         assert_eq!(read.text("subject"), name, "what was promised stands there");
                     }
                 }
-                outcomes.extend(read.detail("failed").and_then(serde_json::Value::as_u64));
-                let ranges =
-                    read.detail("signed").map(|ranges| serde_json::from_value::<Vec<(u64, u64)>>(ranges.clone()).unwrap());
-                outcomes.extend(ranges.unwrap_or_default().into_iter().flat_map(|(first, last)| first..=last));
             }
             assert!(promised.is_empty(), "{promised:?}");
             let all = seen.len();
             seen.sort_unstable();
             seen.dedup();
             assert_eq!(seen.len(), all, "nothing stands there twice");
-            outcomes.sort_unstable();
-            assert_eq!(outcomes, told, "every outcome once");
+            let mut outcomes = outcomes(&rows);
+            // All that was to be said by then stands with it.
+            assert_eq!(outcomes.remove(&last.seq), Some(Vec::new()));
+            for (intent, came) in outcomes {
+                let wanted = told.remove(&intent).unwrap_or_else(|| Some(UNTAKEN.to_owned()));
+                assert_eq!(came, [wanted], "every intent that stands has one outcome: {seed}, {intent}");
+            }
+            assert!(told.is_empty(), "{told:?}");
         });
         join_all(stories).await;
+    }
+
+    #[tokio::test]
+    async fn an_intent_that_nobody_took_has_failed() {
+        let failed = [Some(UNTAKEN.to_owned())];
+        // Its client goes away while it is being written, or between the answer and its taking.
+        for told in [false, true] {
+            let memory = Memory::default();
+            let (log, end) = Log::begin_on(memory.clone(), 40 * LIMIT, Blinding::none()).await.unwrap();
+            let held = memory.rows.clone().lock_owned().await;
+            let mut reset = Box::pin(log.append(intent("reset")));
+            assert!((&mut reset).now_or_never().is_none());
+            tokio::time::sleep(LIMIT / 5).await;
+            if told {
+                drop(held);
+                tokio::time::sleep(LIMIT / 5).await;
+                drop(reset);
+            } else {
+                drop(reset);
+                drop(held);
+            }
+            // What is no intent has no outcome, whoever goes away.
+            let mut other = Box::pin(log.append(Event::new("system", "keys.retire", "kid")));
+            assert!((&mut other).now_or_never().is_none());
+            tokio::time::sleep(LIMIT / 5).await;
+            drop(other);
+            end.end().await;
+            let rows = memory.whole().await;
+            assert_eq!(outcomes(&rows).into_values().collect::<Vec<_>>(), [failed.to_vec()], "{told}: {rows:?}");
+            assert_eq!(rows.iter().filter(|row| row.body.contains(OUTCOME)).count(), 1);
+        }
+        // Nobody heard of it, or too late; it turns out later that it stands.
+        for fate in [Fate::Unanswered, Fate::Late] {
+            let memory = Memory::new([Fate::Written, fate]);
+            let (log, end) = begin(&memory).await;
+            log.append(intent("late")).await.unwrap_err();
+            let after = written(&log, "after").await;
+            log.outcome(&after, None);
+            end.end().await;
+            let mut outcomes = outcomes(&memory.whole().await);
+            assert_eq!(outcomes.remove(&after.seq), Some(vec![None]));
+            assert_eq!(outcomes.into_values().next(), Some(failed.to_vec()), "{fate:?}");
+        }
     }
 
     #[tokio::test]

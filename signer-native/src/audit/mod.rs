@@ -77,6 +77,11 @@ impl Event {
         self.digest = Some(digest);
         self
     }
+
+    /// Whether it announces a signature, of which an outcome follows.
+    pub fn is_intent(&self) -> bool {
+        self.digest.is_some()
+    }
 }
 
 /// Where a row stands.
