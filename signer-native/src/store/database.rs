@@ -9,11 +9,12 @@ use std::{
 };
 
 use edgeseal_core::Timestamp;
-use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqlSafeStr, SqlStr};
 use sqlx::{
     ColumnIndex, Decode, Postgres, Sqlite, SqlitePool, Type,
     migrate::{Migration, MigrationType, Migrator},
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow, PgSslMode},
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::{task::JoinSet, time::MissedTickBehavior};
@@ -89,7 +90,15 @@ pub(super) enum Database {
 /// Several statements that happen together or not at all; dropped without [`Transaction::commit`], not at all.
 pub(super) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Lent),
+}
+
+/// A connection of PostgreSQL's pool. Where whoever has it gives up, what was asked is still to be answered, and what was begun to be
+/// undone: a host that is gone does neither, and the pool alone would wait for it with this connection's place.
+pub(super) struct Lent {
+    connection: Option<PoolConnection<Postgres>>,
+    /// A transaction was begun on it.
+    has_begun: bool,
 }
 
 /// A statement and what stands for its placeholders.
@@ -130,6 +139,64 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Store
     let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs())));
     // Boxed, as every statement of every function would else have room for one in its future.
     tokio::time::timeout(limit, Box::pin(answer)).await.unwrap_or_else(late)
+}
+
+impl Lent {
+    async fn of(pool: &PgPool) -> Result<Self, StoreError> {
+        Ok(Self { connection: Some(pool.acquire().await.map_err(failed)?), has_begun: false })
+    }
+
+    fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        let given_back = || StoreError::Unavailable("the connection was given back".to_owned());
+        self.connection.as_deref_mut().ok_or_else(given_back)
+    }
+
+    /// Begins, commits or undoes a transaction.
+    async fn say(&mut self, word: &'static str) -> Result<(), StoreError> {
+        sqlx::raw_sql(word).execute(self.connection()?).await.map(drop).map_err(failed)
+    }
+
+    /// Ends its transaction by this word.
+    async fn end(mut self, word: &'static str) -> Result<(), StoreError> {
+        within(STATEMENT, self.say(word)).await?;
+        self.give_back();
+        Ok(())
+    }
+
+    /// Nothing is under way on it any more.
+    fn give_back(mut self) {
+        self.connection = None;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let has_begun = self.has_begun;
+        // What a request began that was cut short mostly has its answer in no time, and then no connection is made anew for it.
+        tokio::spawn(async move {
+            let undone = async {
+                if has_begun {
+                    sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.map(drop)
+                } else {
+                    connection.ping().await
+                }
+            };
+            if !matches!(tokio::time::timeout(SILENCE, undone).await, Ok(Ok(()))) {
+                connection.close_on_drop();
+            }
+        });
+    }
+}
+
+/// Runs a statement on a connection of this pool.
+macro_rules! run_lent {
+    ($pool:expr, $statement:expr, $method:ident) => {{
+        let mut lent = Lent::of($pool).await?;
+        let answer = run!(lent.connection()?, $statement, $method);
+        lent.give_back();
+        answer
+    }};
 }
 
 impl Database {
@@ -208,7 +275,12 @@ impl Database {
         Ok(match self {
             Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
             Self::Postgres { pool, .. } => {
-                let begun = within(WITH_CONNECTION, async { pool.begin().await.map_err(failed) });
+                let begun = within(WITH_CONNECTION, async {
+                    let mut lent = Lent::of(pool).await?;
+                    lent.has_begun = true;
+                    lent.say("BEGIN").await?;
+                    Ok(lent)
+                });
                 Transaction::Postgres(begun.await?)
             }
         })
@@ -244,7 +316,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { writer, .. } => run!(writer, statement, execute)?.rows_affected(),
             Self::Postgres { pool, .. } => {
-                within(WITH_CONNECTION, async { run!(pool, statement, execute) }).await?.rows_affected()
+                within(WITH_CONNECTION, async { run_lent!(pool, statement, execute) }).await?.rows_affected()
             }
         })
     }
@@ -254,7 +326,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { readers, .. } => run!(readers, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres { pool, .. } => {
-                let rows = within(WITH_CONNECTION, async { run!(pool, statement, fetch_all) }).await?;
+                let rows = within(WITH_CONNECTION, async { run_lent!(pool, statement, fetch_all) }).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -265,7 +337,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { searcher, .. } => run!(searcher, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
             Self::Postgres { searcher, .. } => {
-                let rows = within(SEARCH, async { run!(searcher, statement, fetch_all) }).await?;
+                let rows = within(SEARCH, async { run_lent!(searcher, statement, fetch_all) }).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -292,8 +364,8 @@ impl Transaction {
     pub(super) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, execute)?.rows_affected(),
-            Self::Postgres(transaction) => {
-                within(STATEMENT, async { run!(&mut **transaction, statement, execute) }).await?.rows_affected()
+            Self::Postgres(lent) => {
+                within(STATEMENT, async { run!(lent.connection()?, statement, execute) }).await?.rows_affected()
             }
         })
     }
@@ -302,8 +374,8 @@ impl Transaction {
     pub(super) async fn rows(&mut self, statement: Statement) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Self::Sqlite(transaction) => run!(&mut **transaction, statement, fetch_all)?.into_iter().map(Row::Sqlite).collect(),
-            Self::Postgres(transaction) => {
-                let rows = within(STATEMENT, async { run!(&mut **transaction, statement, fetch_all) }).await?;
+            Self::Postgres(lent) => {
+                let rows = within(STATEMENT, async { run!(lent.connection()?, statement, fetch_all) }).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -311,16 +383,16 @@ impl Transaction {
 
     /// Waits for what others have locked no longer than this, and fails then. On `SQLite` nobody else writes by now.
     pub(super) async fn wait_at_most(&mut self, limit: Duration) -> Result<(), StoreError> {
-        let Self::Postgres(transaction) = self else { return Ok(()) };
+        let Self::Postgres(lent) = self else { return Ok(()) };
         let statement = Statement::new(AssertSqlSafe(format!("SET LOCAL lock_timeout = {}", limit.as_millis())));
-        within(STATEMENT, async { run!(&mut **transaction, statement, execute) }).await.map(drop)
+        within(STATEMENT, async { run!(lent.connection()?, statement, execute) }).await.map(drop)
     }
 
     /// Makes it so.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await.map_err(failed),
-            Self::Postgres(transaction) => within(STATEMENT, async { transaction.commit().await.map_err(failed) }).await,
+            Self::Postgres(lent) => lent.end("COMMIT").await,
         }
     }
 
@@ -328,7 +400,7 @@ impl Transaction {
     pub(super) async fn rollback(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.rollback().await.map_err(failed),
-            Self::Postgres(transaction) => within(STATEMENT, async { transaction.rollback().await.map_err(failed) }).await,
+            Self::Postgres(lent) => lent.end("ROLLBACK").await,
         }
     }
 }

@@ -118,6 +118,83 @@ async fn nobody_waits_for_ever() {
     drop(stopped);
 }
 
+/// The way to the server, as its clients have it: a socket of its own, whose connections of one moment can be held up for good while
+/// others come through.
+struct Way {
+    folder: tempfile::TempDir,
+    held_up: tokio::sync::watch::Sender<()>,
+}
+
+impl Way {
+    fn to(folder: &str) -> Self {
+        let way = Self { folder: tempfile::tempdir().unwrap(), held_up: tokio::sync::watch::Sender::new(()) };
+        let listener = tokio::net::UnixListener::bind(way.folder.path().join(".s.PGSQL.5432")).unwrap();
+        let (server, held_up) = (format!("{folder}/.s.PGSQL.5432"), way.held_up.clone());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (mut server, mut held_up) = (tokio::net::UnixStream::connect(&server).await.unwrap(), held_up.subscribe());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        // Open, and silent.
+                        _ = held_up.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        way
+    }
+}
+
+/// A host that vanished takes no places of the pool with it: what it leaves unanswered is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_vanishes_takes_no_connection_with_it() {
+    let place = postgres("vanished");
+    let StoreSettings::Postgres(PostgresSettings { url, password }) = place.settings.clone() else { panic!("{place:?}") };
+    let (_, folder) = url.split_once("?host=").unwrap();
+    let way = Way::to(folder);
+    let of_clients = url.replace(folder, way.folder.path().to_str().unwrap());
+    let store = Store::open(&StoreSettings::Postgres(PostgresSettings { url: of_clients, password })).await.unwrap();
+    let locked = [lock("keys", &url).await, lock("audit", &url).await];
+    // All eight: statements by themselves, and within transactions.
+    let reading: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn({
+                let store = store.clone();
+                async move { store.keys().await.map(drop) }
+            })
+        })
+        .collect();
+    let writing = (0..4).map(|chain| {
+        let store = store.clone();
+        tokio::spawn(async move { store.append_audit(vec![row(&format!("vanished-{chain}"), 1)]).await })
+    });
+    let asked: Vec<_> = reading.into_iter().chain(writing).collect();
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'edgeseal' \
+                   AND wait_event_type = 'Lock'";
+    while postgres::shared().sql(&url, waiting) != "8" {
+        assert!(asked.iter().all(|asked| !asked.is_finished()));
+    }
+    way.held_up.send_replace(());
+    for asked in asked {
+        let refused = asked.await.unwrap().unwrap_err().to_string();
+        assert!(refused.contains("no answer within"), "{refused}");
+    }
+    drop(locked);
+    let began = Instant::now();
+    let again = (0..8).map(|chain| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            store.append_audit(vec![row(&format!("again-{chain}"), 1)]).await?;
+            store.keys().await
+        })
+    });
+    for again in again.collect::<Vec<_>>() {
+        assert_eq!(again.await.unwrap().unwrap(), []);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
 /// With the database away each request hears of it in the time that one question takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_in_line_for_a_store_that_is_away() {
