@@ -40,6 +40,8 @@ struct Held {
     makes_none: Option<HsmError>,
     /// What whoever has one made is told, and none is there yet.
     fails: Option<HsmError>,
+    /// What whoever has one destroyed is told.
+    keeps: Option<HsmError>,
 }
 
 impl MemoryKeyStore {
@@ -68,8 +70,13 @@ impl MemoryKeyStore {
         self.held().fails = Some(why);
     }
 
+    pub(crate) fn keeps(&self, why: Option<HsmError>) {
+        self.held().keeps = why;
+    }
+
     pub(crate) fn works(&self) {
-        self.held().fails = None;
+        let mut held = self.held();
+        (held.makes_none, held.fails) = (None, None);
     }
 
     /// From now on this happens while a pair is made. Set once.
@@ -161,7 +168,11 @@ impl KeyStore for MemoryKeyStore {
 
     fn destroy(&self, id: KeyId) -> KeyFuture<'_, ()> {
         Box::pin(async move {
-            self.held().pairs.remove(&id);
+            let mut held = self.held();
+            if let Some(keeps) = held.keeps.clone() {
+                return Err(keeps);
+            }
+            held.pairs.remove(&id);
             Ok(())
         })
     }

@@ -38,7 +38,7 @@ pub struct Registry {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Who makes keys of a slot that no configuration lists, one at a time: as many as there are such slots.
     keeping: Mutex<HashMap<SlotName, Arc<tokio::sync::Mutex<()>>>>,
-    /// The slots that rotation makes no key for, for the time being.
+    /// What the HSM would not do of what time brings about, for the time being.
     waits: Mutex<Waits>,
     /// The same of slots whose keys are made when they are asked for.
     refused: Mutex<Waits>,
@@ -264,17 +264,18 @@ impl Registry {
         if slot.agent.is_none() && slot.purpose != Purpose::Control {
             return made.await;
         }
-        if let Some(refused) = self.refused().holds(slot, Instant::now()) {
+        let due = Due::Generate(slot.clone());
+        if let Some(refused) = self.refused().holds(&due, Instant::now()) {
             return Err(refused.clone());
         }
         let made = made.await;
         match &made {
             Err(error) if error.is_of_the_key() => {
-                let seconds = self.refused().begin(slot, error, Instant::now()).as_secs();
+                let seconds = self.refused().begin(&due, error, Instant::now()).as_secs();
                 let (purpose, profile, agent) = (slot.purpose.as_str(), &slot.profile, &slot.agent);
                 tracing::warn!(purpose, profile, agent, seconds, %error, "the HSM made no key; it is asked again after this time, or a restart");
             }
-            _ => self.refused().end(slot),
+            _ => self.refused().end(&due),
         }
         made
     }
@@ -437,7 +438,7 @@ impl Registry {
             let all_due = self.due(&self.store.keys().await?, &slots);
             self.waits().retain(&all_due);
             for due in all_due {
-                if self.waits().hold(&due, Instant::now()) {
+                if self.waits().holds(&due, Instant::now()).is_some() {
                     continue;
                 }
                 // Generating may have taken long, and the clock may have been set meanwhile.
@@ -501,7 +502,7 @@ impl Registry {
                 if let Err(error) = &made
                     && is_of_the_hsm(error)
                 {
-                    let seconds = self.waits().begin(&slot, error, Instant::now()).as_secs();
+                    let seconds = self.waits().begin(&Due::Generate(slot.clone()), error, Instant::now()).as_secs();
                     tracing::warn!(
                         profile = slot.profile,
                         seconds,
@@ -512,6 +513,12 @@ impl Registry {
                 tracing::info!(kid = key.kid(), profile = slot.profile, "published a standby");
             }
             Due::Step(id, Command::Destroy) => {
+                // Calls that are held back are none that failed, and nothing is announced for them. A pair whose making hangs is in nobody's way.
+                if let Err(error) = self.hsm.may_generate()
+                    && error.is_outage()
+                {
+                    return Err(error.into());
+                }
                 // No row, no destruction. Then first in the HSM, where it can be repeated, and in the store, which says that it was
                 // proved.
                 self.ledger.announce(*id, Command::Destroy).await?;
@@ -519,7 +526,14 @@ impl Registry {
                 if !self.believes_time() {
                     return Ok(());
                 }
-                self.hsm.destroy(*id).await?;
+                if let Err(error) = self.hsm.destroy(*id).await {
+                    let error = error.into();
+                    if is_of_the_hsm(&error) {
+                        let seconds = self.waits().begin(due, &error, Instant::now()).as_secs();
+                        tracing::warn!(key = %id, seconds, "the HSM has not destroyed the key; it is told again after this time");
+                    }
+                    return Err(error);
+                }
                 self.ledger.step(*id, Command::Destroy, Guard::Fence(fence), |_| true).await?;
             }
             Due::Step(id, command) => {
@@ -757,7 +771,11 @@ fn is_of_the_hsm(error: &RegistryError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{hsm::memory::MemoryKeyStore, store::StoreSettings};
+    use crate::{
+        hsm::memory::MemoryKeyStore,
+        keys::{Change, Mark},
+        store::StoreSettings,
+    };
 
     const TIMING: Timing =
         Timing { jwks_max_age: 300, stale_window: 3_600, lease: 10, publish_ahead: 0, dangerous_activation_delay: Some(0) };
@@ -947,6 +965,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_hsm_that_destroys_no_key_is_not_told_again_and_again() {
+        let world = World::new(Vec::new()).await;
+        let key = world.registry.generate(&slot(Purpose::Token, "web"), None, &Actor::system()).await.unwrap();
+        let set = vec![(Mark::Destroy, Some(Timestamp::from_secs(1)))];
+        let change = Change { id: key.id, from: State::Published, to: State::DestroyScheduled, set };
+        world.store.apply(&[change], &Guard::None).await.unwrap();
+        let rows = async || world.store.audit_sums().await.unwrap();
+        // Held back: nothing is announced.
+        let before = rows().await;
+        world.hsm.makes_none(HsmError::Unavailable("calls are held back".to_owned()));
+        world.registry.tend("holder", true).await.unwrap();
+        assert_eq!(rows().await, before);
+        world.hsm.works();
+        world.hsm.keeps(Some(HsmError::Refused("CKR_ACTION_PROHIBITED".to_owned())));
+        world.registry.tend("holder", true).await.unwrap();
+        let announced = rows().await;
+        assert_ne!(announced, before);
+        for _ in 0..5 {
+            world.registry.tend("holder", true).await.unwrap();
+        }
+        assert_eq!((rows().await, world.key(key.id).await.state), (announced, State::DestroyScheduled));
+        // When it is told again, it does so.
+        world.hsm.keeps(None);
+        world.registry.waits().end(&Due::Step(key.id, Command::Destroy));
+        world.registry.tend("holder", true).await.unwrap();
+        assert_eq!((world.key(key.id).await.state, world.hsm.holds(key.id)), (State::Destroyed, false));
+    }
+
+    #[tokio::test]
     async fn whoever_asks_for_a_key_of_their_own_asks_an_hsm_that_makes_none_once() {
         let world = World::new(Vec::new()).await;
         let of = |agent: &str| Slot { agent: Some(agent.to_owned()), ..slot(Purpose::Token, "web") };
@@ -964,7 +1011,7 @@ mod tests {
         world.hsm.works();
         world.registry.keep(&of("app")).await.unwrap_err();
         world.registry.ensure(&slot(Purpose::Ca, "")).await.unwrap();
-        world.registry.refused().end(&of("app"));
+        world.registry.refused().end(&Due::Generate(of("app")));
         world.registry.keep(&of("app")).await.unwrap();
         assert_eq!(made().await, 6, "its key and a standby, the authority's, and three that failed");
     }
