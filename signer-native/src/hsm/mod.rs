@@ -168,6 +168,12 @@ impl KeyKind {
             Scheme::Ed25519 => Self::Ed25519,
         }
     }
+
+    /// The kind of an RSA key with this modulus, big-endian without leading zero octets.
+    pub fn of_modulus(modulus: &[u8]) -> Self {
+        let unused = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+        Self::Rsa(u16::try_from(modulus.len() * 8 - unused).unwrap_or(u16::MAX))
+    }
 }
 
 impl fmt::Display for KeyKind {

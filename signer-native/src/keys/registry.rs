@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use edgeseal_core::{Algorithm, Jwk, Timestamp};
+use edgeseal_core::{Algorithm, Jwk, Timestamp, jwk::KeyMaterial};
 
 pub use super::ledger::{RegistryError, until};
 use super::{
@@ -332,6 +332,11 @@ impl Registry {
     pub async fn import(&self, slot: &Slot, id: KeyId, actor: &Actor) -> Result<Key, RegistryError> {
         let kind = KeyKind::of(slot.algorithm, slot.rsa_bits);
         let stored = self.hsm.inspect(id, kind).await?.ok_or(HsmError::KeyMissing(id))?;
+        // The HSM says no sizes of its own; any other kind it has refused by now.
+        let found = if let KeyMaterial::Rsa { n, .. } = stored.public_key.material() { KeyKind::of_modulus(n) } else { kind };
+        if found != kind {
+            return Err(other_kind(found, slot, kind));
+        }
         let key = Key {
             origin: Origin::Imported,
             issuer: slot.issuer.clone(),
@@ -369,8 +374,7 @@ impl Registry {
     ) -> Result<Key, RegistryError> {
         let wanted = KeyKind::of(slot.algorithm, slot.rsa_bits);
         if private.kind() != wanted {
-            let reason = format!("the key is {}, and profile {} takes {wanted}", private.kind(), slot.profile);
-            return Err(HsmError::Refused(reason).into());
+            return Err(other_kind(private.kind(), slot, wanted));
         }
         let kid = private.public_key().map_err(RegistryError::Unsound)?.thumbprint();
         if self.store.keys().await?.iter().any(|key| key.kid() == Some(&kid)) {
@@ -745,6 +749,10 @@ fn has_room(keys: &[Key], key: &Key, jwk: &str) -> Result<(), RegistryError> {
         Some((count, octets)) if key.purpose == Purpose::Token => Err(RegistryError::TooManyKeys { count, octets }),
         _ => Ok(()),
     }
+}
+
+fn other_kind(found: KeyKind, slot: &Slot, wanted: KeyKind) -> RegistryError {
+    HsmError::Refused(format!("the key is {found}, and profile {} takes {wanted}", slot.profile)).into()
 }
 
 /// Whether a pair that was left will be no key of its row, however often it is looked at. A conflict in the store is not: it may

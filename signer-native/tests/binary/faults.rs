@@ -589,12 +589,16 @@ fn a_pair_on_a_token_that_is_gone_for_a_while_is_adopted_afterwards() {
 }
 
 pub(crate) fn generate_with_another_tool(dev: &Signer, id: KeyId) {
+    generate_kind_with_another_tool(dev, id, "EC:prime256v1");
+}
+
+pub(crate) fn generate_kind_with_another_tool(dev: &Signer, id: KeyId, kind: &str) {
     let pin = fs::read_to_string(dev.path("pin_file")).unwrap();
     let made = Command::new("pkcs11-tool")
         .env("SOFTHSM2_CONF", dev.path("softhsm_conf"))
         .arg("--module")
         .arg(dev.path("pkcs11_module"))
-        .args(["--token-label", "edgeseal", "--login", "--pin", &pin, "--keypairgen", "--key-type", "EC:prime256v1"])
+        .args(["--token-label", "edgeseal", "--login", "--pin", &pin, "--keypairgen", "--key-type", kind])
         .args(["--sensitive", "--usage-sign", "--id", &id.to_string()])
         .output()
         .expect("pkcs11-tool (Debian: apt install opensc)");

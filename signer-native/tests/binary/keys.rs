@@ -145,6 +145,23 @@ fn a_pair_of_somebody_else_is_imported_for_good() {
     until("it signs", || signer.verify(&signer.issue("default"), "ES256").json()["header"]["kid"] == imported["kid"]);
 }
 
+#[test]
+fn a_pair_of_another_size_than_the_profile_s_is_not_imported() {
+    let folder = tempdir().unwrap();
+    let signer = Signer::configured(folder.path(), &["--alg", "ES256", "--alg", "RS256"], |text| {
+        let profile = "[profiles.rs256]\n";
+        assert!(text.contains(profile), "{text}");
+        text.replace(profile, &format!("{profile}rsa_bits = 3072\n"))
+    });
+    let id = KeyId::random().unwrap();
+    crate::faults::generate_kind_with_another_tool(&signer, id, "rsa:2048");
+    let rows = || signer.run(&["keys", "list", "--all", "--json"]).json().as_array().unwrap().len();
+    let before = rows();
+    let refused = signer.run(&["keys", "import", "--profile", "rs256", "--id", &id.to_string()]);
+    refused.fails(4, "the key is RSA 2048, and profile rs256 takes RSA 3072");
+    assert_eq!(rows(), before);
+}
+
 /// `edgeseal serve` on what a `dev` made, with other settings.
 pub(crate) fn serve(folder: &Path, dev: Signer, name: &str, edit: impl Fn(&str) -> String) -> Signer {
     let (dir, ready) = (dev.dir.clone(), dev.ready.clone());
