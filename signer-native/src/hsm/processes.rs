@@ -598,6 +598,8 @@ impl Shared {
             .arg(WORKER_SUBCOMMAND)
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::null())
+            // A terminal's Ctrl-C is the signer's to hear: its workers end with it, once the last request has its signature.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;

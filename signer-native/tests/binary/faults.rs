@@ -100,6 +100,11 @@ impl Prepared {
 
     pub(crate) fn serve(self, environment: &[(&str, &str)]) -> Faulty {
         let command = self.command(&["serve"], environment);
+        self.serve_by(command)
+    }
+
+    /// The signer by this command of [`Prepared::command`].
+    pub(crate) fn serve_by(self, command: Command) -> Faulty {
         let Self { dir, ready, fault, logins, folder, .. } = self;
         let signer = Signer::serve(command, &folder.path().join("serve.log"), ready, dir);
         Faulty { signer, fault, logins, tokens: Mutex::default(), folder }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::process::CommandExt as _,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -61,6 +62,32 @@ fn a_killed_worker_costs_no_request() {
     let ended = faulty.end_signer();
     assert_eq!(ended, Some(0));
     until("they have ended", || after.iter().all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap()));
+}
+
+/// What a terminal does at Ctrl-C, and when it is closed: everybody of the signer's group hears it.
+#[test]
+fn a_signal_to_the_signer_s_group_is_not_the_workers_to_hear() {
+    let prepared = Prepared::new("processes = 2\nthreads = 1\ndeadline = \"20s\"");
+    let mut command = prepared.command(&["serve"], &[]);
+    command.process_group(0);
+    let faulty = prepared.serve_by(command);
+    let before = workers(&faulty.signer);
+    assert_eq!(before.len(), 2);
+    faulty.show("throttle");
+    thread::scope(|scope| {
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(|| faulty.ask())).collect();
+        thread::park_timeout(Duration::from_secs(1));
+        let group = format!("-{}", faulty.signer.pid());
+        assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
+        thread::park_timeout(Duration::from_millis(500));
+        assert_eq!(workers(&faulty.signer), before);
+        faulty.end();
+        for answer in asked {
+            let answer = answer.join().unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    });
+    faulty.proves();
 }
 
 #[test]
