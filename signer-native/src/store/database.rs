@@ -135,10 +135,16 @@ macro_rules! run {
 }
 
 /// An answer of PostgreSQL, which may never come: TCP alone waits for a host that is gone for a quarter of an hour, or for ever.
-async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs())));
-    // Boxed, as every statement of every function would else have room for one in its future.
-    tokio::time::timeout(limit, Box::pin(answer)).await.unwrap_or_else(late)
+fn within<'answer, T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, StoreError>> + Send + 'answer,
+) -> impl Future<Output = Result<T, StoreError>> + Send + 'answer {
+    // Boxed before anything waits, as every statement of every function would else have room for one in its future.
+    let answer = tokio::time::timeout(limit, Box::pin(answer));
+    async move {
+        let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", limit.as_secs())));
+        answer.await.unwrap_or_else(late)
+    }
 }
 
 impl Lent {

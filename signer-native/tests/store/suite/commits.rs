@@ -157,7 +157,7 @@ async fn a_host_that_vanishes_takes_no_connection_with_it() {
     let store = Store::open(&StoreSettings::Postgres(PostgresSettings { url: of_clients, password })).await.unwrap();
     let locked = [lock("keys", &url).await, lock("audit", &url).await];
     // All eight: statements by themselves, and within transactions.
-    let reading: Vec<_> = (0..4)
+    let reads: Vec<_> = (0..4)
         .map(|_| {
             tokio::spawn({
                 let store = store.clone();
@@ -165,11 +165,11 @@ async fn a_host_that_vanishes_takes_no_connection_with_it() {
             })
         })
         .collect();
-    let writing = (0..4).map(|chain| {
+    let appends = (0..4).map(|chain| {
         let store = store.clone();
         tokio::spawn(async move { store.append_audit(vec![row(&format!("vanished-{chain}"), 1)]).await })
     });
-    let asked: Vec<_> = reading.into_iter().chain(writing).collect();
+    let asked: Vec<_> = reads.into_iter().chain(appends).collect();
     let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'edgeseal' \
                    AND wait_event_type = 'Lock'";
     while postgres::shared().sql(&url, waiting) != "8" {
