@@ -369,6 +369,9 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// The seconds that a larger number counts as (RFC 9111 section 1.2.2).
+const MAX_DELTA: u64 = 1 << 31;
+
 /// The freshness that a `Cache-Control` field grants, in seconds (RFC 9111 section 5.2.2): `max-age`, or 0 for `no-cache` and
 /// `no-store`; `None` where it says nothing or cannot be read.
 pub fn max_age(cache_control: &str) -> Option<u64> {
@@ -382,8 +385,8 @@ pub fn max_age(cache_control: &str) -> Option<u64> {
             return Some(0);
         }
         if name.eq_ignore_ascii_case("max-age") && seconds.is_none() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            // RFC 9111 section 1.2.2: a number too large to represent counts as the largest.
-            seconds = (!value.is_empty()).then(|| value.parse().unwrap_or(u64::MAX));
+            // RFC 9111 section 1.2.2: a number too large to represent counts as 2^31.
+            seconds = (!value.is_empty()).then(|| value.parse().unwrap_or(MAX_DELTA).min(MAX_DELTA));
         }
     }
     seconds
@@ -476,7 +479,9 @@ mod tests {
     fn directives() {
         assert_eq!(max_age("public, max-age=300"), Some(300));
         assert_eq!(max_age("MAX-AGE=\"7\" , must-revalidate"), Some(7));
-        assert_eq!(max_age("max-age=99999999999999999999999"), Some(u64::MAX));
+        for much in ["max-age=99999999999999999999999", "max-age=18446744073709551615", "max-age=2147483649"] {
+            assert_eq!(max_age(much), Some(1 << 31), "{much}");
+        }
         assert_eq!(max_age("max-age=300, no-cache"), Some(0));
         assert_eq!(max_age("no-store"), Some(0));
         for silent in ["", "public", "max-age", "max-age=", "max-age=-1", "max-age=1.5", "s-maxage=5"] {

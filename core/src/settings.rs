@@ -24,6 +24,10 @@ use crate::{
     json,
 };
 
+/// The largest whole number that every reader of JSON takes for the same one (RFC 8259 section 6): JavaScript's hosts cannot tell
+/// those beyond it apart.
+const MAX_WHOLE: u64 = (1 << 53) - 1;
+
 /// The members of a JSON object that holds settings, taken out one by one.
 #[derive(Debug)]
 pub struct Fields {
@@ -148,7 +152,7 @@ impl Setting for bool {
 
 impl Setting for u64 {
     fn from_value(value: Value) -> Result<Self, PolicyError> {
-        value.as_u64().ok_or_else(|| expected("a whole number, 0 or more", &value))
+        value.as_u64().filter(|number| *number <= MAX_WHOLE).ok_or_else(|| expected("a whole number from 0 to 2^53 - 1", &value))
     }
 }
 
@@ -226,6 +230,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_setting() {
         assert_eq!(read(r#"{"inner":[{"a":1},{"a":2}],"switch":true,"name":null}"#), Ok(alloc::vec![1, 2]));
+        assert_eq!(read(r#"{"inner":[{"a":9007199254740991}]}"#), Ok(alloc::vec![MAX_WHOLE]));
         for (text, told) in [
             ("[]", "whole: not a JSON object"),
             (r#"{"switch":true,"switch":true}"#, "whole: a member name occurs twice"),
@@ -234,7 +239,12 @@ mod tests {
             (r#"{"other":1,"name":1,"switch":1}"#, "switch: must be true or false, not a number"),
             (r#"{"inner":{}}"#, "inner: must be an array, not an object"),
             (r#"{"inner":[{"a":1},7]}"#, "inner[1]: must be an object, not a number"),
-            (r#"{"inner":[{"a":-1}]}"#, "inner[0].a: must be a whole number, 0 or more, not another number"),
+            (r#"{"inner":[{"a":-1}]}"#, "inner[0].a: must be a whole number from 0 to 2^53 - 1, not another number"),
+            (r#"{"inner":[{"a":-0}]}"#, "inner[0].a: must be a whole number from 0 to 2^53 - 1, not another number"),
+            (
+                r#"{"inner":[{"a":9007199254740992}]}"#,
+                "inner[0].a: must be a whole number from 0 to 2^53 - 1, not another number",
+            ),
             (r#"{"inner":[{}]}"#, "inner[0].a: is missing"),
             (r#"{"inner":[{"a":1,"b":2}]}"#, "inner[0].b: is not a setting here; there are a"),
             (r#"{"nam":"x"}"#, "nam: is not a setting here; there are inner, switch, name"),

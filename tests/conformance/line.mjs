@@ -4,7 +4,7 @@
 /** The last second of the year 9999. */
 const LATEST = 253402300799;
 
-/** Names of the policy on the two sides. A name that is not here goes through as it is, to be refused by the package. */
+/** Names of the policy on the two sides. */
 const POLICY = {
   typ: "typ",
   leeway: "leeway",
@@ -17,6 +17,8 @@ const POLICY = {
 };
 /** The same inside `sd_jwt`. */
 const SD_JWT = { key_binding: "keyBinding", algorithms: "algorithms", max_age: "maxAge", allow_plain: "allowPlain" };
+/** Every name that a policy may have. */
+const KNOWN = { ...POLICY, iss: "", aud: "", require_exp: "", allow_rsa_exponent_3: "", skip_nonce: "", nonce: "" };
 
 /** An RSA exponent other than 3 and 65537. */
 const ODD_EXPONENT = /"e"\s*:\s*"(?!(?:AQAB|Aw)")/;
@@ -183,22 +185,31 @@ export function readLine(bytes) {
   return { id, signature: { algorithm, jwk: members.get("jwk"), message, signature } };
 }
 
-/** A policy is read as strictly as a configuration file: an object, no member twice. */
+/** A policy is read as strictly as a configuration file. */
 function policyOf(id, text) {
-  let members;
   try {
-    members = rawMembers(text);
-  } catch {
-    throw new Unread(id, "policy_invalid");
+    return strictly(text, KNOWN);
+  } catch (error) {
+    if (error instanceof Unread) throw new Unread(id, "policy_invalid");
+    throw error;
   }
+}
+
+/** An object of settings: no member twice, none of another name, and a whole number written as one. */
+function strictly(text, names) {
   // Not an ordinary object, so that `__proto__` is a name like any other.
-  const policy = Object.create(null);
-  for (const [name, raw] of members) {
-    // A whole number is written as one: parsed, 60.0 could not be told from 60.
-    if (/^-?[0-9]/.test(raw) && !/^-?[0-9]+$/.test(raw)) throw new Unread(id, "policy_invalid");
-    policy[name] = JSON.parse(raw);
+  const settings = Object.create(null);
+  for (const [name, raw] of rawMembers(text)) {
+    // The package's own names are none here: passed on, they would be settings that no other host has.
+    if (!Object.hasOwn(names, name)) {
+      if (names === KNOWN && raw === "null") continue;
+      throw new Unread(null);
+    }
+    // Parsed, 60.0 could not be told from 60, nor -0 from 0.
+    if (/^[-0-9]/.test(raw) && !/^[0-9]+$/.test(raw)) throw new Unread(null);
+    settings[name] = name === "sd_jwt" && raw.startsWith("{") ? strictly(raw, SD_JWT) : JSON.parse(raw);
   }
-  return policy;
+  return settings;
 }
 
 /** The policy as options of `createVerifier`. */
@@ -214,19 +225,15 @@ function settings(algorithms, policy) {
   if (allow_rsa_exponent_3 !== null) dangerous.allowRsaExponent3 = allow_rsa_exponent_3;
   if (skip_nonce !== null) dangerous.skipNonce = skip_nonce;
   for (const [name, value] of Object.entries(others)) {
-    const renamed = name === "sd_jwt" && typeof value === "object" && value !== null && !Array.isArray(value) ? withNames(SD_JWT, value) : value;
-    if (value !== null) Object.defineProperty(options, Object.hasOwn(POLICY, name) ? POLICY[name] : name, { value: renamed, enumerable: true });
+    const isSdJwt = name === "sd_jwt" && typeof value === "object" && value !== null && !Array.isArray(value);
+    if (value !== null) options[POLICY[name]] = isSdJwt ? renamed(value) : value;
   }
   return options;
 }
 
-/** The same members under the package's names; one that has none keeps its own, to be refused by the package. */
-function withNames(names, members) {
-  const renamed = {};
-  for (const [name, value] of Object.entries(members)) {
-    Object.defineProperty(renamed, Object.hasOwn(names, name) ? names[name] : name, { value, enumerable: true });
-  }
-  return renamed;
+/** `sd_jwt` under the package's names. */
+function renamed(members) {
+  return Object.fromEntries(Object.entries(members).map(([name, value]) => [SD_JWT[name], value]));
 }
 
 /** The members of an object, each as the text that stands there; throws for what is no object, or has a member twice. */

@@ -198,11 +198,16 @@ test("a listed divergence is no fault, an unlisted one is, and so is one that is
   }
 });
 
-test("settings inside sd_jwt have the package's names, and what has none is the package's to refuse", () => {
-  const policy = `{"sd_jwt":{"key_binding":"required","max_age":5,"x_y":1},"nonce":"n","skip_nonce":true}`;
+test("settings inside sd_jwt have the package's names, and what has none never reaches it", () => {
+  const policy = `{"sd_jwt":{"key_binding":"required","max_age":5},"nonce":"n","skip_nonce":true}`;
   const line = readLine(bytes(`{"id":"a","token":"t","jwks":{},"alg_allow":[],"now":1,"policy":${policy}}`));
   assert.equal(line.nonce, "n");
-  assert.deepEqual(line.options.sdJwt, { keyBinding: "required", maxAge: 5, x_y: 1 });
+  assert.deepEqual(line.options.sdJwt, { keyBinding: "required", maxAge: 5 });
   assert.equal(line.options.dangerous.skipNonce, true);
-  assert.throws(() => readLine(bytes(`{"id":"a","token":"t","jwks":{},"now":1,"policy":{"nonce":1}}`)), { code: "policy_invalid" });
+  const refused = (policy) =>
+    assert.throws(() => readLine(bytes(`{"id":"a","token":"t","jwks":{},"now":1,"policy":${policy}}`)), { id: "a", code: "policy_invalid" }, policy);
+  for (const policy of [`{"nonce":1}`, `{"leeway":-0}`, `{"maxAge":5}`, `{"clock":5}`, `{"__proto__":{}}`]) refused(policy);
+  for (const inside of [`"x_y":1`, `"x_y":null`, `"keyBinding":"required"`, `"max_age":5.0`, `"max_age":-0`, `"max_age":5,"max_age":5`]) {
+    refused(`{"sd_jwt":{"key_binding":"required",${inside}}}`);
+  }
 });

@@ -140,6 +140,13 @@ fn times(suite: &mut Suite) {
         .reject("token_expired");
     suite.token("at-the-epoch", "the clock at 0").now(0).claim("iat", "0").claim("exp", "1").accept();
     suite
+        .token(
+            "exp-within-a-millisecond",
+            "less than a millisecond before exp: the clock is cut off at milliseconds, on every host",
+        )
+        .now_json("1750000299.9996")
+        .accept();
+    suite
         .token("at-the-end", "the clock at the end of the year 9999")
         .now(253_402_300_799)
         .claim("exp", "253402300799")

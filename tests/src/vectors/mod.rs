@@ -249,8 +249,13 @@ impl Token<'_> {
     }
 
     /// At this time.
-    fn now(mut self, now: u64) -> Self {
-        self.now = now.to_string();
+    fn now(self, now: u64) -> Self {
+        self.now_json(&now.to_string())
+    }
+
+    /// At this time, as it is written.
+    fn now_json(mut self, json: &str) -> Self {
+        self.now = json.into();
         self
     }
 

@@ -25,6 +25,7 @@ pub(super) fn fill(suite: &mut Suite) {
         ("leeway-exponent", "a whole number is written as one", "leeway", "6e1"),
         ("leeway-point-zero", "a whole number is written as one", "leeway", "60.0"),
         ("leeway-vanishing", "a whole number is written as one", "leeway", "1e-4000"),
+        ("leeway-minus-zero", "a whole number has no sign", "leeway", "-0"),
         ("leeway-string", "leeway is a number", "leeway", "\"60\""),
         ("iss-empty", "an empty issuer matches nobody", "iss", "\"\""),
         ("iss-number", "the issuer is a string", "iss", "1"),
@@ -38,10 +39,15 @@ pub(super) fn fill(suite: &mut Suite) {
         ("typ-empty", "an empty typ", "typ", "\"\""),
         ("typ-number", "typ is a string", "typ", "1"),
         ("max-lifetime-negative", "a lifetime is not negative", "max_lifetime", "-1"),
+        ("max-lifetime-2-53", "beyond what JavaScript's hosts can tell apart", "max_lifetime", "9007199254740992"),
         ("max-age-string", "an age is a number", "max_age", "\"600\""),
+        ("max-age-2-53", "beyond what JavaScript's hosts can tell apart", "max_age", "9007199254740993"),
         ("audience-claim-empty", "an empty name of a claim", "audience_claim", "\"\""),
         ("required-claims-string", "a list of names", "required_claims", "\"scope\""),
         ("unknown-member", "a member that nobody knows, perhaps a misspelt one", "lee_way", "60"),
+        ("unknown-member-package", "a name that the npm package alone has", "maxLifetime", "3600"),
+        ("unknown-member-issuer", "a name that the configuration alone has", "issuer", "\"https://issuer.example\""),
+        ("unknown-member-algorithms", "a second list of algorithms", "algorithms", r#"["RS256"]"#),
         ("require-exp-string", "true or false", "require_exp", "\"false\""),
         ("exponent-3-number", "true or false", "allow_rsa_exponent_3", "1"),
     ] {
@@ -69,6 +75,11 @@ pub(super) fn fill(suite: &mut Suite) {
         .edit(|_| "not a token".into())
         .by_policy()
         .reject("jwks_malformed");
+    suite
+        .token("max-lifetime-2-53-1", "the greatest number that every host can tell from the next")
+        .policy("max_lifetime", "9007199254740991")
+        .by_policy()
+        .accept();
     suite.token("leeway-300", "the greatest leeway").policy("leeway", "300").by_policy().accept();
     suite
         .token("leeway-default", "leeway is 60 s unless the policy says otherwise")

@@ -164,7 +164,8 @@ impl Line<'_> {
             return Err(Rejected(LINE_MALFORMED));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounds were checked")]
-        Ok(Timestamp::from_millis((now * 1_000.0).round() as u64))
+        // As the npm package's clock is read: a second begins with its first millisecond, on every host.
+        Ok(Timestamp::from_millis((now * 1_000.0) as u64))
     }
 
     /// The line's policy as [`IssuerSettings`]: the same names but for iss, aud and the opt-outs; null is absent. Beside it the nonce
@@ -270,6 +271,8 @@ mod tests {
         };
         for policy in [
             r#"{"leeway":-1}"#,
+            r#"{"leeway":-0}"#,
+            r#"{"max_age":9007199254740992}"#,
             r#"{"unknown":1}"#,
             r#"{"require_exp":1}"#,
             r#"{"iss":1}"#,
