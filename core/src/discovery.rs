@@ -14,12 +14,45 @@ use crate::{
 
 /// Octets of a discovery document, the same limit as for a JWK Set.
 pub const MAX_DISCOVERY_LEN: usize = MAX_JWKS_LEN;
-/// Seconds for which a discovered `jwks_uri` is believed; a failure to fetch from it ends that at once.
-const LIFETIME_SECS: u64 = 86_400;
+/// Seconds for which a discovered `jwks_uri` is believed: as long as a key set is fresh at most. A failure to fetch from it ends that
+/// at once, and a fetch that is forced asks anew.
+const BELIEVED_SECS: u64 = 3_600;
+/// Seconds for which it is where the keys are looked for while the discovery document cannot be had.
+const KNOWN_SECS: u64 = 86_400;
 
-/// Whether what was discovered at that moment is still believed. What a clock that ran ahead has noted is not.
-pub fn is_believed(since: Timestamp, now: Timestamp) -> bool {
-    (since..since.plus_secs(LIFETIME_SECS)).contains(&now)
+/// What discovery said last.
+#[derive(Clone, Debug)]
+pub struct Discovered {
+    jwks_uri: String,
+    since: Timestamp,
+    is_doubted: bool,
+}
+
+impl Discovered {
+    /// It was said now.
+    pub fn new(jwks_uri: String, now: Timestamp) -> Self {
+        Self { jwks_uri, since: now, is_doubted: false }
+    }
+
+    /// The URL, where discovery need not be asked anew.
+    pub fn believed(&self, now: Timestamp) -> Option<&str> {
+        self.within(BELIEVED_SECS, now).filter(|_| !self.is_doubted)
+    }
+
+    /// The URL, where discovery has been asked and cannot say.
+    pub fn known(&self, now: Timestamp) -> Option<&str> {
+        self.within(KNOWN_SECS, now)
+    }
+
+    /// A fetch from the URL has failed.
+    pub fn doubt(&mut self) {
+        self.is_doubted = true;
+    }
+
+    /// What a clock that ran ahead has noted counts for nothing.
+    fn within(&self, seconds: u64, now: Timestamp) -> Option<&str> {
+        (self.since..self.since.plus_secs(seconds)).contains(&now).then_some(self.jwks_uri.as_str())
+    }
 }
 
 /// What Edgeseal reads of a discovery document.
@@ -140,10 +173,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn discovery_is_believed_for_a_day() {
+    fn discovery_is_believed_for_an_hour_and_known_for_a_day() {
         let since = Timestamp::from_secs(1_750_000_000);
-        assert!(is_believed(since, since) && is_believed(since, since.plus_secs(86_399)));
-        assert!(!is_believed(since, since.plus_secs(86_400)) && !is_believed(since.plus_secs(1), since));
+        let mut discovered = Discovered::new("u".into(), since);
+        for (seconds, is_believed, is_known) in
+            [(0, true, true), (3_599, true, true), (3_600, false, true), (86_399, false, true), (86_400, false, false)]
+        {
+            let now = since.plus_secs(seconds);
+            assert_eq!(
+                (discovered.believed(now).is_some(), discovered.known(now).is_some()),
+                (is_believed, is_known),
+                "{seconds}"
+            );
+        }
+        // A clock that ran ahead.
+        let ahead = Discovered::new("u".into(), since.plus_secs(1));
+        assert_eq!((ahead.believed(since), ahead.known(since)), (None, None));
+        discovered.doubt();
+        assert_eq!((discovered.believed(since), discovered.known(since)), (None, Some("u")));
     }
 
     #[test]

@@ -199,18 +199,13 @@ impl Core {
     ) -> Option<String> {
         let fetch = self.take_fetch(id)?;
         let answer = Answer { status, body, cache_control: Some(cache_control), etag };
-        match TokenVerifier::on_response(fetch, answer, timestamp(now)) {
-            Fetched::Next(next) => Some(self.hand_out(next)),
-            Fetched::Keys | Fetched::Failed(_) => None,
-        }
+        self.next(TokenVerifier::on_response(fetch, answer, timestamp(now)))
     }
 
-    /// A fetch failed, for a reason that refusals and counters tell.
-    pub fn failed(&self, id: u32, reason: &str, now: f64) {
-        let fetch = self.take_fetch(id);
-        if let Some(fetch) = fetch {
-            TokenVerifier::on_failure(&fetch, reason, timestamp(now));
-        }
+    /// A fetch failed, for a reason that refusals and counters tell; returns the next document to fetch, if any.
+    pub fn failed(&self, id: u32, reason: &str, now: f64) -> Option<String> {
+        let fetch = self.take_fetch(id)?;
+        self.next(TokenVerifier::on_failure(&fetch, reason, timestamp(now)))
     }
 
     /// The fetched key sets: JSON text of an array of documents, for [`Core::restore`] elsewhere.
@@ -271,6 +266,13 @@ impl Core {
             }
             Step::Wait => WAIT,
             Step::Refused(refusal, refresh) => self.refuse(&refusal, refresh),
+        }
+    }
+
+    fn next(&self, fetched: Fetched) -> Option<String> {
+        match fetched {
+            Fetched::Next(next) => Some(self.hand_out(next)),
+            Fetched::Keys | Fetched::Failed(_) => None,
         }
     }
 

@@ -26,7 +26,7 @@ use edgeseal_core::{
     SignatureValid, Timestamp, TokenCache, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
     algorithm::Scheme,
     backend::{SignatureInput, p256::HotKeys, rsa_verify},
-    discovery::{self, Discovery},
+    discovery::{Discovered, Discovery},
     dpop::Confirmation,
     http::{self, Refusal},
     json,
@@ -191,11 +191,11 @@ struct Remote {
 #[derive(Debug)]
 enum Location {
     Pinned(String),
-    /// With what discovery said, and when.
+    /// With what discovery said last.
     Discovered {
         issuer: String,
         url: String,
-        jwks_uri: Option<(String, Timestamp)>,
+        said: Option<Discovered>,
     },
 }
 
@@ -523,15 +523,24 @@ impl TokenVerifier {
         }
     }
 
-    /// A document did not come: no connection, a redirect, too slow, too long.
+    /// A document did not come: no connection, a redirect, too slow, too long. While that of discovery cannot be had, the keys are where it
+    /// said before.
     pub fn on_failure(fetch: &Fetch, reason: &str, now: Timestamp) -> Fetched {
+        if let (Keys::Remote(remote), Document::Discovery) = (&fetch.issuer.keys, fetch.document) {
+            let known = remote.borrow().location.said().and_then(|said| said.known(now)).map(ToOwned::to_owned);
+            if let Some(known) = known {
+                return Fetched::Next(Fetch::of(&fetch.issuer, fetch.ticket.clone(), Document::JwkSet, known));
+            }
+        }
         // What a server sent may be in it.
         let reason: String = reason.chars().filter(|char| !char.is_control()).take(MAX_REASON).collect();
         let reason = format!("{}: {reason}", fetch.url);
         if let Keys::Remote(remote) = &fetch.issuer.keys {
             let mut remote = remote.borrow_mut();
             remote.cache.on_failure(&fetch.ticket, now);
-            remote.location.forget();
+            if let Location::Discovered { said: Some(said), .. } = &mut remote.location {
+                said.doubt();
+            }
             remote.trouble = Some(reason.clone());
         }
         Fetched::Failed(reason)
@@ -634,7 +643,7 @@ impl Issuer {
             }
             KeySource::JwksUri(url) => Location::Pinned(url),
             KeySource::Discovery(url) => {
-                Location::Discovered { issuer: settings.issuer.clone().unwrap_or_default(), url, jwks_uri: None }
+                Location::Discovered { issuer: settings.issuer.clone().unwrap_or_default(), url, said: None }
             }
         };
         let cache = JwksCache::new(cache, settings.key_rules(), seed)?;
@@ -679,14 +688,15 @@ impl Issuer {
 impl Issuer {
     fn snapshot(&self) -> Option<Snapshot> {
         let Keys::Remote(remote) = &self.keys else { return None };
-        let Remote { cache, set_uri, .. } = &*remote.borrow();
-        cache.snapshot(self.name.as_deref(), set_uri.as_deref()?)
+        let Remote { cache, location, set_uri, .. } = &*remote.borrow();
+        let snapshot = cache.snapshot(self.name.as_deref(), set_uri.as_deref()?)?;
+        Some(snapshot.with_discovered(matches!(location, Location::Discovered { .. })))
     }
 
     fn restore(&self, snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
         let Keys::Remote(remote) = &self.keys else { return Err("its issuer's keys are given in the settings".into()) };
         let Remote { cache, location, set_uri, origin, .. } = &mut *remote.borrow_mut();
-        let source = Source { issuer: self.name.as_deref(), jwks_uri: location.jwks_uri() };
+        let source = Source { issuer: self.name.as_deref(), jwks_uri: location.jwks_uri(now) };
         cache.restore(snapshot, source, now).map_err(|refused| refused.to_string())?;
         // Unless whoever calls knows better.
         *origin = KeysOrigin::Endpoint;
@@ -795,7 +805,7 @@ pub(crate) fn own_rsa(input: &SignatureInput) -> Option<Answered> {
 impl Fetch {
     fn new(issuer: &Rc<Issuer>, ticket: Ticket, now: Timestamp) -> Self {
         let (document, url) = match &issuer.keys {
-            Keys::Remote(remote) => remote.borrow().location.next(now),
+            Keys::Remote(remote) => remote.borrow().location.next(ticket.is_forced(), now),
             Keys::Inline(_) => (Document::JwkSet, String::new()),
         };
         Self::of(issuer, ticket, document, url)
@@ -877,14 +887,14 @@ impl SharedKeys {
 
 impl Remote {
     fn discovered(&mut self, status: u16, body: &str, now: Timestamp) -> Result<String, VerifyError> {
-        let Location::Discovered { issuer, jwks_uri, .. } = &mut self.location else {
+        let Location::Discovered { issuer, said, .. } = &mut self.location else {
             return Err(VerifyError::jwks_unavailable("the location of the keys is pinned"));
         };
         if status != 200 {
             return Err(VerifyError::jwks_unavailable(format!("the discovery endpoint answered with status {status}")));
         }
         let document = Discovery::from_json(body, issuer)?;
-        *jwks_uri = Some((document.jwks_uri.clone(), now));
+        *said = Some(Discovered::new(document.jwks_uri.clone(), now));
         Ok(document.jwks_uri)
     }
 
@@ -900,27 +910,26 @@ impl Remote {
 }
 
 impl Location {
-    fn next(&self, now: Timestamp) -> (Document, String) {
-        match self {
-            Self::Pinned(url) => (Document::JwkSet, url.clone()),
-            Self::Discovered { jwks_uri: Some((url, since)), .. } if discovery::is_believed(*since, now) => {
-                (Document::JwkSet, url.clone())
-            }
-            Self::Discovered { url, .. } => (Document::Discovery, url.clone()),
+    /// The keys of a forced fetch may be where discovery says by now.
+    fn next(&self, is_forced: bool, now: Timestamp) -> (Document, String) {
+        match (self, self.jwks_uri(now)) {
+            (Self::Discovered { url, .. }, known) if is_forced || known.is_none() => (Document::Discovery, url.clone()),
+            (_, known) => (Document::JwkSet, known.unwrap_or_default().into()),
         }
     }
 
     /// Where the set is, as far as that is known.
-    fn jwks_uri(&self) -> Option<&str> {
+    fn jwks_uri(&self, now: Timestamp) -> Option<&str> {
         match self {
             Self::Pinned(url) => Some(url),
-            Self::Discovered { jwks_uri, .. } => jwks_uri.as_ref().map(|(url, _)| url.as_str()),
+            Self::Discovered { .. } => self.said()?.believed(now),
         }
     }
 
-    fn forget(&mut self) {
-        if let Self::Discovered { jwks_uri, .. } = self {
-            *jwks_uri = None;
+    fn said(&self) -> Option<&Discovered> {
+        match self {
+            Self::Pinned(_) => None,
+            Self::Discovered { said, .. } => said.as_ref(),
         }
     }
 }
@@ -1063,6 +1072,78 @@ mod tests {
         }
         assert_eq!(urls(&verifier), ["https://i.example/new"]);
         assert_eq!(fetch(verifier.begin(&token, None, now.plus_secs(601))).if_none_match(), Some("\"1\""));
+    }
+
+    const DISCOVERY: &str = "https://i.example/.well-known/openid-configuration";
+
+    #[test]
+    fn a_set_that_was_pinned_is_not_restored_where_discovery_decides() {
+        let pinned = |path: &str| verifier(&format!(r#","jwks_uri":"https://i.example/{path}""#));
+        let token = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let old = pinned("old");
+        let keys = fetch(old.begin(&token, None, START));
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        let was_pinned = old.snapshots().remove(0);
+        let discovering = verifier("");
+        let refused = discovering.restore(&was_pinned, START).unwrap_err();
+        assert!(refused.ends_with(", not where discovery says"), "{refused}");
+
+        // Another cold isolate takes what discovery has named, and so does one that is pinned to just that.
+        let keys = discovered(fetch(discovering.begin(&token, None, START)), "new", START);
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        let was_discovered = discovering.snapshots().remove(0);
+        verifier("").restore(&was_discovered, START).unwrap();
+        pinned("new").restore(&was_discovered, START).unwrap();
+        assert!(pinned("old").restore(&was_discovered, START).is_err());
+    }
+
+    #[test]
+    fn a_forced_fetch_asks_discovery_anew() {
+        let verifier = verifier("");
+        let known = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let keys = discovered(fetch(verifier.begin(&known, None, START)), "old", START);
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        let now = START.plus_secs(60);
+        let forced = fetch(verifier.begin(&token(r#"{"alg":"ES256","kid":"new"}"#), None, now));
+        assert_eq!((forced.url(), forced.is_forced()), (DISCOVERY, true));
+        let keys = discovered(forced, "new", now);
+        assert_eq!((keys.url(), keys.if_none_match()), ("https://i.example/new", None));
+        let moved = jwks().replace(r#""kid":"k""#, r#""kid":"new""#);
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&moved), now), Fetched::Keys));
+        // Those two requests are all that made-up kids get within the cooldown.
+        for kid in 0..3 {
+            let unknown = token(&format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#));
+            assert_eq!(refused(verifier.begin(&unknown, None, now)), "key_not_found");
+        }
+    }
+
+    #[test]
+    fn without_its_discovery_document_the_keys_are_where_it_said_before() {
+        let verifier = verifier("");
+        let token = token(r#"{"alg":"ES256","kid":"k"}"#);
+        let keys = discovered(fetch(verifier.begin(&token, None, START)), "jwks", START);
+        assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
+        // Both fail once, and the document goes on failing.
+        let mut now = START.plus_secs(601);
+        assert!(matches!(TokenVerifier::on_failure(&fetch(verifier.begin(&token, None, now)), "down", now), Fetched::Failed(_)));
+        let evil = r#"{"issuer":"https://evil.example","jwks_uri":"https://evil.example/jwks"}"#;
+        for status in [503, 200, 0] {
+            now = now.plus_secs(4_000);
+            let discovery = fetch(verifier.begin(&token, None, now));
+            assert_eq!(discovery.url(), DISCOVERY);
+            let fetched = match status {
+                0 => TokenVerifier::on_failure(&discovery, "down", now),
+                _ => TokenVerifier::on_response(discovery, Answer { status, ..answer(evil) }, now),
+            };
+            let Fetched::Next(keys) = fetched else { panic!("{fetched:?}") };
+            assert_eq!((keys.url(), keys.if_none_match()), ("https://i.example/jwks", Some("\"1\"")));
+            assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), now), Fetched::Keys));
+            assert!(matches!(verifier.begin(&token, None, now), Step::Verify(_)));
+        }
+        // A day after it was named it is known no more.
+        now = START.plus_secs(86_400);
+        let discovery = fetch(verifier.begin(&token, None, now));
+        assert!(matches!(TokenVerifier::on_failure(&discovery, "down", now), Fetched::Failed(_)));
     }
 
     #[test]

@@ -903,7 +903,7 @@ mod tests {
         let ticket = fetch(&mut elsewhere, "a", T0);
         elsewhere.on_response(&ticket, ok(&set(&["a"])), T0).unwrap();
         let snapshot = elsewhere.snapshot(None, "https://i.example/jwks").unwrap();
-        let source = Source { issuer: None, jwks_uri: None };
+        let source = Source { issuer: None, jwks_uri: Some("https://i.example/jwks") };
 
         let mut cache = cache();
         let ticket = fetch(&mut cache, "a", at(100));

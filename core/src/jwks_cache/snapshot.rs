@@ -28,6 +28,8 @@ const VERSION: u64 = 1;
 pub struct Snapshot {
     issuer: Option<String>,
     jwks_uri: String,
+    /// Whether discovery named that URL, and no configuration.
+    discovered: bool,
     /// Milliseconds since the epoch.
     fetched_at: u64,
     max_age: Option<u64>,
@@ -43,7 +45,7 @@ pub struct Snapshot {
 pub struct Source<'a> {
     /// The issuer, `None` where the policy skips it.
     pub issuer: Option<&'a str>,
-    /// The URL of the set; `None` while discovery has not named it yet, and then any URL of the snapshot is accepted.
+    /// The URL of the set; `None` while discovery has not named it yet, and then any URL is accepted that discovery named elsewhere.
     pub jwks_uri: Option<&'a str>,
 }
 
@@ -69,6 +71,7 @@ impl Snapshot {
         let snapshot = Self {
             issuer: fields.take("issuer"),
             jwks_uri: fields.demand("jwks_uri"),
+            discovered: fields.take("discovered").unwrap_or_default(),
             fetched_at: fields.demand("fetched_at"),
             max_age: fields.take("max_age"),
             etag: fields.take("etag"),
@@ -81,17 +84,24 @@ impl Snapshot {
 
     /// The document as JSON text: public keys and times, no secret.
     pub fn to_json(&self) -> String {
-        let Self { issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = self;
+        let Self { issuer, jwks_uri, discovered, fetched_at, max_age, etag, revocation, jwks } = self;
         json::Members::new()
             .with("version", &VERSION)
             .with("issuer", issuer)
             .with("jwks_uri", jwks_uri)
+            .with_json("discovered", if *discovered { "true" } else { "false" })
             .with("fetched_at", fetched_at)
             .with("max_age", max_age)
             .with("etag", etag)
             .with("revocation", revocation)
             .with("jwks", jwks)
             .end()
+    }
+
+    /// Says whether discovery named the URL; without it a configuration did.
+    #[must_use]
+    pub fn with_discovered(self, discovered: bool) -> Self {
+        Self { discovered, ..self }
     }
 
     /// The issuer.
@@ -127,6 +137,7 @@ impl JwksCache {
         Some(Snapshot {
             issuer: issuer.map(String::from),
             jwks_uri: jwks_uri.into(),
+            discovered: false,
             fetched_at: current.fetched_at.as_millis(),
             max_age: current.max_age,
             etag: current.etag.clone(),
@@ -143,12 +154,14 @@ impl JwksCache {
     /// revocation that this cache knows of; a body that is not a JWK Set.
     pub fn restore(&mut self, snapshot: &Snapshot, source: Source<'_>, now: Timestamp) -> Result<(), SnapshotRefused> {
         let refuse = |why: String| Err(SnapshotRefused(why));
-        let Snapshot { issuer, jwks_uri, fetched_at, max_age, etag, revocation, jwks } = snapshot;
+        let Snapshot { issuer, jwks_uri, discovered, fetched_at, max_age, etag, revocation, jwks } = snapshot;
         if issuer.as_deref() != source.issuer {
             return refuse(alloc::format!("of the issuer {}, not {}", shown(issuer.as_deref()), shown(source.issuer)));
         }
-        if source.jwks_uri.is_some_and(|expected| expected != jwks_uri) {
-            return refuse(alloc::format!("fetched from {}, not {}", quoted(jwks_uri), shown(source.jwks_uri)));
+        // What was pinned to a URL says nothing of where discovery would have gone.
+        if source.jwks_uri.map_or(!discovered, |expected| expected != jwks_uri) {
+            let expected = source.jwks_uri.map_or_else(|| "where discovery says".into(), quoted);
+            return refuse(alloc::format!("fetched from {}, not {expected}", quoted(jwks_uri)));
         }
         let fetched_at = Timestamp::from_millis(*fetched_at);
         if fetched_at > now {
@@ -320,7 +333,11 @@ mod tests {
             let said = refused(&mut cache, &snapshot, other, at(1));
             assert!(said.contains(why), "{said}");
         }
-        cache.restore(&snapshot, Source { jwks_uri: None, ..SOURCE }, at(1)).unwrap();
+        // Before discovery has said anything, what it said elsewhere counts, and what was pinned elsewhere does not.
+        let anywhere = Source { jwks_uri: None, ..SOURCE };
+        assert!(refused(&mut cache, &snapshot, anywhere, at(1)).ends_with(", not where discovery says"));
+        let discovered = Snapshot::from_json(&snapshot.with_discovered(true).to_json()).unwrap();
+        cache.restore(&discovered, anywhere, at(1)).unwrap();
     }
 
     #[test]

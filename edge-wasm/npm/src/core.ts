@@ -69,7 +69,7 @@ export interface Core {
     etag: string | undefined,
     now: number,
   ): string | undefined;
-  failed(id: number, reason: string, now: number): void;
+  failed(id: number, reason: string, now: number): string | undefined;
   exportState(): string;
   restore(snapshot: string, now: number): string | undefined;
   stats(): string;

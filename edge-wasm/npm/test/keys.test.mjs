@@ -256,7 +256,7 @@ test("a dead endpoint, cold: a hundred tokens at once, and a handful of fetches 
   assert.ok(fetches() <= 9, `${fetches()} fetches in a minute`);
 });
 
-test("discovery: the issuer must be the expected one, and is asked once", async (t) => {
+test("discovery: the issuer must be the expected one, and is asked again for a kid that the set lacks", async (t) => {
   const { server, options, token, state } = await setUp(t);
   const wellKnown = "/.well-known/openid-configuration";
   const discovering = { ...options, jwksUri: undefined };
@@ -265,7 +265,7 @@ test("discovery: the issuer must be the expected one, and is asked once", async 
   await verifier.verify(await token());
   state.keys = [one.jwk, two.jwk];
   await verifier.verify(await token(two));
-  assert.deepEqual(server.hits, { [wellKnown]: 1, "/jwks": 2 });
+  assert.deepEqual(server.hits, { [wellKnown]: 2, "/jwks": 2 });
 
   for (const document of [
     { issuer: `${server.origin}/`, jwks_uri: `${server.origin}/jwks` },
@@ -282,6 +282,30 @@ test("discovery: the issuer must be the expected one, and is asked once", async 
   server.paths[wellKnown] = (_, response) => response.writeHead(301, { location: "/jwks" }).end();
   await unavailable(createVerifier(discovering).verify(await token()));
   assert.equal(server.hits["/jwks"], 2);
+});
+
+test("discovery: a JWK Set that has moved is followed for a new kid, and stays where it was while the document cannot be had", async (t) => {
+  const { server, options, token, state, time } = await setUp(t);
+  const wellKnown = "/.well-known/openid-configuration";
+  const document = (path) => ({ issuer: server.origin, jwks_uri: `${server.origin}${path}` });
+  server.paths[wellKnown] = document("/jwks");
+  const verifier = createVerifier({ ...options, jwksUri: undefined });
+  await verifier.verify(await token());
+  // The old place goes on answering.
+  server.paths[wellKnown] = document("/moved");
+  server.paths["/moved"] = { keys: [two.jwk] };
+  await verifier.verify(await token(two));
+  await assert.rejects(verifier.verify(await token()), { code: "key_not_found" });
+  assert.deepEqual(server.hits, { [wellKnown]: 2, "/jwks": 1, "/moved": 1 });
+
+  server.paths["/moved"] = { keys: [two.jwk, three.jwk] };
+  for (const silence of [(_, response) => response.destroy(), (_, response) => response.writeHead(503).end(), { issuer: "https://evil.example" }]) {
+    server.paths[wellKnown] = silence;
+    time.now += 7_200;
+    await verifier.verify(await token(three));
+    assert.equal(verifier.stats().issuers[0].failures, 0);
+  }
+  assert.deepEqual([server.hits["/jwks"], state.requests.length, server.hits["/moved"], server.hits[wellKnown]], [1, 1, 4, 5]);
 });
 
 test("an injected fetch is the only one used, and its failures are outages", async (t) => {

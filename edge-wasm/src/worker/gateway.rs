@@ -160,7 +160,7 @@ impl Gateway {
         let verifier = TokenVerifier::new(&issuers, settings.cache, host).map_err(|(_, error)| error.to_string())?;
         if let Some(before) = before {
             for snapshot in before.verifier.snapshots() {
-                // Those of an issuer that is gone, or has its keys elsewhere now, are not taken.
+                // Those of an issuer that is gone, or has its keys elsewhere now, are not taken; nor are pinned ones where discovery decides now.
                 let _ = verifier.restore(&snapshot, now());
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use edgeseal_core::{
     Issuers, Jwk, JwkSet, JwksCache, PolicyError, Timestamp, UnverifiedToken, VerifiedToken, Verifier, VerifyError,
-    discovery::{self, Discovery, MAX_DISCOVERY_LEN},
+    discovery::{Discovered, Discovery, MAX_DISCOVERY_LEN},
     http::{Refusal, max_age},
     jwk::KeyRules,
     jwk_set::{KeyRequest, MAX_JWKS_LEN},
@@ -63,8 +63,8 @@ struct Remote {
 #[derive(Debug)]
 struct State {
     cache: JwksCache,
-    /// What discovery said, and when.
-    jwks_uri: Option<(String, Timestamp)>,
+    /// What discovery said last.
+    discovered: Option<Discovered>,
     /// The URL of the set at hand. Discovery may have named another one since.
     set_uri: Option<String>,
     /// Why the last fetch failed; `None` once one has succeeded.
@@ -165,15 +165,16 @@ impl Remote {
         if let Some(known) = known {
             let issuer = settings.issuer.as_deref();
             let held = known.state();
-            let place = (held.jwks_uri.clone(), held.set_uri.clone());
+            let place = (held.discovered.clone(), held.set_uri.clone());
             let snapshot = held.set_uri.as_deref().and_then(|uri| held.cache.snapshot(issuer, uri));
             drop(held);
             let mut state = new.state();
-            (state.jwks_uri, state.set_uri) = place;
+            (state.discovered, state.set_uri) = place;
             // One that is refused is too old: it is fetched anew.
-            if let Some(Err(refused)) =
-                snapshot.map(|snapshot| state.cache.restore(&snapshot, Source { issuer, jwks_uri: None }, now()))
-            {
+            if let Some(Err(refused)) = snapshot.map(|snapshot| {
+                let source = Source { issuer, jwks_uri: Some(snapshot.jwks_uri()) };
+                state.cache.restore(&snapshot, source, now())
+            }) {
                 tracing::debug!(%refused, "keys of another verifier");
                 state.set_uri = None;
             }
@@ -187,7 +188,7 @@ impl Remote {
         // Without randomness the jitter of refreshes is that of every other process: no harm to a verdict.
         let _ = getrandom::fill(&mut seed);
         let cache = JwksCache::new(CacheSettings::default(), settings.key_rules(), u64::from_le_bytes(seed))?;
-        let state = Mutex::new(State { cache, jwks_uri: None, set_uri: None, trouble: None });
+        let state = Mutex::new(State { cache, discovered: None, set_uri: None, trouble: None });
         let rules = settings.key_rules();
         Ok(Arc::new(Self { state, ended: Notify::new(), tls: Arc::clone(tls), location, rules }))
     }
@@ -262,7 +263,9 @@ impl Remote {
             };
             if let Err(reason) = &outcome {
                 tracing::warn!(reason, "the keys of an issuer cannot be fetched");
-                state.jwks_uri = None;
+                if let Some(discovered) = &mut state.discovered {
+                    discovered.doubt();
+                }
             }
             state.trouble = outcome.err();
             drop(state);
@@ -272,7 +275,7 @@ impl Remote {
 
     /// The answer, and the URL that gave it. The entity tag of the set at hand is for the URL that it came from.
     async fn fetch(&self, ticket: &mut Ticket) -> Result<(String, client::Answer), String> {
-        let url = self.jwks_uri().await?;
+        let url = self.jwks_uri(ticket.is_forced()).await?;
         if self.state().set_uri.as_ref() != Some(&url) {
             *ticket = ticket.clone().unconditional();
         }
@@ -280,24 +283,37 @@ impl Remote {
         Ok((url, answer))
     }
 
-    async fn jwks_uri(&self) -> Result<String, String> {
+    /// The keys of a forced fetch may be where discovery says by now. While its document cannot be had, they are where it said before.
+    async fn jwks_uri(&self, is_forced: bool) -> Result<String, String> {
         let (issuer, url) = match &self.location {
             Location::Pinned(url) => return Ok(url.clone()),
             Location::Discovered { issuer, url } => (issuer, url),
         };
-        let known = self.state().jwks_uri.clone();
-        if let Some((known, since)) = known
-            && discovery::is_believed(since, now())
+        let before = self.state().discovered.clone();
+        if let Some(believed) = before.as_ref().and_then(|before| before.believed(now()))
+            && !is_forced
         {
-            return Ok(known);
+            return Ok(believed.to_owned());
         }
+        match self.discover(issuer, url).await {
+            Ok(jwks_uri) => {
+                self.state().discovered = Some(Discovered::new(jwks_uri.clone(), now()));
+                Ok(jwks_uri)
+            }
+            Err(reason) => {
+                let known = before.as_ref().and_then(|before| before.known(now()));
+                tracing::warn!(reason, known, "the discovery document of an issuer cannot be had");
+                known.map(ToOwned::to_owned).ok_or(reason)
+            }
+        }
+    }
+
+    async fn discover(&self, issuer: &str, url: &str) -> Result<String, String> {
         let answer = self.get(url, None, MAX_DISCOVERY_LEN).await?;
         if answer.status != 200 {
             return Err(format!("{url} answered with status {}", answer.status.as_u16()));
         }
-        let discovery = Discovery::from_json(&answer.body, issuer).map_err(|error| error.to_string())?;
-        self.state().jwks_uri = Some((discovery.jwks_uri.clone(), now()));
-        Ok(discovery.jwks_uri)
+        Discovery::from_json(&answer.body, issuer).map(|discovery| discovery.jwks_uri).map_err(|error| error.to_string())
     }
 
     async fn get(&self, url: &str, etag: Option<&str>, most: usize) -> Result<client::Answer, String> {

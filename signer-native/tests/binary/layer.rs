@@ -1,9 +1,6 @@
 //! A native service behind `RequireToken`: a real signer, an axum router with the layer, its keys over HTTPS.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{
     Router,
@@ -94,6 +91,10 @@ async fn a_native_service_takes_verified_tokens_and_nothing_else() {
 struct Moving {
     origin: String,
     has_moved: bool,
+    /// The old place goes on answering with the old set.
+    keeps_old: bool,
+    /// The discovery document cannot be had.
+    is_silent: bool,
     /// The paths that were asked for, with their `If-None-Match`.
     seen: Vec<(String, Option<String>)>,
 }
@@ -105,14 +106,15 @@ async fn moving(State(issuer): State<Arc<Mutex<Moving>>>, uri: Uri, headers: Hea
     let condition = headers.get("if-none-match").map(|value| value.to_str().unwrap().to_owned());
     let is_known = condition.as_deref() == Some("\"1\"");
     issuer.seen.push((uri.path().to_owned(), condition));
-    let Moving { origin, has_moved, .. } = &*issuer;
+    let Moving { origin, has_moved, keeps_old, is_silent, .. } = &*issuer;
     // RFC 7515 appendix A.3.
     let key = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
     let (status, body) = match (uri.path(), has_moved) {
-        ("/old", false) => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"old"}}]}}"#)),
+        ("/old", has_moved) if !has_moved || *keeps_old => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"old"}}]}}"#)),
         ("/new", true) if is_known => (StatusCode::NOT_MODIFIED, String::new()),
         ("/new", true) => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"new"}}]}}"#)),
         ("/old" | "/new", _) => (StatusCode::NOT_FOUND, String::new()),
+        _ if *is_silent => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
         _ => {
             let place = if *has_moved { "new" } else { "old" };
             (StatusCode::OK, format!(r#"{{"issuer":"{origin}","jwks_uri":"{origin}/{place}"}}"#))
@@ -121,8 +123,8 @@ async fn moving(State(issuer): State<Arc<Mutex<Moving>>>, uri: Uri, headers: Hea
     (status, [("etag", "\"1\"")], body)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_entity_tag_of_one_place_is_not_shown_at_another() {
+/// An issuer that moves its keys, a verifier that discovers where they are, and what becomes of a token under a `kid`.
+async fn discovering() -> (Arc<Mutex<Moving>>, impl AsyncFn(&str) -> &'static str, tokio::task::JoinHandle<std::io::Result<()>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let issuer = Arc::new(Mutex::new(Moving { origin: origin.clone(), ..Moving::default() }));
@@ -137,22 +139,48 @@ async fn the_entity_tag_of_one_place_is_not_shown_at_another() {
     };
     let verifier = RemoteVerifier::new(vec![settings], None).unwrap();
     // Whoever is told that the signature is wrong has the key.
-    let code = async |kid: &str| {
+    let code = async move |kid: &str| {
         let header = Base64Url::encode_string(format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#).as_bytes());
         let claims = Base64Url::encode_string(format!(r#"{{"iss":"{origin}"}}"#).as_bytes());
         let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
         verifier.verify(&format!("{header}.{claims}.{signature}")).await.unwrap_err().code()
     };
+    (issuer, code, task)
+}
+
+/// The paths that were asked for, with their `If-None-Match`.
+fn asked(issuer: &Mutex<Moving>) -> Vec<(String, Option<String>)> {
+    issuer.lock().unwrap().seen.clone()
+}
+
+const DISCOVERY: (&str, Option<&str>) = ("/.well-known/openid-configuration", None);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_entity_tag_of_one_place_is_not_shown_at_another() {
+    let (issuer, code, task) = discovering().await;
     assert_eq!(code("old").await, "signature_invalid");
-    issuer.lock().unwrap().has_moved = true;
-    assert_eq!(code("new").await, "jwks_unavailable");
-    // The longest pause after a first failure.
-    tokio::time::sleep(Duration::from_millis(1_250)).await;
+    // The old place answers as before: only discovery knows of the new key.
+    {
+        let mut issuer = issuer.lock().unwrap();
+        (issuer.has_moved, issuer.keeps_old) = (true, true);
+    }
     assert_eq!(code("new").await, "signature_invalid");
     assert_eq!(code("old").await, "key_not_found");
-    let seen = issuer.lock().unwrap().seen.clone();
-    let asked: Vec<(&str, Option<&str>)> = seen.iter().map(|(path, tag)| (path.as_str(), tag.as_deref())).collect();
-    let discovery = ("/.well-known/openid-configuration", None);
-    assert_eq!(asked[..5], [discovery, ("/old", None), ("/old", Some("\"1\"")), discovery, ("/new", None)]);
+    let seen = asked(&issuer);
+    let seen: Vec<_> = seen.iter().map(|(path, tag)| (path.as_str(), tag.as_deref())).collect();
+    assert_eq!(seen[..4], [DISCOVERY, ("/old", None), DISCOVERY, ("/new", None)]);
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_discovery_document_the_keys_are_where_it_said_before() {
+    let (issuer, code, task) = discovering().await;
+    assert_eq!(code("old").await, "signature_invalid");
+    issuer.lock().unwrap().is_silent = true;
+    // The set that is there lacks it: that is no outage.
+    assert_eq!(code("new").await, "key_not_found");
+    let seen = asked(&issuer);
+    let seen: Vec<_> = seen.iter().map(|(path, tag)| (path.as_str(), tag.as_deref())).collect();
+    assert_eq!(seen, [DISCOVERY, ("/old", None), DISCOVERY, ("/old", Some("\"1\""))]);
     task.abort();
 }

@@ -274,7 +274,7 @@ impl Model {
         // A host whose clock is behind must not be taken in by a set of the future.
         let now = if kind % 8 == 3 { now.saturating_sub(u64::from(kind) * 10 * SECOND) } else { now };
         let taken = self.cache.restore(snapshot, source, Timestamp::from_millis(now));
-        let expected = !matches!(kind % 8, 0 | 2)
+        let expected = !matches!(kind % 8, 0..=2)
             && set.fetched_at <= now
             && self.current.is_none_or(|current| current.fetched_at < set.fetched_at)
             && set.revocation >= self.revocation
