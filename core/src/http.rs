@@ -372,9 +372,10 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
 /// The seconds that a larger number counts as (RFC 9111 section 1.2.2).
 const MAX_DELTA: u64 = 1 << 31;
 
-/// The freshness that a `Cache-Control` field grants, in seconds (RFC 9111 section 5.2.2): `max-age`, or 0 for `no-cache` and
-/// `no-store`; `None` where it says nothing or cannot be read.
-pub fn max_age(cache_control: &str) -> Option<u64> {
+/// What is left of the freshness that a `Cache-Control` field grants, in seconds (RFC 9111 section 5.2.2): `max-age`, or 0 for `no-cache`
+/// and `no-store`; `None` where it says nothing or cannot be read. `age` is what the response has spent of it in caches on its way, its
+/// `Age` field (section 4.2.3), 0 without one.
+pub fn max_age(cache_control: &str, age: u64) -> Option<u64> {
     let mut seconds = None;
     for directive in cache_control.split(',') {
         let (name, value) = match directive.split_once('=') {
@@ -389,7 +390,7 @@ pub fn max_age(cache_control: &str) -> Option<u64> {
             seconds = (!value.is_empty()).then(|| value.parse().unwrap_or(MAX_DELTA).min(MAX_DELTA));
         }
     }
-    seconds
+    seconds.map(|seconds| seconds.saturating_sub(age))
 }
 
 #[cfg(test)]
@@ -477,15 +478,19 @@ mod tests {
 
     #[test]
     fn directives() {
-        assert_eq!(max_age("public, max-age=300"), Some(300));
-        assert_eq!(max_age("MAX-AGE=\"7\" , must-revalidate"), Some(7));
+        assert_eq!(max_age("public, max-age=300", 0), Some(300));
+        assert_eq!(max_age("MAX-AGE=\"7\" , must-revalidate", 0), Some(7));
         for much in ["max-age=99999999999999999999999", "max-age=18446744073709551615", "max-age=2147483649"] {
-            assert_eq!(max_age(much), Some(1 << 31), "{much}");
+            assert_eq!(max_age(much, 0), Some(1 << 31), "{much}");
         }
-        assert_eq!(max_age("max-age=300, no-cache"), Some(0));
-        assert_eq!(max_age("no-store"), Some(0));
+        assert_eq!(max_age("max-age=300, no-cache", 0), Some(0));
+        assert_eq!(max_age("no-store", 0), Some(0));
+        // A cache on the way has had the most of it.
+        assert_eq!(max_age("max-age=3600", 3_500), Some(100));
+        assert_eq!(max_age("max-age=3600", 3_601), Some(0));
+        assert_eq!(max_age("public", 3_500), None);
         for silent in ["", "public", "max-age", "max-age=", "max-age=-1", "max-age=1.5", "s-maxage=5"] {
-            assert_eq!(max_age(silent), None, "{silent}");
+            assert_eq!(max_age(silent, 0), None, "{silent}");
         }
     }
 }

@@ -187,25 +187,28 @@ impl Core {
         fetch.map(|fetch| self.hand_out(fetch))
     }
 
-    /// The answer to a fetch, `cache_control` empty where the field is absent; returns the next document to fetch, if any.
+    /// The answer to a fetch, `cache_control` empty and `age` 0 where the field is absent. Where none came, `status` is 0 and `body` the
+    /// reason, for refusals and counters to tell. Returns the next document to fetch, if any.
     pub fn fetched(
         &self,
         id: u32,
         status: u16,
         body: &[u8],
         cache_control: &str,
+        age: u32,
         etag: Option<String>,
         now: f64,
     ) -> Option<String> {
         let fetch = self.take_fetch(id)?;
-        let answer = Answer { status, body, cache_control: Some(cache_control), etag };
-        self.next(TokenVerifier::on_response(fetch, answer, timestamp(now)))
-    }
-
-    /// A fetch failed, for a reason that refusals and counters tell; returns the next document to fetch, if any.
-    pub fn failed(&self, id: u32, reason: &str, now: f64) -> Option<String> {
-        let fetch = self.take_fetch(id)?;
-        self.next(TokenVerifier::on_failure(&fetch, reason, timestamp(now)))
+        let answer = Answer { status, body, cache_control: Some(cache_control), age: age.into(), etag };
+        let fetched = match status {
+            0 => TokenVerifier::on_failure(fetch, str::from_utf8(body).unwrap_or_default(), timestamp(now)),
+            _ => TokenVerifier::on_response(fetch, answer, timestamp(now)),
+        };
+        match fetched {
+            Fetched::Next(next) => Some(self.hand_out(next)),
+            Fetched::Keys | Fetched::Failed(_) => None,
+        }
     }
 
     /// The fetched key sets: JSON text of an array of documents, for [`Core::restore`] elsewhere.
@@ -266,13 +269,6 @@ impl Core {
             }
             Step::Wait => WAIT,
             Step::Refused(refusal, refresh) => self.refuse(&refusal, refresh),
-        }
-    }
-
-    fn next(&self, fetched: Fetched) -> Option<String> {
-        match fetched {
-            Fetched::Next(next) => Some(self.hand_out(next)),
-            Fetched::Keys | Fetched::Failed(_) => None,
         }
     }
 

@@ -299,6 +299,8 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
     /// The `Cache-Control` field.
     pub cache_control: Option<&'a str>,
+    /// The `Age` field, 0 without one.
+    pub age: u64,
     /// The `ETag` field.
     pub etag: Option<String>,
 }
@@ -502,13 +504,14 @@ impl TokenVerifier {
             return Fetched::Failed("inline keys are never fetched".into());
         };
         let Ok(body) = std::str::from_utf8(answer.body) else {
-            return Self::on_failure(&fetch, "the body is not UTF-8", now);
+            return Self::on_failure(fetch, "the body is not UTF-8", now);
         };
         let outcome = match fetch.document {
             Document::Discovery => remote.borrow_mut().discovered(answer.status, body, now).map(Some),
             Document::JwkSet => {
-                let Answer { status, cache_control, etag, .. } = answer;
-                let response = FetchResponse { status, body, max_age: cache_control.and_then(http::max_age), etag };
+                let Answer { status, cache_control, age, etag, .. } = answer;
+                let max_age = cache_control.and_then(|cache_control| http::max_age(cache_control, age));
+                let response = FetchResponse { status, body, max_age, etag };
                 remote.borrow_mut().answered(&fetch, response, now).map(|()| None)
             }
         };
@@ -519,17 +522,17 @@ impl TokenVerifier {
                 (remote.trouble, remote.origin) = (None, KeysOrigin::Endpoint);
                 Fetched::Keys
             }
-            Err(error) => Self::on_failure(&fetch, error.detail(), now),
+            Err(error) => Self::on_failure(fetch, error.detail(), now),
         }
     }
 
     /// A document did not come: no connection, a redirect, too slow, too long. While that of discovery cannot be had, the keys are where it
     /// said before.
-    pub fn on_failure(fetch: &Fetch, reason: &str, now: Timestamp) -> Fetched {
+    pub fn on_failure(fetch: Fetch, reason: &str, now: Timestamp) -> Fetched {
         if let (Keys::Remote(remote), Document::Discovery) = (&fetch.issuer.keys, fetch.document) {
             let known = remote.borrow().location.said().and_then(|said| said.known(now)).map(ToOwned::to_owned);
             if let Some(known) = known {
-                return Fetched::Next(Fetch::of(&fetch.issuer, fetch.ticket.clone(), Document::JwkSet, known));
+                return Fetched::Next(Fetch::of(&fetch.issuer, fetch.ticket, Document::JwkSet, known));
             }
         }
         // What a server sent may be in it.
@@ -983,7 +986,7 @@ mod tests {
     }
 
     fn answer(body: &str) -> Answer<'_> {
-        Answer { status: 200, body: body.as_bytes(), cache_control: None, etag: Some("\"1\"".into()) }
+        Answer { status: 200, body: body.as_bytes(), cache_control: None, age: 0, etag: Some("\"1\"".into()) }
     }
 
     #[test]
@@ -1006,7 +1009,7 @@ mod tests {
         let again = fetch(verifier.begin(&token, None, later));
         assert_eq!((again.url(), again.if_none_match()), ("https://i.example/jwks", Some("\"1\"")));
         // A failure ends the belief in the discovered URL.
-        assert!(matches!(TokenVerifier::on_failure(&again, "down", later), Fetched::Failed(_)));
+        assert!(matches!(TokenVerifier::on_failure(again, "down", later), Fetched::Failed(_)));
         let Step::Verify(mut pending) = verifier.begin(&token, None, later.plus_secs(5)) else { panic!("stale keys serve") };
         let refresh = pending.take_refresh().unwrap();
         assert_eq!(refresh.url(), "https://i.example/.well-known/openid-configuration");
@@ -1058,7 +1061,7 @@ mod tests {
         // A failure ends the belief in what was discovered, not the set.
         let mut now = START.plus_secs(601);
         let failing = fetch(verifier.begin(&token, None, now));
-        assert!(matches!(TokenVerifier::on_failure(&failing, "down", now), Fetched::Failed(_)));
+        assert!(matches!(TokenVerifier::on_failure(failing, "down", now), Fetched::Failed(_)));
         assert_eq!(urls(&verifier), ["https://i.example/old"]);
 
         // The entity tag of the old URL says nothing at the new one, and the set is the old one's until the new one has given another.
@@ -1086,7 +1089,7 @@ mod tests {
         let was_pinned = old.snapshots().remove(0);
         let discovering = verifier("");
         let refused = discovering.restore(&was_pinned, START).unwrap_err();
-        assert!(refused.ends_with(", not where discovery says"), "{refused}");
+        assert!(refused.contains("where discovery says"), "{refused}");
 
         // Another cold isolate takes what discovery has named, and so does one that is pinned to just that.
         let keys = discovered(fetch(discovering.begin(&token, None, START)), "new", START);
@@ -1125,14 +1128,14 @@ mod tests {
         assert!(matches!(TokenVerifier::on_response(keys, answer(&jwks()), START), Fetched::Keys));
         // Both fail once, and the document goes on failing.
         let mut now = START.plus_secs(601);
-        assert!(matches!(TokenVerifier::on_failure(&fetch(verifier.begin(&token, None, now)), "down", now), Fetched::Failed(_)));
+        assert!(matches!(TokenVerifier::on_failure(fetch(verifier.begin(&token, None, now)), "down", now), Fetched::Failed(_)));
         let evil = r#"{"issuer":"https://evil.example","jwks_uri":"https://evil.example/jwks"}"#;
         for status in [503, 200, 0] {
             now = now.plus_secs(4_000);
             let discovery = fetch(verifier.begin(&token, None, now));
             assert_eq!(discovery.url(), DISCOVERY);
             let fetched = match status {
-                0 => TokenVerifier::on_failure(&discovery, "down", now),
+                0 => TokenVerifier::on_failure(discovery, "down", now),
                 _ => TokenVerifier::on_response(discovery, Answer { status, ..answer(evil) }, now),
             };
             let Fetched::Next(keys) = fetched else { panic!("{fetched:?}") };
@@ -1143,7 +1146,7 @@ mod tests {
         // A day after it was named it is known no more.
         now = START.plus_secs(86_400);
         let discovery = fetch(verifier.begin(&token, None, now));
-        assert!(matches!(TokenVerifier::on_failure(&discovery, "down", now), Fetched::Failed(_)));
+        assert!(matches!(TokenVerifier::on_failure(discovery, "down", now), Fetched::Failed(_)));
     }
 
     #[test]
@@ -1216,7 +1219,7 @@ mod tests {
         let third = verifier("");
         let late = fetch(third.begin(&token, None, START.plus_secs(700)));
         assert_eq!(late.restore(&text, "kv", START.plus_secs(700)), Ok(false));
-        assert!(matches!(TokenVerifier::on_failure(&late, "down", START.plus_secs(700)), Fetched::Failed(_)));
+        assert!(matches!(TokenVerifier::on_failure(late, "down", START.plus_secs(700)), Fetched::Failed(_)));
         assert!(matches!(third.begin(&token, None, START.plus_secs(700)), Step::Verify(_)), "stale keys serve in an outage");
         // A key that no layer has is asked of the endpoint.
         let unknown = fetch(second.begin(&super::tests::token(r#"{"alg":"ES256","kid":"new"}"#), None, START.plus_secs(300)));
@@ -1246,7 +1249,7 @@ mod tests {
         assert_eq!(fetches(), [1, 0]);
         // The first one has had its time, and its failure is nobody else's.
         clock.set(START.plus_secs(10));
-        assert!(matches!(TokenVerifier::on_failure(&hanging, "no answer", clock.get()), Fetched::Failed(_)));
+        assert!(matches!(TokenVerifier::on_failure(hanging, "no answer", clock.get()), Fetched::Failed(_)));
         let second = due.next().unwrap();
         assert_eq!((second.issuer(), fetches()), (Some("https://j.example"), vec![1, 1]));
         assert!(due.next().is_none());

@@ -160,8 +160,8 @@ impl JwksCache {
         }
         // What was pinned to a URL says nothing of where discovery would have gone.
         if source.jwks_uri.map_or(!discovered, |expected| expected != jwks_uri) {
-            let expected = source.jwks_uri.map_or_else(|| "where discovery says".into(), quoted);
-            return refuse(alloc::format!("fetched from {}, not {expected}", quoted(jwks_uri)));
+            let expected = source.jwks_uri.unwrap_or("where discovery says");
+            return refuse(alloc::format!("fetched from {}, not {}", quoted(jwks_uri), quoted(expected)));
         }
         let fetched_at = Timestamp::from_millis(*fetched_at);
         if fetched_at > now {
@@ -335,7 +335,7 @@ mod tests {
         }
         // Before discovery has said anything, what it said elsewhere counts, and what was pinned elsewhere does not.
         let anywhere = Source { jwks_uri: None, ..SOURCE };
-        assert!(refused(&mut cache, &snapshot, anywhere, at(1)).ends_with(", not where discovery says"));
+        assert!(refused(&mut cache, &snapshot, anywhere, at(1)).ends_with(", not \"where discovery says\""));
         let discovered = Snapshot::from_json(&snapshot.with_discovered(true).to_json()).unwrap();
         cache.restore(&discovered, anywhere, at(1)).unwrap();
     }

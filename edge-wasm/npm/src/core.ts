@@ -66,10 +66,10 @@ export interface Core {
     status: number,
     body: Uint8Array,
     cacheControl: string,
+    age: number,
     etag: string | undefined,
     now: number,
   ): string | undefined;
-  failed(id: number, reason: string, now: number): string | undefined;
   exportState(): string;
   restore(snapshot: string, now: number): string | undefined;
   stats(): string;

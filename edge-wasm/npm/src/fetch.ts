@@ -4,15 +4,17 @@
 /** Octets of a document at most, counted while it streams in, after decompression. */
 const MAX_LENGTH = 64 * 1024;
 
-/** A document that came. */
+/** A document that came, or the status 0 and the reason, for a log, as its body. */
 export interface Document {
   status: number;
   body: Uint8Array;
   cacheControl: string;
+  /** Seconds that it stood in caches on its way. */
+  age: number;
   etag: string | undefined;
 }
 
-/** Fetches a document within so many milliseconds; rejects when it does not come. */
+/** Fetches a document within so many milliseconds. */
 export async function fetchDocument(
   fetch: (url: string, init: RequestInit) => Promise<Response>,
   url: string,
@@ -32,13 +34,15 @@ export async function fetchDocument(
   });
   try {
     return await Promise.race([get(fetch, url, etag, { ...init, signal: controller.signal }), tooSlow]);
+  } catch (error) {
+    return { status: 0, body: new TextEncoder().encode(reason(error)), cacheControl: "", age: 0, etag: undefined };
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Why a fetch failed, for a log: `fetch failed` alone helps nobody. */
-export function reason(error: unknown): string {
+/** Why a fetch failed: `fetch failed` alone helps nobody. */
+function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }
@@ -56,16 +60,12 @@ async function get(
   if (typeof (response as Partial<Response> | null | undefined)?.headers?.get !== "function") throw new Error("fetch gave no Response");
   if (response.type === "opaqueredirect" || response.redirected) throw new Error("redirected");
   const { status } = response;
-  if (status !== 200) {
-    await response.body?.cancel();
-    return { status, body: new Uint8Array(), cacheControl: response.headers.get("cache-control") ?? "", etag: undefined };
-  }
-  return {
-    status,
-    body: await read(response),
-    cacheControl: response.headers.get("cache-control") ?? "",
-    etag: response.headers.get("etag") ?? undefined,
-  };
+  const field = (name: string) => response.headers.get(name) ?? undefined;
+  const cacheControl = field("cache-control") ?? "";
+  const age = Number(field("age"));
+  if (status === 200) return { status, body: await read(response), cacheControl, age, etag: field("etag") };
+  await response.body?.cancel();
+  return { status, body: new Uint8Array(), cacheControl, age, etag: undefined };
 }
 
 async function read(response: Response): Promise<Uint8Array> {

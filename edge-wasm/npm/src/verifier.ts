@@ -16,8 +16,8 @@ import {
   type Reply,
   type VerifyKey,
 } from "./core.js";
-import { ConfigurationError, InternalError, VerifyError, signatureInvalid, type Refusal } from "./errors.js";
-import { fetchDocument, reason } from "./fetch.js";
+import { ConfigurationError, VerifyError, signatureInvalid, type Refusal } from "./errors.js";
+import { fetchDocument } from "./fetch.js";
 import { applySchema, type StandardSchema } from "./schema.js";
 import { configurationError, demandVerifyOptions, settingsText, snapshots } from "./settings.js";
 import type { Backend, Claims, Header, RequestLike, Token, Verified, Verifier, VerifierOptions, VerifierStats, VerifyOptions } from "./types.js";
@@ -247,20 +247,12 @@ export class EdgeVerifier<C extends object = Claims> implements Verifier<C> {
     for (let fetch: Fetch | undefined = first; fetch !== undefined; ) {
       const { id, url, etag: known }: Fetch = fetch;
       const within = Math.min(FETCH_TIMEOUT, deadline - performance.now());
-      let next: string | undefined;
-      try {
-        const document = await fetchDocument(this.#fetch, url, conditionalRequests ? known : null, requestInit, within);
-        // Nobody waits for it in a new instance, which fetches for itself.
-        if (!inside.isCurrent) return;
-        const { status, body, cacheControl, etag } = document;
-        const now = this.#now();
-        next = inside.call((core) => core.fetched(id, status, body, cacheControl, etag, now));
-      } catch (error) {
-        if (error instanceof InternalError) throw error;
-        const now = this.#now();
-        if (!inside.isCurrent) return;
-        next = inside.call((core) => core.failed(id, reason(error), now));
-      }
+      const document = await fetchDocument(this.#fetch, url, conditionalRequests ? known : null, requestInit, within);
+      // Nobody waits for it in a new instance, which fetches for itself.
+      if (!inside.isCurrent) return;
+      const { status, body, cacheControl, age, etag } = document;
+      const now = this.#now();
+      const next: string | undefined = inside.call((core) => core.fetched(id, status, body, cacheControl, age, etag, now));
       fetch = next === undefined ? undefined : (JSON.parse(next) as Fetch);
       if (fetch === undefined) this.#state = snapshots(inside.call((core) => core.exportState()));
     }

@@ -147,8 +147,11 @@ test("ETag and 304: the set stays, the time begins anew", async (t) => {
 });
 
 test("Cache-Control decides within five minutes and an hour", async (t) => {
-  for (const [field, until, after] of [
+  for (const [field, until, after, age] of [
     ["max-age=1000", 690, 1_001],
+    ["max-age=3600", 690, 1_001, "2600"],
+    ["max-age=3600", 2_500, 3_601, "nothing"],
+    ["max-age=3600", 200, 301, "9999"],
     ["max-age=1", 200, 301],
     ["no-store", 200, 301],
     ["max-age=999999", 2_500, 3_601],
@@ -156,6 +159,7 @@ test("Cache-Control decides within five minutes and an hour", async (t) => {
   ]) {
     const { verifier, token, state, time, fetches } = await setUp(t);
     state.headers = field === "" ? {} : { "cache-control": field };
+    if (age !== undefined) state.headers.age = age;
     const compact = await token();
     await verifier.verify(compact);
     time.now = START + until;

@@ -21,6 +21,7 @@ struct Document {
     status: u16,
     body: Vec<u8>,
     cache_control: Option<String>,
+    age: u64,
     etag: Option<String>,
 }
 
@@ -59,11 +60,11 @@ async fn have(first: Fetch, layers: &Layers<'_>) -> bool {
     while let Some(fetch) = next.take() {
         let within = deadline.millis_since(now()).min(FETCH_TIMEOUT_MILLIS);
         let outcome = match get_within(&fetch, within).await {
-            Ok(Document { status, body, cache_control, etag }) => {
-                let answer = Answer { status, body: &body, cache_control: cache_control.as_deref(), etag };
+            Ok(Document { status, body, cache_control, age, etag }) => {
+                let answer = Answer { status, body: &body, cache_control: cache_control.as_deref(), age, etag };
                 TokenVerifier::on_response(fetch, answer, now())
             }
-            Err(reason) => TokenVerifier::on_failure(&fetch, &reason, now()),
+            Err(reason) => TokenVerifier::on_failure(fetch, &reason, now()),
         };
         match outcome {
             Fetched::Keys => return true,
@@ -102,8 +103,10 @@ async fn get(fetch: &Fetch, signal: &AbortSignal) -> Result<Document, String> {
     let mut response = Outbound::Request(request).send_with_signal(signal).await.map_err(text)?;
 
     let status = response.status_code();
-    let cache_control = response.headers().get("cache-control").map_err(text)?;
-    let etag = response.headers().get("etag").map_err(text)?;
+    let field = |name: &str| response.headers().get(name).map_err(text);
+    let cache_control = field("cache-control")?;
+    let age = field("age")?.and_then(|age| age.parse().ok()).unwrap_or_default();
+    let etag = field("etag")?;
     let mut body = Vec::new();
     if status == 200 && !matches!(response.body(), ResponseBody::Empty) {
         let mut stream = response.stream().map_err(text)?;
@@ -115,5 +118,5 @@ async fn get(fetch: &Fetch, signal: &AbortSignal) -> Result<Document, String> {
             body.extend_from_slice(&chunk);
         }
     }
-    Ok(Document { status, body, cache_control, etag })
+    Ok(Document { status, body, cache_control, age, etag })
 }

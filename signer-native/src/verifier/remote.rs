@@ -248,10 +248,11 @@ impl Remote {
             let mut state = remote.state();
             let outcome = match fetched {
                 Ok((url, answer)) => {
+                    let age = answer.header(&header::AGE).and_then(|age| age.parse().ok()).unwrap_or_default();
                     let response = FetchResponse {
                         status: answer.status.as_u16(),
                         body: &answer.body,
-                        max_age: answer.list(&header::CACHE_CONTROL).as_deref().and_then(max_age),
+                        max_age: answer.list(&header::CACHE_CONTROL).as_deref().and_then(|list| max_age(list, age)),
                         etag: answer.header(&header::ETAG).map(ToOwned::to_owned),
                     };
                     state.answered(url, &ticket, response).map_err(|error| error.to_string())
