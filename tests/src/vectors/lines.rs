@@ -86,6 +86,15 @@ fn odd(suite: &mut Suite) {
     raw("jwks-number", "jwks_malformed", &GOOD.replace(r#"{"keys":[]}"#, "1e3"));
     raw("policy-array", "policy_invalid", &GOOD.replace(r#""policy":{}"#, r#""policy":[]"#));
     raw("policy-null", "policy_invalid", &GOOD.replace(r#""policy":{}"#, r#""policy":null"#));
+    for (id, policy) in [
+        ("issuer", r#""issuer":"https://issuer.example""#),
+        ("algorithms", r#""algorithms":["RS256"]"#),
+        ("clock", r#""clock":1750000000"#),
+        ("jwks", r#""jwks":{"keys":[]}"#),
+        ("sd-jwt-twice", r#""sd_jwt":{"key_binding":"required","key_binding":"where_bound"}"#),
+    ] {
+        raw(&format!("policy-{id}"), "policy_invalid", &GOOD.replace(r#""policy":{}"#, &format!(r#""policy":{{{policy}}}"#)));
+    }
     raw("no-alg-allow", "policy_invalid", &GOOD.replace(r#""alg_allow":["ES256"],"#, ""));
     raw("alg-allow-text", "policy_invalid", &GOOD.replace(r#"["ES256"]"#, r#""ES256""#));
     raw("jwk-null", "key_not_found", &SIGNATURE.replace(r#"{"kty":"EC"}"#, "null"));

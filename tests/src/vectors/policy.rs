@@ -46,8 +46,6 @@ pub(super) fn fill(suite: &mut Suite) {
         ("required-claims-string", "a list of names", "required_claims", "\"scope\""),
         ("unknown-member", "a member that nobody knows, perhaps a misspelt one", "lee_way", "60"),
         ("unknown-member-package", "a name that the npm package alone has", "maxLifetime", "3600"),
-        ("unknown-member-issuer", "a name that the configuration alone has", "issuer", "\"https://issuer.example\""),
-        ("unknown-member-algorithms", "a second list of algorithms", "algorithms", r#"["RS256"]"#),
         ("require-exp-string", "true or false", "require_exp", "\"false\""),
         ("exponent-3-number", "true or false", "allow_rsa_exponent_3", "1"),
     ] {

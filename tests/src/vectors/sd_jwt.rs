@@ -564,7 +564,6 @@ fn settings(suite: &mut Suite) {
         ("max-age", "an age that is no number", r#"{"key_binding":"required","max_age":"60"}"#),
         ("max-age-point-zero", "a whole number is written as one", r#"{"key_binding":"required","max_age":60.0}"#),
         ("max-age-minus-zero", "a whole number has no sign", r#"{"key_binding":"required","max_age":-0}"#),
-        ("twice", "a member that is there twice", r#"{"key_binding":"required","key_binding":"where_bound"}"#),
         ("package", "names that the npm package alone has", r#"{"keyBinding":"required"}"#),
         ("package-beside", "such a name beside ours", r#"{"key_binding":"required","keyBinding":"required"}"#),
     ] {

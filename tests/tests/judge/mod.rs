@@ -47,7 +47,8 @@ fn judge_token(token: &str, jwks: &str, value: &impl Fn(&str) -> Option<Value>) 
     let settings = IssuerSettings::from_json(&Value::Object(settings).to_string()).map_err(refused)?;
     let policy = settings.policy().map_err(refused)?;
     let keys = JwkSet::from_json_with(jwks, settings.key_rules()).map_err(code)?;
-    let now = Timestamp::from_secs(value("now").and_then(|now| now.as_u64()).expect("now"));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the vectors are ours")]
+    let now = Timestamp::from_millis((value("now").and_then(|now| now.as_f64()).expect("now") * 1_000.0) as u64);
     let mut token = UnverifiedToken::parse(token).map_err(code)?;
     if let Some(nonce) = nonce {
         token = token.with_nonce(nonce);
