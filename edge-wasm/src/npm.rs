@@ -20,7 +20,7 @@ use edgeseal_core::{
         p256::{HotKeys, PreparedKey},
         rsa_verify,
     },
-    http::{Refusal, bearer_token},
+    http::{Refusal, bearer_token, max_age},
     json::{self, Members},
     sd::MAX_PRESENTATION_LEN,
 };
@@ -200,7 +200,7 @@ impl Core {
         now: f64,
     ) -> Option<String> {
         let fetch = self.take_fetch(id)?;
-        let answer = Answer { status, body, cache_control: Some(cache_control), age: age.into(), etag };
+        let answer = Answer { status, body, max_age: max_age(cache_control, age.into()), etag };
         let fetched = match status {
             0 => TokenVerifier::on_failure(fetch, str::from_utf8(body).unwrap_or_default(), timestamp(now)),
             _ => TokenVerifier::on_response(fetch, answer, timestamp(now)),

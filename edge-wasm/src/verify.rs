@@ -28,7 +28,7 @@ use edgeseal_core::{
     backend::{SignatureInput, p256::HotKeys, rsa_verify},
     discovery::{Discovered, Discovery},
     dpop::Confirmation,
-    http::{self, Refusal},
+    http::Refusal,
     json,
     jwk_set::KeyRequest,
     jwks_cache::{CacheSettings, CacheStats, FetchResponse, Lookup, Snapshot, Source, Ticket},
@@ -297,10 +297,8 @@ pub struct Answer<'a> {
     pub status: u16,
     /// The body, at most [`MAX_DOCUMENT_LEN`] octets.
     pub body: &'a [u8],
-    /// The `Cache-Control` field.
-    pub cache_control: Option<&'a str>,
-    /// The `Age` field, 0 without one.
-    pub age: u64,
+    /// What [`max_age`](edgeseal_core::http::max_age) says of it.
+    pub max_age: Option<u64>,
     /// The `ETag` field.
     pub etag: Option<String>,
 }
@@ -509,8 +507,7 @@ impl TokenVerifier {
         let outcome = match fetch.document {
             Document::Discovery => remote.borrow_mut().discovered(answer.status, body, now).map(Some),
             Document::JwkSet => {
-                let Answer { status, cache_control, age, etag, .. } = answer;
-                let max_age = cache_control.and_then(|cache_control| http::max_age(cache_control, age));
+                let Answer { status, max_age, etag, .. } = answer;
                 let response = FetchResponse { status, body, max_age, etag };
                 remote.borrow_mut().answered(&fetch, response, now).map(|()| None)
             }
@@ -986,7 +983,7 @@ mod tests {
     }
 
     fn answer(body: &str) -> Answer<'_> {
-        Answer { status: 200, body: body.as_bytes(), cache_control: None, age: 0, etag: Some("\"1\"".into()) }
+        Answer { status: 200, body: body.as_bytes(), max_age: None, etag: Some("\"1\"".into()) }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::{pin::pin, time::Duration};
 
+use edgeseal_core::http::max_age;
 use futures_channel::oneshot;
 use futures_util::{
     StreamExt as _,
@@ -20,8 +21,7 @@ use crate::verify::{Answer, FETCH_BUDGET_MILLIS, FETCH_TIMEOUT_MILLIS, Fetch, Fe
 struct Document {
     status: u16,
     body: Vec<u8>,
-    cache_control: Option<String>,
-    age: u64,
+    max_age: Option<u64>,
     etag: Option<String>,
 }
 
@@ -60,8 +60,8 @@ async fn have(first: Fetch, layers: &Layers<'_>) -> bool {
     while let Some(fetch) = next.take() {
         let within = deadline.millis_since(now()).min(FETCH_TIMEOUT_MILLIS);
         let outcome = match get_within(&fetch, within).await {
-            Ok(Document { status, body, cache_control, age, etag }) => {
-                let answer = Answer { status, body: &body, cache_control: cache_control.as_deref(), age, etag };
+            Ok(Document { status, body, max_age, etag }) => {
+                let answer = Answer { status, body: &body, max_age, etag };
                 TokenVerifier::on_response(fetch, answer, now())
             }
             Err(reason) => TokenVerifier::on_failure(fetch, &reason, now()),
@@ -104,8 +104,8 @@ async fn get(fetch: &Fetch, signal: &AbortSignal) -> Result<Document, String> {
 
     let status = response.status_code();
     let field = |name: &str| response.headers().get(name).map_err(text);
-    let cache_control = field("cache-control")?;
     let age = field("age")?.and_then(|age| age.parse().ok()).unwrap_or_default();
+    let max_age = field("cache-control")?.and_then(|cache_control| max_age(&cache_control, age));
     let etag = field("etag")?;
     let mut body = Vec::new();
     if status == 200 && !matches!(response.body(), ResponseBody::Empty) {
@@ -118,5 +118,5 @@ async fn get(fetch: &Fetch, signal: &AbortSignal) -> Result<Document, String> {
             body.extend_from_slice(&chunk);
         }
     }
-    Ok(Document { status, body, cache_control, age, etag })
+    Ok(Document { status, body, max_age, etag })
 }
