@@ -189,6 +189,10 @@ impl Core {
 
     /// The answer to a fetch, `cache_control` empty and `age` 0 where the field is absent. Where none came, `status` is 0 and `body` the
     /// reason, for refusals and counters to tell. Returns the next document to fetch, if any.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what an answer has, one by one: an object would be read across the border member by member"
+    )]
     pub fn fetched(
         &self,
         id: u32,

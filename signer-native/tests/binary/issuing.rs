@@ -101,6 +101,7 @@ fn in_both_forms(command: &[&str], token: &str) -> [String; 2] {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn sd_renewals_batches_and_limits() {
     let folder = tempfile::tempdir().unwrap();
     let signer = signer(folder.path());
