@@ -62,7 +62,7 @@ async function get(
   const { status } = response;
   const field = (name: string) => response.headers.get(name) ?? undefined;
   const cacheControl = field("cache-control") ?? "";
-  const age = Number(field("age"));
+  const age = Number(field("age")?.match(/^\d+$/));
   if (status === 200) return { status, body: await read(response), cacheControl, age, etag: field("etag") };
   await response.body?.cancel();
   return { status, body: new Uint8Array(), cacheControl, age, etag: undefined };

@@ -151,6 +151,7 @@ test("Cache-Control decides within five minutes and an hour", async (t) => {
     ["max-age=1000", 690, 1_001],
     ["max-age=3600", 690, 1_001, "2600"],
     ["max-age=3600", 2_500, 3_601, "nothing"],
+    ["max-age=3600", 2_500, 3_601, "-2600"],
     ["max-age=3600", 200, 301, "9999"],
     ["max-age=1", 200, 301],
     ["no-store", 200, 301],

@@ -69,7 +69,10 @@ impl Issuer {
         match self.registry.keep(&slot).await {
             Ok(()) => {}
             // What the agent has goes on until it ends, and so do the profile's other modes; the registry has logged it.
-            Err(error) if error.is_of_the_key() || matches!(error, RegistryError::TooManyKeys { .. }) => {}
+            Err(error) if error.is_of_the_key() => {}
+            Err(error @ RegistryError::TooManyKeys { .. }) => {
+                tracing::warn!(agent = agent.name, profile = profile.name, %error, "the agent's own key has no successor");
+            }
             Err(error) => return Err(IssueError::Registry(error)),
         }
         let snapshot = self.registry.refresh().await.map_err(IssueError::Registry)?;

@@ -91,8 +91,6 @@ async fn a_native_service_takes_verified_tokens_and_nothing_else() {
 struct Moving {
     origin: String,
     has_moved: bool,
-    /// The old place goes on answering with the old set.
-    keeps_old: bool,
     /// The discovery document cannot be had.
     is_silent: bool,
     /// The paths that were asked for, with their `If-None-Match`.
@@ -106,14 +104,15 @@ async fn moving(State(issuer): State<Arc<Mutex<Moving>>>, uri: Uri, headers: Hea
     let condition = headers.get("if-none-match").map(|value| value.to_str().unwrap().to_owned());
     let is_known = condition.as_deref() == Some("\"1\"");
     issuer.seen.push((uri.path().to_owned(), condition));
-    let Moving { origin, has_moved, keeps_old, is_silent, .. } = &*issuer;
+    let Moving { origin, has_moved, is_silent, .. } = &*issuer;
     // RFC 7515 appendix A.3.
     let key = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
     let (status, body) = match (uri.path(), has_moved) {
-        ("/old", has_moved) if !has_moved || *keeps_old => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"old"}}]}}"#)),
+        // It goes on answering when its keys have moved.
+        ("/old", _) => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"old"}}]}}"#)),
         ("/new", true) if is_known => (StatusCode::NOT_MODIFIED, String::new()),
         ("/new", true) => (StatusCode::OK, format!(r#"{{"keys":[{{{key},"kid":"new"}}]}}"#)),
-        ("/old" | "/new", _) => (StatusCode::NOT_FOUND, String::new()),
+        ("/new", false) => (StatusCode::NOT_FOUND, String::new()),
         _ if *is_silent => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
         _ => {
             let place = if *has_moved { "new" } else { "old" };
@@ -160,10 +159,7 @@ async fn the_entity_tag_of_one_place_is_not_shown_at_another() {
     let (issuer, code, task) = discovering().await;
     assert_eq!(code("old").await, "signature_invalid");
     // The old place answers as before: only discovery knows of the new key.
-    {
-        let mut issuer = issuer.lock().unwrap();
-        (issuer.has_moved, issuer.keeps_old) = (true, true);
-    }
+    issuer.lock().unwrap().has_moved = true;
     assert_eq!(code("new").await, "signature_invalid");
     assert_eq!(code("old").await, "key_not_found");
     let seen = asked(&issuer);
